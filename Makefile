@@ -1,0 +1,50 @@
+# Every target sets up what it needs: `make demo` or `make test` is all that anybody types.
+SHELL := /bin/bash
+VENV  := .venv
+PY    := $(VENV)/bin/python
+# Genesis, the Event Socket library, allows Python 3.11 and 3.12. To choose one: make PYTHON=python3.12 ...
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+
+CALLS ?= 40
+SECONDS ?= 20
+
+.PHONY: help demo test style types check format bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "esl-controller needs Python 3.11 or 3.12 with venv (Debian: apt install python3-venv); make PYTHON=/path/to/python3.11 names one" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) (once, about a minute) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no key
+	@$(VENV)/bin/esl-controller demo
+
+test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
+	@$(PY) -m pytest $(ARGS)
+
+style: $(VENV)/.ready ## ruff, rules and format
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.ready ## mypy, strict
+	@$(VENV)/bin/mypy
+
+check: style types test ## what CI runs
+
+format: $(VENV)/.ready ## put the code into shape
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+bench: $(VENV)/.ready ## CALLS=40 SECONDS=20: three processes, CPU, latency, gaps
+	@$(PY) -m benchmarks.bench --calls $(CALLS) --seconds $(SECONDS)
+
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--quiet --no-header --upgrade -o requirements.lock
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache demo-call.*
