@@ -1,0 +1,117 @@
+"""Rates, frame sizes and sample encodings. [core]
+
+All linear audio in this project is signed 16-bit little-endian mono (``pcm``); G.711 is one byte a
+sample at 8 kHz (``pcmu``, ``pcma``). A frame is 20 ms, the packet time of every telephone codec
+that we met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FRAME_MS = 20
+
+Encoding: TypeAlias = Literal["pcm", "pcmu", "pcma"]
+Samples: TypeAlias = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How audio is written: ``encoding``, and ``rate`` in Hz."""
+
+    encoding: Encoding
+    rate: int
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes a sample: 2 for linear audio, 1 for G.711."""
+        return 2 if self.encoding == "pcm" else 1
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes in one 20 ms frame."""
+        return self.rate * FRAME_MS // 1000 * self.sample_bytes
+
+    def ms(self, count: int) -> float:
+        """Duration in milliseconds of ``count`` bytes."""
+        return count * 1000 / (self.rate * self.sample_bytes)
+
+    def __str__(self) -> str:
+        return f"{self.encoding}/{self.rate}"
+
+
+def pcm(rate: int) -> Format:
+    """Linear audio at ``rate`` Hz."""
+    return Format("pcm", rate)
+
+
+PCMU = Format("pcmu", 8000)
+PCMA = Format("pcma", 8000)
+
+# Channel rates seen on FreeSWITCH, by the size of a 20 ms frame (freeswitch.md, "the lane").
+RATE_OF_FRAME = {pcm(rate).frame_bytes: rate for rate in (8000, 12000, 16000, 24000, 32000, 48000)}
+
+
+def samples(data: bytes | bytearray | memoryview) -> Samples:
+    """View linear audio bytes as samples. Raises ValueError on an odd number of bytes."""
+    return np.frombuffer(data, dtype="<i2")
+
+
+def to_pcm(values: npt.NDArray[np.floating]) -> Samples:
+    """Round and clip to 16 bits. Works in place: ``values`` are used up."""
+    np.rint(values, out=values)
+    np.maximum(values, -32768, out=values)
+    np.minimum(values, 32767, out=values)
+    return values.astype("<i2")
+
+
+def _decode_ulaw() -> Samples:
+    code = ~np.arange(256, dtype=np.uint8)
+    exponent, mantissa = (code >> 4) & 7, (code & 15).astype(np.int32)
+    magnitude = (((mantissa << 3) + 132) << exponent) - 132
+    return np.where(code & 0x80, -magnitude, magnitude).astype("<i2")
+
+
+def _decode_alaw() -> Samples:
+    code = np.arange(256, dtype=np.uint8) ^ 0x55
+    exponent, mantissa = (code >> 4) & 7, (code & 15).astype(np.int32)
+    magnitude = np.where(
+        exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 264) << np.maximum(exponent, 1) - 1
+    )
+    return np.where(code & 0x80, magnitude, -magnitude).astype("<i2")
+
+
+def _encoder(decoder: Samples, zero: int) -> npt.NDArray[np.uint8]:
+    """The nearest code for each of the 65536 sample values, indexed by the sample as uint16."""
+    order = np.argsort(decoder, kind="stable")
+    levels = decoder[order].astype(np.int32)
+    middles = (levels[:-1] + levels[1:]) / 2
+    values = np.arange(-32768, 32768)
+    codes = order[np.searchsorted(middles, values, side="left")].astype(np.uint8)
+    codes[32768] = zero  # mu-law has two zeros; the positive one is silence on every wire
+    return np.roll(codes, -32768)
+
+
+_DECODERS = {"pcmu": _decode_ulaw(), "pcma": _decode_alaw()}
+_ENCODERS = {
+    "pcmu": _encoder(_DECODERS["pcmu"], 0xFF),
+    "pcma": _encoder(_DECODERS["pcma"], 0xD5),
+}
+
+
+def decode(data: bytes | memoryview, encoding: Encoding) -> Samples:
+    """Samples of ``data``, whatever its encoding."""
+    if encoding == "pcm":
+        return samples(data)
+    return _DECODERS[encoding][np.frombuffer(data, dtype=np.uint8)]
+
+
+def encode(values: Samples, encoding: Encoding) -> bytes:
+    """The bytes of ``values`` in ``encoding``."""
+    if encoding == "pcm":
+        return values.astype("<i2", copy=False).tobytes()
+    return _ENCODERS[encoding][values.view(np.uint16)].tobytes()
