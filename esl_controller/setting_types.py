@@ -1,0 +1,164 @@
+"""The types of single settings: what they accept, and what they say about anything else.
+
+A message names the mistake and what to write instead; it never repeats a value that could hold
+a password.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+Network = IPv4Network | IPv6Network
+
+
+class PortRange(NamedTuple):
+    """UDP ports from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+def shown(value: object) -> str:
+    """`value` as a person would write it in TOML, on one line and not too long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has a line break or another control character in it")
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[\w.:%-]+", value, re.ASCII):
+        raise ValueError(f"{shown(value)} is not a host name or an address (no port, no URL)")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        unspecified = ip_address(value).is_unspecified
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not an IP address") from None
+    if unspecified:
+        raise ValueError(f"{value} is not an address that a datagram can be sent to")
+    return value
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError('must be a list of networks such as ["127.0.0.0/8", "10.1.0.0/16"]')
+    if not value:
+        raise ValueError("an empty list would let nobody connect")
+    try:
+        return tuple(n if isinstance(n, Network) else ip_network(str(n)) for n in value)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a network is written as 10.1.0.0/16, a host as 10.1.2.3"
+        ) from None
+
+
+def _port_range(value: object) -> object:
+    if isinstance(value, PortRange):
+        return value
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", value) if isinstance(value, str) else None
+    ports = PortRange(int(match[1]), int(match[2])) if match else PortRange(0, 0)
+    if not 1024 <= ports.first <= ports.last <= 65535:
+        raise ValueError(f'{shown(value)} is not a range such as "40000-48000" in 1024-65535')
+    return ports
+
+
+def _url(value: str, schemes: tuple[str, ...]) -> str:
+    try:
+        parts = urlsplit(_one_line(value))
+        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or re.search(r"[\s${}]", value):
+        raise ValueError(
+            "must be a URL that begins with " + " or ".join(f"{s}://" for s in schemes)
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must hold no user, password, ? or #")
+    return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    if not value:
+        return value
+    url = _url(value, ("ws", "wss"))
+    if urlsplit(url).path:
+        raise ValueError(
+            f"must end after the host and port, as {url[: url.index('/', 6)]} does: the path"
+            " /stream/{domain_uuid}/{call_uuid} is put behind it"
+        )
+    return url
+
+
+def _base_url(value: str) -> str:
+    return _url(value, ("https", "http")) if value else value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("holds a character that is not printable ASCII")
+    return value
+
+
+def _mix(value: object) -> object:
+    if value not in ("mono", "mixed", "stereo"):
+        raise ValueError(
+            f"{shown(value)} is not a mix type of mod_audio_stream; write"
+            ' "mono" (recommended: only the caller), "mixed" or "stereo"'
+        )
+    return value
+
+
+def _rate(value: object) -> object:
+    if value not in ("8k", "16k"):
+        fix = {"16000": '; write "16k"', "8000": '; write "8k"'}.get(
+            str(value), ', which takes "8k" or "16k"'
+        )
+        raise ValueError(f"{shown(value)} is not a sample rate of mod_audio_stream{fix}")
+    return value
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
+        raise ValueError(f"{shown(value)} is not a language tag such as en or pt-BR")
+    return value
+
+
+def _directory(value: str) -> str:
+    if value and (not Path(_one_line(value)).is_absolute() or "${" in value):
+        raise ValueError(f"{shown(value)} is not an absolute path")
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Address = Annotated[str, AfterValidator(_address)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ListenPort = Annotated[int, Field(ge=0, le=65535)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
+Ports = Annotated[PortRange, BeforeValidator(_port_range)]
+Mix = Annotated[Literal["mono", "mixed", "stereo"], BeforeValidator(_mix)]
+Rate = Annotated[Literal["8k", "16k"], BeforeValidator(_rate)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Language = Annotated[str, AfterValidator(_language)]
+Directory = Annotated[str, AfterValidator(_directory)]
