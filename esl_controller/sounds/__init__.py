@@ -1,0 +1,51 @@
+"""Speech that comes with the package: 16-bit mono WAV files, one folder a language.
+
+README.md beside this file says how they were made.
+"""
+
+from __future__ import annotations
+
+import wave
+from functools import cache
+from importlib.resources import files
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+
+LANGUAGES: Final = ("en", "pt-BR")
+NAMES: Final = ("greeting", "sorry", "caller", "caller_interrupts")
+
+
+def language_of(tag: str) -> str:
+    """The bundled language nearest to a BCP 47 tag: "pt" and "pt_PT" give "pt-BR", others "en"."""
+    wanted = tag.replace("_", "-").lower()
+    for language in LANGUAGES:
+        if language.lower() == wanted:
+            return language
+    primary = wanted.partition("-")[0]
+    return next((language for language in LANGUAGES if language.split("-")[0] == primary), "en")
+
+
+def load(name: str, language: str = "en") -> tuple[Samples, int]:
+    """The samples of a bundled sound, shape (n,), read-only, and their rate in Hz.
+
+    `name` is one of NAMES; `language` any BCP 47 tag (see `language_of`).
+    Raises KeyError for a name that is not bundled.
+    """
+    if name not in NAMES:
+        raise KeyError(f"no bundled sound {name!r}; there are {', '.join(NAMES)}")
+    return _read(name, language_of(language))
+
+
+@cache
+def _read(name: str, language: str) -> tuple[Samples, int]:
+    resource = files(__name__).joinpath(language, f"{name}.wav")
+    with resource.open("rb") as file, wave.open(file) as sound:
+        if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
+            raise ValueError(f"{resource} is not 16-bit mono")
+        # From bytes, the array is read-only: one copy serves every call.
+        samples = np.frombuffer(sound.readframes(sound.getnframes()), dtype="<i2")
+        return samples.astype(np.int16, copy=False), sound.getframerate()
