@@ -29,8 +29,8 @@ class PortRange(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """`value` as a person would write it in TOML, on one line and not too long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """`value` as a person would write it: on one line, not too long, no password of a URL."""
+    text = re.sub("//[^@]*@", "//…@", json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

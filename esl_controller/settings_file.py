@@ -65,7 +65,10 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
         place, reason = (f"{path}:{match[2]}", match[1]) if match else (str(path), str(error))
         raise SettingsError(f"{place}: not valid TOML: {reason}") from None
-    return values, {key: f"{path}:{line}" for key, line in _lines(text)}
+    places: dict[str, str] = {}
+    for name, line in _lines(text):
+        places.setdefault(name, f"{path}:{line}")
+    return values, places
 
 
 def _lines(text: str) -> Iterator[tuple[str, int]]:
@@ -82,12 +85,11 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
         except tomllib.TOMLDecodeError:
             continue
         names = list(_names(statement))
-        if lines[start].lstrip().startswith("["):
+        header = lines[start].lstrip().startswith("[")
+        if header:
             table = names[-1] + "."
-            yield names[0], start + 1
-        else:
-            for name in names:
-                yield table + name, start + 1
+        for name in names:
+            yield (name if header else table + name), start + 1
         start = end
 
 
