@@ -95,7 +95,7 @@ class VoiceActivity:
         return self._floor.db
 
     def feed(self, samples: Samples) -> list[SpeechEvent]:
-        """Hear any number of int16 samples, shape (n,); starts and stops found in them, in order."""
+        """Hear any number of int16 samples, shape (n,); the starts and stops in them."""
         audio = np.concatenate((self._rest, samples)) if self._rest.size else samples
         count = audio.size // self._size
         self._rest = audio[count * self._size :].copy()

@@ -18,6 +18,19 @@ Samples: TypeAlias = npt.NDArray[np.int16]
 LANGUAGES: Final = ("en", "pt-BR")
 NAMES: Final = ("greeting", "sorry", "caller", "caller_interrupts")
 
+_WORDS: Final = {
+    ("greeting", "en"): "Hello, you have reached the demo receptionist. How can I help you today?",
+    ("sorry", "en"): "I am sorry, we have a technical problem. Please call again in a moment."
+    " Goodbye.",
+    ("caller", "en"): "Good morning. I would like to book an appointment for Tuesday.",
+    ("caller_interrupts", "en"): "Sorry, one moment please.",
+    ("greeting", "pt-BR"): "Olá, você ligou para a recepção de demonstração. Como posso ajudar?",
+    ("sorry", "pt-BR"): "Desculpe, temos um problema técnico. Ligue novamente em instantes."
+    " Até logo.",
+    ("caller", "pt-BR"): "Bom dia. Eu gostaria de marcar uma consulta para terça-feira.",
+    ("caller_interrupts", "pt-BR"): "Desculpe, um momento, por favor.",
+}
+
 
 def language_of(tag: str) -> str:
     """The bundled language nearest to a BCP 47 tag: "pt" and "pt_PT" give "pt-BR", others "en"."""
@@ -38,6 +51,13 @@ def load(name: str, language: str = "en") -> tuple[Samples, int]:
     if name not in NAMES:
         raise KeyError(f"no bundled sound {name!r}; there are {', '.join(NAMES)}")
     return _read(name, language_of(language))
+
+
+def transcript(name: str, language: str = "en") -> str:
+    """The words of a bundled sound. Raises KeyError as `load` does."""
+    if name not in NAMES:
+        raise KeyError(f"no bundled sound {name!r}; there are {', '.join(NAMES)}")
+    return _WORDS[name, language_of(language)]
 
 
 @cache
