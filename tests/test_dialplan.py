@@ -1,0 +1,145 @@
+"""The dialplan extension: what it holds, and values that may not stand in it."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esl_controller.dialplan import (
+    EXAMPLE_DOMAIN_UUID,
+    EXAMPLE_SECRETARY_UUID,
+    FALLBACK,
+    DialplanError,
+    render,
+)
+
+example = partial(render, domain_uuid=EXAMPLE_DOMAIN_UUID, secretary_uuid=EXAMPLE_SECRETARY_UUID)
+EXAMPLE_FILE = Path(__file__).parent.parent / "freeswitch" / "dialplan" / "voice_ai.xml"
+
+
+def actions(text: str) -> list[tuple[str, str]]:
+    found = ElementTree.fromstring(text).iter("action")
+    return [(action.attrib["application"], action.attrib["data"]) for action in found]
+
+
+def test_the_file_in_the_tree_is_the_one_that_is_printed() -> None:
+    assert EXAMPLE_FILE.read_text(encoding="utf-8") == example()
+
+
+def test_the_extension_sets_hands_over_tries_again_and_falls_back() -> None:
+    dial = ("socket", "127.0.0.1:8022 async full")
+    assert actions(example()) == [
+        ("set", f"domain_uuid={EXAMPLE_DOMAIN_UUID}"),
+        ("set", f"secretary_uuid={EXAMPLE_SECRETARY_UUID}"),
+        ("set", "socket_resume=true"),
+        ("unset", "hangup_after_bridge"),
+        dial,
+        dial,
+        ("sleep", "250"),
+        dial,
+        ("sleep", "500"),
+        dial,
+        ("sleep", "1000"),
+        dial,
+        ("sleep", "2000"),
+        dial,
+        *FALLBACK,
+    ]
+
+
+def test_given_values_stand_in_it() -> None:
+    text = render(
+        "+55.11*1#",
+        domain_uuid=EXAMPLE_DOMAIN_UUID.upper(),
+        secretary_uuid=EXAMPLE_SECRETARY_UUID,
+        socket="a.example.net:8022|10.0.0.2:9000",
+        fallback=[("transfer", 'operator XML "a & b" <c>')],
+        context="tenant.example.net",
+        name="reception",
+        waits_ms=[],
+    )
+    root = ElementTree.fromstring(text)
+    [context] = root.iter("context")
+    [extension] = context.iter("extension")
+    [condition] = extension.iter("condition")
+    assert context.attrib == {"name": "tenant.example.net"}
+    assert extension.attrib == {"name": "reception"}
+    assert actions(text)[0] == ("set", f"domain_uuid={EXAMPLE_DOMAIN_UUID}")
+    assert actions(text)[-2:] == [
+        ("socket", "a.example.net:8022|10.0.0.2:9000 async full"),
+        ("transfer", 'operator XML "a & b" <c>'),
+    ]
+    expression = condition.attrib["expression"]
+    assert re.search(expression, "+55.11*1#")
+    for other in ("55.11*1#", "+55x11*1#", "+55.11*1##", "0+55.11*1#"):
+        assert not re.search(expression, other)
+
+
+def test_freeswitch_can_read_the_file() -> None:
+    """It drops lines that hold <include> or <?, and acts on these marks also in comments."""
+    lines = example(context="x").splitlines()
+    for line in lines:
+        assert "include>" not in line or line in ("<include>", "</include>")
+        assert len(line) <= 100
+        for mark in ("<?", "<!--#", "${", "X-PRE-PROCESS"):
+            assert mark not in line
+    ElementTree.fromstring("\n".join(lines[1:-1]))
+
+
+@pytest.mark.parametrize(
+    ("values", "mistake"),
+    [
+        ({"number": ""}, "number: '' may hold letters"),
+        ({"number": "80(00"}, "number: '80(00' may hold letters"),
+        ({"number": "8000\n"}, r"number: '8000\n' may hold letters"),
+        ({"number": "${x}"}, "number: '${x}' may hold letters"),
+        ({"domain_uuid": "ativo.example.net"}, "domain_uuid: 'ativo.example.net' is not a UUID"),
+        ({"secretary_uuid": ""}, "secretary_uuid: '' is not a UUID"),
+        ({"secretary_uuid": "${uuid}"}, "secretary_uuid: '${uuid}' is not a UUID"),
+        ({"socket": "127.0.0.1"}, "socket: '127.0.0.1' is not HOST:PORT"),
+        ({"socket": "a:1|"}, "socket: '' is not HOST:PORT"),
+        ({"socket": "::1:8022"}, "socket: '::1:8022' is not HOST:PORT"),
+        ({"socket": "a:0"}, "socket: 'a:0' is not HOST:PORT"),
+        ({"socket": "a:65536"}, "socket: 'a:65536' is not HOST:PORT"),
+        ({"socket": "a:1 async"}, "socket: 'a:1 async' is not HOST:PORT"),
+        ({"context": "a b"}, "context: 'a b' may hold letters"),
+        ({"name": '"'}, "name: '\"' may hold letters"),
+        ({"waits_ms": [-1]}, "waits_ms: -1 is not from 0 to 60000"),
+        ({"fallback": []}, "fallback: is empty"),
+        ({"fallback": [("set x", "")]}, "fallback: 'set x' is not the name of an application"),
+        ({"fallback": [("transfer", "${x} XML d")]}, "FreeSWITCH would expand ${...}"),
+        ({"fallback": [("transfer", "a\nb")]}, "line break or another control character"),
+        ({"fallback": [("audio_stream", "")]}, "would end with DESTINATION_OUT_OF_ORDER"),
+        ({"fallback": [("uuid_audio_stream", "")]}, "would end with DESTINATION_OUT_OF_ORDER"),
+    ],
+)
+def test_a_value_that_cannot_stand_in_it_is_one_line(values: dict[str, Any], mistake: str) -> None:
+    with pytest.raises(DialplanError) as caught:
+        example(**values)
+    [line] = str(caught.value).splitlines()
+    assert mistake in line
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(DialplanError) as caught:
+        render("(", domain_uuid="", secretary_uuid="", socket="|", context=" ")
+    assert len(str(caught.value).splitlines()) == 6
+
+
+@given(data=st.text(max_size=40), number=st.text(max_size=5))
+def test_any_text_is_refused_or_comes_out_of_the_xml_as_it_went_in(data: str, number: str) -> None:
+    try:
+        text = example(number, fallback=[("log", data)])
+    except DialplanError:
+        assert (
+            "$" in data or not data.isprintable() or not re.fullmatch(r"[\w*#+.-]+", number, re.A)
+        )
+    else:
+        assert actions(text)[-1] == ("log", data)
