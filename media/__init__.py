@@ -1,1 +1,1 @@
-"""Audio: frames, resampling, playout, the WebSocket in and the UDP lane out. Knows nothing of call control."""
+"""Audio: frames, resampling, playout, WebSocket in, UDP lane out; knows no call control."""

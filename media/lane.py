@@ -8,6 +8,7 @@ every lane at each, silence where there is nothing to say.
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Callable
 
@@ -17,6 +18,31 @@ from media.playout import Playout
 _TICK = FRAME_MS / 1000
 _LATE = 0.005  # a tick that comes later than this is counted
 _CATCH_UP = 5  # ticks made up for at once after a stall; what is beyond is skipped
+
+
+class Ports:
+    """UDP ports for FreeSWITCH's ends of the lanes, from ``first`` to ``last``, at random.
+
+    At random because a port that is guessed could be spoken to by somebody else, and because the
+    ports of another controller on the same switch are not known here.
+    """
+
+    def __init__(self, first: int, last: int) -> None:
+        self._range = range(first, last + 1)
+        self._taken: set[int] = set()
+
+    def take(self) -> int:
+        """A port that no lane of this process has. Raises OSError where all are taken."""
+        if len(self._taken) == len(self._range):
+            raise OSError(f"all {len(self._range)} lane ports are taken")
+        while (port := random.choice(self._range)) in self._taken:
+            pass
+        self._taken.add(port)
+        return port
+
+    def give_back(self, port: int) -> None:
+        """The lane is closed."""
+        self._taken.discard(port)
 
 
 class Clock:
@@ -31,7 +57,7 @@ class Clock:
         self.ticks = self.late = self.skipped = 0
         self.worst_late_ms = 0.0
         self._lanes: dict[Lane, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._deadline = 0.0
 
     def add(self, lane: Lane) -> None:
@@ -40,7 +66,7 @@ class Clock:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._deadline = loop.time()
-            self._timer = loop.call_soon(self._run)  # type: ignore[assignment]
+            self._timer = loop.call_soon(self._run)
 
     def remove(self, lane: Lane) -> None:
         """Stop calling ``lane.tick``. Unknown lanes are ignored."""
@@ -71,9 +97,10 @@ class Clock:
 class Lane:
     """One call's way to the caller: a UDP socket connected to the port that FreeSWITCH binds.
 
-    Create it, send ``unicast`` with ``local`` and ``remote``, then wait for ``opened``: the first
+    Create it, send ``unicast`` with ``switch`` and ``local``, then wait for ``opened``: the first
     datagram is the only proof that FreeSWITCH has bound the port (its reply is ``+OK`` anyway), and
-    its size tells the channel's rate. ``start`` then puts the lane on the clock.
+    its size tells the channel's rate in Hz, the future's result. ``start`` then puts the lane on
+    the clock.
 
     ``on_event`` is called after a tick in which an item of the playout started or finished, and
     ``on_lost`` once if FreeSWITCH has closed the port (ICMP tells us, on the same machine at least;
@@ -86,19 +113,17 @@ class Lane:
         *,
         host: str,
         switch: tuple[str, int],
-        on_event: Callable[[], None],
-        on_lost: Callable[[OSError], None],
     ) -> None:
         self.switch = switch
+        self.on_event: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[OSError], None] = lambda error: None
         self.frames = 0
         self.unsent = 0  # frames that the kernel would not take: its buffer was full
         self.playout: Playout | None = None
         self._clock = clock
-        self._on_event = on_event
-        self._on_lost = on_lost
         self._on_frame: Callable[[bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._opened: asyncio.Future[int] = self._loop.create_future()
+        self.opened: asyncio.Future[int] = self._loop.create_future()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.setblocking(False)
@@ -115,11 +140,6 @@ class Lane:
         """Our address: what ``unicast`` calls remote-ip and remote-port."""
         host, port = self._socket.getsockname()
         return str(host), int(port)
-
-    async def opened(self, within: float) -> int:
-        """The channel's rate in Hz, once FreeSWITCH sends; TimeoutError after ``within`` s."""
-        async with asyncio.timeout(within):
-            return await self._opened
 
     def start(self, playout: Playout, hear: Callable[[bytes], None] | None = None) -> None:
         """Send the playout's frames from now on.
@@ -150,15 +170,15 @@ class Lane:
             self.unsent += 1
         except OSError as error:
             self.close()
-            self._on_lost(error)
+            self.on_lost(error)
             return
         if self.playout.events:
-            self._on_event()
+            self.on_event()
 
     def close(self) -> None:
         """Leave the clock and free the port. May be called again."""
         self._clock.remove(self)
-        self._opened.cancel()
+        self.opened.cancel()
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -170,10 +190,10 @@ class Lane:
             # Before FreeSWITCH has bound its port there is nothing to hear; a lost lane is
             # noticed by ``tick``.
             return
-        if not self._opened.done():
+        if not self.opened.done():
             rate = RATE_OF_FRAME.get(len(frame))
             if rate is None:
                 return  # another packet time, or not a frame: the attempt will time out
-            self._opened.set_result(rate)
+            self.opened.set_result(rate)
         if self._on_frame is not None:
             self._on_frame(frame)

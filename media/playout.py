@@ -77,9 +77,13 @@ class Playout:
         """Audio that waits to be played, in milliseconds."""
         return self.format.ms(self._waiting)
 
+    def wants(self, item: str) -> bool:
+        """False for an item that is over: what still comes of it is dropped."""
+        return item not in self._gone
+
     def push(self, item: str, data: bytes) -> None:
         """Append audio (whole samples) to ``item``. Audio of an item that is over is dropped."""
-        if item in self._gone:
+        if not self.wants(item):
             return
         room = self._limit - self._waiting
         if len(data) > room:

@@ -45,11 +45,11 @@ class Admission:
 
 
 class StreamEndpoint:
-    """Routes of the media server. ``find(domain_uuid, call_uuid)`` says whether a call is live."""
+    """Routes of the media server. ``find(path)`` says whether a call is live."""
 
-    def __init__(self, find: Callable[[str, str], Admission | None]) -> None:
+    def __init__(self, find: Callable[[str], Admission | None]) -> None:
         self._find = find
-        self._open: dict[Listener, web.WebSocketResponse] = {}
+        self._open: dict[Listener, tuple[web.WebSocketResponse, web.Request]] = {}
         self.refused = 0
         self.ignored = 0  # messages that are no audio and no text
 
@@ -62,14 +62,21 @@ class StreamEndpoint:
 
     async def close(self) -> None:
         """Close every connection that is open."""
-        for socket in list(self._open.values()):
+        for socket, _ in list(self._open.values()):
             await socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def drop(self, listener: Listener) -> None:
         """Close the connection of ``listener``, which does not get ``stream_closed`` any more."""
-        socket = self._open.pop(listener, None)
+        socket, _ = self._open.pop(listener, (None, None))
         if socket is not None:
             await socket.close()
+
+    async def send(self, listener: Listener, text: str) -> None:
+        """Send the module a text message. Raises ConnectionError where there is no connection."""
+        socket, _ = self._open.get(listener, (None, None))
+        if socket is None:
+            raise ConnectionResetError("mod_audio_stream is not connected")
+        await socket.send_str(text)
 
     async def _wrong_path(self, request: web.Request) -> web.Response:
         self.refused += 1
@@ -84,7 +91,7 @@ class StreamEndpoint:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         domain_uuid = request.match_info["domain_uuid"]
         call_uuid = request.match_info["call_uuid"]
-        admission = self._find(domain_uuid, call_uuid)
+        admission = self._find(request.path)
         if admission is None:
             self.refused += 1
             log.warning(
@@ -111,14 +118,15 @@ class StreamEndpoint:
     async def _serve(self, request: web.Request, listener: Listener) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE, timeout=1.0)
         await socket.prepare(request)
-        older = self._open.get(listener)
-        self._open[listener] = socket
-        if older is not None:
-            await older.close(code=WSCloseCode.GOING_AWAY, message=b"replaced")
+        _, older = self._open.get(listener, (None, None))
+        self._open[listener] = mine = (socket, request)
+        if older is not None and older.transport is not None:
+            # The module opened a new one, so nobody is at the old one's end to shake hands with.
+            older.transport.abort()
         listener.stream_opened()
         try:
             async for message in socket:
-                if self._open.get(listener) is not socket:
+                if self._open.get(listener) is not mine:
                     break
                 if message.type is WSMsgType.BINARY:
                     listener.stream_audio(message.data)
@@ -127,7 +135,7 @@ class StreamEndpoint:
                 else:
                     self.ignored += 1
         finally:
-            if self._open.get(listener) is socket:
+            if self._open.get(listener) is mine:
                 del self._open[listener]
                 listener.stream_closed(socket.close_code or WSCloseCode.ABNORMAL_CLOSURE)
         return socket

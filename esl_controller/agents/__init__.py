@@ -1,0 +1,1 @@
+"""Voice models behind one small interface."""

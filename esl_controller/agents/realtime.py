@@ -1,0 +1,337 @@
+"""The OpenAI Realtime API (GA), or any endpoint that speaks it, through the ``openai`` package.
+
+Control events go out as the package's typed parameters and are read as plain JSON, field by
+field: an event that is not as expected is counted and dropped. Audio takes the short way both ways
+(a formatted ``append``, ``json.loads`` of a delta), because the typed way costs half of the
+controller's CPU time (audio.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import structlog
+from openai import AsyncOpenAI, OpenAIError
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from openai.types.realtime import (
+    RealtimeClientEventParam,
+    RealtimeSessionCreateRequestParam,
+)
+from openai.types.realtime.realtime_audio_formats_param import RealtimeAudioFormatsParam
+from openai.types.websocket_connection_options import WebSocketConnectionOptions
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from esl_controller.agents.base import Counters
+from esl_controller.events import (
+    AgentAudio,
+    AgentAudioDone,
+    AgentEvent,
+    AgentFailed,
+    AgentReady,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
+from esl_controller.settings import AgentSettings
+from media.frame import PCMU, Format, pcm
+
+log = structlog.stdlib.get_logger(__name__)
+
+PCM = pcm(24000)  # the only linear format of the API
+BACKLOG_MS = 5000  # of caller's audio, while the model connects or its network hesitates
+CONTROL_LIMIT = 256  # control events that wait; more means that the model takes nothing any more
+MAX_MESSAGE = 16 << 20  # bytes; a delta has some kilobytes
+
+_TRANSCRIBER = "gpt-4o-mini-transcribe"
+
+_HINTS = {
+    401: "the key was refused: check OPENAI_API_KEY",
+    403: "the key has no access to this model",
+    404: "no such model or endpoint: check [agent] model and base_url",
+    429: "too many requests, or the quota is used up",
+}
+
+
+class RealtimeModel:
+    """The endpoint that the agents of all calls share: one client, one TLS context."""
+
+    def __init__(self, settings: AgentSettings, base_url: str) -> None:
+        self.settings = settings
+        # The client insists on a key, also for an endpoint that asks for none.
+        key = settings.api_key.get_secret_value() or "none"
+        self.client = AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
+        options: dict[str, Any] = {
+            "max_size": MAX_MESSAGE,
+            "compression": None,
+            "open_timeout": None,  # the agent has its own limit
+            "close_timeout": 1,
+        }
+        if not base_url.startswith("http:"):
+            options["ssl"] = ssl.create_default_context()  # takes 20 ms: once, not for each call
+        self.options = cast(WebSocketConnectionOptions, options)
+
+    def agent(self, *, g711: bool) -> RealtimeAgent:
+        """An agent for one call; ``g711``: whether that is the caller's own codec."""
+        audio = self.settings.audio
+        return RealtimeAgent(self, PCMU if audio == "pcmu" or (audio == "auto" and g711) else PCM)
+
+    async def close(self) -> None:
+        """Free the client."""
+        await self.client.close()
+
+
+class RealtimeAgent:
+    """An ``Agent`` over one Realtime session."""
+
+    def __init__(self, model: RealtimeModel, audio: Format) -> None:
+        self.input = self.output = audio
+        self.counters = Counters()
+        self._model = model
+        self._settings = model.settings
+        self._control: deque[RealtimeClientEventParam] = deque()
+        self._audio: deque[bytes] = deque()
+        self._audio_ms = 0.0
+        self._ready = False
+        self._wake = asyncio.Event()
+        self._emit: Callable[[AgentEvent], None] = lambda event: None
+        self._failure = ""
+        self._items: dict[str, str] = {}  # items that still get audio -> their response
+
+    # --- what a call asks for ---------------------------------------------------------------------
+
+    def hear(self, audio: bytes) -> None:
+        self._audio.append(audio)
+        self._audio_ms += self.input.ms(len(audio))
+        while self._audio_ms > BACKLOG_MS:
+            oldest = self.input.ms(len(self._audio.popleft()))
+            self._audio_ms -= oldest
+            self.counters.dropped_ms += oldest
+        self._wake.set()
+
+    def greet(self) -> None:
+        greeting = self._settings.spoken_greeting
+        say = f"Greet the caller. Say exactly this, and nothing else: {greeting}"
+        self._ask({"type": "response.create", "response": {"instructions": say}})
+
+    def truncate(self, item: str, heard_ms: int) -> None:
+        self._ask(
+            {
+                "type": "conversation.item.truncate",
+                "item_id": item,
+                "content_index": 0,
+                "audio_end_ms": heard_ms,
+            }
+        )
+
+    def _ask(self, event: RealtimeClientEventParam) -> None:
+        if len(self._control) < CONTROL_LIMIT:
+            self._control.append(event)
+        else:
+            self._failure = "it takes nothing any more"
+        self._wake.set()
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
+        self._emit = on_event
+        patience = self._settings.connect_timeout_s
+        try:
+            async with asyncio.timeout(patience) as limit:
+                manager = self._model.client.realtime.connect(
+                    model=self._settings.model, websocket_connection_options=self._model.options
+                )
+                async with manager as connection:
+                    await self._live(connection, limit)
+        except TimeoutError:
+            self._fail(f"the model was not ready within {patience:g} s")
+        except InvalidStatus as error:
+            status = error.response.status_code
+            hint = _HINTS.get(status, "")
+            self._fail(f"the model refused the connection: HTTP {status}{hint and '; ' + hint}")
+        except ConnectionClosed as error:
+            close = error.rcvd
+            told = f"{close.code} {close.reason}".strip() if close else "without a word"
+            self._fail(self._failure or f"the model closed the connection: {told}")
+        except (OpenAIError, WebSocketException, OSError, EOFError) as error:
+            self._fail(f"no connection to the model: {error or type(error).__name__}")
+        except _Ended as end:
+            self._fail(str(end))
+
+    async def _live(self, connection: AsyncRealtimeConnection, limit: asyncio.Timeout) -> None:
+        """Set the session up, then read and write until one of them fails."""
+        await connection.send({"type": "session.update", "session": self._session()})
+        sender: asyncio.Task[None] | None = None
+        try:
+            while True:
+                event = self._parse(await connection.recv_bytes())
+                if event.get("type") == "session.updated" and sender is None:
+                    limit.reschedule(None)
+                    self._ready = True
+                    sender = asyncio.create_task(self._send_all(connection))
+                    self._emit(AgentReady())
+                else:
+                    self._take(event)
+        finally:
+            if sender is not None:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+
+    async def _send_all(self, connection: AsyncRealtimeConnection) -> None:
+        """Send what is asked for, control before audio. Ends when the connection does."""
+        try:
+            while not self._failure:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._control:
+                    await connection.send(self._control.popleft())
+                while self._audio:
+                    audio = b"".join(self._audio)
+                    self._audio.clear()
+                    self._audio_ms = 0.0
+                    self.counters.appends += 1
+                    coded = base64.b64encode(audio).decode()
+                    await connection.send_raw(
+                        f'{{"type":"input_audio_buffer.append","audio":"{coded}"}}'
+                    )
+            await connection.close()
+        except (ConnectionClosed, OpenAIError):
+            return  # the reader sees it too, and reports it
+
+    def _session(self) -> RealtimeSessionCreateRequestParam:
+        form: RealtimeAudioFormatsParam
+        if self.input.encoding == "pcm":
+            form = {"type": "audio/pcm", "rate": 24000}
+        elif self.input.encoding == "pcmu":
+            form = {"type": "audio/pcmu"}
+        else:
+            form = {"type": "audio/pcma"}
+        return {
+            "type": "realtime",
+            "output_modalities": ["audio"],
+            "instructions": self._settings.instructions,
+            "audio": {
+                "input": {
+                    "format": form,
+                    "transcription": {
+                        "model": _TRANSCRIBER,
+                        "language": self._settings.language.partition("-")[0],
+                    },
+                    "turn_detection": {
+                        "type": "server_vad",
+                        "create_response": True,
+                        "interrupt_response": True,
+                    },
+                },
+                "output": {"format": form, "voice": self._settings.voice},
+            },
+        }
+
+    # --- what the model says ----------------------------------------------------------------------
+
+    def _parse(self, message: bytes) -> Mapping[str, Any]:
+        try:
+            event = json.loads(message)
+        except (ValueError, RecursionError):
+            event = None
+        if isinstance(event, dict):
+            return event
+        self.counters.ignored += 1
+        return {}
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        """Report one event of the model. What cannot be used is counted."""
+        take = _TAKE.get(event.get("type", "")) if isinstance(event.get("type"), str) else None
+        if take is None:
+            return
+        try:
+            take(self, event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.counters.ignored += 1
+            log.warning("an event of the model cannot be used", type=event["type"], why=repr(error))
+
+    def _audio_delta(self, event: Mapping[str, Any]) -> None:
+        item = _string(event, "item_id")
+        try:
+            data = base64.b64decode(event["delta"])
+        except binascii.Error as error:
+            raise ValueError("delta is not base64") from error
+        self.counters.deltas += 1
+        self._items.setdefault(item, _string(event, "response_id"))
+        self._emit(AgentAudio(item, data))
+
+    def _audio_done(self, event: Mapping[str, Any]) -> None:
+        item = _string(event, "item_id")
+        self._items.pop(item, None)
+        self._emit(AgentAudioDone(item))
+
+    def _response_created(self, event: Mapping[str, Any]) -> None:
+        self._emit(ResponseStarted(_string(event["response"], "id")))
+
+    def _response_done(self, event: Mapping[str, Any]) -> None:
+        response = event["response"]
+        response_id = _string(response, "id")
+        # A cancelled response does not say that its audio is done.
+        for item in [item for item, of in self._items.items() if of == response_id]:
+            del self._items[item]
+            self._emit(AgentAudioDone(item))
+        reason = ""
+        details = response.get("status_details")
+        if isinstance(details, dict) and isinstance(details.get("error"), dict):
+            reason = str(details["error"].get("message") or details["error"].get("code"))
+        self._emit(ResponseDone(response_id, _string(response, "status"), reason[:500]))
+
+    def _speech_started(self, event: Mapping[str, Any]) -> None:
+        self._emit(SpeechStarted(int(event["audio_start_ms"])))
+
+    def _speech_stopped(self, event: Mapping[str, Any]) -> None:
+        self._emit(SpeechStopped(int(event["audio_end_ms"])))
+
+    def _heard(self, event: Mapping[str, Any]) -> None:
+        self._emit(Transcript("caller", _string(event, "item_id"), _string(event, "transcript")))
+
+    def _said(self, event: Mapping[str, Any]) -> None:
+        self._emit(Transcript("agent", _string(event, "item_id"), _string(event, "transcript")))
+
+    def _error(self, event: Mapping[str, Any]) -> None:
+        error = event["error"]
+        self.counters.errors += 1
+        told = f"{error.get('code') or error.get('type')}: {error.get('message')}"[:500]
+        log.warning("the model reports an error", error=told, param=error.get("param"))
+        if not self._ready:
+            raise _Ended(f"the model refused the session: {told}")
+
+    def _fail(self, reason: str) -> None:
+        self._emit(AgentFailed(reason))
+
+
+class _Ended(Exception):
+    """The conversation cannot go on; its text says why."""
+
+
+def _string(event: Mapping[str, Any], key: str) -> str:
+    value = event[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is no string")
+    return value
+
+
+_TAKE: dict[str, Callable[[RealtimeAgent, Mapping[str, Any]], None]] = {
+    "response.output_audio.delta": RealtimeAgent._audio_delta,
+    "response.output_audio.done": RealtimeAgent._audio_done,
+    "response.created": RealtimeAgent._response_created,
+    "response.done": RealtimeAgent._response_done,
+    "input_audio_buffer.speech_started": RealtimeAgent._speech_started,
+    "input_audio_buffer.speech_stopped": RealtimeAgent._speech_stopped,
+    "conversation.item.input_audio_transcription.completed": RealtimeAgent._heard,
+    "response.output_audio_transcript.done": RealtimeAgent._said,
+    "error": RealtimeAgent._error,
+}

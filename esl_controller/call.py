@@ -1,0 +1,395 @@
+"""The states of a call, and every decision about it. [core]
+
+``Call.handle(event, now)`` returns the actions to perform, ``Call.next_deadline()`` says when to
+report ``TimeUp``; times are seconds of any monotonic clock. No socket, task or clock is known here.
+
+    ARRIVED --> ANSWERING --> PREPARING --> TALKING --> CLOSING --> HANGING_UP --> ENDED
+                                  |                        ^
+                                  +------------------------+   (the model fails before it speaks)
+
+From every state a hangup or a lost connection leads to ENDED. ENDED is final: nothing is done
+after it. Which event means what in which state is said by one table, ``_TABLE``, at the end; an
+event that is not in it for the present state is late or early, and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, TypeAlias
+
+from esl_controller.events import (
+    AgentFailed,
+    AgentReady,
+    Answered,
+    AnswerFailed,
+    Arrived,
+    Event,
+    FilesFailed,
+    FilesReady,
+    HungUp,
+    ItemFinished,
+    LaneFailed,
+    LaneOpened,
+    ResponseDone,
+    ResponseStarted,
+    ShutDown,
+    SpeechStarted,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+    SwitchLost,
+    TimeUp,
+)
+
+ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
+PREPARE_S = 15.0  # stream, lane and model; each has a shorter limit of its own
+STREAM_BACK_S = 0.3  # sptmru's module reconnects within 20 ms; what takes longer is started anew
+STREAM_TRIES = 3
+LAST_WORDS_S = 10.0  # the hard cap on a farewell or an apology
+HANGUP_S = 5.0
+
+FAILURE = "NORMAL_TEMPORARY_FAILURE"
+
+
+class State(Enum):
+    """Where the call is; see the picture above."""
+
+    ARRIVED = "arrived"
+    ANSWERING = "answering"
+    PREPARING = "preparing"
+    TALKING = "talking"
+    CLOSING = "closing"
+    HANGING_UP = "hanging up"
+    ENDED = "ended"
+
+
+# --- what is to be done ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ConnectAgent:
+    """Connect to the model; report AgentReady or AgentFailed."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer the call; report Answered or AnswerFailed."""
+
+
+@dataclass(frozen=True)
+class StartStream:
+    """Have the caller streamed to us; ``again``: stop first. Report StreamOpened/StreamFailed."""
+
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class OpenLane:
+    """Open the UDP lane; report LaneOpened or LaneFailed."""
+
+
+@dataclass(frozen=True)
+class PlayFiles:
+    """Speak by files instead of the lane; report FilesReady or FilesFailed."""
+
+
+@dataclass(frozen=True)
+class HearLane:
+    """Take the caller's audio from the lane: the stream cannot be had."""
+
+
+@dataclass(frozen=True)
+class Greet:
+    """Have the model say the greeting."""
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Be silent at once: drop what was not heard, tell the model what was."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """Play a sentence of ours to its end, after what is already queued; ``name`` is its item."""
+
+    name: Literal["sorry"]
+
+
+@dataclass(frozen=True)
+class Hangup:
+    """End the call."""
+
+    cause: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """The call is over for us: free everything. Always the last action, exactly once."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the log: what went wrong and what is done about it."""
+
+    text: str
+    reason: str
+
+
+Action: TypeAlias = (
+    ConnectAgent
+    | Answer
+    | StartStream
+    | OpenLane
+    | PlayFiles
+    | HearLane
+    | Greet
+    | Interrupt
+    | Say
+    | Hangup
+    | Close
+    | Note
+)
+Actions: TypeAlias = list[Action]
+
+
+class Call:
+    """One call's decisions. ``playback``: how replies are to reach the caller."""
+
+    def __init__(self, playback: Literal["lane", "file"] = "lane") -> None:
+        self.state = State.ARRIVED
+        self.hearing: Literal["no", "stream", "lane"] = "no"
+        self.speaking_by: Literal["no", "lane", "file"] = "no"
+        self.response: str | None = None  # the response in flight: at most one
+        self.cause = ""  # why the call ended
+        self._playback = playback
+        self._agent: Literal["connecting", "ready", "failed"] = "connecting"
+        self._stream_tries = 0
+        self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
+        self._deadline: float | None = None
+        self._stream_deadline: float | None = None
+
+    def handle(self, event: Event, now: float) -> Actions:
+        """Decide on ``event``, which happened at ``now``; actions are in order."""
+        decide = _TABLE.get((self.state, type(event)))
+        return decide(self, event, now) if decide else []
+
+    def next_deadline(self) -> float | None:
+        """When ``TimeUp`` is due; None: never, so far."""
+        return min(
+            (d for d in (self._deadline, self._stream_deadline) if d is not None), default=None
+        )
+
+    # --- the way to the conversation --------------------------------------------------------------
+
+    def _arrived(self, event: Arrived, now: float) -> Actions:
+        if event.answered:
+            return [ConnectAgent(), *self._answered(Answered(), now)]
+        self._enter(State.ANSWERING, now + ANSWER_S)
+        return [ConnectAgent(), Answer()]
+
+    def _answered(self, event: Answered, now: float) -> Actions:
+        self._enter(State.PREPARING, now + PREPARE_S)
+        self._stream_tries = 1
+        return [StartStream(), OpenLane() if self._playback == "lane" else PlayFiles()]
+
+    def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
+        return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
+
+    def _lane_opened(self, event: LaneOpened, now: float) -> Actions:
+        self.speaking_by = "lane"
+        return [*self._hear_somehow(now), *self._begin(now)]
+
+    def _lane_failed(self, event: LaneFailed, now: float) -> Actions:
+        self.speaking_by = "no"
+        if self.hearing == "lane":
+            self.hearing = "no"
+        return [
+            Note("no lane to the caller, replies are played as files", event.reason),
+            PlayFiles(),
+        ]
+
+    def _files_ready(self, event: FilesReady, now: float) -> Actions:
+        self.speaking_by = "file"
+        return [*self._hear_somehow(now), *self._begin(now)]
+
+    def _files_failed(self, event: FilesFailed, now: float) -> Actions:
+        self.speaking_by = "no"
+        return [
+            Note("no way to speak to the caller, the call is ended", event.reason),
+            *self._hang_up(now),
+        ]
+
+    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
+        self._agent = "ready"
+        return self._begin(now)
+
+    def _begin(self, now: float) -> Actions:
+        """Start to talk once there is somebody to talk to and a way to be heard."""
+        if self.state is not State.PREPARING or self.speaking_by == "no":
+            return []
+        if self._agent == "failed":
+            return self._apologise(now)
+        if self._agent == "connecting":
+            return []
+        self._enter(State.TALKING)
+        return [Greet()]
+
+    # --- hearing ----------------------------------------------------------------------------------
+
+    def _stream_opened(self, event: StreamOpened, now: float) -> Actions:
+        self.hearing = "stream"
+        self._stream_tries = 0
+        self._stream_lost = False
+        self._stream_deadline = None
+        return []
+
+    def _stream_closed(self, event: StreamClosed, now: float) -> Actions:
+        if self.hearing == "stream":
+            self.hearing = "no"
+            self._stream_deadline = now + STREAM_BACK_S
+        return []
+
+    def _stream_failed(self, event: StreamFailed, now: float) -> Actions:
+        if self.hearing != "no" or self._stream_lost:
+            return []
+        if not event.missing and self._stream_tries < STREAM_TRIES:
+            return self._restart_stream(event.reason)
+        self._stream_lost = True
+        self._stream_deadline = None
+        return [
+            Note("mod_audio_stream does not bring the caller's audio", event.reason),
+            *self._hear_somehow(now),
+        ]
+
+    def _restart_stream(self, reason: str) -> Actions:
+        self._stream_tries += 1
+        self._stream_deadline = None
+        return [Note("the caller's audio is started again", reason), StartStream(again=True)]
+
+    def _hear_somehow(self, now: float) -> Actions:
+        """Where the stream is lost: by the lane if there is one, else the call makes no sense."""
+        if not self._stream_lost or self.hearing != "no" or self.speaking_by == "no":
+            return []
+        if self.speaking_by == "lane":
+            self.hearing = "lane"
+            return [
+                Note("the call goes on with the audio that the lane brings", "no stream"),
+                HearLane(),
+            ]
+        return [
+            Note("no way to hear the caller, the call is ended", "no stream and no lane"),
+            *self._apologise(now),
+        ]
+
+    # --- talking ----------------------------------------------------------------------------------
+
+    def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
+        return [Interrupt()]
+
+    def _response_started(self, event: ResponseStarted, now: float) -> Actions:
+        self.response = event.id
+        return []
+
+    def _response_done(self, event: ResponseDone, now: float) -> Actions:
+        if self.response == event.id:
+            self.response = None
+        if event.status != "failed":
+            return []
+        return [Note("the model failed to reply", event.reason)]
+
+    # --- the way out ------------------------------------------------------------------------------
+
+    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
+        self._agent = "failed"
+        self.response = None
+        note = Note("the model cannot be used, the call is ended", event.reason)
+        if self.state is State.TALKING or self.speaking_by != "no":
+            return [note, *self._apologise(now)]
+        return [note]
+
+    def _apologise(self, now: float) -> Actions:
+        if self.state is State.CLOSING:
+            return []
+        self._enter(State.CLOSING, now + LAST_WORDS_S)
+        self.cause = self.cause or FAILURE
+        return [Say("sorry")]
+
+    def _item_finished(self, event: ItemFinished, now: float) -> Actions:
+        return self._hang_up(now) if event.item == "sorry" else []
+
+    def _time_up(self, event: TimeUp, now: float) -> Actions:
+        if self._stream_deadline is not None and now >= self._stream_deadline:
+            return self._restart_stream("the media connection was closed and did not come back")
+        if self._deadline is None or now < self._deadline:
+            return []
+        if self.state is State.HANGING_UP:
+            return self._end("the switch did not confirm the hangup")
+        if self.state is State.CLOSING:
+            return self._hang_up(now)
+        waited = "an answer" if self.state is State.ANSWERING else "the model, lane or files"
+        note = Note("the call is ended", f"waited in vain for {waited}")
+        if self.state is State.PREPARING and self.speaking_by != "no":
+            return [note, *self._apologise(now)]
+        return [note, *self._hang_up(now)]
+
+    def _shut_down(self, event: ShutDown, now: float) -> Actions:
+        return self._end("handed back to the switch")
+
+    def _hang_up(self, now: float) -> Actions:
+        self.cause = self.cause or FAILURE
+        self._enter(State.HANGING_UP, now + HANGUP_S)
+        return [Hangup(self.cause)]
+
+    def _hung_up(self, event: HungUp, now: float) -> Actions:
+        return self._end(event.cause)
+
+    def _switch_lost(self, event: SwitchLost, now: float) -> Actions:
+        return self._end(event.reason)
+
+    def _end(self, cause: str) -> Actions:
+        self.cause = cause
+        self.response = None
+        self._enter(State.ENDED)
+        return [Close()]
+
+    def _enter(self, state: State, deadline: float | None = None) -> None:
+        self.state = state
+        self._deadline = deadline
+        if state in (State.CLOSING, State.HANGING_UP, State.ENDED):
+            self._stream_deadline = None
+
+
+_S = State
+_UP = (_S.PREPARING, _S.TALKING)
+_ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.CLOSING, _S.HANGING_UP)
+_WAITING = (_S.ANSWERING, *_UP)
+
+_ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] = (
+    ((_S.ARRIVED,), Arrived, Call._arrived),
+    ((_S.ANSWERING,), Answered, Call._answered),
+    ((_S.ANSWERING,), AnswerFailed, Call._answer_failed),
+    (_UP, StreamOpened, Call._stream_opened),
+    (_UP, StreamClosed, Call._stream_closed),
+    (_UP, StreamFailed, Call._stream_failed),
+    (_UP, LaneOpened, Call._lane_opened),
+    (_UP, LaneFailed, Call._lane_failed),
+    (_UP, FilesReady, Call._files_ready),
+    (_UP, FilesFailed, Call._files_failed),
+    ((_S.CLOSING,), LaneFailed, lambda call, event, now: call._hang_up(now)),
+    ((_S.CLOSING,), FilesFailed, lambda call, event, now: call._hang_up(now)),
+    (_WAITING, AgentReady, Call._agent_ready),
+    (_WAITING, AgentFailed, Call._agent_failed),
+    ((_S.TALKING,), SpeechStarted, Call._speech_started),
+    ((_S.TALKING,), ResponseStarted, Call._response_started),
+    ((_S.TALKING,), ResponseDone, Call._response_done),
+    ((_S.CLOSING,), ItemFinished, Call._item_finished),
+    ((*_WAITING, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
+    (_ALIVE, ShutDown, Call._shut_down),
+    (_ALIVE, HungUp, Call._hung_up),
+    (_ALIVE, SwitchLost, Call._switch_lost),
+)
+_TABLE: dict[tuple[State, type[Event]], Callable[..., Actions]] = {
+    (state, event): decide for states, event, decide in _ROWS for state in states
+}

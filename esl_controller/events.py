@@ -1,0 +1,231 @@
+"""Everything that can happen to a call. [core]
+
+The switch, the media server, the lane and the agent report these; ``call.py`` decides on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# --- the switch -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """FreeSWITCH handed us the call. ``answered``: somebody did that already (we are resumed)."""
+
+    answered: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """CHANNEL_ANSWER: media flows from now on (captures/conversation.jsonl)."""
+
+
+@dataclass(frozen=True)
+class AnswerFailed:
+    """The switch refused to answer, or did not say so in time."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class HungUp:
+    """CHANNEL_HANGUP: either side ended the call; ``cause`` is FreeSWITCH's name for it."""
+
+    cause: str
+
+
+@dataclass(frozen=True)
+class SwitchLost:
+    """The Event Socket connection is gone. The call may live on at the switch (socket_resume)."""
+
+    reason: str
+
+
+# --- hearing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StreamOpened:
+    """mod_audio_stream's WebSocket is here, for the first time or again."""
+
+
+@dataclass(frozen=True)
+class StreamClosed:
+    """The WebSocket is gone; some builds come back by themselves within 20 ms."""
+
+    code: int
+
+
+@dataclass(frozen=True)
+class StreamFailed:
+    """The module could not connect, refused the command, or is not there (``missing``)."""
+
+    reason: str
+    missing: bool = False
+
+
+# --- speaking -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LaneOpened:
+    """FreeSWITCH sends and takes frames at ``rate`` Hz."""
+
+    rate: int
+
+
+@dataclass(frozen=True)
+class LaneFailed:
+    """No port would open, or an open lane was closed by something that resets the channel."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class FilesReady:
+    """Replies can be played as files (the fallback, or what the settings ask for)."""
+
+
+@dataclass(frozen=True)
+class FilesFailed:
+    """Replies cannot be played as files either."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ItemStarted:
+    """The first frame of ``item`` goes to the caller."""
+
+    item: str
+
+
+@dataclass(frozen=True)
+class ItemFinished:
+    """The caller has heard ``item`` to its last sample: ``heard_ms`` milliseconds."""
+
+    item: str
+    heard_ms: int
+
+
+# --- the agent ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AgentReady:
+    """The model has confirmed the session: it may be sent audio and asked to speak."""
+
+
+@dataclass(frozen=True)
+class AgentFailed:
+    """The model cannot be used (any more). ``reason`` says why and what to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    """The model hears the caller speak. ``at_ms``: its own count of the caller's audio."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class SpeechStopped:
+    """The caller stopped speaking, the model thinks. ``at_ms`` as in ``SpeechStarted``."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class ResponseStarted:
+    """The model began response ``id``."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class ResponseDone:
+    """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed."""
+
+    id: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AgentAudio:
+    """Speech of ``item`` in the agent's output format. Never reaches the core."""
+
+    item: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class AgentAudioDone:
+    """The model has sent all audio of ``item``. Never reaches the core."""
+
+    item: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said: ``who`` is caller or agent. Never reaches the core."""
+
+    who: str
+    item: str
+    text: str
+
+
+# --- the controller -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TimeUp:
+    """The deadline that the core had asked for has come."""
+
+
+@dataclass(frozen=True)
+class ShutDown:
+    """Let go of the call without ending it: the switch goes on with the dialplan."""
+
+
+Event: TypeAlias = (
+    Arrived
+    | Answered
+    | AnswerFailed
+    | HungUp
+    | SwitchLost
+    | StreamOpened
+    | StreamClosed
+    | StreamFailed
+    | LaneOpened
+    | LaneFailed
+    | FilesReady
+    | FilesFailed
+    | ItemStarted
+    | ItemFinished
+    | AgentReady
+    | AgentFailed
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseStarted
+    | ResponseDone
+    | TimeUp
+    | ShutDown
+)
+
+AgentEvent: TypeAlias = (
+    AgentReady
+    | AgentFailed
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseStarted
+    | ResponseDone
+    | AgentAudio
+    | AgentAudioDone
+    | Transcript
+)

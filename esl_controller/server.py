@@ -1,0 +1,131 @@
+"""The Event Socket listener: admits FreeSWITCH's connections and owns the live calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import structlog
+
+from esl_controller.events import ShutDown
+from esl_controller.session import CallSession
+from esl_controller.settings import EslSettings
+from esl_controller.switch import Channel, Switch, SwitchError
+from media.stream import Admission
+
+log = structlog.stdlib.get_logger(__name__)
+
+STOP_S = 5.0
+
+
+class CallServer:
+    """Listens for the dialplan's ``socket`` action; one session a call.
+
+    ``refused`` counts connections that were closed without a word, ``taken`` the calls so far.
+    A connection that is closed early costs no call: with ``socket_resume=true`` the dialplan goes
+    on with its next action.
+    """
+
+    def __init__(
+        self, settings: EslSettings, make_session: Callable[[Switch, Channel], CallSession]
+    ) -> None:
+        self.refused = 0
+        self.taken = 0
+        self.calls: dict[str, CallSession] = {}
+        self._settings = settings
+        self._make_session = make_session
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address cannot be had."""
+        self._server = await asyncio.start_server(
+            self._accept, self._settings.host, self._settings.port
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that we listen on."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def ready(self) -> bool:
+        """Whether new calls are taken."""
+        return self._server is not None and self._server.is_serving()
+
+    async def stop(self) -> None:
+        """Take no more calls and let go of those that live, without ending them."""
+        if self._server is None:
+            return
+        self._server.close()
+        for session in list(self.calls.values()):
+            session.handle(ShutDown())
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=STOP_S)
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def admission(self, path: str) -> Admission | None:
+        """For the media server: the live call whose WebSocket path this is."""
+        session = self.calls.get(path.rpartition("/")[2])
+        if session is None or session.channel.media_path != path:
+            return None
+        return session.admission
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._connection(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            peer = writer.get_extra_info("peername")[0]
+            if reason := self._refusal(peer):
+                self.refused += 1
+                log.warning("Event Socket connection refused", peer=peer, reason=reason)
+                return
+            async with Switch.over(reader, writer) as switch:
+                await self._call(switch, peer)
+        except SwitchError as error:
+            log.warning("an Event Socket connection brought no call", reason=str(error))
+        except Exception:
+            log.exception("a session ended by a bug; the dialplan goes on with the call")
+        finally:
+            writer.close()
+
+    def _refusal(self, peer: str) -> str:
+        """Why a connection is not taken; empty if it is."""
+        address = ip_address(peer)
+        if not any(address in network for network in self._settings.allow):
+            return "its address is not within [esl] allow"
+        if not self.ready:
+            return "the controller is stopping"
+        if 0 < self._settings.max_calls <= len(self.calls):
+            return f"there are [esl] max_calls = {self._settings.max_calls} calls already"
+        return ""
+
+    async def _call(self, switch: Switch, peer: str) -> None:
+        channel = await switch.connect()
+        with structlog.contextvars.bound_contextvars(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        ):
+            if f"/{channel.domain_uuid}/" not in channel.media_path:
+                log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
+            older = self.calls.get(channel.uuid)
+            if older is not None:
+                # The switch dialled again: whoever holds the call holds it in vain.
+                older.handle(ShutDown())
+            session = self.calls[channel.uuid] = self._make_session(switch, channel)
+            self.taken += 1
+            session.log.info(
+                "call", caller=channel.caller, number=channel.number, codec=channel.codec, peer=peer
+            )
+            try:
+                await session.run()
+            finally:
+                if self.calls.get(channel.uuid) is session:
+                    del self.calls[channel.uuid]

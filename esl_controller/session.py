@@ -1,0 +1,356 @@
+"""One call's shell: does what ``call.py`` decided, and tells it what came of it.
+
+Everything here runs in the event loop and in one task group a call. Audio does not pass through
+decisions: a caller's message goes straight to the agent (``stream_audio``), an agent's delta
+straight to the playback (``_agent_event``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import structlog
+
+from esl_controller import call as core
+from esl_controller import events as ev
+from esl_controller import sounds
+from esl_controller.agents.base import Agent
+from esl_controller.call import Action, Call, State
+from esl_controller.playback import FilePlayback, LaneError, LanePlayback, Playback, open_lane
+from esl_controller.settings import Settings
+from esl_controller.switch import (
+    Channel,
+    FilePlayed,
+    FilePlaying,
+    FileWritten,
+    NoSuchCommand,
+    Switch,
+    SwitchError,
+    SwitchEvent,
+)
+from media.frame import pcm
+from media.hearing import Hearing
+from media.lane import Clock, Ports
+from media.resample import Converter, convert
+from media.stream import Admission, StreamEndpoint
+
+STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or says that it cannot
+RATES = {"8k": 8000, "16k": 16000}
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all calls of the process share."""
+
+    settings: Settings
+    clock: Clock
+    ports: Ports
+    streams: StreamEndpoint
+    media_url: str
+    make_agent: Callable[[Channel], Agent]
+
+
+@dataclass
+class Marks:
+    """When things happened, in seconds since the call arrived; for the log and ``calls``."""
+
+    at: dict[str, float] = field(default_factory=dict)
+
+    def set(self, name: str, seconds: float) -> None:
+        """The first time counts."""
+        self.at.setdefault(name, round(seconds, 4))
+
+
+class CallSession:
+    """The life of one call on one Event Socket connection: ``await run()``."""
+
+    def __init__(self, switch: Switch, channel: Channel, services: Services) -> None:
+        self.channel = channel
+        self.call = Call(services.settings.media.playback)
+        self.marks = Marks()
+        self.admission = Admission(self, secrets.token_urlsafe(24))
+        self.log = structlog.stdlib.get_logger(__name__).bind(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        )
+        self._switch = switch
+        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._agent = services.make_agent(channel)
+        settings = services.settings.media
+        # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
+        self._rate = "8k" if self._agent.input.rate == 8000 else settings.rate
+        self._hearing = Hearing(self._agent.input, RATES[self._rate], channel.rate, settings.mix)
+        self._playback: Playback | None = None
+        self._voices: dict[str, Converter] = {}  # of items whose audio still comes
+        self._stream_connected = asyncio.Event()
+        self._events: deque[ev.Event] = deque()
+        self._handling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._group: asyncio.TaskGroup
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the call arrived here."""
+        return self._loop.time() - self._began
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Hold the call until it ends or is let go; frees everything. Raises only our own bugs."""
+        self._switch.on_event = self._switch_event
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._spawn(self._watch_switch())
+                self.handle(ev.Arrived(self.channel.answered))
+                try:
+                    await self._over
+                finally:
+                    for task in self._tasks:
+                        task.cancel()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._playback is not None:
+                self._playback.close()
+            await self._services.streams.drop(self)
+            self.log.info("call over", cause=self.call.cause, **self.marks.at)
+
+    def handle(self, event: ev.Event) -> None:
+        """Let the core decide on ``event`` and do what it says. Safe to call from any callback."""
+        self._events.append(event)
+        if self._handling or self._over.done():
+            return
+        self._handling = True
+        try:
+            while self._events:
+                event = self._events.popleft()
+                before = self.call.state
+                for action in self.call.handle(event, self._loop.time()):
+                    self._perform(action)
+                if self.call.state is not before:
+                    self._mark(self.call.state.value)
+            self._set_timer()
+        except Exception as error:
+            # Callers are the clock and the sockets of all calls: only this call may fall.
+            self.log.exception("a bug in the controller ends this session")
+            if not self._over.done():
+                self._over.set_exception(error)
+        finally:
+            self._handling = False
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.call.next_deadline()
+        self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self.handle, ev.TimeUp())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _mark(self, name: str) -> None:
+        self.marks.set(name.replace(" ", "_") + "_s", self._loop.time() - self._began)
+
+    # --- doing ------------------------------------------------------------------------------------
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case core.ConnectAgent():
+                self._spawn(self._agent.run(self._agent_event))
+            case core.Answer():
+                self._spawn(self._answer())
+            case core.StartStream(again):
+                self._spawn(self._start_stream(again))
+            case core.OpenLane():
+                self._spawn(self._open_lane())
+            case core.PlayFiles():
+                self._spawn(self._play_files())
+            case core.HearLane():
+                self._hear_lane()
+            case core.Greet():
+                self._agent.greet()
+            case core.Interrupt():
+                self._interrupt()
+            case core.Say(name):
+                self._say(name)
+            case core.Hangup(cause):
+                self._spawn(self._hang_up(cause))
+            case core.Note(text, reason):
+                self.log.warning(text, reason=reason)
+            case core.Close():
+                self._over.set_result(None)
+
+    async def _watch_switch(self) -> None:
+        await self._switch.wait_lost()
+        self.handle(ev.SwitchLost("the Event Socket connection was lost"))
+
+    async def _answer(self) -> None:
+        try:
+            await self._switch.answer()
+        except SwitchError as error:
+            self.handle(ev.AnswerFailed(str(error)))
+
+    async def _start_stream(self, again: bool) -> None:
+        media = self._services.settings.media
+        url = self._services.media_url + self.channel.media_path
+        self._stream_connected.clear()
+        try:
+            if again:
+                with contextlib.suppress(SwitchError):  # nothing to stop is no error
+                    await self._switch.stop_stream()
+            await self._switch.start_stream(url, media.mix, self._rate, self.admission.token)
+            async with asyncio.timeout(STREAM_S):
+                await self._stream_connected.wait()
+        except NoSuchCommand:
+            reason = "FreeSWITCH has no uuid_audio_stream: load mod_audio_stream"
+            self.handle(ev.StreamFailed(reason, missing=True))
+        except SwitchError as error:
+            self.handle(ev.StreamFailed(str(error)))
+        except TimeoutError:
+            self.handle(ev.StreamFailed(f"nobody connected to {url} within {STREAM_S:g} s"))
+
+    async def _open_lane(self) -> None:
+        media = self._services.settings.media
+        try:
+            playback = await open_lane(
+                self._switch,
+                self._services.clock,
+                self._services.ports,
+                media.lane_host,
+                media.lane_switch_host,
+                self.handle,
+            )
+        except (LaneError, SwitchError) as error:
+            self.handle(ev.LaneFailed(str(error)))
+        else:
+            self._playback = playback
+            self._mark("lane")
+            self.handle(ev.LaneOpened(playback.rate))
+
+    async def _play_files(self) -> None:
+        """Speak by files; the module that writes them must be connected."""
+        try:
+            async with asyncio.timeout(STREAM_S):
+                await self._stream_connected.wait()
+        except TimeoutError:
+            self.handle(ev.FilesFailed("mod_audio_stream, which writes the files, is not there"))
+            return
+        if self._playback is not None:
+            self._playback.close()
+        self._playback = playback = FilePlayback(
+            self._switch, self._send_stream, self.channel.rate, self.handle
+        )
+        self.handle(ev.FilesReady())
+        await playback.run()
+
+    async def _send_stream(self, text: str) -> None:
+        await self._services.streams.send(self, text)
+
+    def _hear_lane(self) -> None:
+        assert isinstance(self._playback, LanePlayback)
+        rate = self._playback.rate
+        self._hearing = Hearing(self._agent.input, rate, rate, "mono")
+        self._playback.lane.listen(self._lane_audio)
+
+    def _interrupt(self) -> None:
+        if self._playback is None:
+            return
+        for heard in self._playback.flush():
+            self._voices.pop(heard.item, None)
+            self._agent.truncate(heard.item, heard.heard_ms)
+            self.log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
+
+    def _say(self, name: str) -> None:
+        assert self._playback is not None
+        language = self._services.settings.agent.language
+        for item in self._voices:
+            self._playback.complete(item)  # the model is gone: what it began ends here
+        self._playback.push(name, _sound(name, language, self._playback.rate))
+        self._playback.complete(name)
+
+    async def _hang_up(self, cause: str) -> None:
+        try:
+            await self._switch.hang_up(cause)
+        except SwitchError as error:
+            self.log.warning("the hangup was not accepted", reason=str(error))
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _switch_event(self, event: SwitchEvent) -> None:
+        if isinstance(event, FileWritten | FilePlaying | FilePlayed):
+            if isinstance(self._playback, FilePlayback):
+                self._playback.switch_event(event)
+        else:
+            self.handle(event)
+
+    def stream_opened(self) -> None:
+        """``Listener``: mod_audio_stream is connected."""
+        self._mark("stream")
+        self._hearing.restart()
+        self._stream_connected.set()
+        self.handle(ev.StreamOpened())
+
+    def stream_audio(self, data: bytes) -> None:
+        """``Listener``: the caller, to the agent without a detour."""
+        if self.call.hearing == "stream":
+            audio = self._hearing.feed(data, self._loop.time())
+            if audio:
+                self._agent.hear(audio)
+
+    def stream_text(self, text: str) -> None:
+        """``Listener``: we send no metadata and expect no text."""
+
+    def stream_closed(self, code: int) -> None:
+        """``Listener``: the connection is gone."""
+        self._stream_connected.clear()
+        self.handle(ev.StreamClosed(code))
+
+    def _lane_audio(self, frame: bytes) -> None:
+        if self.call.hearing == "lane":
+            self._agent.hear(self._hearing.feed(frame, self._loop.time()))
+
+    def _agent_event(self, event: ev.AgentEvent) -> None:
+        match event:
+            case ev.AgentAudio(item, data):
+                self._speak(item, data)
+            case ev.AgentAudioDone(item):
+                self._speak_end(item)
+            case ev.Transcript(who, _, text):
+                self.log.debug("transcript", who=who, text=text)
+            case _:
+                self.handle(event)
+
+    def _speak(self, item: str, data: bytes) -> None:
+        playback = self._playback
+        if playback is None or self.call.state is not State.TALKING or not playback.wants(item):
+            return
+        voice = self._voices.get(item)
+        if voice is None:
+            voice = self._voices[item] = Converter(self._agent.output, pcm(playback.rate))
+        playback.push(item, voice.feed(data))
+
+    def _speak_end(self, item: str) -> None:
+        voice = self._voices.pop(item, None)
+        if voice is not None and self._playback is not None:
+            self._playback.push(item, voice.finish())
+            self._playback.complete(item)
+
+
+@cache
+def _sound(name: str, language: str, rate: int) -> bytes:
+    """A bundled sentence as linear audio at ``rate`` Hz."""
+    values, own_rate = sounds.load(name, language)
+    return convert(values, own_rate, rate).tobytes()

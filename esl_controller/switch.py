@@ -1,0 +1,365 @@
+"""FreeSWITCH's commands and events as typed methods, over one outbound Event Socket connection.
+
+Everything that goes onto the wire is checked here, because a line break in a value would start a
+new header, that is, a new command (freeswitch.md, "The outbound socket"); and everything that comes
+from it is turned into ``events`` here. Genesis does the talking: framing, and matching replies to
+commands under concurrency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from genesis import ESLEvent, Session
+from genesis.exceptions import CommandStage, ConnectionLost, GenesisError
+
+from esl_controller.events import Answered, HungUp, StreamFailed
+
+log = structlog.stdlib.get_logger(__name__)
+
+COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
+
+STREAM_EVENTS = tuple(
+    f"mod_audio_stream::{name}" for name in ("connect", "disconnect", "play", "json", "error")
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_G711 = frozenset({"PCMU", "PCMA"})
+
+
+class SwitchError(Exception):
+    """FreeSWITCH refused a command, did not reply in time, or the connection is gone."""
+
+
+class NoSuchCommand(SwitchError):
+    """FreeSWITCH does not know the command: the module that brings it is not loaded."""
+
+
+class UnsafeValue(ValueError):
+    """Our own mistake: a value that must not go onto the wire."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What the reply to ``connect`` says of the call (captures/conversation.jsonl)."""
+
+    uuid: str
+    domain_uuid: str
+    secretary_uuid: str
+    caller: str
+    number: str
+    codec: str
+    rate: int
+    answered: bool
+    variables: Mapping[str, str] = field(repr=False)
+
+    @property
+    def media_path(self) -> str:
+        """The path of its media WebSocket. A dialplan that sets no valid domain_uuid gets zeros."""
+        domain = self.domain_uuid if _UUID.fullmatch(self.domain_uuid) else str(UUID(int=0))
+        return f"/stream/{domain}/{self.uuid}"
+
+    @property
+    def is_g711(self) -> bool:
+        """Whether the caller's own codec is G.711: more than 8 kHz cannot be heard or said."""
+        return self.codec in _G711
+
+    @classmethod
+    def parse(cls, headers: Mapping[str, Any]) -> Channel:
+        """Raises SwitchError where the reply is not that of a channel."""
+        uuid = _one(headers.get("Unique-ID"))
+        if not _UUID.fullmatch(uuid):
+            raise SwitchError(f"not an outbound Event Socket connection: Unique-ID is {uuid!r}")
+        variables = {
+            name.removeprefix("variable_"): _one(value)
+            for name, value in headers.items()
+            if name.startswith("variable_")
+        }
+        rate = _one(headers.get("Channel-Read-Codec-Rate"))
+        return cls(
+            uuid=uuid,
+            domain_uuid=variables.get("domain_uuid", ""),
+            secretary_uuid=variables.get("secretary_uuid", ""),
+            caller=_one(headers.get("Caller-Caller-ID-Number")),
+            number=_one(headers.get("Caller-Destination-Number")),
+            codec=_one(headers.get("Channel-Read-Codec-Name")).upper(),
+            rate=int(rate) if rate.isascii() and rate.isdigit() else 0,
+            answered=_one(headers.get("Answer-State")) == "answered",
+            variables=variables,
+        )
+
+
+@dataclass(frozen=True)
+class FilePlayed:
+    """CHANNEL_EXECUTE_COMPLETE of a ``play``: ``ok`` says whether the file was found."""
+
+    id: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class FilePlaying:
+    """CHANNEL_EXECUTE of a ``play``: the caller hears it from now on."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class FileWritten:
+    """``mod_audio_stream::play``: what we sent as streamAudio lies at ``path`` on the switch."""
+
+    path: str
+
+
+SwitchEvent = Answered | HungUp | StreamFailed | FilePlaying | FilePlayed | FileWritten
+
+
+class Switch:
+    """One call at FreeSWITCH. Use as ``async with Switch.over(reader, writer) as switch``.
+
+    ``on_event`` is called in the event loop, in the order of the wire; set it before ``connect``.
+    ``dropped`` counts events that were malformed or another call's.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.channel: Channel | None = None
+        self.on_event: Callable[[SwitchEvent], None] = lambda event: None
+        self.dropped = 0
+        self._session = session
+        self._plays: set[str] = set()
+        session.on("*", self._received)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def over(
+        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> AsyncIterator[Switch]:
+        """Speak over an accepted connection; closes it at the end."""
+        async with Session(reader, writer) as session:
+            yield cls(session)
+
+    async def connect(self) -> Channel:
+        """Take the call over: its data, its events and no other call's, and lingering.
+
+        The four commands go out together; FreeSWITCH answers in order. Raises SwitchError.
+        """
+        replies = await asyncio.gather(
+            self._send("connect"),
+            self._send("linger"),
+            self._send("myevents"),
+            self._send(f"event plain CUSTOM {' '.join(STREAM_EVENTS)}"),
+            return_exceptions=True,
+        )
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        first = replies[0]
+        assert isinstance(first, ESLEvent)
+        self.channel = Channel.parse(first)
+        return self.channel
+
+    async def wait_lost(self) -> None:
+        """Return once the connection is gone, whoever closed it or broke it."""
+        reader = self._session.producer
+        assert reader is not None
+        await asyncio.wait([reader])
+        if not reader.cancelled() and (error := reader.exception()) is not None:
+            # Genesis' reader ends at bytes that are no Event Socket message, and nobody is told:
+            # without this, every later command would wait for its reply in vain.
+            log.warning("the Event Socket sent what cannot be read", error=str(error))
+            await self._session.stop()
+        with contextlib.suppress(ConnectionLost):
+            await self._session.wait_lost(CommandStage.ACCEPTED)
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    async def answer(self) -> None:
+        """Answer the call. FreeSWITCH does it on the channel's next tick and says so by event."""
+        await self._execute("answer")
+
+    async def hang_up(self, cause: str) -> None:
+        """End the call with one of FreeSWITCH's causes, such as NORMAL_CLEARING."""
+        await self._sendmsg({"call-command": "hangup", "hangup-cause": _word("cause", cause)})
+
+    async def set_variable(self, name: str, value: str) -> None:
+        """Set a channel variable."""
+        await self._api("uuid_setvar", self._uuid, _word("variable", name), _text(name, value))
+
+    async def start_stream(self, url: str, mix: str, rate: str, token: str) -> None:
+        """Have mod_audio_stream send the caller's audio to ``url``.
+
+        ``+OK`` does not mean connected: the WebSocket itself does, or a StreamFailed event. Raises
+        NoSuchCommand where the module is not loaded.
+        """
+        headers = json.dumps({"Authorization": f"Bearer {token}"})
+        await self.set_variable("STREAM_EXTRA_HEADERS", headers)
+        await self._api(
+            "uuid_audio_stream",
+            self._uuid,
+            "start",
+            _word("url", url),
+            _word("mix", mix),
+            _word("rate", rate),
+        )
+
+    async def stop_stream(self) -> None:
+        """Stop it. Needed before another ``start``, whatever became of the connection."""
+        await self._api("uuid_audio_stream", self._uuid, "stop")
+
+    async def open_lane(self, switch: tuple[str, int], controller: tuple[str, int]) -> None:
+        """Ask FreeSWITCH to bind ``switch`` and exchange frames with ``controller`` over UDP.
+
+        It says ``+OK`` in any case; the first datagram is the proof (freeswitch.md, "Speaking").
+        """
+        await self._sendmsg(
+            {
+                "call-command": "unicast",
+                "local-ip": _word("address", switch[0]),
+                "local-port": str(switch[1]),
+                "remote-ip": _word("address", controller[0]),
+                "remote-port": str(controller[1]),
+                "transport": "udp",
+            }
+        )
+
+    def new_play(self) -> str:
+        """An id for ``play``, which its FilePlaying and FilePlayed events will have."""
+        play_id = str(uuid4())
+        self._plays.add(play_id)
+        return play_id
+
+    async def play(self, path: str, play_id: str) -> None:
+        """Play a file on the switch after those already asked for."""
+        await self._execute("playback", path, event_uuid=play_id, lock=True)
+
+    async def break_play(self) -> None:
+        """Stop the file that is being played and forget those that wait."""
+        await self._api("uuid_break", self._uuid, "all")
+
+    # --- the wire ---------------------------------------------------------------------------------
+
+    @property
+    def _uuid(self) -> str:
+        assert self.channel is not None, "connect first"
+        return self.channel.uuid
+
+    async def _execute(
+        self, application: str, data: str = "", event_uuid: str = "", lock: bool = False
+    ) -> None:
+        headers = {"call-command": "execute", "execute-app-name": _word("app", application)}
+        if data:
+            headers["execute-app-arg"] = _text(application, data)
+        if event_uuid:
+            headers["Event-UUID"] = event_uuid
+        if lock:
+            headers["event-lock"] = "true"
+        await self._sendmsg(headers)
+
+    async def _sendmsg(self, headers: Mapping[str, str]) -> None:
+        lines = [f"{name}: {_text(name, value)}" for name, value in headers.items()]
+        reply = await self._send("\n".join(["sendmsg", *lines]))
+        _accepted(headers["call-command"], _one(reply.get("Reply-Text")))
+
+    async def _api(self, command: str, *words: str) -> str:
+        reply = await self._send(" ".join(["api", command, *words]))
+        return _accepted(command, (reply.body or "").strip())
+
+    async def _send(self, command: str) -> ESLEvent:
+        """One command; line breaks in it were put there by us, as header ends."""
+        try:
+            async with asyncio.timeout(COMMAND_S):
+                return await self._session.send(command)
+        except TimeoutError:
+            raise SwitchError(f"no reply to {_name(command)} within {COMMAND_S:g} s") from None
+        except (GenesisError, OSError) as error:
+            raise SwitchError(f"{_name(command)}: the connection is gone ({error})") from error
+
+    async def _received(self, event: ESLEvent) -> None:
+        """Called by Genesis for each event, in a task each, started in the order of the wire."""
+        uuid = _one(event.get("Unique-ID"))
+        if self.channel is not None and uuid != self.channel.uuid:
+            self.dropped += 1
+            return
+        typed = self._typed(_one(event.get("Event-Name")), event)
+        if typed is not None:
+            self.on_event(typed)
+
+    def _typed(self, name: str, event: ESLEvent) -> SwitchEvent | None:
+        match name:
+            case "CHANNEL_ANSWER":
+                return Answered()
+            case "CHANNEL_HANGUP" | "CHANNEL_HANGUP_COMPLETE":
+                return HungUp(_one(event.get("Hangup-Cause")) or "UNKNOWN")
+            case "CHANNEL_EXECUTE" | "CHANNEL_EXECUTE_COMPLETE":
+                return self._play_event(name, event)
+            case "CUSTOM":
+                return self._stream_event(_one(event.get("Event-Subclass")), event.body)
+        return None
+
+    def _play_event(self, name: str, event: ESLEvent) -> FilePlaying | FilePlayed | None:
+        play_id = _one(event.get("Application-UUID"))
+        if play_id not in self._plays:
+            return None
+        if name == "CHANNEL_EXECUTE":
+            return FilePlaying(play_id)
+        self._plays.discard(play_id)
+        return FilePlayed(play_id, ok=_one(event.get("Application-Response")) != "FILE NOT FOUND")
+
+    def _stream_event(self, subclass: str, body: str | None) -> StreamFailed | FileWritten | None:
+        """``connect`` and ``disconnect`` are told by the WebSocket itself; these two are not."""
+        if subclass not in ("mod_audio_stream::error", "mod_audio_stream::play"):
+            return None
+        try:
+            told = json.loads(body or "")
+            if subclass == "mod_audio_stream::error":
+                reason = _CONTROL.sub(" ", str(told["message"]["error"])).strip()
+                return StreamFailed(reason)
+            return FileWritten(_text("file", told["file"]))
+        except (ValueError, TypeError, KeyError) as error:
+            self.dropped += 1
+            log.warning("an event of mod_audio_stream cannot be read", subclass=subclass, why=error)
+            return None
+
+
+def _one(value: object) -> str:
+    """A header's value; its first one where the header came twice."""
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return value if isinstance(value, str) else ""
+
+
+def _text(name: str, value: str) -> str:
+    """``value`` if it can stand on the wire. Raises UnsafeValue."""
+    if not isinstance(value, str) or _CONTROL.search(value):
+        raise UnsafeValue(f"{name} has a line break or another control character in it")
+    return value
+
+
+def _word(name: str, value: str) -> str:
+    """``value`` if it can stand on the wire as one word of a command. Raises UnsafeValue."""
+    if not _text(name, value) or any(c.isspace() for c in value):
+        raise UnsafeValue(f"{name} is empty or has a space in it")
+    return value
+
+
+def _name(command: str) -> str:
+    """What a log may say of a command: its arguments can carry secrets."""
+    words = command.split(None, 2)
+    return " ".join(words[:2]) if words[0] == "api" else words[0]
+
+
+def _accepted(command: str, reply: str) -> str:
+    if "Command not found" in reply:
+        raise NoSuchCommand(f"{command}: {reply}")
+    if reply.startswith("-ERR"):
+        raise SwitchError(f"{command}: {reply}")
+    return reply

@@ -1,0 +1,75 @@
+"""The caller's audio on its way from mod_audio_stream to the agent. [core]"""
+
+from __future__ import annotations
+
+from math import log2
+from typing import Literal
+
+from media.frame import Format, pcm
+from media.resample import Converter
+
+PROBE_S = 0.4
+PROBE_LIMIT = 1 << 18  # bytes; what comes on top decides the matter at once
+
+
+class Hearing:
+    """Turns the stream's messages into the agent's format.
+
+    ``asked`` is the rate in Hz that ``uuid_audio_stream start`` named, ``channel`` the channel's
+    own. They are not the same thing to every module: the newer sptmru build does not resample, it
+    sends the channel's rate whatever was asked for (measured: 16,000 bytes a second for a PCMU call
+    asked for at ``16k``). So where the two rates differ, the first ``PROBE_S`` seconds of each
+    connection are held back and their speed decides.
+    """
+
+    def __init__(
+        self, target: Format, asked: int, channel: int, mix: Literal["mono", "mixed", "stereo"]
+    ) -> None:
+        self.rate = asked  # what is taken to be the stream's rate
+        self._target = target
+        self._asked = asked
+        self._channel = channel
+        self._stereo = mix == "stereo"
+        self.restart()
+
+    def restart(self) -> None:
+        """A new connection: nothing of the old one is continued."""
+        self._partial = b""
+        self._held: list[bytes] = []
+        self._since: float | None = None
+        self._converter: Converter | None = None
+        if self._channel in (0, self._asked):
+            self._converter = Converter(pcm(self._asked), self._target)
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """Audio for the agent (possibly none yet); ``now`` in seconds of a monotonic clock."""
+        if self._stereo:
+            data = self._left(data)
+        if self._converter is None:
+            return self._probe(data, now)
+        return self._converter.feed(data)
+
+    def _left(self, data: bytes) -> bytes:
+        """The caller's channel: with ``stereo`` the module interleaves caller and reply."""
+        data = self._partial + data
+        whole = len(data) & ~3
+        self._partial = data[whole:]
+        left = bytearray(whole // 2)
+        left[0::2], left[1::2] = data[0:whole:4], data[1:whole:4]
+        return bytes(left)
+
+    def _probe(self, data: bytes, now: float) -> bytes:
+        if self._since is None:
+            self._since = now
+            self._first = len(data)
+        self._held.append(data)
+        size = sum(map(len, self._held))
+        elapsed = now - self._since
+        if elapsed < PROBE_S and size < PROBE_LIMIT:
+            return b""
+        # The first message was collected before it came.
+        seen = max(1.0, (size - self._first) / 2 / max(elapsed, 1e-3))
+        self.rate = min((self._asked, self._channel), key=lambda rate: abs(log2(seen / rate)))
+        self._converter = Converter(pcm(self.rate), self._target)
+        held, self._held = b"".join(self._held), []
+        return self._converter.feed(held)

@@ -1,0 +1,149 @@
+"""The speech queue of a call whose replies are played as files: the fallback for the lane. [core]
+
+It has the face of ``Playout``, but what FreeSWITCH plays are whole files, so it gives out segments:
+one is played, one waits behind it, and what the model says meanwhile becomes the next. What was
+heard is only bounded by the events of the switch: files that ended, and the time since the present
+one began. Times are seconds of any monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from media.frame import Format, pcm
+from media.playout import Finished, Heard, Started
+
+FIRST_MS = 240  # the first file: short, to begin soon
+LATER_MS = 1000  # the one that waits behind it: long, for between two files is a gap of some 20 ms
+LONGEST_MS = 8000
+OUTSTANDING = 2
+
+
+@dataclass(eq=False)
+class Segment:
+    """A part of ``item`` that becomes one file: linear audio at the playout's rate."""
+
+    item: str
+    data: bytes
+    started: float | None = None
+
+
+@dataclass
+class _Item:
+    name: str
+    waiting: bytearray
+    complete: bool = False
+    ended_ms: float = 0.0  # of segments that were played to their end
+
+
+class SegmentPlayout:
+    """Speech queue of one call; ``rate`` in Hz. Overflow as in ``Playout``."""
+
+    def __init__(self, rate: int, limit_ms: int = 300_000) -> None:
+        self.format: Format = pcm(rate)
+        self.events: deque[Started | Finished] = deque()
+        self.dropped_ms = 0.0
+        self._limit = self.format.frame_bytes * limit_ms // 20
+        self._items: deque[_Item] = deque()
+        self._out: deque[Segment] = deque()
+        self._gone: deque[str] = deque(maxlen=64)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether an item is being played or waits to be."""
+        return bool(self._items)
+
+    def wants(self, item: str) -> bool:
+        """False for an item that is over."""
+        return item not in self._gone
+
+    def push(self, item: str, data: bytes) -> None:
+        """Append audio (whole samples) to ``item``."""
+        if not self.wants(item):
+            return
+        room = max(0, self._limit - sum(len(entry.waiting) for entry in self._items))
+        if len(data) > room:
+            self.dropped_ms += self.format.ms(len(data) - room)
+        entry = self._find(item)
+        if entry is None:
+            entry = _Item(item, bytearray())
+            self._items.append(entry)
+        entry.waiting += data[:room]
+
+    def complete(self, item: str) -> None:
+        """Say that no more audio of ``item`` will come."""
+        entry = self._find(item)
+        if entry is not None:
+            entry.complete = True
+            self._drop_finished()
+
+    def next_segment(self) -> Segment | None:
+        """What to hand to the switch now, if anything."""
+        if len(self._out) >= OUTSTANDING:
+            return None
+        for entry in self._items:
+            if not entry.waiting and entry.complete:
+                continue  # all of it is out: the next item may follow
+            enough = 0 if entry.complete else LATER_MS if self._out else FIRST_MS
+            if not entry.waiting or self.format.ms(len(entry.waiting)) < enough:
+                return None
+            size = self.format.frame_bytes * LONGEST_MS // 20
+            segment = Segment(entry.name, bytes(entry.waiting[:size]))
+            del entry.waiting[:size]
+            self._out.append(segment)
+            return segment
+        return None
+
+    def playing(self, segment: Segment, now: float) -> None:
+        """The switch began to play ``segment``."""
+        if segment in self._out:
+            segment.started = now
+            entry = self._find(segment.item)
+            if entry is not None and not entry.ended_ms:
+                self.events.append(Started(segment.item))
+
+    def played(self, segment: Segment, now: float) -> None:
+        """The switch played ``segment`` to its end (or could not play it: it counts as heard)."""
+        if segment not in self._out:
+            return
+        self._out.remove(segment)
+        entry = self._find(segment.item)
+        if entry is not None:
+            entry.ended_ms += self.format.ms(len(segment.data))
+        self._drop_finished()
+
+    def flush(self, now: float) -> list[Heard]:
+        """Drop everything; returns what was heard, at least, of each item, oldest first."""
+        heard = [Heard(entry.name, self._heard_ms(entry, now)) for entry in self._items]
+        self._gone.extend(entry.name for entry in self._items)
+        self._items.clear()
+        self._out.clear()
+        return heard
+
+    def heard_ms(self, item: str, now: float) -> int:
+        """Whole milliseconds heard so far of an item that is not over."""
+        entry = self._find(item)
+        return self._heard_ms(entry, now) if entry else 0
+
+    def _heard_ms(self, entry: _Item, now: float) -> int:
+        heard = entry.ended_ms
+        for segment in self._out:
+            if segment.item == entry.name and segment.started is not None:
+                length = self.format.ms(len(segment.data))
+                heard += min(length, max(0.0, now - segment.started) * 1000)
+        return int(heard)
+
+    def _drop_finished(self) -> None:
+        while self._items:
+            entry = self._items[0]
+            if not entry.complete or entry.waiting:
+                return
+            if any(segment.item == entry.name for segment in self._out):
+                return
+            self._items.popleft()
+            self._gone.append(entry.name)
+            self.events.append(Finished(entry.name, int(entry.ended_ms)))
+
+    def _find(self, name: str) -> _Item | None:
+        return next((entry for entry in self._items if entry.name == name), None)
