@@ -1,0 +1,296 @@
+"""API commands (mod_commands.c, and mod_audio_stream's own).
+
+Answers are those of the captures ``conversation``, ``playback_break``, ``stream_bad_arguments``
+and ``inbound``; where no capture has them, of the source of 1.10.12.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from esl_controller.simulator.freeswitch.events import VERSION
+from esl_controller.simulator.freeswitch.session import Session
+from esl_controller.simulator.freeswitch.stream import AudioStream, Mix, StreamRequest
+from esl_controller.simulator.freeswitch.wire import Command
+
+if TYPE_CHECKING:
+    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+
+Api = Callable[["SwitchStandIn", str], str]
+SlowApi = Callable[["SwitchStandIn", str], Awaitable[str]]
+
+_NO_CHANNEL = "-ERR No such channel!\n"
+_OK = "+OK\n"
+_FAILED = "-ERR Operation Failed\n"
+_SUCCESS = "+OK Success\n"
+_STREAM_USAGE = (
+    "-USAGE: <uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] "
+    "[wss-url | path] [mono | mixed | stereo] [8000 | 16000] [metadata]\n"
+)
+_URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?\Z")
+
+
+def _uuid_exists(switch: SwitchStandIn, arg: str) -> str:
+    return "true" if arg in switch.sessions else "false"
+
+
+def _uuid_setvar(switch: SwitchStandIn, arg: str) -> str:
+    words = arg.split(" ", 2)
+    if len(words) < 2:
+        return "-USAGE: <uuid> <var> [value]\n"
+    session = switch.sessions.get(words[0])
+    if session is None:
+        return _NO_CHANNEL
+    if len(words) == 3 and words[2]:
+        session.channel.variables[words[1]] = words[2]
+    else:
+        session.channel.variables.pop(words[1], None)
+    return _OK
+
+
+def _uuid_getvar(switch: SwitchStandIn, arg: str) -> str:
+    ident, _, name = arg.partition(" ")
+    if not name:
+        return "-USAGE: <uuid> <var>\n"
+    session = switch.sessions.get(ident)
+    if session is None:
+        return _NO_CHANNEL
+    return session.channel.variables.get(name, "_undef_")
+
+
+def _uuid_break(switch: SwitchStandIn, arg: str) -> str:
+    if not arg:
+        return "-USAGE: <uuid> [all]\n"
+    ident, _, how = arg.partition(" ")
+    session = switch.sessions.get(ident)
+    if session is None:
+        return _NO_CHANNEL
+    session.break_(flush=how == "all")
+    return _OK
+
+
+def _uuid_broadcast(switch: SwitchStandIn, arg: str) -> str:
+    words = arg.split()
+    if len(words) < 2:
+        return "-USAGE: <uuid> <path> [aleg|bleg|holdb|both]\n"
+    session = switch.sessions.get(words[0])
+    if session is None:
+        return "-ERR invalid uuid\n"
+    app, separator, path = words[1].partition("::")
+    if not separator:
+        app, path = "playback", words[1]
+    headers = (
+        ("call-command", "execute"),
+        ("execute-app-name", app),
+        ("execute-app-arg", path),
+        ("event-lock", "true"),
+        ("lead-frames", "5"),
+    )
+    session.queue(Command("sendmsg", headers))
+    return "+OK Message sent\n"
+
+
+def _uuid_transfer(switch: SwitchStandIn, arg: str) -> str:
+    words = [word for word in arg.split() if word not in ("-bleg", "-both")]
+    if not 2 <= len(words) <= 4:
+        return "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n"
+    session = switch.sessions.get(words[0])
+    if session is None:
+        return _NO_CHANNEL
+    dialplan, context = (*words[2:], "", "")[:2]
+    session.transfer(words[1], dialplan, context)
+    return _OK
+
+
+def _uuid_record(switch: SwitchStandIn, arg: str) -> str:
+    words = arg.split()
+    if len(words) < 3:
+        return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
+    ident, action, path = words[:3]
+    session = switch.sessions.get(ident)
+    if session is None:
+        return "-ERR Cannot locate session!\n"
+    if action == "start":
+        started = switch.record(session.channel, path)
+        return _SUCCESS if started else "-ERR Cannot record session!\n"
+    if action == "stop":
+        paths = tuple(session.channel.recordings) if path == "all" else (path,)
+        stopped = [session.channel.stop_recording(each) for each in paths]
+        return _SUCCESS if all(stopped) and stopped else "-ERR Cannot stop record session!\n"
+    if action in ("mask", "unmask"):
+        known = path in session.channel.recordings
+        return _SUCCESS if known else f"-ERR Cannot {action} recording session!\n"
+    return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
+
+
+def _uuid_kill(switch: SwitchStandIn, arg: str) -> str:
+    if not arg:
+        return "-USAGE: <uuid> [cause]\n"
+    ident, _, cause = arg.partition(" ")
+    session = switch.sessions.get(ident)
+    if session is None:
+        return _NO_CHANNEL
+    session.channel.hangup(cause or "NORMAL_CLEARING")
+    return _OK
+
+
+def _uuid_send_dtmf(switch: SwitchStandIn, arg: str) -> str:
+    ident, _, digits = arg.partition(" ")
+    if not digits:
+        return "-USAGE: <uuid> <dtmf_data>\n"
+    if ident not in switch.sessions:
+        return "-ERR Cannot locate session!\n"
+    return f"+OK {ident} sent DTMF {digits}.\n"
+
+
+def _uuid_answer(switch: SwitchStandIn, arg: str) -> str:
+    session = switch.sessions.get(arg)
+    if session is None:
+        return _NO_CHANNEL
+    session.channel.answer()
+    return _OK
+
+
+def _uuid_dump(switch: SwitchStandIn, arg: str) -> str:
+    ident, _, form = arg.partition(" ")
+    session = switch.sessions.get(ident)
+    if session is None:
+        return _NO_CHANNEL
+    rows = switch.core.headers("CHANNEL_DATA") + session.channel.headers()
+    rows += session.channel.variable_headers()
+    if form == "json":
+        return json.dumps(dict(rows))
+    return "".join(f"{name}: {value}\n" for name, value in rows)
+
+
+def _show(switch: SwitchStandIn, arg: str) -> str:
+    words = arg.split()
+    what = words[0] if words else ""
+    if what not in ("channels", "calls"):
+        return "-USAGE: [channels|calls] [as xml|json]\n"
+    rows = [
+        {
+            "uuid": session.channel.uuid,
+            "direction": session.channel.direction,
+            "name": session.channel.profile.channel_name,
+            "state": session.channel.running_state,
+            "cid_num": session.channel.profile.caller,
+            "dest": session.channel.profile.number,
+            "application": session.channel.variables.get("current_application", ""),
+            "read_codec": session.channel.codec.name,
+            "read_rate": str(session.channel.codec.rate),
+            "callstate": session.channel.call_state,
+            "call_uuid": session.channel.variables["call_uuid"],
+        }
+        for session in switch.sessions.values()
+    ]
+    if words[1:3] == ["as", "json"]:
+        content = {"row_count": len(rows)} | ({"rows": rows} if rows else {})
+        return json.dumps(content)
+    table = [",".join(rows[0])] if rows else []
+    table += [",".join(row.values()) for row in rows]
+    return "\n".join((*table, "", f"{len(rows)} total.")) + "\n"
+
+
+def _status(switch: SwitchStandIn, _: str) -> str:
+    up = time.time() - switch.core.started
+    days, hours, minutes = int(up // 86400), int(up // 3600 % 24), int(up // 60 % 60)
+    live = len(switch.sessions)
+    return (
+        f"UP 0 years, {days} days, {hours} hours, {minutes} minutes, {int(up % 60)} seconds, "
+        f"{int(up * 1e3 % 1e3)} milliseconds, {int(up * 1e6 % 1e3)} microseconds\n"
+        f"FreeSWITCH (Version {VERSION} stand-in 64bit) is ready\n"
+        f"{switch.core.sessions} session(s) since startup\n"
+        f"{live} session(s) - peak {live}, last 5min {live} \n"
+        "0 session(s) per Sec out of max 500, peak 0, last 5min 0 \n"
+        "5000 session(s) max\n"
+        "min idle cpu 0.00/100.00\n"
+        "Current Stack Size/Max 240K/8192K\n"
+    )
+
+
+def _version(_: SwitchStandIn, arg: str) -> str:
+    if "short" in arg:
+        return VERSION.partition("-")[0] + "\n"
+    return f"FreeSWITCH Version {VERSION}~64bit (-release 64bit)\n"
+
+
+def _module_exists(switch: SwitchStandIn, arg: str) -> str:
+    if arg == "mod_audio_stream":
+        return "true" if switch.has_stream_module else "false"
+    known = ("mod_event_socket", "mod_commands", "mod_dptools", "mod_dialplan_xml", "mod_sofia")
+    return "true" if arg in (*known, "mod_loopback") else "false"
+
+
+def _reloadxml(_: SwitchStandIn, __: str) -> str:
+    return "+OK [Success]\n"
+
+
+def _uuid_audio_stream(switch: SwitchStandIn, arg: str) -> str:
+    words = arg.split(" ", 5) if arg else []
+    if len(words) < 2 or (words[1] == "start" and len(words) < 4):
+        return _STREAM_USAGE
+    ident, verb, *rest = words
+    session = switch.sessions.get(ident)
+    if session is None:
+        return _FAILED
+    if verb.lower() == "start":
+        return _stream_start(switch, session, rest)
+    stream = session.channel.stream
+    if verb.lower() == "send_text" and not rest:
+        return ""
+    if stream is None:
+        return _FAILED
+    match verb.lower():
+        case "stop":
+            stream.stop(" ".join(rest[:1]))
+        case "pause" | "resume":
+            stream.pause(verb.lower() == "pause")
+        case "send_text":
+            stream.send_text(rest[0])
+        case _:
+            return _FAILED
+    return _SUCCESS
+
+
+def _stream_start(switch: SwitchStandIn, session: Session, rest: list[str]) -> str:
+    url, mix, rate_text, metadata = (*rest, "", "", "")[:4]
+    if mix not in ("mono", "mixed", "stereo"):
+        return ""
+    rates = {"8k": 8000, "16k": 16000}
+    rate = rates.get(rate_text, int(rate_text) if rate_text.isdigit() else 0)
+    if not _URL.match(url) or rate not in rates.values():
+        return _FAILED
+    channel = session.channel
+    build = switch.build_for(channel)
+    if channel.stream is not None or build is None or not channel.ready:
+        return _FAILED
+    request = StreamRequest(url, cast(Mix, mix), rate, metadata)
+    channel.stream = AudioStream(channel, build, request)
+    return _SUCCESS
+
+
+COMMANDS: Mapping[str, Api] = {
+    "module_exists": _module_exists,
+    "reloadxml": _reloadxml,
+    "show": _show,
+    "status": _status,
+    "uuid_answer": _uuid_answer,
+    "uuid_audio_stream": _uuid_audio_stream,
+    "uuid_break": _uuid_break,
+    "uuid_broadcast": _uuid_broadcast,
+    "uuid_dump": _uuid_dump,
+    "uuid_exists": _uuid_exists,
+    "uuid_getvar": _uuid_getvar,
+    "uuid_kill": _uuid_kill,
+    "uuid_record": _uuid_record,
+    "uuid_send_dtmf": _uuid_send_dtmf,
+    "uuid_setvar": _uuid_setvar,
+    "uuid_transfer": _uuid_transfer,
+    "version": _version,
+}
+"""Commands that answer at once."""

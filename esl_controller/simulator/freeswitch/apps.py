@@ -1,0 +1,155 @@
+"""Dialplan applications."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from esl_controller.simulator.freeswitch import outbound, sounds
+from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS, Utterance, Voice
+from esl_controller.simulator.freeswitch.session import Session
+
+Application = Callable[[Session, str], Awaitable[None]]
+
+
+async def _answer(session: Session, _: str) -> None:
+    session.channel.answer()
+
+
+async def _set(session: Session, arg: str) -> None:
+    name, _, value = arg.partition("=")
+    if value:
+        session.channel.variables[name] = value
+    else:
+        session.channel.variables.pop(name, None)
+
+
+async def _unset(session: Session, arg: str) -> None:
+    session.channel.variables.pop(arg, None)
+
+
+async def _hangup(session: Session, arg: str) -> None:
+    session.channel.hangup(arg or "NORMAL_CLEARING")
+
+
+async def _nothing(_: Session, __: str) -> None:
+    return None
+
+
+async def _sleep(session: Session, arg: str) -> None:
+    ticks = int(arg) / 20 if arg.strip().isdigit() else 0
+    until = asyncio.get_running_loop().time() + ticks * FRAME_SECONDS
+    while session.ready and asyncio.get_running_loop().time() < until and not _broken(session):
+        await session.next_tick()
+        await session.parse_all_events()
+
+
+async def _park(session: Session, _: str) -> None:
+    await session.park()
+
+
+async def _echo(session: Session, _: str) -> None:
+    channel = session.channel
+    channel.lanes.reset()
+    while session.ready and not _broken(session):
+        await session.next_tick()
+        await session.parse_all_events()
+        channel.heard.add(channel.voice.frame(channel.codec.rate))
+
+
+def _broken(session: Session) -> bool:
+    broken, session.broken = session.broken, False
+    return broken
+
+
+async def _playback(session: Session, arg: str) -> None:
+    """Play a sound to the caller in real time (capture ``playback_break``)."""
+    channel = session.channel
+    channel.lanes.reset()
+    session.broken = False
+    channel.answer()
+    try:
+        sound = sounds.load(arg)
+    except sounds.NotFound:
+        channel.variables["current_application_response"] = "FILE NOT FOUND"
+        return
+    path = ("Playback-File-Path", arg)
+    channel.fire("PLAYBACK_START", [path])
+    played = 0
+    loops = sound.loops
+    broken = False
+    while loops and session.ready and not broken:
+        loops -= 1
+        utterance = Utterance(sound.pcm, sound.rate)
+        broken = await _play(session, utterance)
+        played += utterance.played
+        if not utterance.frames:
+            await session.next_tick()
+    samples = len(sound.pcm) * (sound.loops if sound.loops > 0 else 1)
+    channel.variables |= {
+        "playback_last_offset_pos": str(round(played * FRAME_SECONDS * channel.codec.rate)),
+        "playback_seconds": str(samples // sound.rate),
+        "playback_ms": str(samples * 1000 // sound.rate),
+        "playback_samples": str(samples),
+        "current_application_response": "FILE PLAYED",
+    }
+    channel.fire("PLAYBACK_STOP", [path, ("Playback-Status", "break" if broken else "done")])
+
+
+async def _play(session: Session, utterance: Utterance) -> bool:
+    """Write an utterance frame by frame; whether it was broken off."""
+    channel = session.channel
+    if channel.peer is not None:
+        return await _say(session, channel.peer.voice, utterance)
+    terminators = channel.variables.get("playback_terminators", "*")
+    utterance.prepare(channel.codec.rate)
+    while utterance.played < utterance.frames and session.ready:
+        if _broken(session):
+            return True
+        await session.parse_all_events()
+        digit = session.take_dtmf()
+        if digit and digit in terminators:
+            channel.variables["playback_terminator_used"] = digit
+            return True
+        await session.next_tick()
+        if not session.ready:
+            return True
+        if not session.broken:
+            channel.heard.add(utterance.frame(channel.codec.rate, utterance.played))
+            utterance.played += 1
+    return False
+
+
+async def _say(session: Session, voice: Voice, utterance: Utterance) -> bool:
+    """On the calling leg of a loopback: what it plays is what the other leg's caller says."""
+    voice.queue(utterance)
+    while not utterance.finished.is_set() and session.ready:
+        await session.parse_all_events()
+        await session.next_tick()
+        if _broken(session):
+            utterance.stop()
+            return True
+    utterance.stop()
+    return False
+
+
+async def _record_session(session: Session, arg: str) -> None:
+    session.switch.record(session.channel, arg.split()[0] if arg else "")
+
+
+APPLICATIONS: Mapping[str, Application] = {
+    "answer": _answer,
+    "echo": _echo,
+    "export": _set,
+    "hangup": _hangup,
+    "log": _nothing,
+    "park": _park,
+    "playback": _playback,
+    "record_session": _record_session,
+    "set": _set,
+    "sleep": _sleep,
+    "socket": outbound.socket,
+    "unset": _unset,
+    "verbose_events": _nothing,
+}
+"""Applications by name; a channel that executes another is hung up (``invalid_application``)."""

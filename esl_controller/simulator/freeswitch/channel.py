@@ -1,0 +1,288 @@
+"""A channel: its state, its variables, its audio, and the events that tell of them.
+
+Only plain calls in here. What a channel *does* is :mod:`session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from esl_controller.simulator.freeswitch.audio import Heard, Voice
+from esl_controller.simulator.freeswitch.events import (
+    WITHOUT_VARIABLES,
+    Codec,
+    Core,
+    Headers,
+    Profile,
+    call_times,
+)
+from esl_controller.simulator.freeswitch.faults import Faults, Step
+from esl_controller.simulator.freeswitch.lane import Lanes
+from esl_controller.simulator.freeswitch.recording import Recording
+from esl_controller.simulator.freeswitch.stream import AudioStream
+from esl_controller.simulator.freeswitch.wire import Event
+
+MAX_DTMF = 64
+"""Digits that wait to be taken; more are lost."""
+
+CAUSES = {
+    "NONE": 0,
+    "UNALLOCATED_NUMBER": 1,
+    "NO_ROUTE_DESTINATION": 3,
+    "NORMAL_CLEARING": 16,
+    "USER_BUSY": 17,
+    "NO_USER_RESPONSE": 18,
+    "NO_ANSWER": 19,
+    "SUBSCRIBER_ABSENT": 20,
+    "CALL_REJECTED": 21,
+    "DESTINATION_OUT_OF_ORDER": 27,
+    "NORMAL_UNSPECIFIED": 31,
+    "NORMAL_TEMPORARY_FAILURE": 41,
+    "SERVICE_UNAVAILABLE": 63,
+    "ORIGINATOR_CANCEL": 487,
+    "LOSE_RACE": 502,
+    "MANAGER_REQUEST": 503,
+    "ALLOTTED_TIMEOUT": 602,
+}
+"""Hangup causes and their Q.850 numbers; another name hangs up with ``NONE``."""
+
+_STATES = {
+    "CS_NEW": 0,
+    "CS_INIT": 1,
+    "CS_ROUTING": 2,
+    "CS_EXECUTE": 4,
+    "CS_PARK": 6,
+    "CS_RESET": 9,
+    "CS_HANGUP": 10,
+    "CS_REPORTING": 11,
+    "CS_DESTROY": 12,
+}
+
+
+class Channel:
+    """One leg of a call."""
+
+    def __init__(
+        self,
+        core: Core,
+        profile: Profile,
+        codec: Codec,
+        *,
+        variables: dict[str, str],
+        faults: Faults,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        direction: str = "inbound",
+    ) -> None:
+        self.core = core
+        self.profile = profile
+        self.codec = codec
+        self.faults = faults
+        self.spawn = spawn
+        self.direction = direction
+        core.sessions += 1
+        self.variables = {
+            "direction": direction,
+            "uuid": profile.uuid,
+            "session_id": str(core.sessions),
+            "channel_name": profile.channel_name,
+            "read_codec": codec.name,
+            "read_rate": str(codec.rate),
+            "write_codec": codec.name,
+            "write_rate": str(codec.rate),
+            "call_uuid": profile.uuid,
+            **variables,
+        }
+        self.voice = Voice()
+        self.heard = Heard(codec.rate, asyncio.get_running_loop().time)
+        self.lanes = Lanes(self.heard.add, faults.lane_bind_failures)
+        self.stream: AudioStream | None = None
+        self.recordings: dict[str, Recording] = {}
+        self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
+        self.other_leg: Headers = []
+        self.peer: Channel | None = None
+        """The leg that hears what is written to this one: on the calling end of a loopback."""
+        self.running_state = "CS_EXECUTE"
+        self.state = "CS_EXECUTE"
+        self.call_state = "RINGING"
+        self.cause = ""
+        self.answered = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.streaming = asyncio.Event()
+        self.on_step: Callable[[Step], None] = lambda _: None
+        self.on_hangup: list[Callable[[], None]] = []
+        self._media_cut = faults.media_cut_after
+
+    @property
+    def uuid(self) -> str:
+        """The Unique-ID."""
+        return self.profile.uuid
+
+    @property
+    def ready(self) -> bool:
+        """Whether the call is up, in the sense of not hung up."""
+        return not self.cause
+
+    # Events
+
+    def headers(self) -> Headers:
+        """What every event of this channel says, short of the variables."""
+        answer = "hangup" if self.cause else "answered" if self.answered.is_set() else "ringing"
+        rows: Headers = [
+            ("Channel-State", self.running_state),
+            ("Channel-Call-State", self.call_state),
+            ("Channel-State-Number", str(_STATES[self.state])),
+            ("Channel-Name", self.profile.channel_name),
+            ("Unique-ID", self.uuid),
+            ("Call-Direction", self.direction),
+            ("Presence-Call-Direction", self.direction),
+            ("Channel-HIT-Dialplan", "true" if self.direction == "inbound" else "false"),
+            ("Channel-Call-UUID", self.variables["call_uuid"]),
+            ("Answer-State", answer),
+        ]
+        if self.cause:
+            rows.append(("Hangup-Cause", self.cause))
+        for side in ("Read", "Write"):
+            rows += [
+                (f"Channel-{side}-Codec-Name", self.codec.name),
+                (f"Channel-{side}-Codec-Rate", str(self.codec.rate)),
+                (f"Channel-{side}-Codec-Bit-Rate", str(self.codec.bit_rate)),
+            ]
+        rows += self.profile.headers("Caller", direction=self.direction)
+        return rows + self.other_leg
+
+    def variable_headers(self) -> Headers:
+        """The variables as headers."""
+        return [(f"variable_{name}", value) for name, value in self.variables.items()]
+
+    def fire(self, name: str, extra: Headers | None = None) -> None:
+        """Fire a channel event; ``extra`` headers come last."""
+        headers = self.core.headers(name)
+        if name == "CHANNEL_HANGUP_COMPLETE":
+            headers.append(("Hangup-Cause", self.cause))
+        headers += self.headers()
+        if name not in WITHOUT_VARIABLES:
+            headers += self.variable_headers()
+        self.core.fire(Event(name, headers + (extra or [])))
+
+    def fire_custom(self, subclass: str, body: str) -> None:
+        """Fire a CUSTOM event with a body."""
+        headers = [("Event-Subclass", subclass), *self.core.headers("CUSTOM")]
+        headers += self.headers() + self.variable_headers()
+        self.core.fire(Event("CUSTOM", headers, body, subclass))
+
+    # State
+
+    def answer(self) -> None:
+        """Answer, once."""
+        if self.answered.is_set() or self.cause:
+            return
+        self.profile.answered = int(time.time() * 1e6)
+        self.heard.started = self.heard.clock()
+        self.variables |= _media_variables(self.profile.source)
+        self.answered.set()
+        self.fire("CHANNEL_ANSWER")
+        self.set_call_state("ACTIVE")
+        self.variables["endpoint_disposition"] = "ANSWER"
+        self.on_step("answered")
+
+    def set_call_state(self, state: str) -> None:
+        """Change the call state and say so."""
+        original, self.call_state = self.call_state, state
+        self.fire("CHANNEL_CALLSTATE", [("Original-Channel-Call-State", original)])
+
+    def set_state(self, state: str) -> None:
+        """Enter a state and say so."""
+        self.state = self.running_state = state
+        self.fire("CHANNEL_STATE")
+
+    def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
+        """Hang up, once; the first cause counts."""
+        if self.cause:
+            return
+        cause = cause.upper() if cause.upper() in CAUSES else "NONE"
+        self.cause = cause
+        self.state = "CS_HANGUP"
+        self.fire("CHANNEL_HANGUP")
+        for callback in tuple(self.on_hangup):
+            callback()
+
+    def finish(self) -> None:
+        """Run the states after a hangup, to the final report."""
+        self.set_state("CS_HANGUP")
+        self.profile.hangup = int(time.time() * 1e6)
+        self.release_media()
+        self.set_call_state("HANGUP")
+        self.set_state("CS_REPORTING")
+        self.variables["hangup_cause"] = self.cause
+        self.variables["hangup_cause_q850"] = str(CAUSES.get(self.cause, 0))
+        self.variables |= call_times(self.profile)
+        self.fire("CHANNEL_HANGUP_COMPLETE")
+        self.ended.set()
+
+    # Audio
+
+    def tick(self) -> None:
+        """20 ms of media: what the caller said goes to the stream and the lane."""
+        self.voice.advance()
+        if not self.answered.is_set() or self.cause:
+            return
+        if self.stream is not None:
+            self.stream.tick()
+        if (lane := self.lanes.lane) is not None:
+            lane.send(self.voice.frame(self.codec.rate))
+        for recording in self.recordings.values():
+            recording.tick()
+
+    def release_media(self) -> None:
+        """Close the lane, the stream and the recordings."""
+        self.lanes.reset()
+        if self.stream is not None:
+            self.stream.stop()
+        for path in tuple(self.recordings):
+            self.stop_recording(path)
+        self.voice.clear()
+
+    def stop_recording(self, path: str) -> bool:
+        """Write a recording to its file; whether there was one."""
+        recording = self.recordings.pop(path, None)
+        if recording is None:
+            return False
+        recording.close()
+        self.fire("RECORD_STOP", [("Record-File-Path", path)])
+        return True
+
+    def stream_connected(self) -> None:
+        """The media WebSocket is open."""
+        self.streaming.set()
+        self.on_step("streaming")
+
+    def stream_released(self, stream: AudioStream) -> None:
+        """The module let go of the channel: another start is possible."""
+        if self.stream is stream:
+            self.stream = None
+
+    def take_media_cut(self) -> float | None:
+        """The fault ``media_cut_after``, the first time it is asked for."""
+        delay, self._media_cut = self._media_cut, None
+        return delay
+
+
+def _media_variables(source: str) -> dict[str, str]:
+    """What answering adds on a SIP call (capture ``conversation``); nothing on a loopback."""
+    if source == "mod_loopback":
+        return {}
+    return {
+        "rtp_local_sdp_str": "v=0\r\nm=audio 32524 RTP/AVP 0 101\r\n",
+        "local_media_ip": "127.0.0.1",
+        "local_media_port": "32524",
+        "advertised_media_ip": "127.0.0.1",
+        "rtp_use_timer_name": "soft",
+        "rtp_use_pt": "0",
+        "rtp_use_ssrc": "2668308259",
+        "rtp_2833_send_payload": "101",
+        "rtp_2833_recv_payload": "101",
+    }

@@ -1,0 +1,314 @@
+"""The thread of a channel: it walks the dialplan, parks, and executes what it is told.
+
+One asyncio task per channel does what a session thread does in FreeSWITCH, at its 20 ms ticks.
+Sources: switch_ivr.c (``switch_ivr_park``, ``switch_ivr_parse_event``), switch_core_session.c
+(``switch_core_session_exec``), and every capture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.faults import Step
+from esl_controller.simulator.freeswitch.wire import Command
+
+if TYPE_CHECKING:
+    from esl_controller.simulator.freeswitch.listener import Listener
+    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+
+MAX_PRIVATE_EVENTS = 2000
+"""Commands that wait for a channel; FreeSWITCH refuses more with ``-ERR memory error``."""
+_LEAD_FRAMES_FACTOR = 2
+"""Frames without sound count half (capture ``playback_break``: 5 lead frames took 200 ms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step of a dialplan: an application and its argument."""
+
+    app: str
+    arg: str = ""
+
+
+class Session:
+    """What a channel does, from its first dialplan action to its final report."""
+
+    def __init__(self, switch: SwitchStandIn, channel: Channel) -> None:
+        self.switch = switch
+        self.channel = channel
+        self.controlled = False
+        """Parked under somebody's control."""
+        self.transferred = False
+        self.resumed = False
+        """The controller went away and the dialplan goes on."""
+        self.broken = False
+        self.listeners: list[Listener] = []
+        self._spent: set[str] = set()
+        self._private: deque[Command] = deque()
+        self._locks = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._every_tick = False
+        channel.on_hangup.append(self.wake)
+        channel.on_step = self.step
+
+    @property
+    def ready(self) -> bool:
+        """Whether an application may go on."""
+        return self.channel.ready and not self.transferred and not self.resumed
+
+    def first(self, fault: str) -> bool:
+        """True once for each name: what happens to a call once."""
+        known = fault in self._spent
+        self._spent.add(fault)
+        return not known
+
+    def step(self, name: Step) -> None:
+        """The call got this far; the caller may want to hang up here."""
+        faults = self.channel.faults
+        if faults.hangup_at == name and self.first("hangup"):
+            loop = asyncio.get_running_loop()
+            loop.call_later(faults.hangup_after, self.channel.hangup)
+
+    # Ticks
+
+    def tick(self) -> None:
+        """Called every 20 ms; wakes the session when it has something to do."""
+        commands = self._private and not self._locks
+        if self._every_tick or self.transferred or self.channel.dtmf or commands:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the session look at its state now."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next_tick(self) -> None:
+        """Wait for the next 20 ms tick, or less when the call ends."""
+        self._every_tick = True
+        try:
+            await self._wait()
+        finally:
+            self._every_tick = False
+
+    async def _wait(self) -> None:
+        if not self.channel.ready:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # Private events
+
+    def queue(self, command: Command) -> bool:
+        """Take a ``sendmsg`` for the next tick; False when too many wait."""
+        if len(self._private) >= MAX_PRIVATE_EVENTS:
+            return False
+        self._private.append(command)
+        return True
+
+    def break_(self, *, flush: bool) -> None:
+        """Stop what is playing; with ``flush`` also drop what waits."""
+        if flush:
+            self._private.clear()
+        self.broken = True
+
+    def transfer(self, number: str, dialplan: str, context: str) -> None:
+        """Leave whatever is going on and route again, at the next tick."""
+        profile = self.channel.profile
+        profile.rdnis, profile.number = profile.number, number
+        profile.dialplan, profile.context = dialplan or "XML", context or "default"
+        profile.index += 1
+        stamp, ident = profile.created // 1_000_000, uuid.uuid4()
+        source = f"{stamp}:{ident}:bl_xfer:{number}/{profile.context}/{profile.dialplan}"
+        profile.transfer_source = source
+        self.channel.variables |= {
+            "max_forwards": "69",
+            "transfer_history": source,
+            "transfer_source": source,
+        }
+        self.channel.state = "CS_ROUTING"
+        self.transferred = True
+
+    async def parse_all_events(self) -> None:
+        """Do everything that waits and is not locked out."""
+        while self._private and not self._locks and self.channel.ready:
+            await self._parse(self._private.popleft())
+
+    async def _parse(self, command: Command) -> None:
+        locked = command.get("event-lock").lower() in _TRUE
+        self._locks += locked
+        try:
+            for _ in range(_atoi(command.get("lead-frames")) * _LEAD_FRAMES_FACTOR):
+                await self.next_tick()
+            await self._dispatch(command)
+        finally:
+            self._locks -= locked
+        rows = [("Command", command.line), *command.headers]
+        self.channel.fire("PRIVATE_COMMAND", rows)
+
+    async def _dispatch(self, command: Command) -> None:
+        match command.get("call-command"):
+            case "execute":
+                await self._execute_command(command)
+            case "hangup":
+                self.channel.hangup(command.get("hangup-cause") or "NORMAL_CLEARING")
+            case "unicast":
+                self._unicast(command)
+
+    async def _execute_command(self, command: Command) -> None:
+        app = command.get("execute-app-name")
+        if not app:
+            return
+        arg = command.get("execute-app-arg") or command.body
+        variables = self.channel.variables
+        loops = _atoi(command.get("loops") or "1")
+        clock = asyncio.get_running_loop().time
+        done = 0
+        while loops < 0 or done < loops:
+            done += 1
+            variables |= {"current_loop": str(done), "total_loops": str(loops)}
+            began = clock()
+            await self.execute(app, arg, command.get("event-uuid") or None)
+            if not self.ready or clock() - began < 0.5:
+                break
+        variables.pop("current_loop", None)
+        variables.pop("total_loops", None)
+
+    def _unicast(self, command: Command) -> None:
+        local = (command.get("local-ip", "127.0.0.1"), _atoi(command.get("local-port", "8025")))
+        remote = (command.get("remote-ip", "127.0.0.1"), _atoi(command.get("remote-port", "8026")))
+        if command.get("transport", "udp").lower() in ("udp", "tcp"):
+            self.channel.lanes.activate(local, remote)
+
+    # Applications
+
+    async def execute(self, app: str, arg: str = "", app_uuid: str | None = None) -> None:
+        """Run one application, between its two events."""
+        from esl_controller.simulator.freeswitch.apps import APPLICATIONS
+
+        run = APPLICATIONS.get(app)
+        if run is None:
+            self.channel.hangup("DESTINATION_OUT_OF_ORDER")
+            return
+        variables = self.channel.variables
+        variables["current_application"] = app
+        variables.pop("current_application_data", None)
+        if arg:
+            variables["current_application_data"] = arg
+        variables.pop("current_application_response", None)
+        arg = self.expand(arg)
+        ident = ("Application-UUID", app_uuid or str(uuid.uuid4()))
+        rows = [("Application", app)] + ([("Application-Data", arg)] if arg else [])
+        self.channel.fire("CHANNEL_EXECUTE", [*rows, ident])
+        await run(self, arg)
+        response = variables.get("current_application_response", "_none_")
+        self.channel.fire(
+            "CHANNEL_EXECUTE_COMPLETE", [*rows, ("Application-Response", response), ident]
+        )
+
+    def expand(self, text: str) -> str:
+        """Replace ``${name}`` with the channel's variables."""
+        for name, value in self.channel.variables.items():
+            text = text.replace(f"${{{name}}}", value)
+        return text
+
+    # Park and dialplan
+
+    async def park(self) -> None:
+        """Wait for commands until nobody controls the channel any more (``switch_ivr_park``)."""
+        if not self.ready:
+            return
+        self.controlled = True
+        self.channel.lanes.new_park()
+        await self.next_tick()
+        self.channel.fire("CHANNEL_PARK")
+        while self.ready and self.controlled:
+            await self._wait()
+            if not self.ready or not self.controlled:
+                break
+            await self.parse_all_events()
+            self.take_dtmf()
+        self.controlled = False
+        self.channel.fire("CHANNEL_UNPARK")
+        self.channel.lanes.reset()
+
+    def take_dtmf(self) -> str:
+        """Take one digit, if any, and tell of it (capture ``conversation``)."""
+        if not self.channel.dtmf:
+            return ""
+        digit = self.channel.dtmf.popleft()
+        known = self.channel.variables.get("digits_dialed", "")
+        self.channel.variables["digits_dialed"] = known + digit
+        rows = [("DTMF-Digit", digit), ("DTMF-Duration", "2000"), ("DTMF-Source", "APP")]
+        self.channel.fire("DTMF", rows)
+        return digit
+
+    def release_control(self, *, resume: bool) -> None:
+        """The controller is gone: leave the park, with ``resume`` for the next action.
+
+        Outside a park nothing happens: there is no control to lose.
+        """
+        if self.controlled and self.ready:
+            self.controlled = False
+            self.resumed = resume
+            self.wake()
+
+    async def run(self, extensions: Mapping[str, Sequence[Action]]) -> None:
+        """Walk the dialplan from the called number on, until the call is over."""
+        channel = self.channel
+        try:
+            while channel.ready:
+                actions = extensions.get(channel.profile.number)
+                if actions is None and not self.transferred:
+                    actions = extensions.get("")
+                self._route()
+                if actions is None:
+                    channel.hangup("NO_ROUTE_DESTINATION")
+                    break
+                for action in actions:
+                    await self.execute(action.app, action.arg)
+                    if not self.ready:
+                        break
+                else:
+                    channel.hangup("NORMAL_CLEARING")
+        finally:
+            channel.hangup("MANAGER_REQUEST")
+            channel.finish()
+            for listener in self.listeners:
+                listener.channel_down()
+            self.switch.forget(self)
+
+    def _route(self) -> None:
+        """After a transfer the states are walked again (capture ``transfer``)."""
+        if not self.transferred:
+            return
+        channel = self.channel
+        self.transferred = False
+        was, channel.call_state = channel.call_state, "RINGING"
+        channel.set_state("CS_ROUTING")
+        channel.call_state = was
+        channel.set_state("CS_EXECUTE")
+
+
+_TRUE = ("yes", "on", "true", "t", "enabled", "active", "allow", "1")
+
+
+def is_true(text: str) -> bool:
+    """FreeSWITCH's idea of a true value."""
+    return text.lower() in _TRUE
+
+
+def _atoi(text: str) -> int:
+    digits = text.strip()
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.lstrip("+-")
+    end = next((i for i, c in enumerate(digits) if not c.isascii() or not c.isdigit()), len(digits))
+    return sign * int(digits[:end] or 0)

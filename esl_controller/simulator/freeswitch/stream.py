@@ -1,0 +1,288 @@
+"""mod_audio_stream: the caller's voice over a WebSocket, in the two builds that are about.
+
+Sizes, events and their bodies, and what happens when the server is missing or goes away, are
+those of the captures in ``tests/captures/sptmru`` and ``tests/captures/amigniter``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+
+from esl_controller.simulator.freeswitch import websocket
+from esl_controller.simulator.freeswitch.audio import Pcm, resample
+from esl_controller.simulator.freeswitch.tap import Tap
+
+if TYPE_CHECKING:
+    from esl_controller.simulator.freeswitch.channel import Channel
+
+Build = Literal["sptmru", "amigniter"]
+Mix = Literal["mono", "mixed", "stereo"]
+
+MAX_BACKLOG = 512 * 1024
+"""Bytes that a media bug keeps while the sptmru build is not connected; newer ones are lost."""
+
+_RAW_SUFFIXES = {8000: ".r8", 16000: ".r16", 24000: ".r24", 32000: ".r32", 48000: ".r48"}
+_FILE_TYPES: Mapping[Build, tuple[str, ...]] = {
+    "sptmru": ("wav",),
+    "amigniter": ("wav", "mp3", "ogg", "pcmu", "pcma"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What ``uuid_audio_stream UUID start`` asked for."""
+
+    url: str
+    mix: Mix
+    rate: int
+    """Hz."""
+    metadata: str = ""
+
+
+class AudioStream:
+    """One started stream: the module's media bug and its WebSocket."""
+
+    def __init__(self, channel: Channel, build: Build, request: StreamRequest) -> None:
+        self._channel = channel
+        self._build = build
+        self._request = request
+        self._headers = _extra_headers(channel.variables.get("STREAM_EXTRA_HEADERS", ""))
+        channels = 2 if request.mix == "stereo" else 1
+        self._message_bytes = (
+            _frames_per_message(build, channel.variables.get("STREAM_BUFFER_SIZE", ""))
+            * (request.rate // 50 * 2)
+            * channels
+        )
+        self._tap = None if request.mix == "mono" else Tap(channel.heard)
+        self._buffer = bytearray()
+        self._socket: websocket.WebSocket | None = None
+        self._paused = False
+        self._played = 0
+        self._files: list[Path] = []
+        self.sent_bytes = 0
+        """Bytes of audio sent since the start."""
+        self._task = channel.spawn(self._run())
+
+    @property
+    def connected(self) -> bool:
+        """Whether the WebSocket is open."""
+        return self._socket is not None
+
+    def tick(self) -> None:
+        """Take the caller's frame of this 20 ms, and send when a message is full."""
+        if self._paused or (self._socket is None and self._build == "amigniter"):
+            return
+        if len(self._buffer) < MAX_BACKLOG:
+            self._buffer += self._frame()
+        if self._socket is not None:
+            self._flush(self._socket)
+
+    def _frame(self) -> bytes:
+        rate = self._request.rate
+        said = self._channel.voice.frame(rate)
+        if self._tap is None:
+            return said
+        heard = np.frombuffer(self._tap.frame(), np.int16)
+        ours = resample(heard, self._channel.heard.rate, rate)
+        caller = np.frombuffer(said, np.int16)
+        size = min(len(ours), len(caller))
+        if self._request.mix == "stereo":
+            pairs: Pcm = np.column_stack((caller[:size], ours[:size]))
+            return pairs.tobytes()
+        mixed = caller[:size].astype(np.int32) + ours[:size]
+        clipped: Pcm = np.clip(mixed, -32768, 32767).astype(np.int16)
+        return clipped.tobytes()
+
+    def _flush(self, socket: websocket.WebSocket) -> None:
+        size = self._message_bytes
+        while len(self._buffer) >= size:
+            socket.send(websocket.BINARY, bytes(self._buffer[:size]))
+            del self._buffer[:size]
+            self.sent_bytes += size
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on sending; what is said in between is lost."""
+        self._paused = paused
+        self._buffer.clear()
+
+    def send_text(self, text: str) -> None:
+        """Send a text message if connected."""
+        if self._socket is not None:
+            self._socket.send(websocket.TEXT, text.encode())
+
+    def stop(self, text: str = "") -> None:
+        """End the stream; the sptmru build says so with an event, the other does not."""
+        if text:
+            self.send_text(text)
+        self._release()
+        socket, self._socket = self._socket, None
+        self._task.cancel()
+        if socket is not None:
+            self._channel.spawn(self._say_goodbye(socket))
+
+    async def _say_goodbye(self, socket: websocket.WebSocket) -> None:
+        await socket.close(1000)
+        if self._build == "sptmru" and self._channel.ready:
+            self._notify("disconnect", _disconnected(1000, "Normal closure"))
+
+    def _release(self) -> None:
+        if self._tap:
+            self._tap.close()
+        for file in self._files:
+            file.unlink(missing_ok=True)
+        self._files.clear()
+        self._channel.stream_released(self)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                socket = await self._connect()
+            except websocket.UpgradeRefused as refusal:
+                self._fail(self._upgrade_error(refusal))
+                return
+            except (OSError, ValueError) as error:
+                self._fail(self._connect_error(error))
+                return
+            self._socket = socket
+            if self._request.metadata:
+                socket.send(websocket.TEXT, self._request.metadata.encode())
+            self._notify("connect", {"status": "connected"})
+            self._channel.stream_connected()
+            cut = self._cut_later(socket)
+            try:
+                async for opcode, payload in socket.messages():
+                    if opcode == websocket.TEXT:
+                        self._text(payload.decode("utf-8", "replace"))
+            finally:
+                if cut:
+                    cut.cancel()
+                if self._socket is not None:
+                    self._socket = None
+                    socket.abort()
+            if not self._lost(socket):
+                return
+
+    def _cut_later(self, socket: websocket.WebSocket) -> asyncio.TimerHandle | None:
+        delay = self._channel.take_media_cut()
+        if delay is None:
+            return None
+        return asyncio.get_running_loop().call_later(delay, socket.abort)
+
+    def _lost(self, socket: websocket.WebSocket) -> bool:
+        """Say that the connection ended; whether to connect again."""
+        if self._build == "sptmru":
+            code, reason = socket.close_code, socket.close_reason
+            if code is None:
+                code, reason = 1006, "Abnormal closure"
+            self._notify("disconnect", _disconnected(code, reason))
+            return True
+        if socket.close_code is not None:
+            self._notify("disconnect", _disconnected(socket.close_code, socket.close_reason))
+        else:
+            error = "Connection closed without WebSocket CLOSE (abnormal EOF)"
+            self._fail({"code": 1, "error": error})
+        return False
+
+    async def _connect(self) -> websocket.WebSocket:
+        faults = self._channel.faults
+        if faults.media_refused:
+            raise ConnectionRefusedError(111, "Connection refused")
+        url = self._request.url
+        if faults.media_not_found:
+            parts = urlsplit(url)
+            url = urlunsplit(parts._replace(path="/not/found", query=""))
+        return await websocket.connect(url, self._headers)
+
+    def _connect_error(self, error: Exception) -> dict[str, object]:
+        parts = urlsplit(self._request.url)
+        number = getattr(error, "errno", None) or 0
+        text = "Connection refused" if number == 111 else str(error)
+        if self._build == "amigniter":
+            return {"code": 6, "error": f"{text} (system error {number})"}
+        where = f"{parts.hostname} on port {parts.port or 80}"
+        reason = f"Unable to connect to {where}, error: Connect error: {text}"
+        return {"retries": 1, "error": reason, "wait_time": 100, "http_status": 0}
+
+    def _upgrade_error(self, refusal: websocket.UpgradeRefused) -> dict[str, object]:
+        if self._build == "amigniter":
+            return {"code": 6, "error": "WebSocket upgrade failed"}
+        error = (
+            f"Expecting status 101 (Switching Protocol), got {refusal.status} status connecting "
+            f"to {self._request.url}, HTTP Status line: {refusal.status_line}\r\n"
+        )
+        return {"retries": 1, "error": error, "wait_time": 100, "http_status": refusal.status}
+
+    def _fail(self, message: dict[str, object]) -> None:
+        self._notify("error", {"status": "error", "message": message})
+        self._release()
+
+    def _text(self, text: str) -> None:
+        played = self._save(text)
+        if played is None:
+            self._channel.fire_custom("mod_audio_stream::json", text)
+        else:
+            self._notify("play", played)
+
+    def _save(self, text: str) -> dict[str, object] | None:
+        """Put ``streamAudio`` into a file; None when the message is anything else."""
+        try:
+            message = json.loads(text)
+            data = dict(message["data"]) if message["type"] == "streamAudio" else None
+            if data is None:
+                return None
+            audio = base64.b64decode(data.pop("audioData"), validate=True)
+            kind, rate = data["audioDataType"], data.get("sampleRate", 0)
+        except (ValueError, KeyError, TypeError, binascii.Error):
+            return None
+        suffix = _RAW_SUFFIXES.get(rate) if kind == "raw" else None
+        if kind in _FILE_TYPES[self._build]:
+            suffix = f".{kind}"
+        if suffix is None:
+            return None
+        name = f"{self._channel.uuid}_{self._played}.tmp{suffix}"
+        path = Path(tempfile.gettempdir()) / name
+        path.write_bytes(audio)
+        self._played += 1
+        self._files.append(path)
+        return {**data, "file": str(path)}
+
+    def _notify(self, subclass: str, body: Mapping[str, object]) -> None:
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        self._channel.fire_custom(f"mod_audio_stream::{subclass}", text)
+
+
+def _disconnected(code: int, reason: str) -> dict[str, object]:
+    return {"status": "disconnected", "message": {"code": code, "reason": reason}}
+
+
+def _frames_per_message(build: Build, buffer_size: str) -> int:
+    """20 ms frames in one message; ``STREAM_BUFFER_SIZE`` is in ms, a multiple of 20."""
+    least = 2 if build == "sptmru" else 1
+    with contextlib.suppress(ValueError):
+        size = int(buffer_size)
+        if size >= 20 and size % 20 == 0:
+            return max(least, size // 20)
+    return least
+
+
+def _extra_headers(text: str) -> dict[str, str]:
+    """``STREAM_EXTRA_HEADERS``: a JSON object of strings; anything else counts for nothing."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {name: value for name, value in content.items() if isinstance(value, str)}

@@ -1,0 +1,235 @@
+"""A FreeSWITCH that is none: the top of the stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Self
+
+from esl_controller.simulator.freeswitch import dialplan
+from esl_controller.simulator.freeswitch.api import COMMANDS
+from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS
+from esl_controller.simulator.freeswitch.call import CallStandIn
+from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.dialplan import Ladder
+from esl_controller.simulator.freeswitch.events import Codec, CodecName, Core, Profile, codec_of
+from esl_controller.simulator.freeswitch.faults import Faults
+from esl_controller.simulator.freeswitch.recording import Recording
+from esl_controller.simulator.freeswitch.session import Action, Session, is_true
+from esl_controller.simulator.freeswitch.stream import Build
+
+CLOSE_SECONDS = 2.0
+"""How long calls have to end when the stand-in is closed; then their tasks are cancelled."""
+
+
+class SwitchStandIn:
+    """FreeSWITCH as a controller meets it. An async context manager.
+
+    It dials ``socket`` (``HOST:PORT``, or several of them, tried in order) for every call, speaks
+    the Event Socket, streams the caller by mod_audio_stream in one of its builds (``None``: the
+    module is missing), opens lanes, plays files, and remembers what each caller heard. With
+    ``event_socket`` it also listens there, as FreeSWITCH does on port 8021.
+    """
+
+    def __init__(
+        self,
+        socket: str | Sequence[str] = "127.0.0.1:8084",
+        *,
+        build: Build | None = "sptmru",
+        event_socket: tuple[str, int] | None = None,
+        password: str = "ClueCon",  # noqa: S107 (FreeSWITCH's own default)
+        faults: Faults = Faults(),  # noqa: B008 (frozen)
+        ladder: Ladder = Ladder(),  # noqa: B008 (frozen)
+        extensions: Mapping[str, Sequence[Action]] | None = None,
+    ) -> None:
+        self.core = Core()
+        self.faults = faults
+        self.calls: dict[str, CallStandIn] = {}
+        """Every call that was made, by uuid; ended ones stay until :meth:`drop_ended`."""
+        self.sessions: dict[str, Session] = {}
+        """The live channels by uuid."""
+        self.late_ticks = 0
+        """Ticks that came more than 5 ms after their time: the stand-in itself was held up."""
+        self._build = build
+        self._listen = event_socket
+        self._password = password
+        target = socket if isinstance(socket, str) else "|".join(socket)
+        self._extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.TimerHandle | None = None
+        self.next_tick = 0.0
+        """Monotonic seconds of the next tick."""
+
+    async def __aenter__(self) -> Self:
+        self.next_tick = asyncio.get_running_loop().time() + FRAME_SECONDS
+        self._schedule()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up every call, and leave no task, socket or port behind."""
+        for session in tuple(self.sessions.values()):
+            session.channel.hangup("MANAGER_REQUEST")
+        for call in self.calls.values():
+            call.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=0.05)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        if self._ticker:
+            self._ticker.cancel()
+            self._ticker = None
+
+    # Calls
+
+    async def call(
+        self,
+        number: str = "8000",
+        *,
+        codec: CodecName = "PCMU",
+        rate: int | None = None,
+        variables: Mapping[str, str] | None = None,
+        caller: str = "+551199990000",
+        faults: Faults | None = None,
+    ) -> CallStandIn:
+        """A SIP caller dials ``number``; returns once the dialplan runs.
+
+        ``rate`` in Hz, by default the codec's own (8000, L16 16000, opus 48000). Raises ValueError
+        for a codec or rate that there is not.
+        """
+        ident = str(uuid.uuid4())
+        profile = Profile(ident, number, caller, f"sofia/internal/{caller}@127.0.0.1", "mod_sofia")
+        audio = codec_of(codec, rate)
+        channel = self.channel(profile, audio, {**_sip_variables(profile, audio)}, faults)
+        channel.variables |= {
+            "domain_uuid": dialplan.DOMAIN_UUID,
+            "secretary_uuid": dialplan.SECRETARY_UUID,
+            **(variables or {}),
+        }
+        return self.start(channel)
+
+    def channel(
+        self, profile: Profile, audio: Codec, variables: dict[str, str], faults: Faults | None
+    ) -> Channel:
+        """A new channel of this switch."""
+        return Channel(
+            self.core,
+            profile,
+            audio,
+            variables=variables,
+            faults=faults or self.faults,
+            spawn=self.spawn,
+        )
+
+    def start(self, channel: Channel) -> CallStandIn:
+        """Let a channel run through the dialplan."""
+        session = Session(self, channel)
+        call = CallStandIn(session)
+        self.sessions[channel.uuid] = session
+        self.calls[channel.uuid] = call
+        self.spawn(session.run(self._extensions))
+        return call
+
+    def forget(self, session: Session) -> None:
+        """A channel is over."""
+        self.sessions.pop(session.channel.uuid, None)
+
+    def drop_ended(self) -> None:
+        """Let go of the calls that have ended, and of what they heard."""
+        for ident in tuple(self.calls):
+            if ident not in self.sessions:
+                del self.calls[ident]
+
+    # What the rest of the switch needs
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that ends with the switch at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    @property
+    def has_stream_module(self) -> bool:
+        """Whether mod_audio_stream is loaded."""
+        return self._build is not None and not self.faults.module_missing
+
+    def build_for(self, channel: Channel) -> Build | None:
+        """The build of mod_audio_stream that a channel meets."""
+        return None if channel.faults.module_missing else self._build
+
+    async def api(self, name: str, arg: str) -> str:
+        """Run an API command."""
+        command = COMMANDS.get(name)
+        if name == "uuid_audio_stream":
+            session = self.sessions.get(arg.split(" ", 1)[0])
+            missing = session is not None and session.channel.faults.module_missing
+            if not self.has_stream_module or missing:
+                command = None
+        if command is None:
+            return f"-ERR {name} Command not found!\n"
+        return command(self, arg)
+
+    def record(self, channel: Channel, path: str) -> bool:
+        """Start to record a channel; whether that was possible."""
+        if not path or path in channel.recordings:
+            return False
+        stereo = is_true(channel.variables.get("RECORD_STEREO", ""))
+        try:
+            recording = Recording(path, channel.voice, channel.heard, stereo=stereo)
+        except OSError:
+            return False
+        channel.recordings[path] = recording
+        channel.fire("RECORD_START", [("Record-File-Path", path)])
+        return True
+
+    # The clock
+
+    def _schedule(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_at(self.next_tick, self._tick)
+
+    def _tick(self) -> None:
+        """20 ms have passed for every channel. Late ticks are made up for, one by one."""
+        if asyncio.get_running_loop().time() - self.next_tick > 0.005:
+            self.late_ticks += 1
+        self.next_tick += FRAME_SECONDS
+        self._schedule()
+        for session in tuple(self.sessions.values()):
+            session.channel.tick()
+            session.tick()
+
+
+def _sip_variables(profile: Profile, audio: Codec) -> dict[str, str]:
+    """What a SIP call brings along (capture ``conversation``), without the details of its SDP."""
+    caller, number = profile.caller, profile.number
+    return {
+        "sip_from_user": caller,
+        "sip_from_uri": f"{caller}@127.0.0.1",
+        "sip_from_host": "127.0.0.1",
+        "sip_call_id": str(uuid.uuid4()),
+        "sip_network_ip": "127.0.0.1",
+        "sip_network_port": "5060",
+        "sip_received_ip": "127.0.0.1",
+        "sip_received_port": "5060",
+        "sip_via_protocol": "udp",
+        "sofia_profile_name": "internal",
+        "sip_req_user": number,
+        "sip_req_uri": f"{number}@127.0.0.1:5060",
+        "sip_to_user": number,
+        "sip_to_uri": f"{number}@127.0.0.1:5060",
+        "sip_contact_user": "mod_sofia",
+        "max_forwards": "70",
+        "rtp_use_codec_name": audio.name,
+        "rtp_use_codec_rate": str(audio.rate),
+        "rtp_use_codec_ptime": "20",
+        "rtp_use_codec_channels": "1",
+        "original_read_codec": audio.name,
+        "original_read_rate": str(audio.rate),
+        "dtmf_type": "rfc2833",
+        "endpoint_disposition": "RECEIVED",
+    }
