@@ -1,0 +1,7 @@
+"""``python -m esl_controller``: the same as the command ``esl-controller``."""
+
+import sys
+
+from esl_controller.cli import main
+
+sys.exit(main())

@@ -1,0 +1,270 @@
+"""The arguments of the command line: their types, defaults and help."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib.metadata import version
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import NoReturn
+
+DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; `command` of its result is the name of the command."""
+    top = _Parser(
+        prog="esl-controller",
+        description="A call controller for voice AI on FreeSWITCH.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_examples(
+            """
+            esl-controller demo                    one whole call on this machine, nothing needed
+            esl-controller settings --example > esl-controller.toml
+            esl-controller serve                   take calls
+            esl-controller dialplan --help         how FreeSWITCH hands them over
+            esl-controller call 8000               try it with a call
+            """
+        ),
+    )
+    top.add_argument(
+        "--version", action="version", version=f"esl-controller {version('esl-controller')}"
+    )
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_serve, _add_demo, _add_call, _add_calls, _add_settings, _add_dialplan):
+        add(commands)
+    return top
+
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def _add(
+    commands: Commands[_Parser],
+    name: str,
+    about: str,
+    examples: str,
+    *,
+    config: bool = True,
+) -> _Parser:
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=_examples(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=name)
+    if config:
+        parser.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
+        )
+    return parser
+
+
+def _examples(text: str) -> str:
+    return "examples:\n" + indent(dedent(text).strip("\n"), "  ")
+
+
+def _add_serve(commands: Commands[_Parser]) -> None:
+    _add(
+        commands,
+        "serve",
+        "take calls from FreeSWITCH until it is stopped (SIGTERM, Ctrl-C)",
+        """
+        esl-controller serve
+        esl-controller serve --config /etc/esl-controller.toml
+        OPENAI_API_KEY=... ESL_CONTROLLER_LOG_LEVEL=debug esl-controller serve
+        """,
+    )
+
+
+def _add_demo(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "demo",
+        "one whole call, with stand-ins for FreeSWITCH and the voice model",
+        """
+        esl-controller demo
+        esl-controller demo --language pt-BR --codec L16 --output results
+        esl-controller demo --playback file          for comparison with the lane
+        """,
+        config=False,
+    )
+    parser.add_argument(
+        "--output",
+        type=_directory,
+        default=Path(),
+        metavar="DIR",
+        help="where demo-call.wav and demo-call.png go (default: here)",
+    )
+    parser.add_argument("--language", choices=("en", "pt-BR"), default="en")
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help="end the call after so long (default: when the conversation is over)",
+    )
+    parser.add_argument(
+        "--codec",
+        choices=("PCMU", "L16"),
+        default="PCMU",
+        help="the caller's: PCMU 8 kHz, L16 16 kHz (default: PCMU)",
+    )
+    parser.add_argument(
+        "--playback", choices=("lane", "file"), default="lane", help="(default: lane)"
+    )
+
+
+def _add_call(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "call",
+        "let FreeSWITCH make a call to a number, and show it while it runs",
+        """
+        esl-controller call 8000
+        esl-controller call 8000 --caller-audio hello.wav --record call.wav
+        FREESWITCH_PASSWORD=... ESL_CONTROLLER_FREESWITCH_HOST=10.0.0.5 esl-controller call 8000
+
+        Exit status 1: it was not answered, or nothing was heard.
+        """,
+    )
+    parser.add_argument("number", type=_number, metavar="NUMBER", help="as the dialplan knows it")
+    parser.add_argument(
+        "--caller-audio", type=_file, metavar="FILE", help="WAV that the caller says"
+    )
+    parser.add_argument(
+        "--record", type=_new_file, metavar="FILE", help="WAV to write: caller left, reply right"
+    )
+    parser.add_argument(
+        "--context", type=_number, default="default", help="of the dialplan (default: default)"
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="S", help="for the call (default: 60)"
+    )
+    for name in ("--domain-uuid", "--secretary-uuid"):
+        parser.add_argument(
+            name, type=_uuid, metavar="UUID", help="set on the call (default: the dialplan's)"
+        )
+
+
+def _add_calls(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "calls",
+        "list the live calls of the running controller",
+        """
+        esl-controller calls
+        esl-controller calls --json --url http://10.0.0.5:8080
+        """,
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--url", type=_http_url, help="of the controller (default: [web] in the settings)"
+    )
+
+
+def _add_settings(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "settings",
+        "print the settings in effect, and where each comes from",
+        """
+        esl-controller settings
+        ESL_CONTROLLER_MEDIA_RATE=8k esl-controller settings --config test.toml
+        esl-controller settings --example > esl-controller.toml
+        """,
+    )
+    parser.add_argument(
+        "--example", action="store_true", help="print a file with every default instead"
+    )
+
+
+def _add_dialplan(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "dialplan",
+        "print the extension by which FreeSWITCH hands calls over",
+        """
+        esl-controller dialplan --domain-uuid UUID --secretary-uuid UUID > voice_ai.xml
+        esl-controller dialplan --number 8001 --domain-uuid UUID --secretary-uuid UUID \\
+            --socket "10.0.0.5:8022|10.0.0.6:8022" --fallback "transfer operator XML default"
+        fs_cli -x reloadxml
+        """,
+        config=False,
+    )
+    parser.add_argument("--number", default="8000", help="that callers dial (default: 8000)")
+    parser.add_argument("--domain-uuid", required=True, metavar="UUID", help="the tenant")
+    parser.add_argument("--secretary-uuid", required=True, metavar="UUID", help="the persona")
+    parser.add_argument(
+        "--socket",
+        default="127.0.0.1:8022",
+        metavar="HOST:PORT",
+        help="the controller, or several with | between them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fallback",
+        action="append",
+        default=[],
+        metavar='"APP DATA"',
+        help="what the caller gets where no controller is; again for a next action"
+        " (default: a busy tone, then the end of the call)",
+    )
+    parser.add_argument(
+        "--context",
+        default="",
+        help="print a whole context of this name (default: only the extension)",
+    )
+    parser.add_argument("--name", default="", help="of the extension (default: from the number)")
+
+
+def _checked(text: str, pattern: str, expected: str) -> str:
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return text
+
+
+def _number(text: str) -> str:
+    return _checked(text, r"[\w*#+.-]{1,64}", "made of letters, digits and _ * # + . - only")
+
+
+def _uuid(text: str) -> str:
+    return _checked(text, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a UUID").lower()
+
+
+def _http_url(text: str) -> str:
+    return _checked(text, r"https?://[^\s/]+(/[^\s]*)?", "an http:// or https:// URL")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(_checked(text, r"\d{1,5}(\.\d+)?", "a number of seconds"))
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 3600 seconds")
+    return seconds
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return Path(text)
+
+
+def _new_file(text: str) -> Path:
+    if Path(text).is_dir() or not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write to {text!r}: no such directory, or one")
+    return Path(text)
+
+
+def _directory(text: str) -> Path:
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a directory")
+    return Path(text)

@@ -1,0 +1,160 @@
+"""The command line: what can be asked, and what it says when that makes no sense.
+
+Each command imports what it needs when it runs, so that help, settings and dialplan are quick.
+Exit status: 0 done, 1 tried and failed, 2 a mistake in what was asked (a line for each), 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from esl_controller import arguments
+
+if TYPE_CHECKING:
+    from esl_controller.settings import Loaded
+
+
+class UsageError(Exception):
+    """A mistake in what was asked; its text has one line for each."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in `argv` (None: the process's own arguments); return its exit status."""
+    args = arguments.parser().parse_args(argv)
+    try:
+        return _COMMANDS[args.command](args)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"esl-controller: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(args: argparse.Namespace) -> int:
+    loaded = _load(args)
+    _configure_logs(loaded)
+    from esl_controller import app
+
+    return app.serve(loaded)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from esl_controller import demo
+
+    return demo.run(args)
+
+
+def _call(args: argparse.Namespace) -> int:
+    loaded = _load(args)
+    _configure_logs(loaded)
+    from esl_controller import originate
+
+    try:
+        audio, rate = (
+            originate.read_wav(args.caller_audio)
+            if args.caller_audio
+            else originate.bundled_words(loaded.settings.agent.language)
+        )
+    except originate.CallFailed as error:
+        raise UsageError(error) from None
+    uuids = {"domain_uuid": args.domain_uuid, "secretary_uuid": args.secretary_uuid}
+    plan = originate.Plan(
+        number=args.number,
+        context=args.context,
+        audio=audio,
+        audio_rate=rate,
+        record=args.record,
+        timeout_s=args.timeout,
+        variables={name: value for name, value in uuids.items() if value},
+    )
+    return originate.call(loaded.settings, plan)
+
+
+def _calls(args: argparse.Namespace) -> int:
+    loaded = _load(args)
+    from esl_controller import originate
+
+    return originate.list_calls(loaded, url=args.url, as_json=args.json)
+
+
+def _settings(args: argparse.Namespace) -> int:
+    from esl_controller import settings_file
+
+    return _write(settings_file.example() if args.example else settings_file.describe(_load(args)))
+
+
+def _dialplan(args: argparse.Namespace) -> int:
+    from esl_controller import dialplan
+
+    given = [application.partition(" ")[::2] for application in args.fallback]
+    try:
+        text = dialplan.render(
+            args.number,
+            domain_uuid=args.domain_uuid,
+            secretary_uuid=args.secretary_uuid,
+            socket=args.socket,
+            fallback=given or dialplan.FALLBACK,
+            context=args.context,
+            name=args.name,
+        )
+    except dialplan.DialplanError as error:
+        raise UsageError(error) from None
+    return _write(text)
+
+
+def _load(args: argparse.Namespace) -> Loaded:
+    from esl_controller.settings import SettingsError
+    from esl_controller.settings_file import load
+
+    path = args.config or next((file for file in arguments.DEFAULT_FILES if file.exists()), None)
+    try:
+        return load(path, os.environ)
+    except SettingsError as error:
+        raise UsageError(error) from None
+
+
+def _configure_logs(loaded: Loaded) -> None:
+    """Set the log up, and say in it where the settings come from."""
+    import structlog
+
+    from esl_controller import logs
+
+    settings = loaded.settings
+    secrets = (settings.agent.api_key, settings.freeswitch.password)
+    logs.configure(
+        settings.log.format,
+        settings.log.level,
+        secrets=[secret.get_secret_value() for secret in secrets],
+    )
+    log = structlog.get_logger(__name__)
+    log.info("settings read", file=str(loaded.path) if loaded.path else "none, all defaults")
+    for name in loaded.ignored:
+        log.warning("environment variable is no setting", variable=name)
+
+
+def _write(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Its reader has enough; what is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "demo": _demo,
+    "call": _call,
+    "calls": _calls,
+    "settings": _settings,
+    "dialplan": _dialplan,
+}
