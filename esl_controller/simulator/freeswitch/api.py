@@ -11,8 +11,10 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, cast
+from xml.etree import ElementTree
 
 from esl_controller.simulator.freeswitch.events import VERSION
+from esl_controller.simulator.freeswitch.originate import originate
 from esl_controller.simulator.freeswitch.session import Session
 from esl_controller.simulator.freeswitch.stream import AudioStream, Mix, StreamRequest
 from esl_controller.simulator.freeswitch.wire import Command
@@ -90,7 +92,9 @@ def _uuid_broadcast(switch: SwitchStandIn, arg: str) -> str:
         ("event-lock", "true"),
         ("lead-frames", "5"),
     )
-    session.queue(Command("sendmsg", headers))
+    leg = words[2] if len(words) > 2 else "aleg"
+    if "aleg" in leg or "both" in leg:
+        session.queue(Command("sendmsg", headers))
     return "+OK Message sent\n"
 
 
@@ -230,6 +234,23 @@ def _reloadxml(_: SwitchStandIn, __: str) -> str:
     return "+OK [Success]\n"
 
 
+def _xml_locate(switch: SwitchStandIn, arg: str) -> str:
+    """``xml_locate dialplan context name NAME``: the extensions as XML."""
+    words = arg.split()
+    if words[:3] != ["dialplan", "context", "name"] or len(words) != 4:
+        return "-ERR can't find\n"
+    context = ElementTree.Element("context", name=words[3])
+    for number, actions in switch.extensions.items():
+        extension = ElementTree.SubElement(context, "extension", name=number or "voice")
+        expression = f"^{number}$" if number else "^.*$"
+        field = {"field": "destination_number", "expression": expression}
+        condition = ElementTree.SubElement(extension, "condition", field)
+        for action in actions:
+            row = {"application": action.app, "data": action.arg}
+            ElementTree.SubElement(condition, "action", row)
+    return ElementTree.tostring(context, encoding="unicode")
+
+
 def _uuid_audio_stream(switch: SwitchStandIn, arg: str) -> str:
     words = arg.split(" ", 5) if arg else []
     if len(words) < 2 or (words[1] == "start" and len(words) < 4):
@@ -270,9 +291,13 @@ def _stream_start(switch: SwitchStandIn, session: Session, rest: list[str]) -> s
     if channel.stream is not None or build is None or not channel.ready:
         return _FAILED
     request = StreamRequest(url, cast(Mix, mix), rate, metadata)
+    channel.pre_answer()
     channel.stream = AudioStream(channel, build, request)
     return _SUCCESS
 
+
+SLOW_COMMANDS: Mapping[str, SlowApi] = {"originate": originate}
+"""Commands whose answer takes time; the connection waits for it."""
 
 COMMANDS: Mapping[str, Api] = {
     "module_exists": _module_exists,
@@ -292,5 +317,6 @@ COMMANDS: Mapping[str, Api] = {
     "uuid_setvar": _uuid_setvar,
     "uuid_transfer": _uuid_transfer,
     "version": _version,
+    "xml_locate": _xml_locate,
 }
 """Commands that answer at once."""

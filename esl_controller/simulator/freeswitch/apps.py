@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from esl_controller.simulator.freeswitch import outbound, sounds
 from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS, Utterance, Voice
+from esl_controller.simulator.freeswitch.bridge import bridge
 from esl_controller.simulator.freeswitch.session import Session
 
 Application = Callable[[Session, str], Awaitable[None]]
@@ -67,7 +68,7 @@ async def _playback(session: Session, arg: str) -> None:
     channel = session.channel
     channel.lanes.reset()
     session.broken = False
-    channel.answer()
+    channel.pre_answer()
     try:
         sound = sounds.load(arg)
     except sounds.NotFound:
@@ -139,6 +140,7 @@ async def _record_session(session: Session, arg: str) -> None:
 
 APPLICATIONS: Mapping[str, Application] = {
     "answer": _answer,
+    "bridge": bridge,
     "echo": _echo,
     "export": _set,
     "hangup": _hangup,

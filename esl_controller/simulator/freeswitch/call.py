@@ -110,9 +110,7 @@ class CallStandIn:
 
     def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
         """Put the phone down."""
-        if self._channel.ready:
-            self.variables.update(sip_hangup_disposition="recv_bye", sip_term_status="200")
-        self._channel.hangup(cause)
+        self._channel.hangup(cause, by_caller=True)
 
     # What the caller waits for
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from esl_controller.simulator.freeswitch import sip
 from esl_controller.simulator.freeswitch.audio import Heard, Voice
 from esl_controller.simulator.freeswitch.events import (
     WITHOUT_VARIABLES,
@@ -49,6 +50,9 @@ CAUSES = {
     "ALLOTTED_TIMEOUT": 602,
 }
 """Hangup causes and their Q.850 numbers; another name hangs up with ``NONE``."""
+
+_ACK_SECONDS = 0.03
+"""How long after our answer the caller's ACK comes."""
 
 _STATES = {
     "CS_NEW": 0,
@@ -108,11 +112,13 @@ class Channel:
         self.running_state = "CS_EXECUTE"
         self.state = "CS_EXECUTE"
         self.call_state = "RINGING"
+        self._answer_state = "ringing"
         self.cause = ""
         self.answered = asyncio.Event()
         self.ended = asyncio.Event()
         self.streaming = asyncio.Event()
         self.on_step: Callable[[Step], None] = lambda _: None
+        self.on_answer: list[Callable[[], None]] = []
         self.on_hangup: list[Callable[[], None]] = []
         self._media_cut = faults.media_cut_after
 
@@ -130,7 +136,7 @@ class Channel:
 
     def headers(self) -> Headers:
         """What every event of this channel says, short of the variables."""
-        answer = "hangup" if self.cause else "answered" if self.answered.is_set() else "ringing"
+        answer = "hangup" if self.cause else self._answer_state
         rows: Headers = [
             ("Channel-State", self.running_state),
             ("Channel-Call-State", self.call_state),
@@ -176,18 +182,49 @@ class Channel:
 
     # State
 
+    @property
+    def media_ready(self) -> bool:
+        """Whether audio flows: answered, or early media."""
+        return self._answer_state != "ringing"
+
+    def pre_answer(self) -> None:
+        """Start early media on a call that rings."""
+        if self.media_ready or self.cause:
+            return
+        self._answer_state = "early"
+        self._media_started()
+        self.fire("CHANNEL_PROGRESS_MEDIA")
+        self.set_call_state("EARLY")
+
     def answer(self) -> None:
         """Answer, once."""
         if self.answered.is_set() or self.cause:
             return
         self.profile.answered = int(time.time() * 1e6)
         self.heard.started = self.heard.clock()
-        self.variables |= _media_variables(self.profile.source)
+        self._media_started()
+        self._answer_state = "answered"
         self.answered.set()
         self.fire("CHANNEL_ANSWER")
+        if self._sip:
+            asyncio.get_running_loop().call_later(_ACK_SECONDS, self._acknowledged)
         self.set_call_state("ACTIVE")
         self.variables["endpoint_disposition"] = "ANSWER"
         self.on_step("answered")
+        for callback in tuple(self.on_answer):
+            callback()
+
+    @property
+    def _sip(self) -> bool:
+        return self.profile.source == "mod_sofia"
+
+    def _media_started(self) -> None:
+        if self._sip:
+            self.variables |= sip.media_started(self.codec)
+
+    def _acknowledged(self) -> None:
+        if self.ready:
+            self.variables |= sip.acknowledged()
 
     def set_call_state(self, state: str) -> None:
         """Change the call state and say so."""
@@ -199,14 +236,18 @@ class Channel:
         self.state = self.running_state = state
         self.fire("CHANNEL_STATE")
 
-    def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
+    def hangup(self, cause: str = "NORMAL_CLEARING", *, by_caller: bool = False) -> None:
         """Hang up, once; the first cause counts."""
         if self.cause:
             return
         cause = cause.upper() if cause.upper() in CAUSES else "NONE"
         self.cause = cause
         self.state = "CS_HANGUP"
+        if by_caller and self._sip:
+            self.variables |= sip.hung_up_by_caller()
         self.fire("CHANNEL_HANGUP")
+        if by_caller and self._sip:
+            self.variables["sip_hangup_disposition"] = "recv_bye"
         for callback in tuple(self.on_hangup):
             callback()
 
@@ -220,6 +261,12 @@ class Channel:
         self.variables["hangup_cause"] = self.cause
         self.variables["hangup_cause_q850"] = str(CAUSES.get(self.cause, 0))
         self.variables |= call_times(self.profile)
+        self.variables["last_app"] = self.variables.get("current_application", "")
+        caller = self.profile.caller
+        self.variables["caller_id"] = f'"{caller}" <{caller}>' if self._sip else caller
+        if self._sip:
+            self.variables.setdefault("sip_hangup_disposition", "send_bye")
+            self.variables |= sip.finished()
         self.fire("CHANNEL_HANGUP_COMPLETE")
         self.ended.set()
 
@@ -228,7 +275,7 @@ class Channel:
     def tick(self) -> None:
         """20 ms of media: what the caller said goes to the stream and the lane."""
         self.voice.advance()
-        if not self.answered.is_set() or self.cause:
+        if not self.media_ready or self.cause:
             return
         if self.stream is not None:
             self.stream.tick()
@@ -269,20 +316,3 @@ class Channel:
         """The fault ``media_cut_after``, the first time it is asked for."""
         delay, self._media_cut = self._media_cut, None
         return delay
-
-
-def _media_variables(source: str) -> dict[str, str]:
-    """What answering adds on a SIP call (capture ``conversation``); nothing on a loopback."""
-    if source == "mod_loopback":
-        return {}
-    return {
-        "rtp_local_sdp_str": "v=0\r\nm=audio 32524 RTP/AVP 0 101\r\n",
-        "local_media_ip": "127.0.0.1",
-        "local_media_port": "32524",
-        "advertised_media_ip": "127.0.0.1",
-        "rtp_use_timer_name": "soft",
-        "rtp_use_pt": "0",
-        "rtp_use_ssrc": "2668308259",
-        "rtp_2833_send_payload": "101",
-        "rtp_2833_recv_payload": "101",
-    }

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import uuid
 from typing import TYPE_CHECKING
 
 from esl_controller.simulator.freeswitch import wire
 from esl_controller.simulator.freeswitch.session import Session
+from esl_controller.simulator.freeswitch.subscription import Subscription
 from esl_controller.simulator.freeswitch.wire import Command, CommandParser, Event
 
 if TYPE_CHECKING:
@@ -21,38 +21,6 @@ if TYPE_CHECKING:
 
 MAX_UNSENT = 8 * 1024 * 1024
 """Bytes that a peer may leave unread; then its connection is cut, as lost events do it there."""
-
-MYEVENTS = frozenset(
-    {
-        "CHANNEL_ANSWER",
-        "CHANNEL_APPLICATION",
-        "CHANNEL_BRIDGE",
-        "CHANNEL_CREATE",
-        "CHANNEL_DATA",
-        "CHANNEL_DESTROY",
-        "CHANNEL_EXECUTE",
-        "CHANNEL_EXECUTE_COMPLETE",
-        "CHANNEL_HANGUP",
-        "CHANNEL_HANGUP_COMPLETE",
-        "CHANNEL_ORIGINATE",
-        "CHANNEL_UUID",
-        "CHANNEL_OUTGOING",
-        "CHANNEL_PARK",
-        "CHANNEL_PROGRESS",
-        "CHANNEL_PROGRESS_MEDIA",
-        "CHANNEL_STATE",
-        "CHANNEL_UNBRIDGE",
-        "CHANNEL_UNPARK",
-        "DETECTED_SPEECH",
-        "DTMF",
-        "NOTALK",
-        "TALK",
-    }
-)
-"""What ``myevents`` asks for (source)."""
-
-_FORMATS = ("plain", "json", "xml")
-_EVENT_NAME = re.compile(r"[A-Z_0-9]+\Z")
 
 
 class Listener:
@@ -70,13 +38,11 @@ class Listener:
         self.running = True
         self._reader = reader
         self._writer = writer
-        self._format = "plain"
-        self._events: set[str] = set()
-        self._subclasses: set[str] = set()
-        self._filters: list[tuple[str, str]] = []
-        self._myevents = False
+        self._subscription = Subscription()
         self._linger: int | None = None
         self._count = 0
+        self.closed = asyncio.Event()
+        """Nothing of the connection is left."""
 
     # The connection
 
@@ -125,47 +91,44 @@ class Listener:
         self.running = False
         self._writer.transport.abort()
 
+    def refuse(self, answer: bytes) -> None:
+        """Send a last answer; the connection is over."""
+        self.write(answer)
+        self.running = False
+
     async def close(self) -> None:
         """Say goodbye and close."""
-        uuid_ = self.session.channel.uuid if self.session else None
+        self._leave()
+        try:
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+        finally:
+            self.closed.set()
+
+    def _leave(self) -> None:
         if not self._writer.is_closing():
-            self._writer.write(wire.goodbye_notice(uuid_))
+            ident = self.session.channel.uuid if self.session else None
+            self._writer.write(wire.goodbye_notice(ident))
             self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
 
     def channel_down(self) -> None:
         """The call is over: a lingering peer is told and kept, another is sent away."""
         if self.session is None or not self.running:
             return
         if self._linger is None:
-            self.running = False
-            self._reader.feed_eof()
+            self._leave()
             return
         profile = self.session.channel.profile
         self.write(wire.linger_notice(profile.uuid, profile.channel_name, self._linger))
         if self._linger >= 0:
-            asyncio.get_running_loop().call_later(self._linger, self._reader.feed_eof)
+            asyncio.get_running_loop().call_later(self._linger, self._leave)
 
     # Events
 
     def event(self, event: Event) -> None:
         """Send an event if the peer asked for it."""
-        if not self.running or not self._wanted(event):
-            return
-        self.write(event.json() if self._format == "json" else event.plain())
-
-    def _wanted(self, event: Event) -> bool:
-        if event.name == "CUSTOM" and "ALL" not in self._events:
-            if event.subclass not in self._subclasses:
-                return False
-        elif not self._events & {event.name, "ALL"}:
-            return False
-        if self._filters and not any(event.get(n) == v for n, v in self._filters):
-            return False
-        if self._myevents and self.session is not None:
-            return event.get("Unique-ID") == self.session.channel.uuid
-        return True
+        if self.running and self._subscription.wants(event):
+            self.write(event.json() if self._subscription.format == "json" else event.plain())
 
     # Commands
 
@@ -177,8 +140,7 @@ class Listener:
         if name in ("api", "bgapi") and rest:
             return await self._api(name, rest, command)
         if name.startswith(("exit", "...")):
-            self.running = False
-            self._writer.write(wire.reply("+OK bye"))
+            self.refuse(wire.reply("+OK bye"))
             return b""
         if name == "connect" and self.session:
             return self._connect()
@@ -191,15 +153,13 @@ class Listener:
             case "myevents":
                 return self._set_myevents(rest)
             case "event":
-                return self._set_events(rest.split())
+                return self._subscription.add(rest.split())
             case "nixevent":
-                return self._nix_events(rest.split())
+                return self._subscription.remove(rest.split())
             case "noevents":
-                self._events.clear()
-                self._subclasses.clear()
-                return "+OK no longer listening for events"
+                return self._subscription.clear()
             case "filter":
-                return self._filter(rest)
+                return self._subscription.filter(rest)
             case "sendmsg":
                 return self._sendmsg(rest or command.get("session-id"), command)
             case "resume" if self.session:
@@ -244,66 +204,12 @@ class Listener:
         return "+OK will linger"
 
     def _set_myevents(self, rest: str) -> str:
-        if self._myevents:
-            return "-ERR aready enabled."
         ident, _, form = rest.partition(" ")
         if self.session is None:
             self.session = self.switch.sessions.get(ident)
             if self.session is None:
                 return "-ERR invalid uuid"
-        self._set_format(form or ident)
-        self._myevents = True
-        self._events |= MYEVENTS
-        return "+OK Events Enabled"
-
-    def _set_format(self, word: str) -> None:
-        if word.lower() in _FORMATS:
-            self._format = word.lower()
-
-    def _set_events(self, words: list[str]) -> str:
-        if words and words[0].lower() in _FORMATS:
-            self._set_format(words.pop(0))
-        keys = 0
-        custom = False
-        for word in words:
-            if custom:
-                self._subclasses.add(word)
-            elif _EVENT_NAME.match(word.upper()):
-                keys += 1
-                custom = word.upper() == "CUSTOM"
-                self._events.add(word.upper())
-        if not keys:
-            return "-ERR no keywords supplied"
-        return f"+OK event listener enabled {self._format}"
-
-    def _nix_events(self, words: list[str]) -> str:
-        if not words:
-            return "-ERR no keywords supplied"
-        custom = False
-        for word in words:
-            if custom:
-                self._subclasses.discard(word)
-            else:
-                custom = word.upper() == "CUSTOM"
-                self._events.discard(word.upper())
-        return "+OK events nixed"
-
-    def _filter(self, rest: str) -> str:
-        name, _, value = rest.partition(" ")
-        if name.lower() == "delete" and value:
-            name, _, value = value.partition(" ")
-            self._filters = [
-                f
-                for f in self._filters
-                if not (name.lower() == "all" or (f[0] == name and value in ("", f[1])))
-            ]
-            return f"+OK filter deleted. [{name}][{value}]"
-        if not value:
-            return "-ERR invalid syntax"
-        if name.lower() == "add":
-            name, _, value = value.partition(" ")
-        self._filters.append((name, value))
-        return f"+OK filter added. [{name}]=[{value}]"
+        return self._subscription.myevents(self.session.channel.uuid, form or ident)
 
     def _sendmsg(self, ident: str, command: Command) -> str:
         session = self.switch.sessions.get(ident) if ident else self.session

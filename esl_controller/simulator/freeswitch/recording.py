@@ -15,10 +15,12 @@ class Recording:
     """Collects one frame per tick and writes the file when closed.
 
     Stereo has the channel's voice (what is read) on the left and what is written to it on the
-    right; mono has their sum.
+    right, with ``swapped`` the other way round; mono has their sum.
     """
 
-    def __init__(self, path: str, voice: Voice, heard: Heard, *, stereo: bool) -> None:
+    def __init__(
+        self, path: str, voice: Voice, heard: Heard, *, stereo: bool, swapped: bool = False
+    ) -> None:
         """Open the file for writing.
 
         Raises OSError when that is not possible.
@@ -31,6 +33,7 @@ class Recording:
         self._rate = heard.rate
         self._tap = Tap(heard)
         self._stereo = stereo
+        self._swapped = swapped
         self._read = bytearray()
         self._written = bytearray()
 
@@ -45,7 +48,7 @@ class Recording:
         read = np.frombuffer(self._read, np.int16)
         written = np.frombuffer(self._written, np.int16)
         if self._stereo:
-            samples = np.column_stack((read, written))
+            samples = np.column_stack((written, read) if self._swapped else (read, written))
         else:
             mixed = read.astype(np.int32) + written
             samples = np.clip(mixed, -32768, 32767).astype(np.int16)

@@ -49,6 +49,8 @@ class Session:
         """The controller went away and the dialplan goes on."""
         self.broken = False
         self.listeners: list[Listener] = []
+        """The connections to controllers, in the order of dialling; old ones may linger."""
+        self._home = channel.profile.number
         self._spent: set[str] = set()
         self._private: deque[Command] = deque()
         self._locks = 0
@@ -72,8 +74,8 @@ class Session:
         """The call got this far; the caller may want to hang up here."""
         faults = self.channel.faults
         if faults.hangup_at == name and self.first("hangup"):
-            loop = asyncio.get_running_loop()
-            loop.call_later(faults.hangup_after, self.channel.hangup)
+            delay, hangup = faults.hangup_after, self.channel.hangup
+            asyncio.get_running_loop().call_later(delay, lambda: hangup(by_caller=True))
 
     # Ticks
 
@@ -186,15 +188,14 @@ class Session:
         local = (command.get("local-ip", "127.0.0.1"), _atoi(command.get("local-port", "8025")))
         remote = (command.get("remote-ip", "127.0.0.1"), _atoi(command.get("remote-port", "8026")))
         if command.get("transport", "udp").lower() in ("udp", "tcp"):
+            self.channel.pre_answer()
             self.channel.lanes.activate(local, remote)
 
     # Applications
 
     async def execute(self, app: str, arg: str = "", app_uuid: str | None = None) -> None:
         """Run one application, between its two events."""
-        from esl_controller.simulator.freeswitch.apps import APPLICATIONS
-
-        run = APPLICATIONS.get(app)
+        run = self.switch.applications.get(app)
         if run is None:
             self.channel.hangup("DESTINATION_OUT_OF_ORDER")
             return
@@ -229,7 +230,8 @@ class Session:
         self.controlled = True
         self.channel.lanes.new_park()
         await self.next_tick()
-        self.channel.fire("CHANNEL_PARK")
+        if self.ready:
+            self.channel.fire("CHANNEL_PARK")
         while self.ready and self.controlled:
             await self._wait()
             if not self.ready or not self.controlled:
@@ -266,9 +268,10 @@ class Session:
         channel = self.channel
         try:
             while channel.ready:
-                actions = extensions.get(channel.profile.number)
-                if actions is None and not self.transferred:
-                    actions = extensions.get("")
+                number = channel.profile.number
+                actions = extensions.get(
+                    number, extensions.get("") if number == self._home else None
+                )
                 self._route()
                 if actions is None:
                     channel.hangup("NO_ROUTE_DESTINATION")
@@ -284,7 +287,12 @@ class Session:
             channel.finish()
             for listener in self.listeners:
                 listener.channel_down()
-            self.switch.forget(self)
+            self.switch.forget(channel.uuid)
+        # A connection that lingers keeps the channel from being destroyed.
+        for listener in self.listeners:
+            await listener.closed.wait()
+        channel.set_state("CS_DESTROY")
+        channel.fire("CHANNEL_DESTROY")
 
     def _route(self) -> None:
         """After a transfer the states are walked again (capture ``transfer``)."""

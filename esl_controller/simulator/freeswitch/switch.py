@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Self
 
-from esl_controller.simulator.freeswitch import dialplan
-from esl_controller.simulator.freeswitch.api import COMMANDS
+from esl_controller.simulator.freeswitch import dialplan, sip
+from esl_controller.simulator.freeswitch.api import COMMANDS, SLOW_COMMANDS
+from esl_controller.simulator.freeswitch.apps import APPLICATIONS
 from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS
 from esl_controller.simulator.freeswitch.call import CallStandIn
 from esl_controller.simulator.freeswitch.channel import Channel
 from esl_controller.simulator.freeswitch.dialplan import Ladder
 from esl_controller.simulator.freeswitch.events import Codec, CodecName, Core, Profile, codec_of
 from esl_controller.simulator.freeswitch.faults import Faults
+from esl_controller.simulator.freeswitch.inbound import EventSocketServer
 from esl_controller.simulator.freeswitch.recording import Recording
 from esl_controller.simulator.freeswitch.session import Action, Session, is_true
 from esl_controller.simulator.freeswitch.stream import Build
@@ -42,6 +44,7 @@ class SwitchStandIn:
         faults: Faults = Faults(),  # noqa: B008 (frozen)
         ladder: Ladder = Ladder(),  # noqa: B008 (frozen)
         extensions: Mapping[str, Sequence[Action]] | None = None,
+        endpoints: Mapping[str, str] | None = None,
     ) -> None:
         self.core = Core()
         self.faults = faults
@@ -53,9 +56,14 @@ class SwitchStandIn:
         """Ticks that came more than 5 ms after their time: the stand-in itself was held up."""
         self._build = build
         self._listen = event_socket
-        self._password = password
         target = socket if isinstance(socket, str) else "|".join(socket)
-        self._extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
+        self.extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
+        self.endpoints = endpoints or {}
+        """Dial strings that ``bridge`` and ``originate`` do not reach, and the cause."""
+        self.event_socket: tuple[str, int] | None = None
+        """Where the Event Socket listens, once it does."""
+        self.applications = APPLICATIONS
+        self._server = EventSocketServer(self, password)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.TimerHandle | None = None
         self.next_tick = 0.0
@@ -64,6 +72,8 @@ class SwitchStandIn:
     async def __aenter__(self) -> Self:
         self.next_tick = asyncio.get_running_loop().time() + FRAME_SECONDS
         self._schedule()
+        if self._listen is not None:
+            self.event_socket = await self._server.start(*self._listen)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,12 +85,13 @@ class SwitchStandIn:
             session.channel.hangup("MANAGER_REQUEST")
         for call in self.calls.values():
             call.close()
+        await self._server.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=0.05)
+            await asyncio.wait(tuple(self._tasks), timeout=0.05)
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            await asyncio.wait(tuple(self._tasks), timeout=CLOSE_SECONDS)
         if self._ticker:
             self._ticker.cancel()
             self._ticker = None
@@ -105,12 +116,8 @@ class SwitchStandIn:
         ident = str(uuid.uuid4())
         profile = Profile(ident, number, caller, f"sofia/internal/{caller}@127.0.0.1", "mod_sofia")
         audio = codec_of(codec, rate)
-        channel = self.channel(profile, audio, {**_sip_variables(profile, audio)}, faults)
-        channel.variables |= {
-            "domain_uuid": dialplan.DOMAIN_UUID,
-            "secretary_uuid": dialplan.SECRETARY_UUID,
-            **(variables or {}),
-        }
+        channel = self.channel(profile, audio, sip.invited(profile, audio), faults)
+        channel.variables |= variables or {}
         return self.start(channel)
 
     def channel(
@@ -121,7 +128,11 @@ class SwitchStandIn:
             self.core,
             profile,
             audio,
-            variables=variables,
+            variables={
+                **variables,
+                "domain_uuid": dialplan.DOMAIN_UUID,
+                "secretary_uuid": dialplan.SECRETARY_UUID,
+            },
             faults=faults or self.faults,
             spawn=self.spawn,
         )
@@ -129,15 +140,16 @@ class SwitchStandIn:
     def start(self, channel: Channel) -> CallStandIn:
         """Let a channel run through the dialplan."""
         session = Session(self, channel)
+        channel.fire("CHANNEL_CREATE")
         call = CallStandIn(session)
         self.sessions[channel.uuid] = session
         self.calls[channel.uuid] = call
-        self.spawn(session.run(self._extensions))
+        self.spawn(session.run(self.extensions))
         return call
 
-    def forget(self, session: Session) -> None:
+    def forget(self, ident: str) -> None:
         """A channel is over."""
-        self.sessions.pop(session.channel.uuid, None)
+        self.sessions.pop(ident, None)
 
     def drop_ended(self) -> None:
         """Let go of the calls that have ended, and of what they heard."""
@@ -171,9 +183,11 @@ class SwitchStandIn:
             missing = session is not None and session.channel.faults.module_missing
             if not self.has_stream_module or missing:
                 command = None
-        if command is None:
-            return f"-ERR {name} Command not found!\n"
-        return command(self, arg)
+        if command is not None:
+            return command(self, arg)
+        if (slow := SLOW_COMMANDS.get(name)) is not None:
+            return await slow(self, arg)
+        return f"-ERR {name} Command not found!\n"
 
     def record(self, channel: Channel, path: str) -> bool:
         """Start to record a channel; whether that was possible."""
@@ -181,7 +195,9 @@ class SwitchStandIn:
             return False
         stereo = is_true(channel.variables.get("RECORD_STEREO", ""))
         try:
-            recording = Recording(path, channel.voice, channel.heard, stereo=stereo)
+            source = channel.peer or channel
+            swapped = channel.peer is not None
+            recording = Recording(path, source.voice, source.heard, stereo=stereo, swapped=swapped)
         except OSError:
             return False
         channel.recordings[path] = recording
@@ -202,34 +218,3 @@ class SwitchStandIn:
         for session in tuple(self.sessions.values()):
             session.channel.tick()
             session.tick()
-
-
-def _sip_variables(profile: Profile, audio: Codec) -> dict[str, str]:
-    """What a SIP call brings along (capture ``conversation``), without the details of its SDP."""
-    caller, number = profile.caller, profile.number
-    return {
-        "sip_from_user": caller,
-        "sip_from_uri": f"{caller}@127.0.0.1",
-        "sip_from_host": "127.0.0.1",
-        "sip_call_id": str(uuid.uuid4()),
-        "sip_network_ip": "127.0.0.1",
-        "sip_network_port": "5060",
-        "sip_received_ip": "127.0.0.1",
-        "sip_received_port": "5060",
-        "sip_via_protocol": "udp",
-        "sofia_profile_name": "internal",
-        "sip_req_user": number,
-        "sip_req_uri": f"{number}@127.0.0.1:5060",
-        "sip_to_user": number,
-        "sip_to_uri": f"{number}@127.0.0.1:5060",
-        "sip_contact_user": "mod_sofia",
-        "max_forwards": "70",
-        "rtp_use_codec_name": audio.name,
-        "rtp_use_codec_rate": str(audio.rate),
-        "rtp_use_codec_ptime": "20",
-        "rtp_use_codec_channels": "1",
-        "original_read_codec": audio.name,
-        "original_read_rate": str(audio.rate),
-        "dtmf_type": "rfc2833",
-        "endpoint_disposition": "RECEIVED",
-    }

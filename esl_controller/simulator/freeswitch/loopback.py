@@ -1,0 +1,58 @@
+"""Loopback calls: two legs that hear each other (mod_loopback, capture ``conversation_loopback``).
+
+The b-leg runs the dialplan and is what the controller meets; the a-leg is the caller. What the
+a-leg plays, the b-leg's caller says; what is written to the b-leg, the a-leg hears.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.events import Codec, Profile, codec_of
+
+if TYPE_CHECKING:
+    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+
+_CODEC = re.compile(r"(L16|PCMU|PCMA)(?:@(\d+)h)?")
+
+
+def legs(
+    switch: SwitchStandIn, number: str, context: str, variables: Mapping[str, str]
+) -> tuple[Channel, Channel]:
+    """The two channels of a call to ``number``, not started yet.
+
+    ``origination_uuid`` names the a-leg, ``origination_caller_id_number`` the caller,
+    ``loopback_initial_codec`` the codec (``L16@16000h``; 8 kHz unless told).
+    """
+    near, far = variables.get("origination_uuid") or str(uuid.uuid4()), str(uuid.uuid4())
+    caller = variables.get("origination_caller_id_number", "0000000000")
+    audio = _codec(variables.get("loopback_initial_codec", ""))
+    a = _leg(switch, _profile(near, f"loopback/{number}-a", number, context, caller), audio)
+    b = _leg(switch, _profile(far, f"loopback/{number}-b", number, context, caller), audio)
+    a.direction = "outbound"
+    a.variables |= {**variables, "direction": "outbound", "loopback_leg": "A"}
+    a.variables["other_loopback_leg_uuid"] = far
+    b.variables |= {**variables, "other_loopback_leg_uuid": near, "loopback_leg": "B"}
+    a.peer = b
+    a.on_hangup.append(lambda: b.hangup(a.cause))
+    b.on_hangup.append(lambda: a.hangup(b.cause))
+    return a, b
+
+
+def _profile(ident: str, name: str, number: str, context: str, caller: str) -> Profile:
+    return Profile(ident, number, caller, name, "mod_loopback", "xml", context or "default")
+
+
+def _leg(switch: SwitchStandIn, profile: Profile, audio: Codec) -> Channel:
+    return switch.channel(profile, audio, {"is_loopback": "1"}, None)
+
+
+def _codec(text: str) -> Codec:
+    match = _CODEC.match(text)
+    if match is None:
+        return codec_of("L16", 8000)
+    return codec_of(match[1], int(match[2]) if match[2] else 8000)

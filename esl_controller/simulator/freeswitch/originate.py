@@ -1,0 +1,117 @@
+"""``originate``: a call that the switch makes (mod_commands.c; capture ``inbound``)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esl_controller.simulator.freeswitch import loopback
+from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.session import Action, Session
+
+if TYPE_CHECKING:
+    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+
+USAGE = (
+    "-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] "
+    "[<cid_name>] [<cid_num>] [<timeout_sec>]\n"
+)
+ANSWER_SECONDS = 60.0
+"""How long the far end may ring, unless ``originate_timeout`` says."""
+
+_ORIGINATE = re.compile(r"(?:\{(?P<vars>[^}]*)\})?(?P<dial>\S+)\s+(?P<then>&\w+(?:\(.*\))?|\S+)")
+_VARIABLE = re.compile(r"([^=,\s]+)=('[^']*'|[^,]*)")
+_APPLICATION = re.compile(r"&(\w+)(?:\((.*)\))?\Z")
+_LOOPBACK = re.compile(r"loopback/([^/]+)(?:/([^/]+))?")
+
+
+class DialFailed(Exception):
+    """The far end did not answer; ``cause`` says why."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A loopback call whose far end has answered."""
+
+    near: Session
+    """The calling leg; it is known by its uuid, and does nothing until it is run."""
+    far: Channel
+
+
+def parse_variables(text: str) -> dict[str, str]:
+    """``name=value,name='a, b'`` as in the braces of a dial string."""
+    return {name: value.strip("'") for name, value in _VARIABLE.findall(text)}
+
+
+async def dial(switch: SwitchStandIn, target: str, variables: dict[str, str]) -> Dialled:
+    """Call ``target`` and wait for the answer.
+
+    Only ``loopback/NUMBER/CONTEXT`` is ever reached; anything else fails as ``endpoints`` of the
+    switch says, by default with SUBSCRIBER_ABSENT. Raises :class:`DialFailed`.
+    """
+    match = _LOOPBACK.match(target)
+    if match is None:
+        raise DialFailed(switch.endpoints.get(target, "SUBSCRIBER_ABSENT"))
+    near, far = loopback.legs(switch, match[1], match[2] or "default", variables)
+    session = Session(switch, near)
+    switch.sessions[near.uuid] = session
+    near.fire("CHANNEL_CREATE")
+    near.fire("CHANNEL_ORIGINATE")
+    switch.start(far)
+    seconds = float(variables.get("originate_timeout", "") or ANSWER_SECONDS)
+    try:
+        await _answered(near, far, seconds)
+    except BaseException:
+        near.hangup("ORIGINATOR_CANCEL")
+        raise
+    finally:
+        if near.cause:
+            near.finish()
+            switch.forget(near.uuid)
+    if near.cause:
+        raise DialFailed(near.cause)
+    near.answer()
+    return Dialled(session, far)
+
+
+async def _answered(near: Channel, far: Channel, seconds: float) -> None:
+    """Wait until the far end answers or it is over."""
+    settled = asyncio.Event()
+    near.on_hangup.append(settled.set)
+    far.on_answer.append(settled.set)
+    if near.cause or far.answered.is_set():
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await settled.wait()
+    except TimeoutError:
+        near.hangup("NO_ANSWER")
+
+
+async def originate(switch: SwitchStandIn, arg: str) -> str:
+    """The API command: answers when the far end has answered, or has not."""
+    match = _ORIGINATE.match(arg)
+    if match is None:
+        return USAGE
+    try:
+        call = await dial(switch, match["dial"], parse_variables(match["vars"] or ""))
+    except DialFailed as failure:
+        return f"-ERR {failure.cause}\n"
+    except ValueError:
+        return "-ERR INCOMPATIBLE_DESTINATION\n"
+    near = call.near
+    number = near.channel.profile.number
+    application = _APPLICATION.match(match["then"])
+    if application:
+        then = (Action(application[1], application[2] or ""),)
+        switch.spawn(near.run({number: then}))
+    else:
+        near.channel.profile.number = match["then"]
+        switch.spawn(near.run(switch.extensions))
+    return f"+OK {near.channel.uuid}\n"
