@@ -1,0 +1,42 @@
+# The controller, without FreeSWITCH:
+#   docker build -t esl-controller .
+#   docker run --network host --env OPENAI_API_KEY esl-controller
+#
+# --network host (network_mode: host in a compose file) on FreeSWITCH's machine is the simplest: the
+# UDP lane then runs over 127.0.0.1 as it does without a container. Everything may then listen on
+# loopback only: --env ESL_CONTROLLER_ESL_HOST=127.0.0.1 and the same for _MEDIA_ and _WEB_.
+# In a network of its own the container also needs: ESL_CONTROLLER_ESL_ALLOW (FreeSWITCH's network),
+# ESL_CONTROLLER_MEDIA_PUBLIC_URL and _MEDIA_LANE_HOST (the container, as FreeSWITCH reaches it) and
+# _MEDIA_LANE_SWITCH_HOST (FreeSWITCH, as the container reaches it).
+
+FROM python:3.12-slim AS build
+WORKDIR /src
+# First what changes seldom. Every package is fetched and checked here, those for development too:
+# so the next two installations need no network and can only get what was checked.
+COPY requirements.lock .
+RUN pip wheel --no-cache-dir --require-hashes --no-deps --only-binary :all: \
+        --wheel-dir /wheels --requirement requirements.lock \
+    && pip install --no-cache-dir --no-index --find-links /wheels hatchling
+COPY pyproject.toml README.md ./
+COPY esl_controller esl_controller
+COPY media media
+RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
+    && python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --no-index --find-links /wheels esl-controller
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin controller
+COPY --from=build /venv /venv
+# A container's loopback is reached by nobody else: listen on every address of it.
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ESL_CONTROLLER_ESL_HOST=0.0.0.0 \
+    ESL_CONTROLLER_MEDIA_HOST=0.0.0.0 \
+    ESL_CONTROLLER_WEB_HOST=0.0.0.0 \
+    ESL_CONTROLLER_WEB_PORT=8080
+USER 10001
+# Event Socket from FreeSWITCH, WebSocket of mod_audio_stream, health and calls.
+EXPOSE 8022 8085 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['ESL_CONTROLLER_WEB_PORT'] + '/healthz', timeout=2)"]
+ENTRYPOINT ["esl-controller", "serve"]
