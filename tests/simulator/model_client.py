@@ -1,0 +1,141 @@
+"""A client of the model stand-in: the real SDK's connection, and a strict eye on every event.
+
+Not a test itself; the tests beside it use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from openai.types.realtime import RealtimeServerEvent, RealtimeSessionCreateRequest
+from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
+from pydantic import BaseModel, TypeAdapter
+
+from esl_controller import sounds
+from esl_controller.simulator.model import ModelSession, ModelStandIn
+from media.frame import Samples
+
+MODEL = "gpt-realtime-2.1"
+KEY = "sk-test"
+CLOSING = [
+    "response.output_audio.done",
+    "response.output_audio_transcript.done",
+    "response.content_part.done",
+    "conversation.item.done",
+    "response.output_item.done",
+    "response.done",
+    "rate_limits.updated",
+]
+
+
+@cache
+def _server_events() -> TypeAdapter[Any]:
+    return TypeAdapter(RealtimeServerEvent)
+
+
+def check_server_event(event: dict[str, Any]) -> None:
+    """Raise unless the package has a type for this event that declares its every field."""
+    typed = _server_events().validate_python(event, strict=True)
+    undeclared = set(_undeclared(typed, ""))
+    if "session" in event:
+        # The package types these events' session as the request; the service sends the session
+        # as it is created, which has an id, an object and a time of expiry besides.
+        session = RealtimeSessionCreateResponse.model_validate(event["session"], strict=True)
+        request, response = (
+            {f".session.{name}" for name in kind.model_fields}
+            for kind in (RealtimeSessionCreateRequest, RealtimeSessionCreateResponse)
+        )
+        undeclared -= response
+        undeclared |= set(_undeclared(session, ".session")) - request
+    assert not undeclared, f"{event['type']}: {sorted(undeclared)}"
+
+
+def _undeclared(value: Any, path: str) -> list[str]:
+    if isinstance(value, BaseModel):
+        own = [f"{path}.{name}" for name in value.model_extra or ()]
+        inner = [(f"{path}.{name}", getattr(value, name)) for name in type(value).model_fields]
+    elif isinstance(value, list):
+        own, inner = [], [(f"{path}[{i}]", member) for i, member in enumerate(value)]
+    else:
+        return []
+    return own + [name for at, member in inner for name in _undeclared(member, at)]
+
+
+class Client:
+    """Reads events one by one, each checked; `seen` keeps their types, audio deltas once a run."""
+
+    def __init__(self, connection: AsyncRealtimeConnection, session: ModelSession) -> None:
+        self.connection = connection
+        self.session = session
+        self.seen: list[str] = []
+        self.audio: dict[str, bytearray] = {}
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            data = await self.connection.recv_bytes()
+        event: dict[str, Any] = json.loads(data)
+        check_server_event(event)
+        assert type(self.connection.parse_event(data)).__name__ != "UnknownEvent"
+        kind = event["type"]
+        if kind == "response.output_audio.delta":
+            audio = self.audio.setdefault(event["item_id"], bytearray())
+            audio += base64.b64decode(event["delta"], validate=True)
+        if not (kind.endswith(".delta") and self.seen[-1:] == [kind]):
+            self.seen.append(kind)
+        return event
+
+    async def until(self, kind: str) -> dict[str, Any]:
+        """The next event of this type; what comes before it is in `seen`."""
+        while True:
+            event = await self.next()
+            if event["type"] == kind:
+                return event
+            assert event["type"] != "error" or kind == "error", event["error"]
+
+    async def update(self, **audio_input: Any) -> dict[str, Any]:
+        session: Any = {"type": "realtime", "audio": {"input": audio_input}}
+        await self.connection.session.update(session=session)
+        return await self.until("session.updated")
+
+    async def say(self, samples: Samples, chunk: int = 960) -> None:
+        """Append 24 kHz audio, as fast as it goes."""
+        for at in range(0, samples.size, chunk):
+            await self.append(samples[at : at + chunk].tobytes())
+
+    async def append(self, data: bytes) -> None:
+        await self.connection.input_audio_buffer.append(audio=base64.b64encode(data).decode())
+
+    async def send(self, **event: Any) -> None:
+        await self.connection.send_raw(json.dumps(event))
+
+
+@asynccontextmanager
+async def connected(stand_in: ModelStandIn, *, key: str = KEY) -> AsyncIterator[Client]:
+    """A client whose session.created has been read."""
+    async with (
+        AsyncOpenAI(api_key=key, base_url=stand_in.base_url, max_retries=0) as openai,
+        openai.realtime.connect(model=MODEL) as connection,
+    ):
+        data = await connection.recv_bytes()
+        created = json.loads(data)
+        check_server_event(created)
+        (session,) = (s for s in stand_in.sessions if s.id == created["session"]["id"])
+        yield Client(connection, session)
+
+
+def silence(ms: int) -> Samples:
+    return np.zeros(24 * ms, np.int16)
+
+
+def words(name: str = "caller_interrupts") -> Samples:
+    """A bundled sound with a second of silence after it, in which its end is found."""
+    return np.concatenate((silence(200), sounds.load(name)[0], silence(1000)))
