@@ -34,6 +34,7 @@ class _Item:
     name: str
     waiting: bytearray
     complete: bool = False
+    started: bool = False
     ended_ms: float = 0.0  # of segments that were played to their end
 
 
@@ -100,7 +101,8 @@ class SegmentPlayout:
         if segment in self._out:
             segment.started = now
             entry = self._find(segment.item)
-            if entry is not None and not entry.ended_ms:
+            if entry is not None and not entry.started:
+                entry.started = True
                 self.events.append(Started(segment.item))
 
     def played(self, segment: Segment, now: float) -> None:

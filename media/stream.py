@@ -102,7 +102,7 @@ class StreamEndpoint:
                 right_url=f"ws://{request.host}/stream/{{domain_uuid}}/{{call_uuid}}",
             )
             return web.Response(status=404, text="no such call is live here\n")
-        shown = request.headers.get("Authorization", "").encode()
+        shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(shown, f"Bearer {admission.token}".encode()):
             self.refused += 1
             log.warning(
