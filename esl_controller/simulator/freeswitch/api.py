@@ -194,7 +194,7 @@ def _show(switch: SwitchStandIn, arg: str) -> str:
     ]
     if words[1:3] == ["as", "json"]:
         content = {"row_count": len(rows)} | ({"rows": rows} if rows else {})
-        return json.dumps(content)
+        return json.dumps(content) + "\n"
     table = [",".join(rows[0])] if rows else []
     table += [",".join(row.values()) for row in rows]
     return "\n".join((*table, "", f"{len(rows)} total.")) + "\n"

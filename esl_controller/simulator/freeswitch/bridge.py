@@ -45,10 +45,8 @@ async def _dial(session: Session, target: str, variables: dict[str, str]) -> Dia
     """Dial while the caller is still there; None when the caller is not."""
     gone = asyncio.Event()
     session.channel.on_hangup.append(gone.set)
-    tasks = (
-        asyncio.ensure_future(dial(session.switch, target, variables)),
-        asyncio.ensure_future(gone.wait()),
-    )
+    call = dial(session.switch, target, variables, session.channel.profile)
+    tasks = asyncio.ensure_future(call), asyncio.ensure_future(gone.wait())
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return tasks[0].result() if tasks[0].done() else None
@@ -62,6 +60,8 @@ async def _dial(session: Session, target: str, variables: dict[str, str]) -> Dia
 async def _bridged(session: Session, near: Channel, far: Channel) -> None:
     channel = session.channel
     ends = [("Bridge-A-Unique-ID", channel.uuid), ("Bridge-B-Unique-ID", near.uuid)]
+    channel.profile.callee_name = near.profile.callee_name
+    channel.profile.callee_number = near.profile.callee_number
     channel.profile.bridged = near.profile.answered
     channel.other_leg = [("Other-Type", "originatee"), *_other_leg(near)]
     channel.variables |= {
@@ -92,7 +92,6 @@ async def _bridged(session: Session, near: Channel, far: Channel) -> None:
         "last_bridge_hangup_cause": near.cause,
         "bridge_hangup_cause": near.cause,
     }
-    channel.variables.pop("signal_bond", None)
     channel.fire("CHANNEL_UNBRIDGE", ends)
     if is_true(channel.variables.get("hangup_after_bridge", "")):
         channel.hangup(near.cause)

@@ -106,6 +106,7 @@ class Channel:
         self.stream: AudioStream | None = None
         self.recordings: dict[str, Recording] = {}
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
+        self.digits_dialed = ""
         self.other_leg: Headers = []
         self.peer: Channel | None = None
         """The leg that hears what is written to this one: on the calling end of a loopback."""
@@ -260,6 +261,7 @@ class Channel:
         self.set_state("CS_REPORTING")
         self.variables["hangup_cause"] = self.cause
         self.variables["hangup_cause_q850"] = str(CAUSES.get(self.cause, 0))
+        self.variables["digits_dialed"] = self.digits_dialed or "none"
         self.variables |= call_times(self.profile)
         self.variables["last_app"] = self.variables.get("current_application", "")
         caller = self.profile.caller
@@ -267,6 +269,8 @@ class Channel:
         if self._sip:
             self.variables.setdefault("sip_hangup_disposition", "send_bye")
             self.variables |= sip.finished()
+        else:
+            self.variables["is_loopback"] = "1"
         self.fire("CHANNEL_HANGUP_COMPLETE")
         self.ended.set()
 

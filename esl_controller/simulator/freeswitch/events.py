@@ -99,6 +99,11 @@ class Profile:
     source: str
     dialplan: str = "XML"
     context: str = "default"
+    caller_name: str = ""
+    username: str = ""
+    network: str = ""
+    callee_name: str = ""
+    callee_number: str = ""
     index: int = 1
     created: int = field(default_factory=lambda: int(time.time() * 1e6))
     profile_created: int = 0
@@ -110,19 +115,18 @@ class Profile:
 
     def headers(self, prefix: str, *, direction: str = "inbound") -> Headers:
         """The profile as headers ``<prefix>-...`` (``Caller``, ``Channel``, ``Other-Leg``)."""
-        loopback = self.source == "mod_loopback"
         rows: list[tuple[str, str | None]] = [
             ("Direction", direction),
             ("Logical-Direction", "inbound"),
-            ("Username", None if loopback else self.caller),
+            ("Username", self.username or None),
             ("Dialplan", self.dialplan),
-            ("Caller-ID-Name", None if loopback else self.caller),
+            ("Caller-ID-Name", self.caller_name or None),
             ("Caller-ID-Number", self.caller),
-            ("Orig-Caller-ID-Name", None if loopback else self.caller),
+            ("Orig-Caller-ID-Name", self.caller_name or None),
             ("Orig-Caller-ID-Number", self.caller),
-            ("Callee-ID-Name", "Outbound Call" if loopback else None),
-            ("Callee-ID-Number", self.context if loopback else None),
-            ("Network-Addr", None if loopback else "127.0.0.1"),
+            ("Callee-ID-Name", self.callee_name or None),
+            ("Callee-ID-Number", self.callee_number or None),
+            ("Network-Addr", self.network or None),
             ("ANI", self.caller),
             ("Destination-Number", self.number),
             ("Unique-ID", self.uuid),

@@ -21,18 +21,23 @@ _CODEC = re.compile(r"(L16|PCMU|PCMA)(?:@(\d+)h)?")
 
 
 def legs(
-    switch: SwitchStandIn, number: str, context: str, variables: Mapping[str, str]
+    switch: SwitchStandIn,
+    number: str,
+    context: str,
+    variables: Mapping[str, str],
+    parent: Profile | None = None,
 ) -> tuple[Channel, Channel]:
     """The two channels of a call to ``number``, not started yet.
 
     ``origination_uuid`` names the a-leg, ``origination_caller_id_number`` the caller,
-    ``loopback_initial_codec`` the codec (``L16@16000h``; 8 kHz unless told).
+    ``loopback_initial_codec`` the codec (``L16@16000h``; 8 kHz unless told). A bridged call has a
+    ``parent``, whose caller it shows.
     """
     near, far = variables.get("origination_uuid") or str(uuid.uuid4()), str(uuid.uuid4())
     caller = variables.get("origination_caller_id_number", "0000000000")
     audio = _codec(variables.get("loopback_initial_codec", ""))
-    a = _leg(switch, _profile(near, f"loopback/{number}-a", number, context, caller), audio)
-    b = _leg(switch, _profile(far, f"loopback/{number}-b", number, context, caller), audio)
+    a = _leg(switch, _profile(near, f"loopback/{number}-a", number, context, caller, parent), audio)
+    b = _leg(switch, _profile(far, f"loopback/{number}-b", number, context, caller, parent), audio)
     a.direction = "outbound"
     a.variables |= {**variables, "direction": "outbound", "loopback_leg": "A"}
     a.variables["other_loopback_leg_uuid"] = far
@@ -43,12 +48,20 @@ def legs(
     return a, b
 
 
-def _profile(ident: str, name: str, number: str, context: str, caller: str) -> Profile:
-    return Profile(ident, number, caller, name, "mod_loopback", "xml", context or "default")
+def _profile(
+    ident: str, name: str, number: str, context: str, caller: str, parent: Profile | None
+) -> Profile:
+    profile = Profile(ident, number, caller, name, "mod_loopback", "xml", context)
+    profile.callee_name, profile.callee_number = "Outbound Call", context
+    if parent is not None:
+        profile.dialplan, profile.caller = parent.dialplan, parent.caller
+        profile.caller_name, profile.username = parent.caller_name, parent.username
+        profile.network = parent.network
+    return profile
 
 
 def _leg(switch: SwitchStandIn, profile: Profile, audio: Codec) -> Channel:
-    return switch.channel(profile, audio, {"is_loopback": "1"}, None)
+    return switch.channel(profile, audio, {}, None)
 
 
 def _codec(text: str) -> Codec:

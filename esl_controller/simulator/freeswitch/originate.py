@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from esl_controller.simulator.freeswitch import loopback
 from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.events import Profile
 from esl_controller.simulator.freeswitch.session import Action, Session
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def parse_variables(text: str) -> dict[str, str]:
     return {name: value.strip("'") for name, value in _VARIABLE.findall(text)}
 
 
-async def dial(switch: SwitchStandIn, target: str, variables: dict[str, str]) -> Dialled:
+async def dial(
+    switch: SwitchStandIn, target: str, variables: dict[str, str], parent: Profile | None = None
+) -> Dialled:
     """Call ``target`` and wait for the answer.
 
     Only ``loopback/NUMBER/CONTEXT`` is ever reached; anything else fails as ``endpoints`` of the
@@ -58,7 +61,7 @@ async def dial(switch: SwitchStandIn, target: str, variables: dict[str, str]) ->
     match = _LOOPBACK.match(target)
     if match is None:
         raise DialFailed(switch.endpoints.get(target, "SUBSCRIBER_ABSENT"))
-    near, far = loopback.legs(switch, match[1], match[2] or "default", variables)
+    near, far = loopback.legs(switch, match[1], match[2] or "default", variables, parent)
     session = Session(switch, near)
     switch.sessions[near.uuid] = session
     near.fire("CHANNEL_CREATE")

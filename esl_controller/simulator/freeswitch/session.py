@@ -247,8 +247,7 @@ class Session:
         if not self.channel.dtmf:
             return ""
         digit = self.channel.dtmf.popleft()
-        known = self.channel.variables.get("digits_dialed", "")
-        self.channel.variables["digits_dialed"] = known + digit
+        self.channel.digits_dialed += digit
         rows = [("DTMF-Digit", digit), ("DTMF-Duration", "2000"), ("DTMF-Source", "APP")]
         self.channel.fire("DTMF", rows)
         return digit

@@ -14,6 +14,20 @@ _AGENT = f"FreeSWITCH-mod_sofia/{VERSION}~64bit"
 _PAYLOADS = {"PCMU": 0, "PCMA": 8, "L16": 98, "opus": 116}
 
 
+def profile(ident: str, number: str, caller: str) -> Profile:
+    """Who calls whom."""
+    return Profile(
+        ident,
+        number,
+        caller,
+        f"sofia/internal/{caller}@{_HOST}",
+        "mod_sofia",
+        caller_name=caller,
+        username=caller,
+        network=_HOST,
+    )
+
+
 def invited(profile: Profile, codec: Codec) -> dict[str, str]:
     """What the INVITE brought."""
     caller, number, tag = profile.caller, profile.number, uuid.uuid4().hex[:13]

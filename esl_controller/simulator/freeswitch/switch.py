@@ -114,7 +114,7 @@ class SwitchStandIn:
         for a codec or rate that there is not.
         """
         ident = str(uuid.uuid4())
-        profile = Profile(ident, number, caller, f"sofia/internal/{caller}@127.0.0.1", "mod_sofia")
+        profile = sip.profile(ident, number, caller)
         audio = codec_of(codec, rate)
         channel = self.channel(profile, audio, sip.invited(profile, audio), faults)
         channel.variables |= variables or {}
