@@ -127,19 +127,22 @@ def _protocol_error(error: ValidationError, event: Event) -> ProtocolError:
     first = (own or found)[0]
     base = error.__cause__.args if isinstance(error.__cause__, _AtPath) else ()
     loc = (*base, *first["loc"]) if base else first["loc"][1:]
-    param = _param(loc, event)
+    param = _param(loc, event, of_key=first["type"] in ("missing", "extra_forbidden"))
     code, text = _CODES.get(first["type"], _INVALID_TYPE)
     return ProtocolError(code, text.format(param=param, reason=first["msg"]), param)
 
 
-def _param(loc: tuple[str | int, ...], event: Event) -> str:
-    """`session.audio.input.format`, `item.content[0].text`: without pydantic's names of types."""
+def _param(loc: tuple[str | int, ...], event: Event, *, of_key: bool) -> str:
+    """`session.audio.input.format`, `item.content[0].text`: without pydantic's names of types.
+
+    of_key: the last part of `loc` is a key, whether the event has it or not.
+    """
     path = ""
     here: Any = event
     for position, part in enumerate(loc):
         inside = isinstance(here, dict | list)
         exists = (part in here) if isinstance(here, dict) else inside and isinstance(part, int)
-        if not exists and position < len(loc) - 1:
+        if not exists and not (of_key and position == len(loc) - 1):
             continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
         if exists:
