@@ -10,13 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_client import CLOSING, KEY, Client, check_server_event, connected, silence, words
 from websockets.exceptions import ConnectionClosed
 
 from esl_controller import sounds
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from media.frame import PCMA, PCMU, Format, decode, encode
 from media.resample import convert
+from tests.simulator.model_client import (
+    CLOSING,
+    KEY,
+    Client,
+    check_server_event,
+    connected,
+    silence,
+    words,
+)
 
 GREETING, RATE = sounds.load("greeting")
 SPOKEN = [

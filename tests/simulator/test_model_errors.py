@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 from typing import Any, get_args
 
 import pytest
-from model_client import KEY, Client, connected, silence, words
 from openai.types.realtime import RealtimeClientEvent
 from websockets.exceptions import ConnectionClosed
 
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.validation import CLIENT_EVENTS, ProtocolError, check
+from tests.simulator.model_client import KEY, Client, connected, silence, words
 
 
 @pytest.fixture

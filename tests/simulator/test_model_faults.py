@@ -13,12 +13,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from model_client import KEY, MODEL, check_server_event, connected
 from openai import AsyncOpenAI
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
 from esl_controller.simulator.model import ModelFaults, ModelStandIn
 from esl_controller.simulator.model.__main__ import main
+from tests.simulator.model_client import KEY, MODEL, check_server_event, connected
 
 
 @pytest.mark.parametrize(
