@@ -21,9 +21,17 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from switch_rig import Controller, ControllerServer, MediaServer, Message, capture, dial, parse
 
 from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder, SwitchStandIn
+from tests.simulator.switch_rig import (
+    Controller,
+    ControllerServer,
+    MediaServer,
+    Message,
+    capture,
+    dial,
+    parse,
+)
 
 PAUSE = 0.03
 """Pauses of the captured controller last so long at most, in seconds."""

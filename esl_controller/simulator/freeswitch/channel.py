@@ -264,6 +264,8 @@ class Channel:
         self.variables["digits_dialed"] = self.digits_dialed or "none"
         self.variables |= call_times(self.profile)
         self.variables["last_app"] = self.variables.get("current_application", "")
+        if (arg := self.variables.get("current_application_data")) is not None:
+            self.variables["last_arg"] = arg
         caller = self.profile.caller
         self.variables["caller_id"] = f'"{caller}" <{caller}>' if self._sip else caller
         if self._sip:

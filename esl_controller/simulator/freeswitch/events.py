@@ -198,11 +198,13 @@ def call_times(profile: Profile) -> dict[str, str]:
     }
     if answered:
         values["answer_stamp"] = _stamp(answered)
+    if profile.bridged:
+        values["bridge_stamp"] = _stamp(profile.bridged)
     values["end_stamp"] = _stamp(ended)
     for name, micros in (("start", created), ("profile_start", created), ("answer", answered)):
         values |= {f"{name}_epoch": str(micros // 1_000_000), f"{name}_uepoch": str(micros)}
-    for name in ("bridge", "last_hold"):
-        values |= {f"{name}_epoch": "0", f"{name}_uepoch": "0"}
+    for name, micros in (("bridge", profile.bridged), ("last_hold", 0)):
+        values |= {f"{name}_epoch": str(micros // 1_000_000), f"{name}_uepoch": str(micros)}
     values |= {"hold_accum_seconds": "0", "hold_accum_usec": "0", "hold_accum_ms": "0"}
     for name in ("resurrect", "progress", "progress_media"):
         values |= {f"{name}_epoch": "0", f"{name}_uepoch": "0"}
