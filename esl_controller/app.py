@@ -12,7 +12,6 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from esl_controller import logs
 from esl_controller.agents.realtime import RealtimeModel
 from esl_controller.server import CallServer
 from esl_controller.session import CallSession, Services
@@ -36,14 +35,14 @@ class Controller:
         self.streams = StreamEndpoint(self.calls.admission)
         self.media_url = ""
         self.web_port = 0
-        self._ports = Ports(settings.media.lane_ports.first, settings.media.lane_ports.last)
+        self.ports = Ports(settings.media.lane_ports.first, settings.media.lane_ports.last)
         self._model = model
 
     def _make_session(self, switch: Switch, channel: Channel) -> CallSession:
         services = Services(
             self.settings,
             self.clock,
-            self._ports,
+            self.ports,
             self.streams,
             self.media_url,
             lambda channel: self._model.agent(g711=channel.is_g711),
@@ -96,8 +95,8 @@ async def _serve_until_stopped(settings: Settings) -> None:
     async with running(settings) as controller:
         if settings.agent.resolved_kind == "standin":
             log.warning(
-                "no key for a voice model is set (OPENAI_API_KEY); a built-in stand-in greets the caller"
-                " and repeats what it hears: it is no AI"
+                "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
+                " which greets them and repeats what they say; it is no AI"
             )
         log.info(
             "ready",
@@ -111,9 +110,8 @@ async def _serve_until_stopped(settings: Settings) -> None:
 
 
 def serve(loaded: Loaded) -> int:
-    """Run the controller until SIGTERM or SIGINT; returns the exit code."""
+    """Run the controller until SIGTERM or SIGINT; returns the exit code. Logs are set up."""
     settings = loaded.settings
-    logs.configure(settings.log.format, settings.log.level)
     try:
         uvloop.run(_serve_until_stopped(settings))
     except OSError as error:

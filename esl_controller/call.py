@@ -47,6 +47,7 @@ ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may tak
 PREPARE_S = 15.0  # stream, lane and model; each has a shorter limit of its own
 STREAM_BACK_S = 0.3  # sptmru's module reconnects within 20 ms; what takes longer is started anew
 STREAM_TRIES = 3
+LANE_LOST_S = 0.2  # a hangup closes the lane a moment before it is told
 LAST_WORDS_S = 10.0  # the hard cap on a farewell or an apology
 HANGUP_S = 5.0
 
@@ -169,6 +170,7 @@ class Call:
         self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
         self._deadline: float | None = None
         self._stream_deadline: float | None = None
+        self._lane_deadline: float | None = None
 
     def handle(self, event: Event, now: float) -> Actions:
         """Decide on ``event``, which happened at ``now``; actions are in order."""
@@ -177,9 +179,8 @@ class Call:
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due; None: never, so far."""
-        return min(
-            (d for d in (self._deadline, self._stream_deadline) if d is not None), default=None
-        )
+        all_of_them = (self._deadline, self._stream_deadline, self._lane_deadline)
+        return min((deadline for deadline in all_of_them if deadline is not None), default=None)
 
     # --- the way to the conversation --------------------------------------------------------------
 
@@ -202,13 +203,17 @@ class Call:
         return [*self._hear_somehow(now), *self._begin(now)]
 
     def _lane_failed(self, event: LaneFailed, now: float) -> Actions:
-        self.speaking_by = "no"
+        if self.speaking_by == "lane":
+            self.speaking_by = "no"
+            self._lane_deadline = now + LANE_LOST_S
+            return []
+        return self._play_files(event.reason)
+
+    def _play_files(self, reason: str) -> Actions:
+        self._lane_deadline = None
         if self.hearing == "lane":
             self.hearing = "no"
-        return [
-            Note("no lane to the caller, replies are played as files", event.reason),
-            PlayFiles(),
-        ]
+        return [Note("no lane to the caller, replies are played as files", reason), PlayFiles()]
 
     def _files_ready(self, event: FilesReady, now: float) -> Actions:
         self.speaking_by = "file"
@@ -320,6 +325,8 @@ class Call:
         return self._hang_up(now) if event.item == "sorry" else []
 
     def _time_up(self, event: TimeUp, now: float) -> Actions:
+        if self._lane_deadline is not None and now >= self._lane_deadline:
+            return self._play_files("FreeSWITCH closed it in the middle of the call")
         if self._stream_deadline is not None and now >= self._stream_deadline:
             return self._restart_stream("the media connection was closed and did not come back")
         if self._deadline is None or now < self._deadline:
@@ -358,7 +365,7 @@ class Call:
         self.state = state
         self._deadline = deadline
         if state in (State.CLOSING, State.HANGING_UP, State.ENDED):
-            self._stream_deadline = None
+            self._stream_deadline = self._lane_deadline = None
 
 
 _S = State

@@ -80,9 +80,9 @@ def _call(args: argparse.Namespace) -> int:
 
 def _calls(args: argparse.Namespace) -> int:
     loaded = _load(args)
-    from esl_controller import originate
+    from esl_controller.web import client
 
-    return originate.list_calls(loaded, url=args.url, as_json=args.json)
+    return client.list_calls(loaded.settings, url=args.url, as_json=args.json)
 
 
 def _settings(args: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -141,12 +140,6 @@ def _language(value: str) -> str:
     return value
 
 
-def _directory(value: str) -> str:
-    if value and (not Path(_one_line(value)).is_absolute() or "${" in value):
-        raise ValueError(f"{shown(value)} is not an absolute path")
-    return value
-
-
 Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
 Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
@@ -161,4 +154,3 @@ Secret = Annotated[SecretStr, AfterValidator(_secret)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Language = Annotated[str, AfterValidator(_language)]
-Directory = Annotated[str, AfterValidator(_directory)]

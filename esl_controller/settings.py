@@ -19,7 +19,6 @@ from pydantic.fields import FieldInfo
 from esl_controller.setting_types import (
     Address,
     BaseUrl,
-    Directory,
     Host,
     Language,
     Line,
@@ -103,11 +102,6 @@ class MediaSettings(Section):
     lane_ports: Ports = Field(
         default=PortRange(40000, 48000),
         description="UDP ports for FreeSWITCH's end, taken at random.",
-    )
-    sounds_dir: Directory = Field(
-        default="",
-        description="Directory for the sounds of file playback; FreeSWITCH must be able to read"
-        " it under the same path. Empty: a temporary one.",
     )
 
     def base_url(self, bound_port: int | None = None) -> str:

@@ -145,7 +145,12 @@ class Switch:
     ) -> AsyncIterator[Switch]:
         """Speak over an accepted connection; closes it at the end."""
         async with Session(reader, writer) as session:
-            yield cls(session)
+            guard = asyncio.create_task(_stop_when_unreadable(session))
+            try:
+                yield cls(session)
+            finally:
+                guard.cancel()
+                await asyncio.gather(guard, return_exceptions=True)
 
     async def connect(self) -> Channel:
         """Take the call over: its data, its events and no other call's, and lingering.
@@ -169,14 +174,6 @@ class Switch:
 
     async def wait_lost(self) -> None:
         """Return once the connection is gone, whoever closed it or broke it."""
-        reader = self._session.producer
-        assert reader is not None
-        await asyncio.wait([reader])
-        if not reader.cancelled() and (error := reader.exception()) is not None:
-            # Genesis' reader ends at bytes that are no Event Socket message, and nobody is told:
-            # without this, every later command would wait for its reply in vain.
-            log.warning("the Event Socket sent what cannot be read", error=str(error))
-            await self._session.stop()
         with contextlib.suppress(ConnectionLost):
             await self._session.wait_lost(CommandStage.ACCEPTED)
 
@@ -328,6 +325,19 @@ class Switch:
             self.dropped += 1
             log.warning("an event of mod_audio_stream cannot be read", subclass=subclass, why=error)
             return None
+
+
+async def _stop_when_unreadable(session: Session) -> None:
+    """Close the connection when bytes come that are no Event Socket message.
+
+    Genesis' reader ends at them, and nobody is told: commands would wait for replies in vain.
+    """
+    reader = session.producer
+    assert reader is not None
+    await asyncio.wait([reader])
+    if not reader.cancelled() and (error := reader.exception()) is not None:
+        log.warning("the Event Socket sent what cannot be read", error=str(error))
+        await session.stop()
 
 
 def _one(value: object) -> str:

@@ -29,20 +29,20 @@ class Ports:
 
     def __init__(self, first: int, last: int) -> None:
         self._range = range(first, last + 1)
-        self._taken: set[int] = set()
+        self.taken: set[int] = set()
 
     def take(self) -> int:
         """A port that no lane of this process has. Raises OSError where all are taken."""
-        if len(self._taken) == len(self._range):
+        if len(self.taken) == len(self._range):
             raise OSError(f"all {len(self._range)} lane ports are taken")
-        while (port := random.choice(self._range)) in self._taken:
+        while (port := random.choice(self._range)) in self.taken:
             pass
-        self._taken.add(port)
+        self.taken.add(port)
         return port
 
     def give_back(self, port: int) -> None:
         """The lane is closed."""
-        self._taken.discard(port)
+        self.taken.discard(port)
 
 
 class Clock:
@@ -56,13 +56,13 @@ class Clock:
     def __init__(self) -> None:
         self.ticks = self.late = self.skipped = 0
         self.worst_late_ms = 0.0
-        self._lanes: dict[Lane, None] = {}
+        self.lanes: dict[Lane, None] = {}
         self._timer: asyncio.Handle | None = None
         self._deadline = 0.0
 
     def add(self, lane: Lane) -> None:
         """Start to call ``lane.tick``; the first call comes within 20 ms."""
-        self._lanes[lane] = None
+        self.lanes[lane] = None
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._deadline = loop.time()
@@ -70,8 +70,8 @@ class Clock:
 
     def remove(self, lane: Lane) -> None:
         """Stop calling ``lane.tick``. Unknown lanes are ignored."""
-        self._lanes.pop(lane, None)
-        if not self._lanes and self._timer is not None:
+        self.lanes.pop(lane, None)
+        if not self.lanes and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -89,7 +89,7 @@ class Clock:
         self._deadline += due * _TICK
         self._timer = loop.call_at(self._deadline, self._run)
         self.ticks += due
-        for lane in tuple(self._lanes):
+        for lane in tuple(self.lanes):
             for _ in range(due):
                 lane.tick()
 
@@ -162,15 +162,15 @@ class Lane:
 
     def tick(self) -> None:
         """Send one frame."""
-        assert self.playout is not None
+        if self.playout is None or self._socket.fileno() < 0:
+            return
         try:
             self._socket.send(self.playout.pop())
             self.frames += 1
         except BlockingIOError:
             self.unsent += 1
         except OSError as error:
-            self.close()
-            self.on_lost(error)
+            self._lose(error)
             return
         if self.playout.events:
             self.on_event()
@@ -183,12 +183,19 @@ class Lane:
             self._loop.remove_reader(self._socket)
             self._socket.close()
 
+    def _lose(self, error: OSError) -> None:
+        self.close()
+        self.on_lost(error)
+
     def _readable(self) -> None:
         try:
             frame = self._socket.recv(8192)
-        except OSError:
-            # Before FreeSWITCH has bound its port there is nothing to hear; a lost lane is
-            # noticed by ``tick``.
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # The kernel tells of a closed port once: here, or to ``tick``, whoever comes first.
+            if self.playout is not None:
+                self._lose(error)
             return
         if not self.opened.done():
             rate = RATE_OF_FRAME.get(len(frame))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from esl_controller import events as ev
 from esl_controller.call import (
+    LANE_LOST_S,
     STREAM_BACK_S,
     Actions,
     Answer,
@@ -79,7 +80,9 @@ def test_files_when_asked_for_and_when_no_lane_opens() -> None:
 
 def test_a_lane_lost_in_the_call_is_replaced_by_files() -> None:
     call = talking()
-    assert run(call, ev.LaneFailed("closed")) == [PlayFiles()]
+    assert call.handle(ev.LaneFailed("closed"), 5.0) == []  # perhaps it is the hangup
+    assert call.next_deadline() == 5.0 + LANE_LOST_S
+    assert run(call, ev.TimeUp(), now=5.0 + LANE_LOST_S) == [PlayFiles()]
     assert run(call, ev.FilesReady()) == []
     assert call.state is State.TALKING
     assert call.speaking_by == "file"

@@ -10,7 +10,6 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from esl_controller.setting_types import (
     Address,
     BaseUrl,
-    Directory,
     Host,
     Language,
     Line,
@@ -55,8 +54,6 @@ def message(kind: Any, value: object) -> str:
         (PublicUrl, "ws://[::1]:8085"),
         (BaseUrl, "https://models.example.net/v1"),
         (Language, "pt-BR"),
-        (Directory, "/var/lib/sounds"),
-        (Directory, ""),
     ],
 )
 def test_is_taken_as_it_stands(kind: Any, value: object) -> None:
@@ -120,8 +117,6 @@ def test_ports_are_a_range() -> None:
         (BaseUrl, "https://[x", "https:// or http://"),
         (Language, "english", "not a language tag"),
         (Language, "pt_BR", "not a language tag"),
-        (Directory, "sounds", "not an absolute path"),
-        (Directory, "/a/${b}", "not an absolute path"),
     ],
 )
 def test_is_refused_with_what_to_write_instead(kind: Any, value: object, words: str) -> None:

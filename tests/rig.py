@@ -1,0 +1,78 @@
+"""A whole controller between the two stand-ins, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from esl_controller import sounds
+from esl_controller.app import Controller, running
+from esl_controller.settings_file import load
+from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
+from esl_controller.simulator.model import ModelStandIn
+from media.frame import Samples
+
+
+async def until(reached: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Wait for something that no event tells. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while not reached():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Rig:
+    """The three parts."""
+
+    controller: Controller
+    switch: SwitchStandIn
+    model: ModelStandIn
+
+    async def no_calls(self, timeout: float = 5.0) -> None:
+        """Wait until the controller holds no call any more."""
+        await until(lambda: not self.controller.calls.calls, timeout)
+
+
+@contextlib.asynccontextmanager
+async def rig(
+    *,
+    settings: Mapping[str, str] | None = None,
+    model: Mapping[str, Any] | None = None,
+    **switch: Any,
+) -> AsyncIterator[Rig]:
+    """Run all three; ``settings`` as environment without its prefix ("MEDIA_RATE": "8k").
+
+    Afterwards no task and no lane port of the controller may be left.
+    """
+    before = asyncio.all_tasks()
+    async with ModelStandIn(**{"think_ms": 20, **(model or {})}) as standin:
+        environment = {
+            "OPENAI_API_KEY": "sk-test",
+            "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
+            **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
+            **{f"ESL_CONTROLLER_{name}": value for name, value in (settings or {}).items()},
+        }
+        async with running(load(None, environment).settings) as controller:
+            socket = f"127.0.0.1:{controller.calls.port}"
+            async with SwitchStandIn(socket, **switch) as pbx:
+                yield Rig(controller, pbx, standin)
+        assert not controller.calls.calls
+        assert not controller.ports.taken, "a lane port is left"
+        assert not controller.clock.lanes, "a lane is left on the clock"
+    await asyncio.sleep(0)
+    left = asyncio.all_tasks() - before
+    assert not left, f"tasks are left: {left}"
+
+
+def words(name: str = "caller") -> tuple[Samples, int]:
+    """What a caller says, and its rate."""
+    return sounds.load(name, "en")
+
+
+async def greeted(call: CallStandIn, timeout: float = 10.0) -> None:
+    """Wait until the greeting has been heard to its end."""
+    await call.wait_heard(timeout=timeout)
+    await call.wait_silence(0.5, timeout=timeout)
