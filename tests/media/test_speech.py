@@ -68,6 +68,13 @@ def test_steady_noise_from_the_start_is_not_speech(db: float) -> None:
     assert VoiceActivity(RATE).feed(noise(10_000, db)) == []
 
 
+def test_lost_frames_do_not_make_noise_speech() -> None:
+    line = noise(10_000, -40)
+    for at in range(0, line.size, RATE // 2):
+        line[at : at + RATE * FRAME_MS // 1000] = 0
+    assert VoiceActivity(RATE).feed(line) == []
+
+
 def test_noise_that_begins_is_soon_the_floor() -> None:
     activity = VoiceActivity(RATE)
     activity.feed(silence(2000))
