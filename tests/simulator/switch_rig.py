@@ -233,6 +233,7 @@ class MediaServer:
                 self.texts.append(message.data)
             self.changed.set()
         self.close_codes.append(response.close_code)
+        self.changed.set()
         return response
 
     def url(self, path: str = "/stream/d/x") -> str:

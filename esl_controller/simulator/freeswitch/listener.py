@@ -67,16 +67,22 @@ class Listener:
 
     async def _answer(self, command: Command) -> None:
         self._count += 1
-        faults = self.session.channel.faults if self.session else self.switch.faults
-        if faults.socket_cut_after_commands == self._count:
+        if self._strikes("socket_cut_after_commands"):
             self.cut()
             return
         answer = await self.command(command)
-        if faults.reply_delay:
-            await asyncio.sleep(faults.reply_delay)
-        if faults.garbage_after_commands == self._count:
+        if self.session is not None and self.session.channel.faults.reply_delay:
+            await asyncio.sleep(self.session.channel.faults.reply_delay)
+        if self._strikes("garbage_after_commands"):
             self.write(b"\xff\xfe garbage \x00\r\nContent-Length: many\n\n\n")
         self.write(answer)
+
+    def _strikes(self, fault: str) -> bool:
+        """Whether a fault of the call is due at this command; each strikes once in a call."""
+        if self.session is None:
+            return False
+        due = getattr(self.session.channel.faults, fault) == self._count
+        return due and self.session.first(fault)
 
     def write(self, data: bytes) -> None:
         """Send to the peer; one that reads nothing is cut off."""

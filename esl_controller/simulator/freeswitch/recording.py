@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import wave
 from pathlib import Path
 
@@ -21,14 +22,12 @@ class Recording:
     def __init__(
         self, path: str, voice: Voice, heard: Heard, *, stereo: bool, swapped: bool = False
     ) -> None:
-        """Open the file for writing.
+        """Make the file, empty for now.
 
         Raises OSError when that is not possible.
         """
-        self._file = wave.open(str(Path(path)), "wb")  # noqa: SIM115 (open for the recording)
-        self._file.setnchannels(2 if stereo else 1)
-        self._file.setsampwidth(2)
-        self._file.setframerate(heard.rate)
+        self._path = Path(path)
+        self._path.write_bytes(b"")
         self._voice = voice
         self._rate = heard.rate
         self._tap = Tap(heard)
@@ -43,7 +42,7 @@ class Recording:
         self._written += self._tap.frame()
 
     def close(self) -> None:
-        """Write the file."""
+        """Write the file; nothing if it can be written no more."""
         self._tap.close()
         read = np.frombuffer(self._read, np.int16)
         written = np.frombuffer(self._written, np.int16)
@@ -52,5 +51,8 @@ class Recording:
         else:
             mixed = read.astype(np.int32) + written
             samples = np.clip(mixed, -32768, 32767).astype(np.int16)
-        self._file.writeframes(samples.tobytes())
-        self._file.close()
+        with contextlib.suppress(OSError), wave.open(str(self._path), "wb") as file:
+            file.setnchannels(2 if self._stereo else 1)
+            file.setsampwidth(2)
+            file.setframerate(self._rate)
+            file.writeframes(samples.tobytes())
