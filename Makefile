@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 
 CALLS ?= 40
 SECONDS ?= 20
+WORKERS ?= 4
 
 .PHONY: help demo test style types check format bench lock clean
 
@@ -26,7 +27,7 @@ demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no 
 	@$(VENV)/bin/esl-controller demo
 
 test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
 
 style: $(VENV)/.ready ## ruff, rules and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

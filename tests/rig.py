@@ -48,7 +48,8 @@ async def rig(
     Afterwards no task and no lane port of the controller may be left.
     """
     before = asyncio.all_tasks()
-    async with ModelStandIn(**{"think_ms": 20, **(model or {})}) as standin:
+    short = {"greeting": "caller_interrupts", "think_ms": 20}
+    async with ModelStandIn(**{**short, **(model or {})}) as standin:
         environment = {
             "OPENAI_API_KEY": "sk-test",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
@@ -67,7 +68,7 @@ async def rig(
     assert not left, f"tasks are left: {left}"
 
 
-def words(name: str = "caller") -> tuple[Samples, int]:
+def words(name: str = "caller_interrupts") -> tuple[Samples, int]:
     """What a caller says, and its rate."""
     return sounds.load(name, "en")
 

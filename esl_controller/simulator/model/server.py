@@ -29,6 +29,7 @@ class ModelStandIn:
 
     key: what `Authorization: Bearer` must carry; None: anything does.
     language: of the greeting; see `esl_controller.sounds.language_of`.
+    greeting: the bundled sound that it says first.
     pace, delta_ms, think_ms, script: see Behaviour; `record`: see Record.full. Without records,
     a session leaves `sessions` when it ends.
     Raises OSError on entering if the port is taken.
@@ -41,6 +42,7 @@ class ModelStandIn:
         *,
         key: str | None = None,
         language: str = "en",
+        greeting: str = "greeting",
         pace: float = 4.0,
         delta_ms: int = 100,
         think_ms: int = 300,
@@ -53,6 +55,7 @@ class ModelStandIn:
         self.sessions: list[ModelSession] = []
         self.refused = 0
         self._host, self._port, self._key = host, port, key
+        self._sound = greeting
         self._greetings: dict[Format, Utterance] = {}
         app = web.Application()
         app.router.add_get("/v1/realtime", self._connect)
@@ -138,10 +141,10 @@ class ModelStandIn:
         """The bundled greeting in the format of a session, made and encoded once."""
         if fmt not in self._greetings:
             language = self.behaviour.language
-            samples, rate = sounds.load("greeting", language)
+            samples, rate = sounds.load(self._sound, language)
             audio = encode(convert(samples, rate, fmt.rate), fmt.encoding)
             self._greetings[fmt] = Utterance.of(
-                audio, fmt, sounds.transcript("greeting", language), self.behaviour.delta_ms
+                audio, fmt, sounds.transcript(self._sound, language), self.behaviour.delta_ms
             )
         return self._greetings[fmt]
 
