@@ -60,6 +60,10 @@ class Record:
     sent: Counter[str] = field(default_factory=Counter)
     """Server events by type."""
     appends: list[Append] = field(default_factory=list)
+    speech_started: list[float] = field(default_factory=list)
+    """When each input_audio_buffer.speech_started was handed to the socket."""
+    speech_stopped: list[float] = field(default_factory=list)
+    """The same for speech_stopped."""
     client_events: list[dict[str, Any]] = field(default_factory=list)
     """All client events but appends, in order; audio in them is left out."""
     spoken: dict[str, Spoken] = field(default_factory=dict)
@@ -82,6 +86,11 @@ class Record:
         if self.full:
             self.appends.append(Append(time.monotonic(), len(data)))
             self._heard += data
+
+    def speech(self, *, started: bool) -> None:
+        """Note that speech was found to start or to stop, which is about to be said."""
+        if self.full:
+            (self.speech_started if started else self.speech_stopped).append(time.monotonic())
 
     def restart(self, fmt: Format) -> None:
         """The caller's audio comes in another format from now on."""
@@ -112,6 +121,8 @@ class Record:
             "sent": dict(self.sent),
             "heard_format": str(self.heard_format),
             "appends": self.appends,
+            "speech_started": self.speech_started,
+            "speech_stopped": self.speech_stopped,
             "deltas": {item: spoken.deltas for item, spoken in self.spoken.items()},
             "client_events": Counter(str(e.get("type")) for e in self.client_events),
         }

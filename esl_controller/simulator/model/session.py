@@ -161,6 +161,7 @@ class ModelSession:
 
     async def _speech_started(self, at_ms: int) -> None:
         self._turn = self._new_id("item"), at_ms
+        self.record.speech(started=True)
         await self._channel.emit(
             "input_audio_buffer.speech_started", audio_start_ms=at_ms, item_id=self._turn[0]
         )
@@ -170,6 +171,7 @@ class ModelSession:
     async def _speech_stopped(self, at_ms: int) -> None:
         item_id, start_ms = self._turn or (self._new_id("item"), 0)
         self._turn = None
+        self.record.speech(started=False)
         await self._channel.emit(
             "input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=item_id
         )
