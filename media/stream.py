@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 log = structlog.stdlib.get_logger(__name__)
 
-MAX_MESSAGE = 1 << 20  # bytes; the modules send 640 to some thousand
+MAX_MESSAGE = 1 << 20  # bytes, from which on it is too long; the modules send 640 to some thousand
 
 
 class Listener(Protocol):
@@ -33,7 +33,11 @@ class Listener(Protocol):
         """A text message: the metadata of ``start``, or ``uuid_audio_stream ... send_text``."""
 
     def stream_closed(self, code: int) -> None:
-        """The connection is gone, and no newer one of this call has replaced it."""
+        """The connection is gone, and no newer one of this call has replaced it.
+
+        ``code``: what the module closed it with; 1000 where we did, 1006 where nobody said goodbye
+        or where a message broke the protocol (``StreamEndpoint.ignored``).
+        """
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class StreamEndpoint:
         self._find = find
         self._open: dict[Listener, tuple[web.WebSocketResponse, web.Request]] = {}
         self.refused = 0
-        self.ignored = 0  # messages that are no audio and no text
+        self.ignored = 0  # messages that ended their connection: too long, no UTF-8, no WebSocket
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """For ``aiohttp.web.Application.add_routes``."""
