@@ -56,7 +56,7 @@ async def running(settings: Settings) -> AsyncIterator[Controller]:
     async with contextlib.AsyncExitStack() as stack:
         base_url = settings.agent.base_url
         if settings.agent.resolved_kind == "standin":
-            standin = ModelStandIn(language=settings.agent.language)
+            standin = ModelStandIn(language=settings.agent.language, record=False)
             base_url = (await stack.enter_async_context(standin)).base_url
         model = RealtimeModel(settings.agent, base_url)
         stack.push_async_callback(model.close)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import structlog
@@ -105,6 +104,8 @@ class RealtimeAgent:
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._failure = ""
         self._items: dict[str, str] = {}  # items that still get audio -> their response
+        self._response = ""  # the one in flight
+        self._interrupted = ""  # what still comes of it is of no use
 
     # --- what a call asks for ---------------------------------------------------------------------
 
@@ -249,65 +250,75 @@ class RealtimeAgent:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         """Report one event of the model. What cannot be used is counted."""
-        take = _TAKE.get(event.get("type", "")) if isinstance(event.get("type"), str) else None
-        if take is None:
+        kind = event.get("type")
+        read = _READ.get(kind) if isinstance(kind, str) else None
+        if read is None:
             return
         try:
-            take(self, event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            read_events = read(self, event)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             self.counters.ignored += 1
-            log.warning("an event of the model cannot be used", type=event["type"], why=repr(error))
+            log.warning("an event of the model cannot be used", type=kind, why=repr(error))
+            return
+        for told in read_events:
+            self._emit(told)
 
-    def _audio_delta(self, event: Mapping[str, Any]) -> None:
-        item = _string(event, "item_id")
-        try:
-            data = base64.b64decode(event["delta"])
-        except binascii.Error as error:
-            raise ValueError("delta is not base64") from error
+    def _audio_delta(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        item, response = _string(event, "item_id"), _string(event, "response_id")
+        data = base64.b64decode(event["delta"])
         self.counters.deltas += 1
-        self._items.setdefault(item, _string(event, "response_id"))
-        self._emit(AgentAudio(item, data))
+        if response == self._interrupted:
+            return ()
+        self._items.setdefault(item, response)
+        return (AgentAudio(item, data),)
 
-    def _audio_done(self, event: Mapping[str, Any]) -> None:
+    def _audio_done(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         item = _string(event, "item_id")
         self._items.pop(item, None)
-        self._emit(AgentAudioDone(item))
+        return (AgentAudioDone(item),)
 
-    def _response_created(self, event: Mapping[str, Any]) -> None:
-        self._emit(ResponseStarted(_string(event["response"], "id")))
+    def _response_created(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        self._response = _string(event["response"], "id")
+        return (ResponseStarted(self._response),)
 
-    def _response_done(self, event: Mapping[str, Any]) -> None:
+    def _response_done(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         response = event["response"]
-        response_id = _string(response, "id")
-        # A cancelled response does not say that its audio is done.
-        for item in [item for item, of in self._items.items() if of == response_id]:
-            del self._items[item]
-            self._emit(AgentAudioDone(item))
-        reason = ""
+        response_id, status = _string(response, "id"), _string(response, "status")
         details = response.get("status_details")
+        reason = ""
         if isinstance(details, dict) and isinstance(details.get("error"), dict):
-            reason = str(details["error"].get("message") or details["error"].get("code"))
-        self._emit(ResponseDone(response_id, _string(response, "status"), reason[:500]))
+            reason = str(details["error"].get("message") or details["error"].get("code"))[:500]
+        if self._response == response_id:
+            self._response = ""
+        # A cancelled response does not say that its audio is done.
+        open_items = [item for item, of in self._items.items() if of == response_id]
+        for item in open_items:
+            del self._items[item]
+        return [*map(AgentAudioDone, open_items), ResponseDone(response_id, status, reason)]
 
-    def _speech_started(self, event: Mapping[str, Any]) -> None:
-        self._emit(SpeechStarted(int(event["audio_start_ms"])))
+    def _speech_started(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        started = SpeechStarted(int(event["audio_start_ms"]))
+        # The server cancels the response (interrupt_response); its last deltas may be on the way.
+        self._interrupted = self._response
+        return (started,)
 
-    def _speech_stopped(self, event: Mapping[str, Any]) -> None:
-        self._emit(SpeechStopped(int(event["audio_end_ms"])))
+    def _speech_stopped(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        return (SpeechStopped(int(event["audio_end_ms"])),)
 
-    def _heard(self, event: Mapping[str, Any]) -> None:
-        self._emit(Transcript("caller", _string(event, "item_id"), _string(event, "transcript")))
+    def _heard(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        return (Transcript("caller", _string(event, "item_id"), _string(event, "transcript")),)
 
-    def _said(self, event: Mapping[str, Any]) -> None:
-        self._emit(Transcript("agent", _string(event, "item_id"), _string(event, "transcript")))
+    def _said(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        return (Transcript("agent", _string(event, "item_id"), _string(event, "transcript")),)
 
-    def _error(self, event: Mapping[str, Any]) -> None:
+    def _error(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         error = event["error"]
-        self.counters.errors += 1
         told = f"{error.get('code') or error.get('type')}: {error.get('message')}"[:500]
+        self.counters.errors += 1
         log.warning("the model reports an error", error=told, param=error.get("param"))
         if not self._ready:
             raise _Ended(f"the model refused the session: {told}")
+        return ()
 
     def _fail(self, reason: str) -> None:
         self._emit(AgentFailed(reason))
@@ -324,7 +335,7 @@ def _string(event: Mapping[str, Any], key: str) -> str:
     return value
 
 
-_TAKE: dict[str, Callable[[RealtimeAgent, Mapping[str, Any]], None]] = {
+_READ: dict[str, Callable[[RealtimeAgent, Mapping[str, Any]], Sequence[AgentEvent]]] = {
     "response.output_audio.delta": RealtimeAgent._audio_delta,
     "response.output_audio.done": RealtimeAgent._audio_done,
     "response.created": RealtimeAgent._response_created,

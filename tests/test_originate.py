@@ -1,0 +1,63 @@
+"""``esl-controller call`` through the stand-in's Event Socket."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import pytest
+
+from esl_controller.originate import CallFailed, Plan, place, read_wav
+from esl_controller.settings import Settings
+from esl_controller.settings_file import load
+from tests.rig import Rig, rig, words
+
+LISTEN = ("127.0.0.1", 0)
+
+
+def plan(record: Path | None = None, number: str = "8000") -> Plan:
+    audio, rate = words()
+    return Plan(number, "default", audio, rate, record, timeout_s=20)
+
+
+def settings_for(of: Rig, **environment: str) -> Settings:
+    assert of.switch.event_socket is not None
+    there = {"ESL_CONTROLLER_FREESWITCH_PORT": str(of.switch.event_socket[1])}
+    return load(None, {**there, **environment}).settings
+
+
+async def test_a_call_is_heard_said_and_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with rig(event_socket=LISTEN) as of:
+        await place(settings_for(of), plan(tmp_path / "call.wav"))
+        told = capsys.readouterr().out
+        assert "answered after" in told
+        assert told.count("we hear speech") == 2
+        assert "ms after our words" in told
+        with wave.open(str(tmp_path / "call.wav")) as file:
+            assert file.getnchannels() == 2
+            assert file.getnframes() / file.getframerate() > 4
+        await of.no_calls()
+
+
+async def test_a_number_that_is_not_there_says_so() -> None:
+    async with rig(event_socket=LISTEN) as of:
+        with pytest.raises(CallFailed, match=r"not answered.*default.*'9999'"):
+            await place(settings_for(of), plan(number="9999"))
+
+
+async def test_a_wrong_password_and_a_closed_port_say_what_to_do() -> None:
+    async with rig(event_socket=LISTEN) as of:
+        with pytest.raises(CallFailed, match="FREESWITCH_PASSWORD"):
+            await place(settings_for(of, FREESWITCH_PASSWORD="wrong"), plan())
+    nowhere = load(None, {"ESL_CONTROLLER_FREESWITCH_PORT": "9"}).settings
+    with pytest.raises(CallFailed, match="Is FreeSWITCH running"):
+        await place(nowhere, plan())
+
+
+def test_a_file_that_is_no_wav(tmp_path: Path) -> None:
+    file = tmp_path / "x.wav"
+    file.write_bytes(b"RIFF")
+    with pytest.raises(CallFailed, match="cannot read"):
+        read_wav(file)

@@ -1,0 +1,111 @@
+"""Who may bring a call, and who owns it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from urllib.request import urlopen
+
+import pytest
+from structlog.testing import capture_logs
+
+from esl_controller.settings_file import load
+from esl_controller.web.client import list_calls
+from tests.rig import greeted, rig, until
+
+
+async def closed_at_once(port: int) -> bool:
+    """Whether the controller closes a connection without a word."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(1):
+            return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_who_is_not_allowed_is_closed_at_once() -> None:
+    async with rig(settings={"ESL_ALLOW": "10.0.0.0/8"}) as of:
+        with capture_logs() as logs:
+            assert await closed_at_once(of.controller.calls.port)
+        assert of.controller.calls.refused == 1
+        assert logs[0]["reason"] == "its address is not within [esl] allow"
+        call = await of.switch.call()
+        await call.ended()
+        assert not call.is_answered
+
+
+async def test_no_more_calls_than_allowed() -> None:
+    async with rig(settings={"ESL_MAX_CALLS": "1"}) as of:
+        first = await of.switch.call()
+        await first.answered()
+        assert await closed_at_once(of.controller.calls.port)
+        first.hangup()
+        await of.no_calls()
+        second = await of.switch.call()
+        await second.answered()
+
+
+async def test_a_connection_that_is_no_switch_is_no_call() -> None:
+    async with rig() as of:
+        with capture_logs() as logs:
+            reader, writer = await asyncio.open_connection("127.0.0.1", of.controller.calls.port)
+            assert (await reader.readuntil(b"\n\n")) == b"connect\n\n"
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.write_eof()
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: any("brought no call" in line["event"] for line in logs))
+        assert not [line for line in logs if line["log_level"] == "error"]
+        assert of.controller.calls.taken == 0
+
+
+async def test_a_call_that_is_dialled_again_leaves_its_older_session() -> None:
+    async with rig() as of:
+        call = await of.switch.call()
+        await call.wait_heard()
+        older = of.controller.calls.calls[call.uuid]
+        # The switch brings the call back to us while the older connection lingers beside it.
+        await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
+        await until(lambda: of.controller.calls.taken == 2)
+        assert of.controller.calls.calls[call.uuid] is not older
+        assert call.cause == ""
+        await greeted(call)
+        call.hangup()
+
+
+def get(url: str) -> tuple[int, dict[str, object]]:
+    with urlopen(url, timeout=2) as reply:
+        return reply.status, json.load(reply)
+
+
+async def test_health_readiness_and_calls(capsys: pytest.CaptureFixture[str]) -> None:
+    async with rig() as of:
+        web = f"http://127.0.0.1:{of.controller.web_port}"
+        assert await asyncio.to_thread(get, f"{web}/healthz") == (200, {"status": "ok"})
+        assert await asyncio.to_thread(get, f"{web}/readyz") == (200, {"ready": True, "calls": 0})
+        call = await of.switch.call(caller="+5511987654321")
+        await call.lane_open()
+        settings = load(None, {}).settings
+        assert await asyncio.to_thread(list_calls, settings, url=web, as_json=False) == 0
+        printed = capsys.readouterr().out
+        assert call.uuid in printed
+        assert "+5511987654321" in printed
+        assert "1 live, 1 taken" in printed
+        assert await asyncio.to_thread(list_calls, settings, url=web, as_json=True) == 0
+        told = json.loads(capsys.readouterr().out)
+        (entry,) = told["calls"]
+        assert entry["speaking_by"] == "lane"
+        assert entry["state"] == "talking"
+        call.hangup()
+
+
+def test_calls_without_a_controller_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_calls(load(None, {}).settings, url="http://127.0.0.1:9", as_json=False) == 1
+    assert "Is the controller running" in capsys.readouterr().err
