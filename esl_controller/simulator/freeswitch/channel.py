@@ -101,7 +101,7 @@ class Channel:
             **variables,
         }
         self.voice = Voice()
-        self.heard = Heard(codec.rate, asyncio.get_running_loop().time)
+        self.heard = Heard(codec.rate, time.monotonic)
         self.lanes = Lanes(self.heard.add, faults.lane_bind_failures)
         self.stream: AudioStream | None = None
         self.recordings: dict[str, Recording] = {}
