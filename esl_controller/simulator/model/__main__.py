@@ -27,7 +27,7 @@ import uvloop
 from media.frame import Samples
 
 from .behaviour import Behaviour, ModelFaults, ScriptedCall
-from .server import ModelStandIn
+from .server import ModelStandIn, load_speech
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,6 +56,8 @@ async def _serve(args: argparse.Namespace) -> None:
         script=tuple(args.call),
         faults=ModelFaults(**dict(args.fault)),
         record=not args.no_record,
+        speech=args.speech,
+        monologue=args.monologue,
     )
     async with stand_in:
         print(json.dumps({"base_url": stand_in.base_url, "pid": os.getpid()}), flush=True)
@@ -112,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         "--call", type=_call, action="append", default=[], metavar="TURN:NAME[:JSON]"
     )
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--speech", type=_speech, metavar="WAV", help="say this, and only this")
+    parser.add_argument("--monologue", action="store_true", help="on and on, until interrupted")
     parser.add_argument("--no-record", action="store_true", help="counters only")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write what was heard as WAV")
     return parser
@@ -128,6 +132,14 @@ def _number(
 
     number.__name__ = f"{kind.__name__} of {least} or more"
     return number
+
+
+def _speech(text: str) -> Path:
+    try:
+        load_speech(Path(text))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def _call(text: str) -> ScriptedCall:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 
@@ -56,6 +57,9 @@ class Behaviour:
 
     pace: times real time; 1 is no faster than speech, 0 all at once.
     think_ms: from response.created to the first output item.
+    speech: a 16-bit mono WAV that is said instead of the greeting and of what was heard.
+    monologue: after each response the next one begins by itself, until the caller speaks; the
+        real model does not do that, but it keeps a benchmark's lines full.
     """
 
     language: str = "en"
@@ -64,6 +68,8 @@ class Behaviour:
     think_ms: int = 300
     script: tuple[ScriptedCall, ...] = ()
     record: bool = True
+    speech: Path | None = None
+    monologue: bool = False
 
     def __post_init__(self) -> None:
         if self.pace < 0 or self.think_ms < 0 or self.delta_ms < 1:

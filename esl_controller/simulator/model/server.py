@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import wave
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
 
 from esl_controller import sounds
-from media.frame import Format, encode
+from media.frame import Format, Samples, encode, samples
 from media.resample import convert
 
 from .behaviour import Behaviour, ModelFaults, ScriptedCall
@@ -30,9 +32,10 @@ class ModelStandIn:
     key: what `Authorization: Bearer` must carry; None: anything does.
     language: of the greeting; see `esl_controller.sounds.language_of`.
     greeting: the bundled sound that it says first.
-    pace, delta_ms, think_ms, script: see Behaviour; `record`: see Record.full. Without records,
-    a session leaves `sessions` when it ends.
-    Raises OSError on entering if the port is taken.
+    pace, delta_ms, think_ms, script, speech, monologue: see Behaviour; `record`: see Record.full.
+    Without records, a session leaves `sessions` when it ends.
+    Raises OSError on entering if the port is taken; OSError or ValueError for a `speech` that
+    cannot be used.
     """
 
     def __init__(
@@ -49,8 +52,13 @@ class ModelStandIn:
         script: tuple[ScriptedCall, ...] = (),
         faults: ModelFaults | None = None,
         record: bool = True,
+        speech: Path | None = None,
+        monologue: bool = False,
     ) -> None:
-        self.behaviour = Behaviour(language, pace, delta_ms, think_ms, tuple(script), record)
+        self.behaviour = Behaviour(
+            language, pace, delta_ms, think_ms, tuple(script), record, speech, monologue
+        )
+        self._speech = None if speech is None else load_speech(speech)
         self.faults = faults or ModelFaults()
         self.sessions: list[ModelSession] = []
         self.refused = 0
@@ -138,15 +146,27 @@ class ModelStandIn:
         return None
 
     def _greeting(self, fmt: Format) -> Utterance:
-        """The bundled greeting in the format of a session, made and encoded once."""
+        """What is said first, in the format of a session, made and encoded once."""
         if fmt not in self._greetings:
             language = self.behaviour.language
-            samples, rate = sounds.load(self._sound, language)
-            audio = encode(convert(samples, rate, fmt.rate), fmt.encoding)
-            self._greetings[fmt] = Utterance.of(
-                audio, fmt, sounds.transcript(self._sound, language), self.behaviour.delta_ms
-            )
+            words = sounds.transcript(self._sound, language)
+            said, rate = sounds.load(self._sound, language)
+            if self._speech is not None:
+                (said, rate), words = self._speech, "(a speech)"
+            audio = encode(convert(said, rate, fmt.rate), fmt.encoding)
+            self._greetings[fmt] = Utterance.of(audio, fmt, words, self.behaviour.delta_ms)
         return self._greetings[fmt]
+
+
+def load_speech(path: Path) -> tuple[Samples, int]:
+    """Samples and rate of a 16-bit mono WAV. Raises OSError, or ValueError for any other file."""
+    try:
+        with wave.open(str(path), "rb") as sound:
+            if (sound.getnchannels(), sound.getsampwidth()) != (1, 2) or not sound.getnframes():
+                raise ValueError(f"{path} is not 16-bit mono, or empty")
+            return samples(sound.readframes(sound.getnframes())), sound.getframerate()
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path} is no WAV file: {error}") from None
 
 
 def _error(code: str, message: str, kind: str = "invalid_request_error") -> dict[str, Any]:

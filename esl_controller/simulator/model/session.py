@@ -290,23 +290,31 @@ class ModelSession:
         self._refuse_while_answering()
         if self._answering is not None:
             await asyncio.wait({self._answering})  # the closing events of the one before
-        self._response = Response(
+        response = await self._begin(metadata)
+        if not await self._channel.disturb(0):
+            self._answering = self._tasks.create_task(self._think_and_speak(response))
+
+    async def _begin(self, metadata: dict[str, str] | None) -> Response:
+        self._response = response = Response(
             self._channel, self.conversation, self.config, self.record, self._new_id, metadata
         )
-        await self._response.begin()
-        if not await self._channel.disturb(0):
-            self._answering = self._tasks.create_task(self._think_and_speak(self._response))
+        await response.begin()
+        return response
 
     async def _think_and_speak(self, response: Response) -> None:
-        await asyncio.sleep(self._behaviour.think_ms / 1000)
-        calls = self._scripted()
-        for scripted in calls:
-            await response.call(scripted)
-        if not calls:
-            pacing = Pacing(self._behaviour.delta_ms, self._behaviour.pace)
-            if not await response.speak(self._utterance(), pacing):
+        while True:
+            await asyncio.sleep(self._behaviour.think_ms / 1000)
+            calls = self._scripted()
+            for scripted in calls:
+                await response.call(scripted)
+            if not calls:
+                pacing = Pacing(self._behaviour.delta_ms, self._behaviour.pace)
+                if not await response.speak(self._utterance(), pacing):
+                    return
+            await response.finish("completed")
+            if not self._behaviour.monologue or self._turn is not None:
                 return
-        await response.finish("completed")
+            response = await self._begin(None)
 
     async def _stop_answer(self, reason: str) -> bool:
         """Cancel the response in progress, if there is one."""
@@ -326,7 +334,7 @@ class ModelSession:
 
     def _utterance(self) -> Utterance:
         fmt = self.config.output_format
-        if self._last_turn is None or not self._greeted:
+        if self._last_turn is None or not self._greeted or self._behaviour.speech is not None:
             self._greeted = True
             return self._greeting(fmt)
         audio, heard = self._last_turn
