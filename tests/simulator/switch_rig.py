@@ -220,8 +220,11 @@ class MediaServer:
     texts: list[str] = field(default_factory=list)
     close_codes: list[int | None] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    delay: float = 0.0
+    """How long the upgrade takes, in seconds."""
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+        await asyncio.sleep(self.delay)
         response = web.WebSocketResponse(compress=False)
         await response.prepare(request)
         self.requests.append(request)

@@ -139,6 +139,32 @@ async def test_a_whole_call_by_the_event_socket(tmp_path: Path) -> None:
         assert np.array_equal(right[start : start + len(said)], said), "what the a-leg plays"
 
 
+async def test_originate_and_playback(tmp_path: Path) -> None:
+    tone = tmp_path / "tone.wav"
+    write_tone(tone, seconds=0.2)
+    async with MediaServer().run() as media, rig() as (switch, client, server):
+        client.send(f"api originate {{origination_uuid=a}}loopback/8000/default &playback({tone})")
+        controller = await server.next()
+        await controller.open_call()
+        assert (await client.reply()).body == "+OK a\n"
+        (call,) = switch.calls.values()
+        await controller.api(f"uuid_audio_stream {call.uuid} start {media.url()} mono 8k")
+        assert await call.ended() == "NORMAL_CLEARING"
+        assert media.pcm.any()
+
+
+async def test_an_event_that_is_sent_reaches_the_listeners() -> None:
+    async with rig() as (_switch, client, _):
+        await client.ask("event plain CUSTOM fusion::file")
+        reply = await client.ask(
+            "sendevent CUSTOM\nEvent-Subclass: fusion::file\nAPI-Command: cache\n"
+            "API-Command-Argument: delete dialplan:default"
+        )
+        assert reply.get("Reply-Text").startswith("+OK ")
+        event = await client.event("fusion::file")
+        assert event.get("API-Command-Argument") == "delete dialplan:default"
+
+
 async def test_a_call_can_be_watched_and_broken_off(tmp_path: Path) -> None:
     tone = tmp_path / "tone.wav"
     write_tone(tone, seconds=3.0)

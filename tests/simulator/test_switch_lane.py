@@ -259,6 +259,25 @@ async def test_event_lock_makes_the_next_command_wait(tmp_path: Path) -> None:
         assert names == ["playback", "set"]
 
 
+async def test_an_application_carries_the_uuid_that_it_was_given() -> None:
+    async with rig() as r:
+        await r.controller.execute("set", "a=b", "Event-UUID: my-own\n")
+        for label in ("CHANNEL_EXECUTE", "CHANNEL_EXECUTE_COMPLETE"):
+            assert (await r.controller.event(label)).get("Application-UUID") == "my-own"
+
+
+async def test_record_closes_the_lane_and_writes_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.wav"
+    async with rig() as r:
+        await r.open_lane()
+        await r.controller.execute("record", f"{path} 5")
+        await r.controller.event("RECORD_START")
+        assert await r.is_dead()
+        await r.controller.api(f"uuid_break {r.call.uuid}")
+        await r.controller.event("RECORD_STOP")
+        assert path.stat().st_size > 1000
+
+
 async def test_without_event_lock_the_next_command_comes_between(tmp_path: Path) -> None:
     tone = tmp_path / "tone.wav"
     write_tone(tone, seconds=0.2)

@@ -156,6 +156,18 @@ async def test_sptmru_reconnects_at_once_and_loses_nothing() -> None:
         assert labels == ["mod_audio_stream::disconnect"]
 
 
+@pytest.mark.parametrize("build", BUILDS)
+async def test_what_is_said_before_the_connection(build: Build) -> None:
+    """The sptmru build keeps it and sends it at once; the other loses it."""
+    async with rig(build) as (call, controller, media):
+        media.delay = 0.2
+        call.speak(np.full(3200, 5, np.int16), 16000)
+        await start(call, controller, media)
+        await media.until(lambda: len(media.messages) > 5)
+        kept = int((media.pcm == 5).sum())
+        assert kept >= 2880 if build == "sptmru" else kept == 0
+
+
 async def test_amigniter_does_not_reconnect() -> None:
     async with rig("amigniter") as (call, controller, media):
         await start(call, controller, media)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree
@@ -34,6 +35,10 @@ _STREAM_USAGE = (
     "[wss-url | path] [mono | mixed | stereo] [8000 | 16000] [metadata]\n"
 )
 _URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?\Z")
+
+
+def _create_uuid(_: SwitchStandIn, __: str) -> str:
+    return str(uuid.uuid4())
 
 
 def _uuid_exists(switch: SwitchStandIn, arg: str) -> str:
@@ -300,6 +305,7 @@ SLOW_COMMANDS: Mapping[str, SlowApi] = {"originate": originate}
 """Commands whose answer takes time; the connection waits for it."""
 
 COMMANDS: Mapping[str, Api] = {
+    "create_uuid": _create_uuid,
     "module_exists": _module_exists,
     "reloadxml": _reloadxml,
     "show": _show,

@@ -134,6 +134,39 @@ async def _say(session: Session, voice: Voice, utterance: Utterance) -> bool:
     return False
 
 
+async def _endless_playback(session: Session, arg: str) -> None:
+    while session.ready and not session.broken:
+        await _playback(session, arg)
+        if session.channel.variables["current_application_response"] != "FILE PLAYED":
+            return
+
+
+async def _record(session: Session, arg: str) -> None:
+    """``record FILE [SECONDS]``: until the time, a break or the end of the call."""
+    session.channel.lanes.reset()
+    path, _, rest = arg.partition(" ")
+    seconds = int(rest.split()[0]) if rest and rest.split()[0].isdigit() else 3600
+    if not session.switch.record(session.channel, path):
+        return
+    await _sleep(session, str(seconds * 1000))
+    session.channel.stop_recording(path)
+
+
+async def _pre_answer(session: Session, _: str) -> None:
+    session.channel.pre_answer()
+
+
+async def _transfer(session: Session, arg: str) -> None:
+    number, dialplan, context = (*arg.split(), "", "", "")[:3]
+    if number:
+        session.transfer(number, dialplan, context)
+
+
+async def _multiset(session: Session, arg: str) -> None:
+    for pair in arg.split():
+        await _set(session, pair)
+
+
 async def _record_session(session: Session, arg: str) -> None:
     session.switch.record(session.channel, arg.split()[0] if arg else "")
 
@@ -142,15 +175,24 @@ APPLICATIONS: Mapping[str, Application] = {
     "answer": _answer,
     "bridge": bridge,
     "echo": _echo,
+    "endless_playback": _endless_playback,
     "export": _set,
     "hangup": _hangup,
+    "info": _nothing,
     "log": _nothing,
+    "multiset": _multiset,
     "park": _park,
     "playback": _playback,
+    "pre_answer": _pre_answer,
+    "record": _record,
     "record_session": _record_session,
+    "ring_ready": _nothing,
     "set": _set,
     "sleep": _sleep,
     "socket": outbound.socket,
+    "start_dtmf": _nothing,
+    "stop_dtmf": _nothing,
+    "transfer": _transfer,
     "unset": _unset,
     "verbose_events": _nothing,
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from esl_controller.simulator.freeswitch import wire
 from esl_controller.simulator.freeswitch.session import Session
-from esl_controller.simulator.freeswitch.subscription import Subscription
+from esl_controller.simulator.freeswitch.subscription import EVENT_NAMES, Subscription
 from esl_controller.simulator.freeswitch.wire import Command, CommandParser, Event
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ class Listener:
                 return self._subscription.filter(rest)
             case "sendmsg":
                 return self._sendmsg(rest or command.get("session-id"), command)
+            case "sendevent":
+                return self._sendevent(rest.split(" ")[0].upper(), command)
             case "resume" if self.session:
                 self.session.channel.variables["socket_resume"] = "true"
                 return "+OK"
@@ -222,6 +224,16 @@ class Listener:
         if session is None:
             return f"-ERR invalid session id [{ident}]"
         return "+OK" if session.queue(command) else "-ERR memory error"
+
+    def _sendevent(self, name: str, command: Command) -> str:
+        if name not in EVENT_NAMES:
+            return "-ERR invalid event"
+        ident = str(uuid.uuid4())
+        headers = self.switch.core.headers(name) + list(command.headers)
+        headers.append(("Event-UUID", ident))
+        subclass = command.get("Event-Subclass") or None
+        self.switch.core.fire(Event(name, headers, command.body, subclass))
+        return f"+OK {ident}"
 
     async def _api(self, name: str, rest: str, command: Command) -> bytes:
         api, _, arg = rest.strip().partition(" ")

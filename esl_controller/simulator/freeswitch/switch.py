@@ -22,7 +22,7 @@ from esl_controller.simulator.freeswitch.session import Action, Session, is_true
 from esl_controller.simulator.freeswitch.stream import Build
 
 CLOSE_SECONDS = 2.0
-"""How long calls have to end when the stand-in is closed; then their tasks are cancelled."""
+"""How long cancelled tasks have to end before they are cancelled again."""
 
 
 class SwitchStandIn:
@@ -86,15 +86,18 @@ class SwitchStandIn:
         for call in self.calls.values():
             call.close()
         await self._server.close()
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=0.05)
-        for task in tuple(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=CLOSE_SECONDS)
+        await self._drain(patience=0.05)
+        while self._tasks:
+            for task in tuple(self._tasks):
+                task.cancel()
+            await self._drain(patience=CLOSE_SECONDS)
         if self._ticker:
             self._ticker.cancel()
             self._ticker = None
+
+    async def _drain(self, patience: float) -> None:
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=patience)
 
     # Calls
 
