@@ -1,0 +1,84 @@
+"""``esl-controller serve`` as an operator runs it: a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from esl_controller.simulator.freeswitch import SwitchStandIn
+from tests.rig import greeted
+
+ANY_PORT = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
+
+
+class Served:
+    """The process, and what it logs (JSON, because it is no terminal)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+
+    async def line(self, event: str, timeout: float = 20.0) -> dict[str, Any]:
+        """The next line that says ``event``."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(timeout):
+            while text := await self.process.stderr.readline():
+                self.lines.append(json.loads(text))
+                if self.lines[-1]["event"] == event:
+                    return self.lines[-1]
+        raise AssertionError(f"ended without {event!r}: {self.lines}")
+
+
+@contextlib.asynccontextmanager
+async def serving(**environment: str) -> AsyncIterator[Served]:
+    command = (sys.executable, "-m", "esl_controller", "serve")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("ESL_", "OPENAI_"))}
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**clean, **ANY_PORT, **environment}, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield Served(process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+async def test_it_takes_a_call_and_gives_it_back_when_it_is_stopped() -> None:
+    async with serving(ESL_CONTROLLER_LOG_LEVEL="debug") as served:
+        ready = await served.line("ready")
+        assert ready["agent"] == "standin"
+        assert any("it is no AI" in line["event"] for line in served.lines)
+        async with SwitchStandIn(ready["esl"]) as switch:
+            call = await switch.call()
+            await greeted(call)
+            served.process.send_signal(signal.SIGTERM)
+            over = await served.line("call over")
+            assert over["cause"] == "handed back to the switch"
+            assert over["call_uuid"] == call.uuid
+            assert call.cause == "", "it was hung up"
+            async with asyncio.timeout(5):
+                assert await served.process.wait() == 0
+        token = [line for line in served.lines if "STREAM_EXTRA_HEADERS" in str(line)]
+        assert token, "the test looks at what it should look at"
+        assert not [line for line in token if "Bearer" in str(line) and "***" not in str(line)]
+
+
+async def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with serving(ESL_CONTROLLER_ESL_PORT=port) as served:
+            assert served.process.stderr is not None
+            async with asyncio.timeout(20):
+                said = (await served.process.stderr.read()).decode()
+            assert await served.process.wait() == 1
+            assert "Traceback" not in said
+            assert "cannot listen" in said
+            assert port in said
