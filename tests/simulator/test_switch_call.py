@@ -65,11 +65,11 @@ async def test_waiting_for_silence() -> None:
         loop = asyncio.get_running_loop()
 
         async def speak() -> float:
-            for _ in range(10):
+            for _ in range(6):
                 lane.send(LOUD, port)
                 await asyncio.sleep(0.02)
             last = loop.time()
-            for _ in range(10):
+            for _ in range(6):
                 lane.send(QUIET, port)
                 await asyncio.sleep(0.02)
             return last
@@ -78,7 +78,7 @@ async def test_waiting_for_silence() -> None:
         began = await call.wait_silence(0.1)
         assert began == pytest.approx(await speaker, abs=0.03)
         heard = call.heard_pcm(16000)
-        assert (np.abs(heard) > 2000).sum() == pytest.approx(10 * 320, abs=200)
+        assert (np.abs(heard) > 2000).sum() == pytest.approx(6 * 320, abs=200)
 
 
 async def test_falling_silent() -> None:

@@ -14,6 +14,7 @@ import pytest
 from esl_controller.simulator.freeswitch import CallStandIn, Faults, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.faults import Step
 from tests.simulator.switch_rig import (
+    Controller,
     ControllerServer,
     LaneEnd,
     MediaServer,
@@ -121,7 +122,7 @@ async def test_the_caller_hangs_up_at_every_step(step: Step) -> None:
             "sendmsg\ncall-command: unicast\nlocal-ip: 127.0.0.1\n"
             f"local-port: {port}\nremote-ip: 127.0.0.1\nremote-port: {lane.port}"
         )
-        for _ in range(20):
+        for _ in range(12):
             lane.send(bytes(320), port)
             await asyncio.sleep(0.01)
         assert await call.ended(timeout=2) == "NORMAL_CLEARING"
@@ -219,31 +220,32 @@ async def test_forty_calls_at_once_lose_no_frame() -> None:
     ):
         calls = [await switch.call(codec="L16") for _ in range(40)]
         ramp = np.arange(1, 16001, dtype=np.int16)
-        lanes: list[tuple[LaneEnd, int, bytearray]] = []
-        for _ in calls:
-            controller = await server.next()
+        controllers = [await server.next() for _ in calls]
+
+        async def set_up(controller: Controller) -> tuple[CallStandIn, LaneEnd, int, bytearray]:
             uuid = (await controller.ask("connect")).get("Unique-ID")
             await controller.execute("answer")
             await switch.calls[uuid].answered()
-            await controller.api(
-                f"uuid_audio_stream {uuid} start {media.url(f'/stream/{uuid}')} mono 16k"
-            )
+            url = media.url(f"/stream/{uuid}")
+            await controller.api(f"uuid_audio_stream {uuid} start {url} mono 16k")
             lane, port = LaneEnd(), free_udp_port()
             await controller.unicast(port, lane.port)
-            lanes.append((lane, port, bytearray()))
-        for call, (lane, _, __) in zip(calls, lanes, strict=True):
+            return switch.calls[uuid], lane, port, bytearray()
+
+        lanes = await asyncio.gather(*map(set_up, controllers))
+        for call, lane, _, __ in lanes:
             await call.stream_connected()
             await lane.receive()
             call.speak(ramp, 16000)
         loop = asyncio.get_running_loop()
         frame, began = np.full(320, 5000, np.int16).tobytes(), loop.time()
         for tick in range(100):
-            for lane, port, received in lanes:
+            for _, lane, port, received in lanes:
                 lane.send(frame, port)
                 received += b"".join(lane.drain())
             await asyncio.sleep(max(0.0, began + (tick + 1) * 0.02 - loop.time()))
         await asyncio.sleep(0.05)
-        for call, (lane, _, received) in zip(calls, lanes, strict=True):
+        for call, lane, _, received in lanes:
             lane.close()
             assert len(call.heard) == 100
             samples = np.frombuffer(received, np.int16)

@@ -52,11 +52,11 @@ def words(media: MediaServer) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
 async def test_every_sample_arrives_in_order(build: Build) -> None:
     async with rig(build) as (call, controller, media):
         await start(call, controller, media)
-        ramp = np.arange(1, 8001, dtype=np.int16)
+        ramp = np.arange(1, 5001, dtype=np.int16)
         call.speak(ramp[:3333], 16000)
         begins = call.speak(ramp[3333:], 16000)
         assert 0.2 < begins - asyncio.get_running_loop().time() < 0.3
-        await media.until(lambda: bool(len(media.pcm)) and media.pcm.max() == 8000)
+        await media.until(lambda: bool(len(media.pcm)) and media.pcm.max() == 5000)
         said = words(media)
         # Two utterances: the first is filled up to a whole frame, nothing else is between them.
         filled = -3333 % 320
@@ -72,8 +72,8 @@ async def test_the_stream_runs_in_real_time(build: Build) -> None:
         await start(call, controller, media)
         await media.until(lambda: len(media.pcm) > 0)
         began, had = time.monotonic(), len(media.pcm)
-        await media.until(lambda: len(media.pcm) - had >= 16000 * 0.4)
-        assert 0.35 < time.monotonic() - began < 0.5
+        await media.until(lambda: len(media.pcm) - had >= 16000 * 0.3)
+        assert 0.25 < time.monotonic() - began < 0.4
 
 
 @pytest.mark.parametrize(("rate", "size"), [("8k", 320), ("16k", 640), ("16000", 640)])
@@ -144,11 +144,11 @@ async def test_sptmru_reconnects_at_once_and_loses_nothing() -> None:
     async with rig("sptmru") as (call, controller, media):
         await start(call, controller, media)
         await media.until(lambda: bool(media.messages))
-        ramp = np.arange(1, 16001, dtype=np.int16)
+        ramp = np.arange(1, 8001, dtype=np.int16)
         call.speak(ramp, 16000)
-        await media.until(lambda: media.pcm.max() > 3000)
+        await media.until(lambda: media.pcm.max() > 2000)
         await media.close_last()
-        await media.until(lambda: media.pcm.max() == 16000)
+        await media.until(lambda: media.pcm.max() == 8000)
         assert len(media.sockets) == 2
         lost = len(ramp) - len(np.unique(words(media)))
         assert lost <= 640, "what was on its way when the server closed"
@@ -197,7 +197,7 @@ async def test_pause_loses_what_is_said_meanwhile() -> None:
         await controller.api(f"uuid_audio_stream {call.uuid} pause")
         had = len(media.messages)
         call.speak(np.full(3200, 9, np.int16), 16000)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.22)
         assert len(media.messages) - had <= 1
         await controller.api(f"uuid_audio_stream {call.uuid} resume")
         await media.until(lambda: len(media.messages) > had + 3)

@@ -86,7 +86,7 @@ class SwitchStandIn:
         for call in self.calls.values():
             call.close()
         await self._server.close()
-        await self._drain(patience=0.05)
+        await self._drain(patience=0.02)
         while self._tasks:
             for task in tuple(self._tasks):
                 task.cancel()
