@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -87,6 +88,16 @@ async def _serve(
     return int(runner.addresses[0][1])
 
 
+def settle() -> None:
+    """Once a process, when all is set up: hide what there is by now from the garbage collector.
+
+    The libraries' 150,000 objects live as long as the process. A full collection that visits them
+    takes 100 ms, in which the clock stands still and every caller hears a gap.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 async def _serve_until_stopped(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,6 +109,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
                 "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
                 " which greets them and repeats what they say; it is no AI"
             )
+        settle()
         log.info(
             "ready",
             esl=f"{settings.esl.host}:{controller.calls.port}",

@@ -18,6 +18,7 @@ from media.resample import convert
 from .behaviour import Behaviour, ModelFaults, ScriptedCall
 from .response import Utterance
 from .session import ModelSession
+from .validation import warm_up
 
 _LARGEST_MESSAGE: Final = 20 * 1024 * 1024  # an append may hold 15 MiB of base64
 _CLOSE_TIMEOUT_S: Final = 1.0
@@ -78,6 +79,7 @@ class ModelStandIn:
         return f"http://{host}:{self._port}/v1"
 
     async def __aenter__(self) -> Self:
+        warm_up()
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()

@@ -81,6 +81,12 @@ def check(event: Event) -> None:
         raise _protocol_error(error, event) from None
 
 
+def warm_up() -> None:
+    """Build the validators now: it takes 60 ms, in which nobody's audio should be waiting."""
+    for kind in _PARAMS:
+        _adapter(kind)
+
+
 @cache
 def _adapter(kind: str) -> TypeAdapter[list[Any]]:
     # A list around it: a bare TypedDict would not take the configuration.
