@@ -111,6 +111,8 @@ class Controller:
             self.ended.set()
 
     def send(self, text: str) -> None:
+        if self.writer.is_closing():
+            return
         self.writer.write(text.encode() if text.endswith("\n\n") else text.encode() + b"\n\n")
 
     async def ask(self, text: str) -> Message:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
+from esl_controller.simulator.freeswitch.causes import cause_of
 from tests.simulator.switch_rig import (
     Controller,
     ControllerServer,
@@ -53,8 +54,8 @@ async def test_a_call_from_its_first_ring_to_its_end() -> None:
         at = await sound
         assert at == call.heard[-1][0]
         assert call.longest_gap() == pytest.approx(call.heard[1][0] - call.heard[0][0])
-        await controller.hangup("NO_SUCH_CAUSE")
-        assert await call.ended() == call.cause == "NONE"
+        await controller.hangup("user_busy")
+        assert await call.ended() == call.cause == "USER_BUSY"
 
 
 async def test_waiting_for_silence() -> None:
@@ -110,3 +111,11 @@ async def test_ended_calls_are_kept_until_dropped() -> None:
         assert switch.calls == {}
         with pytest.raises(ValueError, match="unsupported rate"):
             await switch.call(rate=11025)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("", "NORMAL_CLEARING"), ("nonsense", "NORMAL_CLEARING"), ("17", "USER_BUSY"), ("9", "NONE")],
+)
+def test_causes(text: str, cause: str) -> None:
+    assert cause_of(text) == cause

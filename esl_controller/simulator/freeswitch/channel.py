@@ -13,6 +13,7 @@ from typing import Any
 
 from esl_controller.simulator.freeswitch import sip
 from esl_controller.simulator.freeswitch.audio import Heard, Voice
+from esl_controller.simulator.freeswitch.causes import CAUSES, cause_of
 from esl_controller.simulator.freeswitch.events import (
     WITHOUT_VARIABLES,
     Codec,
@@ -29,27 +30,6 @@ from esl_controller.simulator.freeswitch.wire import Event
 
 MAX_DTMF = 64
 """Digits that wait to be taken; more are lost."""
-
-CAUSES = {
-    "NONE": 0,
-    "UNALLOCATED_NUMBER": 1,
-    "NO_ROUTE_DESTINATION": 3,
-    "NORMAL_CLEARING": 16,
-    "USER_BUSY": 17,
-    "NO_USER_RESPONSE": 18,
-    "NO_ANSWER": 19,
-    "SUBSCRIBER_ABSENT": 20,
-    "CALL_REJECTED": 21,
-    "DESTINATION_OUT_OF_ORDER": 27,
-    "NORMAL_UNSPECIFIED": 31,
-    "NORMAL_TEMPORARY_FAILURE": 41,
-    "SERVICE_UNAVAILABLE": 63,
-    "ORIGINATOR_CANCEL": 487,
-    "LOSE_RACE": 502,
-    "MANAGER_REQUEST": 503,
-    "ALLOTTED_TIMEOUT": 602,
-}
-"""Hangup causes and their Q.850 numbers; another name hangs up with ``NONE``."""
 
 _ACK_SECONDS = 0.03
 """How long after our answer the caller's ACK comes."""
@@ -241,8 +221,7 @@ class Channel:
         """Hang up, once; the first cause counts."""
         if self.cause:
             return
-        cause = cause.upper() if cause.upper() in CAUSES else "NONE"
-        self.cause = cause
+        self.cause = cause_of(cause)
         self.state = "CS_HANGUP"
         if by_caller and self._sip:
             self.variables |= sip.hung_up_by_caller()

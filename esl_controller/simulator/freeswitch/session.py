@@ -217,6 +217,8 @@ class Session:
 
     def expand(self, text: str) -> str:
         """Replace ``${name}`` with the channel's variables."""
+        if "${" not in text:
+            return text
         for name, value in self.channel.variables.items():
             text = text.replace(f"${{{name}}}", value)
         return text

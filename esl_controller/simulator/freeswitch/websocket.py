@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _MAX_MESSAGE = 16 * 1024 * 1024
+MAX_UNSENT = 1024 * 1024
+"""Bytes that wait for a server that does not read."""
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -37,10 +39,17 @@ class WebSocket:
         """Code of the close frame that the server sent; None if it sent none."""
         self.close_reason = ""
         self.close_sent = False
+        self.dropped = 0
 
     def send(self, opcode: int, payload: bytes) -> None:
-        """Send one unfragmented message now; nothing happens once closed."""
+        """Send one unfragmented message now; nothing happens once closed.
+
+        A message that finds :data:`MAX_UNSENT` bytes unread by the server is dropped and counted.
+        """
         if self._writer.is_closing() or self.close_sent:
+            return
+        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
+            self.dropped += 1
             return
         size = len(payload)
         mask = os.urandom(4)
@@ -79,8 +88,7 @@ class WebSocket:
 
     def abort(self) -> None:
         """Cut the connection without a close frame."""
-        if isinstance(transport := self._writer.transport, asyncio.WriteTransport):
-            transport.abort()
+        self._writer.transport.abort()
 
     async def close(self, code: int = 1000) -> None:
         """Say goodbye and wait for the connection to end; cut it after a second."""
