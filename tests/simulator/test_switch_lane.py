@@ -230,6 +230,26 @@ async def test_a_transfer_to_itself_comes_back_with_a_lane_to_open() -> None:
         await r.lane.receive()
 
 
+async def test_closing_the_connection_that_lingers_disturbs_the_new_one() -> None:
+    """A trap read in the source: any connection of a channel that ends takes the control away."""
+    async with rig() as r:
+        await r.controller.api(f"uuid_transfer {r.call.uuid} 8000 XML default")
+        second = await r.server.next()
+        await second.open_call()
+        await r.controller.close()
+        third = await r.server.next()
+        assert (await third.ask("connect")).get("Unique-ID") == r.call.uuid
+        assert not second.ended.is_set()
+
+
+async def test_a_parked_call_is_not_parked_again() -> None:
+    async with rig() as r:
+        await r.open_lane()
+        await r.controller.execute("park")
+        await r.controller.event("CHANNEL_EXECUTE_COMPLETE")
+        assert not await r.is_dead()
+
+
 async def test_a_file_is_heard_in_real_time(tmp_path: Path) -> None:
     tone = tmp_path / "tone.wav"
     write_tone(tone, seconds=0.3)

@@ -226,8 +226,11 @@ class Session:
     # Park and dialplan
 
     async def park(self) -> None:
-        """Wait for commands until nobody controls the channel any more (``switch_ivr_park``)."""
-        if not self.ready:
+        """Wait for commands until nobody controls the channel any more (``switch_ivr_park``).
+
+        A channel that is parked already is not parked again.
+        """
+        if not self.ready or self.controlled:
             return
         self.controlled = True
         self.channel.lanes.new_park()

@@ -163,11 +163,17 @@ class SwitchStandIn:
     # What the rest of the switch needs
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that ends with the switch at the latest."""
+        """Run something that ends with the switch at the latest; a failure is not kept quiet."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": "FreeSWITCH stand-in", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
 
     @property
     def has_stream_module(self) -> bool:
