@@ -1,0 +1,1 @@
+"""Measurements of the running controller: `python -m benchmarks.bench`."""

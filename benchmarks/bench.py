@@ -1,0 +1,221 @@
+"""`python -m benchmarks.bench`: the controller under load, between two stand-ins.
+
+Three processes: the switch with its callers, the model, and the controller as an operator runs it.
+Both ways are full all the time; then every caller interrupts. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import profiler, signals
+from benchmarks.measure import Span, measure
+from benchmarks.processes import (
+    BenchError,
+    ask,
+    busy_s,
+    cpu_s,
+    fetch,
+    ready,
+    rss_mb,
+    started,
+    stop,
+    told,
+)
+from benchmarks.records import load_calls, load_sessions
+from benchmarks.report import Lateness, Resources, Run
+
+DELTA_MS: Final = 100
+THINK_MS: Final = 207  # no multiple of 20: utterances begin at every phase of the clock
+TALKING_S: Final = 15.0
+OPEN_S: Final = 30.0
+END_S: Final = 60.0
+KEY: Final = "sk-bench"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run; see `--help`."""
+
+    calls: int = 40
+    seconds: float = 20.0
+    codec: str = "PCMU"
+    build: str = "sptmru"
+    playback: str = "lane"
+    rounds: int = 3
+    warm_up_s: float = 2.0
+    every_ms: int = 50
+    profile: bool = False
+
+
+async def run(options: Options, folder: Path) -> Run:
+    """One run; `folder` takes logs and records. Raises BenchError."""
+    speech = folder / "speech.wav"
+    await asyncio.to_thread(signals.write_speech, speech)
+    model_log, controller_log, callers_log = (
+        folder / f"{name}.log" for name in ("model", "controller", "callers")
+    )
+    model_command = (
+        *("esl_controller.simulator.model", "--key", KEY, "--pace", "1", "--monologue"),
+        *("--delta-ms", str(DELTA_MS), "--think-ms", str(THINK_MS)),
+        *("--speech", str(speech), "--save", str(folder)),
+    )
+    async with started(*model_command, log=model_log) as model:
+        base_url = (await told(model, model_log, OPEN_S))["base_url"]
+        environment = _environment(options, base_url)
+        async with started(
+            "esl_controller", "serve", environment=environment, log=controller_log
+        ) as controller:
+            at = await ready(controller, controller_log)
+            idle = rss_mb(controller.pid)
+            command = (
+                *("benchmarks.callers", "--socket", at["esl"], "--calls", str(options.calls)),
+                *("--codec", options.codec, "--build", options.build),
+                *("--every-ms", str(options.every_ms)),
+            )
+            async with started(*command, log=callers_log) as callers:
+                patience = OPEN_S + options.calls * options.every_ms / 1000
+                setup = (await told(callers, callers_log, patience))["setup"]
+                await _all_talking(at["web"], options.calls)
+                processes = {"controller": controller, "switch": callers, "model": model}
+                steady = await _steady(options, processes, at["web"], idle)
+                profile = ""
+                if options.profile:
+                    profile = await profiler.profile(controller.pid, options.seconds, folder)
+                ask(callers, f"interrupt {options.rounds}")
+                await told(callers, callers_log, 30 + options.rounds * 3)
+                ask(callers, f"end {folder / 'calls.npz'}")
+                ended = await told(callers, callers_log, END_S)
+            await stop(controller)
+        model.terminate()
+        summary = await told(model, model_log, END_S)
+    audio = await asyncio.to_thread(
+        lambda: measure(
+            load_calls(folder / "calls.npz", setup),
+            load_sessions(summary),
+            steady.span,
+            build=options.build,
+            delta_ms=DELTA_MS,
+        )
+    )
+    return Run(
+        calls=options.calls,
+        seconds=steady.span.seconds,
+        codec=options.codec,
+        build=options.build,
+        playback=options.playback,
+        audio=audio,
+        resources=steady.resources,
+        lateness=Lateness(**steady.clock, switch_late=ended["late_ticks"]),
+        setup=[max(call["stream"], call["lane"]) for call in setup],
+        live=ended["live"],
+        profile=profile,
+    )
+
+
+def _environment(options: Options, base_url: str) -> dict[str, str]:
+    return {
+        "OPENAI_API_KEY": KEY,
+        "ESL_CONTROLLER_AGENT_BASE_URL": base_url,
+        "ESL_CONTROLLER_MEDIA_PLAYBACK": options.playback,
+        "ESL_CONTROLLER_LOG_FORMAT": "json",
+        **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
+    }
+
+
+async def _all_talking(web: str, calls: int) -> None:
+    """Wait until every call has reached the model and can speak."""
+    try:
+        async with asyncio.timeout(TALKING_S):
+            while True:
+                states = [call["state"] for call in (await _ask_calls(web))["calls"]]
+                if states.count("talking") == calls:
+                    return
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise BenchError(f"of {calls} calls, these are there: {states}") from None
+
+
+async def _ask_calls(web: str) -> dict[str, Any]:
+    return await asyncio.to_thread(fetch, f"{web}/calls")
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The steady part of a run."""
+
+    span: Span
+    resources: Resources
+    clock: dict[str, Any]
+
+
+async def _steady(options: Options, processes: dict[str, Process], web: str, idle: float) -> Steady:
+    await asyncio.sleep(options.warm_up_s)
+    clock = (await _ask_calls(web))["clock"]
+    began = {name: cpu_s(process.pid) for name, process in processes.items()}
+    busy = busy_s()
+    start = time.monotonic()
+    await asyncio.sleep(options.seconds)
+    span = Span(start, time.monotonic())
+    used = {name: cpu_s(process.pid) - began[name] for name, process in processes.items()}
+    others = (busy_s() - busy - sum(used.values())) / span.seconds
+    rss = rss_mb(processes["controller"].pid)
+    after = (await _ask_calls(web))["clock"]
+    call_seconds = options.calls * span.seconds
+    return Steady(
+        span,
+        Resources({name: s * 1000 / call_seconds for name, s in used.items()}, idle, rss),
+        {
+            **{name: after[name] - clock[name] for name in ("ticks", "late", "skipped")},
+            "worst_ms": after["worst_late_ms"],
+            "others": max(0.0, others),
+        },
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the report; with `--check`, 1 if a limit is missed. 2 if it could not be measured."""
+    args = _parser().parse_args(argv)
+    fields = Options.__dataclass_fields__
+    options = Options(**{name: value for name, value in vars(args).items() if name in fields})
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            result = asyncio.run(run(options, Path(folder)))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result.data()) if args.json else result.text())
+    return int(args.check and not result.ok)
+
+
+def _parser() -> argparse.ArgumentParser:
+    normal = Options()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench")
+    parser.description = "The controller under load, between two stand-ins, three processes."
+    parser.add_argument("--calls", type=int, default=normal.calls)
+    parser.add_argument("--seconds", type=float, default=normal.seconds, help="steady part")
+    parser.add_argument("--codec", choices=("PCMU", "L16", "mixed"), default=normal.codec)
+    parser.add_argument("--build", choices=("sptmru", "amigniter"), default=normal.build)
+    parser.add_argument("--playback", choices=("lane", "file"), default=normal.playback)
+    parser.add_argument(
+        "--rounds", type=int, default=normal.rounds, help="of interruptions, 2 s each"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the controller's CPU goes (needs py-spy)"
+    )
+    parser.add_argument("--check", action="store_true", help="exit 1 if a limit is missed")
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
