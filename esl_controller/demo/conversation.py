@@ -30,6 +30,7 @@ Tell: TypeAlias = Callable[[float, str, str], None]
 Step = Literal["answered", "greeting", "reply", "interruption", "second reply", "goodbye"]
 
 _STEP_S = 10.0  # nobody lets the other wait so long, unless something is broken
+_LONGEST_S = 3600.0
 _PAUSE_S = 0.6  # of silence, after which the caller takes it that the other has finished
 
 _T = TypeVar("_T")
@@ -175,8 +176,7 @@ class _Caller:
                     await step()
                     take.done.append(name)
         except _Failed as failure:
-            cause = f"; the call ended: {self._call.cause}" if self._call.cause else ""
-            take.failure = f"{failure}{cause}"
+            take.failure = str(failure)
         except TimeoutError:
             assert limit.expired()
             self._tell("demo", f"{self._script.seconds:g} s are over (--seconds)")
@@ -215,6 +215,8 @@ class _Caller:
         if self._script.playback == "lane":
             await self._within(call.lane_open(), "no lane was opened")
             self._lane = next(iter(self._controller.clock.lanes), None)
+            if self._lane is None:
+                raise _Failed("no lane was opened, replies came as files")
             self._tell("controller", "has a lane to the caller: a frame every 20 ms from now on")
 
     async def _hear_greeting(self) -> None:
@@ -254,10 +256,20 @@ class _Caller:
         return await self._within(self._call.wait_silence(_PAUSE_S), "the model never fell silent")
 
     async def _within(self, waiting: Coroutine[Any, Any, _T], complaint: str) -> _T:
+        """The result of ``waiting``, unless its time is over or the call is."""
+        wanted = asyncio.ensure_future(waiting)
+        over = asyncio.ensure_future(self._call.ended(_LONGEST_S))
         try:
-            return await waiting
+            await asyncio.wait((wanted, over), return_when=asyncio.FIRST_COMPLETED)
+            if not wanted.done():
+                raise _Failed(f"{complaint}: the call ended before ({self._call.cause})")
+            return wanted.result()
         except TimeoutError:
             raise _Failed(complaint) from None
+        finally:
+            for task in (wanted, over):
+                task.cancel()
+            await asyncio.gather(wanted, over, return_exceptions=True)
 
     def _quoted(self, name: str) -> str:
         return f"“{sounds.transcript(name, self._script.language)}”"
