@@ -112,7 +112,7 @@ def _add_demo(commands: Commands[_Parser]) -> None:
         "--seconds",
         type=_seconds,
         metavar="S",
-        help="end the call after so long (default: when the conversation is over)",
+        help="end the call after so long at the latest (default: when the conversation is over)",
     )
     parser.add_argument(
         "--codec",
