@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-import esl_controller
 from esl_controller import arguments, logs
 from esl_controller.cli import main
 from esl_controller.dialplan import EXAMPLE_DOMAIN_UUID, EXAMPLE_SECRETARY_UUID, render
@@ -39,8 +39,10 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any) -> None
     """Put a module in the place of one that a command imports when it runs."""
     module = ModuleType(f"esl_controller.{name}")
     vars(module).update(members)
-    monkeypatch.setitem(sys.modules, f"esl_controller.{name}", module)
-    monkeypatch.setattr(esl_controller, name, module, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    # Where it was imported before, its package has it too.
+    package, _, last = module.__name__.rpartition(".")
+    monkeypatch.setattr(import_module(package), last, module, raising=False)
 
 
 def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -273,7 +275,7 @@ def test_calls_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((url, as_json))
         return 0
 
-    stand_in(monkeypatch, "originate", list_calls=list_calls)
+    stand_in(monkeypatch, "web.client", list_calls=list_calls)
     assert main(["calls", "--json", "--url", "https://h/x"]) == 0
     assert main(["calls"]) == 0
     assert seen == [("https://h/x", True), (None, False)]

@@ -26,8 +26,9 @@ class Words:
     """One thing that the model said, as the caller heard it.
 
     ``sent``: its first audio left the model; ``begins``: its first frame was heard; ``sounds``: its
-    first frame that is not silent; ``ends``: the end of its last frame that is not; ``length``: of
-    all that was sent; ``there``: how much of what was said up to ``ends`` was heard, 0 to 1.
+    first frame that is not silent; ``ends``: the end of its last frame that is not; ``length``:
+    from the first frame to the last sound, had it been heard to its end; ``there``: how much of it
+    was heard up to ``ends``, 0 to 1; ``missing``: frames that did not come in between.
     """
 
     sent: float
@@ -209,14 +210,14 @@ def _words(take: Take, track: Track) -> list[Words]:
 
 def _heard(take: Take, track: Track, one: Spoken, values: Samples, start: int, end: int) -> Words:
     last = track.last_sound(start, min(end, start + values.size + take.rate // 5))
-    first_sound, _ = sounding(values)
+    first_sound, last_sound = sounding(values)
     upto = values[: last - start + 1]
     return Words(
         sent=one.deltas[0].at - take.answered,
         begins=track.arrival(start) - take.answered,
         sounds=track.arrival(start + first_sound) - take.answered,
         ends=track.arrival(last) + FRAME_S - take.answered,
-        length=values.size / take.rate,
+        length=(last_sound + 1) / take.rate,
         there=share(upto, take.rate, track.samples, start),
         missing=track.missing(start, last),
     )
