@@ -152,9 +152,11 @@ class Lane:
         self._clock.add(self)
 
     def listen(self, hear: Callable[[bytes], None] | None) -> None:
-        """Change who gets the caller's frames."""
+        """Change who gets the caller's frames, from the next one on."""
         if self._socket.fileno() < 0:
             return
+        if self._on_frame is None:
+            self._discard()
         self._on_frame = hear
         self._loop.remove_reader(self._socket)
         if hear is not None:
@@ -186,6 +188,14 @@ class Lane:
     def _lose(self, error: OSError) -> None:
         self.close()
         self.on_lost(error)
+
+    def _discard(self) -> None:
+        """Drop what came while nobody listened: seconds of it, all old."""
+        try:
+            while self._socket.recv(8192):
+                pass
+        except OSError:
+            return
 
     def _readable(self) -> None:
         try:

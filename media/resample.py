@@ -86,9 +86,7 @@ def _bank(source: int, target: int) -> tuple[npt.NDArray[np.float64], int, int, 
             at = (w - ahead) * up - j * down
             if -center <= at <= center:
                 bank[w, j] = taps[center + at]
-    bank = np.rint(bank / bank.sum(axis=0) * 2**24) / 2**24
-    bank[bank.argmax(axis=0), np.arange(up)] += 1 - bank.sum(axis=0)  # one times a constant
-    return bank, up, down, ahead
+    return np.rint(bank / bank.sum(axis=0) * 2**24) / 2**24, up, down, ahead
 
 
 class Converter:

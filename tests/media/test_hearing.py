@@ -55,6 +55,7 @@ CASES = [
     # sptmru build on a PCMU call: the channel's rate whatever was asked for
     pytest.param(8000, Source(1280, 0.080), 8000, id="8k-as-it-is"),
     pytest.param(8000, Source(320, 0.020), 8000, id="8k-as-it-is-small"),
+    pytest.param(8000, Source(4000, 0.250), 8000, id="8k-as-it-is-250ms"),
     pytest.param(8000, Source(640, 0.020), 16000, id="8k-resampled"),
     pytest.param(8000, Source(1280, 0.040), 16000, id="8k-resampled-40ms"),
     pytest.param(8000, Source(1920, 0.060), 16000, id="8k-resampled-60ms"),
@@ -120,7 +121,7 @@ def test_restart_in_the_middle_of_a_stereo_sample() -> None:
     assert hearing.feed(b"ccddccdd", 0.1) == b"cccc"
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 400), st.lists(st.integers(0, 90), max_size=20))
 def test_stereo_takes_the_left_channel_for_any_cut(count: int, cuts: list[int]) -> None:
     stereo, left = _noise(count * 4), b""

@@ -16,6 +16,8 @@ from media.lane import Clock, Lane, Ports
 from media.playout import Finished, Playout, Started
 
 HOST = "127.0.0.1"
+# For what takes long: the loop that the controller runs on; conftest.py has both for the rest.
+uvloop_only = pytest.mark.asyncio(loop_factories=["uvloop"])
 SILENCE = bytes(320)
 
 
@@ -129,29 +131,30 @@ async def test_no_socket_is_left_by_an_address_that_is_not_ours() -> None:
 
 async def test_speech_arrives_intact_and_silence_around_it() -> None:
     with _ends(Clock()) as (lane, switch):
-        speech = _speech(10)
+        speech = _speech(5)
         playout = Playout(8000)
         lane.start(playout)
         await switch.until(lambda: len(switch.received) >= 2)
         playout.push("a", b"".join(speech)[:-100])
         playout.complete("a")
-        await switch.until(lambda: len(switch.speech) >= 10)
+        await switch.until(lambda: len(switch.speech) >= 5)
         await switch.until(lambda: switch.received[-1] == SILENCE)
         first = switch.received.index(speech[0])
         assert switch.received[:first] == [SILENCE] * first
-        assert switch.received[first : first + 9] == speech[:9]
-        assert switch.received[first + 9] == speech[9][:-100] + bytes(100)
-        assert len(switch.speech) == 10
+        assert switch.received[first : first + 4] == speech[:4]
+        assert switch.received[first + 4] == speech[4][:-100] + bytes(100)
+        assert len(switch.speech) == 5
         assert lane.frames >= len(switch.received)
         assert lane.unsent == 0
 
 
+@uvloop_only
 async def test_frames_are_20_ms_apart() -> None:
     clock = Clock()
     with _ends(clock) as (lane, switch):
         lane.start(Playout(8000))
-        await switch.until(lambda: len(switch.times) >= 21)
-        mean = (switch.times[20] - switch.times[0]) / 20
+        await switch.until(lambda: len(switch.times) >= 16)
+        mean = (switch.times[15] - switch.times[0]) / 15
         # Deadlines do not drift: one frame's lateness is spread over all of them.
         assert mean == pytest.approx(0.020, abs=0.002)
 
@@ -184,15 +187,17 @@ async def test_the_caller_is_heard_only_by_whoever_listens() -> None:
         lane.start(Playout(8000))
         switch.socket.sendto(b"unheard " * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 2)
-        assert heard == []
-        lane.listen(heard.append)
+        lane.listen(heard.append)  # from now on: what came before is old
         switch.socket.sendto(b"listened" * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 4)
-        assert heard[-1] == b"listened" * 40
+        assert heard == [b"listened" * 40]
         lane.listen(None)
         switch.socket.sendto(b"no more " * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 6)
-        assert heard[-1] == b"listened" * 40
+        lane.listen(heard.append)
+        switch.socket.sendto(b"as well " * 40, lane.local)
+        await switch.until(lambda: len(switch.received) >= 8)
+        assert heard == [b"listened" * 40, b"as well " * 40]
 
 
 # --- losing ---------------------------------------------------------------------------------------
@@ -217,6 +222,7 @@ async def test_a_closed_port_is_told_once(hear: Callable[[bytes], None] | None) 
         assert lost.empty()
 
 
+@uvloop_only
 async def test_a_port_closed_during_a_stall_is_told_once() -> None:
     clock = Clock()
     with _ends(clock) as (lane, switch):
@@ -226,7 +232,7 @@ async def test_a_port_closed_during_a_stall_is_told_once() -> None:
         await switch.until(lambda: len(switch.received) >= 2)
         switch.close()
         time.sleep(0.09)  # noqa: ASYNC251 - several ticks at once come to the closed port
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.06)
         assert len(lost) == 1
 
 
@@ -265,6 +271,7 @@ async def test_a_lane_that_another_closes_during_a_tick_is_not_lost() -> None:
         assert lost == []
 
 
+@uvloop_only
 async def test_the_clock_stands_still_without_lanes_and_goes_on_with_the_next() -> None:
     clock = Clock()
     with _ends(clock) as (lane, switch):
@@ -279,25 +286,26 @@ async def test_the_clock_stands_still_without_lanes_and_goes_on_with_the_next() 
         assert clock.skipped == 0  # the time without lanes is no stall
 
 
-@pytest.mark.parametrize("stall", [0.07, 0.5])
+@uvloop_only
+@pytest.mark.parametrize("stall", [0.07, 0.2])
 async def test_no_audio_is_lost_by_a_stall(stall: float) -> None:
     clock = Clock()
     with _ends(clock) as (lane, switch):
-        speech = _speech(12)
+        speech = _speech(8)
         playout = Playout(8000)
         playout.push("a", b"".join(speech))
         lane.start(playout)
-        await switch.until(lambda: len(switch.speech) >= 3)
+        await switch.until(lambda: len(switch.speech) >= 2)
         start, before = time.monotonic(), clock.ticks + clock.skipped
         time.sleep(stall)  # noqa: ASYNC251 - this is the stall
-        await switch.until(lambda: len(switch.speech) >= 12)
+        await switch.until(lambda: len(switch.speech) >= 8)
         elapsed = time.monotonic() - start
         assert switch.speech == speech
         assert switch.received == speech  # and no silence in between
         # The schedule is kept: every 20 ms since then were either sent or counted as skipped.
         assert clock.ticks + clock.skipped - before == pytest.approx(elapsed / 0.02, abs=2)
         if stall > 0.1:
-            assert clock.skipped >= 24
+            assert clock.skipped >= 8
         assert clock.worst_late_ms >= stall * 1000 - 21
         assert clock.late >= 1
 

@@ -320,4 +320,4 @@ class PlayoutMachine(RuleBasedStateMachine):
 
 
 TestPlayout = PlayoutMachine.TestCase
-TestPlayout.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestPlayout.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

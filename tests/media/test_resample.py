@@ -46,7 +46,7 @@ def _decibels(values: npt.NDArray[np.float64], reference: npt.NDArray[np.float64
 # --- chunks ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(FORMATS),
     st.sampled_from(FORMATS),
@@ -68,13 +68,16 @@ def test_the_size_of_chunks_changes_nothing(
 
 
 @pairs
-@pytest.mark.parametrize("size", [3, 641])
-def test_noise_at_full_scale_is_the_same_bytes_in_any_chunks(
-    source: int, target: int, size: int
-) -> None:
-    pieces = Converter(pcm(source), pcm(target))
-    out = b"".join(pieces.feed(NOISE[i : i + size]) for i in range(0, len(NOISE), size))
-    assert out + pieces.finish() == _whole(source, target, samples(NOISE)).tobytes()
+@pytest.mark.parametrize("sound", ["noise", "halves"])
+def test_no_size_of_chunks_rounds_otherwise(source: int, target: int, sound: str) -> None:
+    """Also where an output lies half-way between two samples: after a step, in an alternation."""
+    halves = np.r_[np.zeros(99), np.ones(100), np.arange(400) % 2, np.arange(400) // 2 % 2]
+    data = NOISE if sound == "noise" else halves.astype("<i2").tobytes()
+    expected = _whole(source, target, samples(data)).tobytes()
+    for size in (11, 641):
+        pieces = Converter(pcm(source), pcm(target))
+        out = b"".join(pieces.feed(data[i : i + size]) for i in range(0, len(data), size))
+        assert out + pieces.finish() == expected
 
 
 def test_half_a_sample_at_the_end_is_dropped() -> None:
@@ -87,10 +90,10 @@ def test_half_a_sample_at_the_end_is_dropped() -> None:
 
 
 @pairs
-@pytest.mark.parametrize("count", [0, 1, 7, 100, 160, 4801])
-def test_length_is_exact(source: int, target: int, count: int) -> None:
-    out = _whole(source, target, samples(NOISE[:2] * count))
-    assert out.size == ceil(count * target / source)
+def test_length_is_exact(source: int, target: int) -> None:
+    for count in (0, 1, 7, 100, 160, 4801):
+        out = _whole(source, target, samples(NOISE[:2] * count))
+        assert out.size == ceil(count * target / source)
 
 
 @pairs
@@ -132,10 +135,10 @@ def test_a_sine_comes_out_in_phase(source: int, target: int) -> None:
 
 
 @pairs
-@pytest.mark.parametrize("hertz", [300, 1000, 2000, 3000, 3400])
-def test_telephone_band_passes_at_70_db(source: int, target: int, hertz: int) -> None:
-    ideal = _sine(target, hertz)
-    assert _decibels(_resampled_sine(source, target, hertz) - ideal, ideal) <= -70
+def test_telephone_band_passes_at_70_db(source: int, target: int) -> None:
+    for hertz in (300, 1000, 2000, 3000, 3400):
+        ideal = _sine(target, hertz)
+        assert _decibels(_resampled_sine(source, target, hertz) - ideal, ideal) <= -70
 
 
 @pytest.mark.parametrize(("source", "target"), [pair for pair in PAIRS if pair[0] > pair[1]])
@@ -157,12 +160,12 @@ def test_images_are_60_db_down(source: int, target: int) -> None:
 
 
 @pairs
-@pytest.mark.parametrize("level", [0, 1, -1, 1000, -32768, 32767])
-def test_a_constant_stays_exactly_that(source: int, target: int, level: int) -> None:
-    resampler = Resampler(source, target)
-    out = resampler.feed(np.full(source // 10, level, np.int16))
-    settled = ceil(2 * resampler.delay_ms * target / 1000)
-    assert (out[settled:] == level).all()
+def test_a_constant_stays_exactly_that(source: int, target: int) -> None:
+    for level in (0, 1, -1, 1000, -32768, 32767):
+        resampler = Resampler(source, target)
+        out = resampler.feed(np.full(source // 10, level, np.int16))
+        settled = ceil(2 * resampler.delay_ms * target / 1000)
+        assert (out[settled:] == level).all()
 
 
 @pairs

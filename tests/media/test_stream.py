@@ -8,7 +8,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -78,10 +78,17 @@ async def _connect(client: Client, call: Call) -> ClientWebSocketResponse:
     return await client.ws_connect(call.path, headers={"Authorization": f"Bearer {TOKEN}"})
 
 
-async def _raw(client: Client, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+@asynccontextmanager
+async def _raw(
+    client: Client, request: bytes
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A TCP connection, cut at the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(request)
-    return reader, writer
+    try:
+        writer.write(request)
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 def _handshake(call: Call) -> bytes:
@@ -141,10 +148,8 @@ async def test_a_token_that_is_no_text_is_401() -> None:
     call = Call()
     async with _serving(call) as (_, client):
         request = _handshake(call).replace(TOKEN.encode(), b"\xff\xfe")
-        reader, writer = await _raw(client, request)
-        assert (await reader.readline()).split()[1] == b"401"
-        writer.close()
-        await writer.wait_closed()
+        async with _raw(client, request) as (reader, _):
+            assert (await reader.readline()).split()[1] == b"401"
 
 
 async def test_a_call_that_is_not_live_is_404_and_the_right_url_is_logged() -> None:
@@ -240,9 +245,8 @@ async def test_the_code_of_a_close_is_told(code: int) -> None:
 async def test_a_cut_connection_is_1006() -> None:
     call = Call()
     async with _serving(call) as (endpoint, client):
-        reader, writer = await _raw(client, _handshake(call))
-        await reader.readuntil(b"\r\n\r\n")
-        writer.transport.abort()
+        async with _raw(client, _handshake(call)) as (reader, _):
+            await reader.readuntil(b"\r\n\r\n")
         await call.until(lambda: len(call.happened) == 2)
         assert call.happened == ["opened", "closed 1006"]
         assert endpoint.ignored == 0
@@ -352,12 +356,15 @@ async def test_random_bytes_end_their_own_connection_and_nothing_else(
     call, other = Call(1), Call(2)
     async with _serving(call, other) as (endpoint, client), await _connect(client, other) as socket:
         for number in range(40):
-            reader, writer = await _raw(client, _handshake(call))
-            await reader.readuntil(b"\r\n\r\n")
-            for _ in range(chance.randrange(1, 30)):
-                frame = bytes((chance.randrange(256), 0x80 | chance.randrange(126)))
-                writer.write(frame + chance.randbytes(chance.randrange(140)))
-            writer.transport.abort() if number % 2 else writer.close()
+            async with _raw(client, _handshake(call)) as (reader, writer):
+                await reader.readuntil(b"\r\n\r\n")
+                for _ in range(chance.randrange(1, 30)):
+                    frame = bytes((chance.randrange(256), 0x80 | chance.randrange(126)))
+                    writer.write(frame + chance.randbytes(chance.randrange(140)))
+                if number % 2:
+                    writer.write_eof()
+                    with suppress(ConnectionError):
+                        await reader.read()
             await call.until(lambda: call.happened.count("opened") == number + 1)  # noqa: B023
         await call.until(lambda: call.happened[-1].startswith("closed"))
         assert endpoint.ignored > 10
