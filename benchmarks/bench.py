@@ -91,6 +91,7 @@ async def run(options: Options, folder: Path) -> Run:
                 profile = ""
                 if options.profile:
                     profile = await profiler.profile(controller.pid, options.seconds, folder)
+                    await asyncio.sleep(options.warm_up_s)  # it was held up by that
                 ask(callers, f"interrupt {options.rounds}")
                 await told(callers, callers_log, 30 + options.rounds * 3)
                 ask(callers, f"end {folder / 'calls.npz'}")

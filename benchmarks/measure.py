@@ -122,7 +122,10 @@ def _to_model(
     position = int(np.argmax(numbers >= 0))
     # The number, by the caller's own count, of the first frame of the stream.
     first = (int(numbers[position]) - position - 1 - call.number * signals.CALLER_STRIDE) % length
-    quiet = numbers[: max(0, call.quiet_until - first - 2)]
+    heard_s = np.cumsum(session.append_bytes) / (session.format.rate * session.format.sample_bytes)
+    # What had come before the caller spoke up is all quiet.
+    before = int(np.searchsorted(session.append_at, call.interrupted_at))
+    quiet = numbers[: int(heard_s[before - 1] / FRAME_S) - 1 if before else 0]
     in_span = span.holds(session.append_at)
     found = Audio(
         heard=signals.check_loop(quiet, length),
@@ -134,7 +137,6 @@ def _to_model(
     ahead = 0.0 if call.rate == session.format.rate else ahead
     ends = np.arange(first + message_frames, len(call.handed), message_frames)
     handed = call.handed[ends - 1]
-    heard_s = np.cumsum(session.append_bytes) / (session.format.rate * session.format.sample_bytes)
     appends = np.searchsorted(heard_s, (ends - first) * FRAME_S - ahead - 1e-9)
     wanted = span.holds(handed)
     arrived = wanted & (appends < len(session.append_at))
