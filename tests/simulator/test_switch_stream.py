@@ -76,12 +76,38 @@ async def test_the_stream_runs_in_real_time(build: Build) -> None:
         assert 0.25 < time.monotonic() - began < 0.4
 
 
-@pytest.mark.parametrize(("rate", "size"), [("8k", 320), ("16k", 640), ("16000", 640)])
-async def test_rates(rate: str, size: int) -> None:
-    async with rig("amigniter", "PCMU") as (call, controller, media):
-        await start(call, controller, media, f"mono {rate}")
-        await media.until(lambda: len(media.messages) > 2)
+SIZES: list[tuple[Build, CodecName, str, str, int, int]] = [
+    # build, codec, asked, STREAM_BUFFER_SIZE: message bytes, Hz. Measured, see `stream`.
+    *(("sptmru", "PCMU", "8k", buffer, 640, 8000) for buffer in ("", "20", "100")),
+    *(("sptmru", "PCMU", "16k", buffer, 1280, 8000) for buffer in ("", "20", "40")),
+    ("sptmru", "L16", "8k", "", 640, 16000),
+    ("sptmru", "L16", "16k", "", 1280, 16000),
+    ("sptmru", "opus", "8k", "", 1920, 48000),
+    ("sptmru", "opus", "16k", "20", 1920, 48000),
+    *(("amigniter", "PCMU", "8k", buffer, 320, 8000) for buffer in ("", "20", "30", "x")),
+    ("amigniter", "PCMU", "8k", "40", 640, 8000),
+    *(("amigniter", "PCMU", rate, "", 640, 16000) for rate in ("16k", "16000")),
+    ("amigniter", "PCMU", "16k", "60", 1920, 16000),
+    ("amigniter", "L16", "8k", "", 320, 8000),
+    ("amigniter", "opus", "16k", "100", 3200, 16000),
+]
+
+
+@pytest.mark.parametrize(("build", "codec", "asked", "buffer", "size", "rate"), SIZES)
+async def test_rates_and_sizes(
+    build: Build, codec: CodecName, asked: str, buffer: str, size: int, rate: int
+) -> None:
+    async with rig(build, codec) as (call, controller, media):
+        if buffer:
+            await controller.api(f"uuid_setvar {call.uuid} STREAM_BUFFER_SIZE {buffer}")
+        await start(call, controller, media, f"mono {asked}")
+        began = time.monotonic()
+        call.speak(np.full(call.rate // 10, 1000, np.int16), call.rate)
+        await media.until(lambda: bool(media.pcm.any() and not media.pcm[-1]))
         assert {len(m) for m in media.messages} == {size}
+        seconds = time.monotonic() - began
+        assert abs((media.pcm != 0).sum() / rate - 0.1) < 0.03 + 0.01 * seconds
+        assert abs(len(media.pcm) / rate - seconds) < size / 2 / rate + 0.03
 
 
 async def test_a_telephone_voice_is_resampled_in_one_piece() -> None:
@@ -130,14 +156,6 @@ async def test_extra_headers_reach_the_server(build: Build) -> None:
         assert "X-Number" not in request.headers
         assert "Origin" not in request.headers
         assert "Sec-WebSocket-Extensions" not in request.headers
-
-
-async def test_buffer_size() -> None:
-    async with rig("amigniter") as (call, controller, media):
-        await controller.api(f"uuid_setvar {call.uuid} STREAM_BUFFER_SIZE 60")
-        await start(call, controller, media)
-        await media.until(lambda: len(media.messages) > 1)
-        assert {len(m) for m in media.messages} == {1920}
 
 
 async def test_sptmru_reconnects_at_once_and_loses_nothing() -> None:
