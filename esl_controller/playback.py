@@ -139,6 +139,7 @@ class FilePlayback:
     def complete(self, item: str) -> None:
         self._playout.complete(item)
         self._wake.set()
+        _report_items(self._playout.events, self._report)
 
     def flush(self) -> list[Heard]:
         heard = self._playout.flush(self._now())

@@ -7,6 +7,7 @@ knowledge: an ``Admission`` asks for it.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_MESSAGE = 1 << 20  # bytes, from which on it is too long; the modules send 640 to some thousand
+PATIENCE_S = 1.0  # with a module that does not read, or does not answer a goodbye
 
 
 class Listener(Protocol):
@@ -53,7 +55,7 @@ class StreamEndpoint:
 
     def __init__(self, find: Callable[[str], Admission | None]) -> None:
         self._find = find
-        self._open: dict[Listener, tuple[web.WebSocketResponse, web.Request]] = {}
+        self._open: dict[Listener, _Connection] = {}
         self.refused = 0
         self.ignored = 0  # messages that ended their connection: too long, no UTF-8, no WebSocket
 
@@ -66,67 +68,65 @@ class StreamEndpoint:
 
     async def close(self) -> None:
         """Close every connection that is open."""
-        for socket, _ in list(self._open.values()):
-            await socket.close(code=WSCloseCode.GOING_AWAY)
+        connections = list(self._open.values())
+        await asyncio.gather(*(each.close(WSCloseCode.GOING_AWAY) for each in connections))
 
     async def drop(self, listener: Listener) -> None:
         """Close the connection of ``listener``, which does not get ``stream_closed`` any more."""
-        socket, _ = self._open.pop(listener, (None, None))
-        if socket is not None:
-            await socket.close()
+        connection = self._open.pop(listener, None)
+        if connection is not None:
+            await connection.close(WSCloseCode.OK)
 
     async def send(self, listener: Listener, text: str) -> None:
-        """Send the module a text message. Raises ConnectionError where there is no connection."""
-        socket, _ = self._open.get(listener, (None, None))
-        if socket is None:
-            raise ConnectionResetError("mod_audio_stream is not connected")
-        await socket.send_str(text)
+        """Send the module a text message.
 
-    async def _wrong_path(self, request: web.Request) -> web.Response:
+        Raises ConnectionError where there is no connection, or none that takes the message in time.
+        """
+        connection = self._open.get(listener)
+        if connection is None:
+            raise ConnectionResetError("mod_audio_stream is not connected")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await connection.socket.send_str(text)
+        except TimeoutError:
+            raise ConnectionResetError("mod_audio_stream does not read what it is sent") from None
+
+    def _refuse(self, request: web.Request, status: int, reason: str) -> web.Response:
         self.refused += 1
+        ids = {name: value[:64] for name, value in request.match_info.items() if "_" in name}
         log.warning(
-            "media connection refused: wrong path",
+            f"media connection refused: {reason}",
+            **ids,
             path=request.path[:200],
             peer=request.remote,
             right_url=f"ws://{request.host}/stream/{{domain_uuid}}/{{call_uuid}}",
         )
-        return web.Response(status=404, text="the path is /stream/{domain_uuid}/{call_uuid}\n")
+        return web.Response(status=status, text=f"{reason}\n")
+
+    async def _wrong_path(self, request: web.Request) -> web.Response:
+        return self._refuse(
+            request, 404, "wrong path, the right one is /stream/{domain_uuid}/{call_uuid}"
+        )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        domain_uuid = request.match_info["domain_uuid"]
-        call_uuid = request.match_info["call_uuid"]
         admission = self._find(request.path)
         if admission is None:
-            self.refused += 1
-            log.warning(
-                "media connection refused: no such call is live here",
-                domain_uuid=domain_uuid[:64],
-                call_uuid=call_uuid[:64],
-                peer=request.remote,
-                right_url=f"ws://{request.host}/stream/{{domain_uuid}}/{{call_uuid}}",
-            )
-            return web.Response(status=404, text="no such call is live here\n")
+            return self._refuse(request, 404, "no such call is live here")
         shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(shown, f"Bearer {admission.token}".encode()):
-            self.refused += 1
-            log.warning(
-                "media connection refused: the call's token is missing or wrong (it is set by"
-                " STREAM_EXTRA_HEADERS before uuid_audio_stream start)",
-                domain_uuid=domain_uuid,
-                call_uuid=call_uuid,
-                peer=request.remote,
+            return self._refuse(
+                request, 401, "the call's token, set by STREAM_EXTRA_HEADERS, is missing or wrong"
             )
-            return web.Response(status=401, text="the call's token is missing or wrong\n")
         return await self._serve(request, admission.listener)
 
     async def _serve(self, request: web.Request, listener: Listener) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE, timeout=1.0)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE, timeout=PATIENCE_S)
         await socket.prepare(request)
-        _, older = self._open.get(listener, (None, None))
-        self._open[listener] = mine = (socket, request)
-        if older is not None and older.transport is not None:
+        older = self._open.get(listener)
+        self._open[listener] = mine = _Connection(socket, request)
+        if older is not None:
             # The module opened a new one, so nobody is at the old one's end to shake hands with.
-            older.transport.abort()
+            older.abort()
         listener.stream_opened()
         try:
             async for message in socket:
@@ -143,3 +143,24 @@ class StreamEndpoint:
                 del self._open[listener]
                 listener.stream_closed(socket.close_code or WSCloseCode.ABNORMAL_CLOSURE)
         return socket
+
+
+@dataclass(frozen=True, eq=False)
+class _Connection:
+    """One WebSocket of the module."""
+
+    socket: web.WebSocketResponse
+    request: web.Request
+
+    async def close(self, code: int) -> None:
+        """Say goodbye, and do not wait for long: who does not read is cut off."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.socket.close(code=code)
+        except TimeoutError:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
