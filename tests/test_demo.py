@@ -52,7 +52,7 @@ def test_how_much_of_a_sound_is_there() -> None:
     sound = words("caller")
     quiet = np.zeros(RATE, np.int16)
     assert share(sound, RATE, np.concatenate((quiet, sound, quiet)), RATE) == 1.0
-    halves = (quiet, sound[:12345], np.zeros(FRAME, np.int16), sound[12345:], quiet)
+    halves = (quiet, sound[:12345], np.zeros(15 * FRAME, np.int16), sound[12345:], quiet)
     assert share(sound, RATE, np.concatenate(halves), RATE) > 0.95
     assert share(sound, RATE, np.concatenate((quiet, sound[: sound.size // 2], quiet)), RATE) < 0.6
     assert share(sound, RATE, quiet, 0) == 0
@@ -259,7 +259,7 @@ def image_size(path: Path) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(
     "script",
-    [SHORT, replace(SHORT, codec="L16", playback="file", seconds=9.0)],
+    [SHORT, replace(SHORT, codec="L16", playback="file", seconds=11.0)],
     ids=["lane", "file"],
 )
 def test_a_whole_call(script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

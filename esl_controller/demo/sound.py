@@ -20,7 +20,7 @@ FRAME_S = FRAME_MS / 1000
 _LOUD = 300  # of 32768: what is louder is a sound, not the hiss of an encoding
 _NEEDLE_S = 0.2
 _BLOCK_S = 0.1
-_SLACK_S = 0.06  # how much a block may come early or late: three frames
+_EARLY_S, _LATE_S = 0.06, 0.5  # how far a block may be from its place after the one before it
 _SAME = 0.95
 _CATCH_UP = 5  # frames within which a sender that was held up is in time again
 
@@ -67,18 +67,18 @@ def locate(sound: Samples, rate: int, within: Samples) -> int | None:
 def share(sound: Samples, rate: int, within: Samples, begins: int) -> float:
     """How much of ``sound``, which begins at ``begins``, is in ``within``, in its order: 0 to 1.
 
-    It is compared by tenths of a second; each may come up to three frames early or late, counted
-    from the one before, so that a pause between two files costs no more than itself.
+    It is compared by tenths of a second, each with what comes after the one before it, so that a
+    pause in the middle (a gap, but nothing is lost) costs no more than itself.
     """
-    block, slack = int(_BLOCK_S * rate), int(_SLACK_S * rate)
+    block, early, late = (int(seconds * rate) for seconds in (_BLOCK_S, _EARLY_S, _LATE_S))
     there = of = 0
     for at in range(0, sound.size - block // 2, block):
         part = sound[at : at + block]
         if np.abs(part.astype(np.int32)).max() <= _LOUD:
             continue
         of += 1
-        start = max(0, begins + at - slack)
-        found = find(part, within[start : begins + at + part.size + slack])
+        start = max(0, begins + at - early)
+        found = find(part, within[start : begins + at + part.size + late])
         if found.likeness >= _SAME:
             there += 1
             begins = start + found.at - at
