@@ -28,7 +28,7 @@ _INK, _FAINT = "#222222", "#DDDDDD"
 _SIZE, _DPI = (16, 7), 100
 _ROWS = 4  # of labels above the waveforms
 _LOUDEST = 0.62  # of full scale: the height of a waveform's half
-_LETTER_PX = 9.0
+_LETTER_PX = 8.4  # of a bold letter in a bar, on average
 
 
 @dataclass(frozen=True)
