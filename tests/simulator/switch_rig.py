@@ -156,9 +156,9 @@ class Controller:
         assert done.get("Application") == "answer"
         return data.get("Unique-ID")
 
-    async def unicast(self, local_port: int, remote_port: int) -> str:
+    async def unicast(self, local_port: int, remote_port: int, session: str = "") -> str:
         reply = await self.ask(
-            "sendmsg\ncall-command: unicast\nlocal-ip: 127.0.0.1\n"
+            f"sendmsg {session}".strip() + "\ncall-command: unicast\nlocal-ip: 127.0.0.1\n"
             f"local-port: {local_port}\nremote-ip: 127.0.0.1\nremote-port: {remote_port}\n"
             "transport: udp"
         )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from esl_controller.simulator.freeswitch import sounds
 from esl_controller.simulator.freeswitch.audio import (
+    MAX_LIVE_FRAMES,
     MAX_QUEUED_SECONDS,
     Heard,
     Utterance,
@@ -160,3 +161,31 @@ def test_sounds(tmp_path: Path) -> None:
     assert sounds.load("silence_stream://-1").loops == -1
     tone = sounds.load("tone_stream://%(200,100,440);loops=5")
     assert (len(tone.pcm), tone.loops) == (2400, 5)
+
+
+def test_live_speech_has_no_seams_at_another_rate() -> None:
+    voice = Voice()
+    tone = (np.sin(np.arange(4000) * 2 * np.pi * 440 / 8000) * 10000).astype(np.int16)
+    own, other = b"", b""
+    for at in range(0, len(tone), 160):
+        voice.say(tone[at : at + 160].tobytes(), 8000)
+        voice.advance()
+        own += voice.frame(8000)
+        other += voice.frame(16000)
+    # One frame waits so that an even flow has no holes; at another rate it is one more.
+    assert own == bytes(320) + tone[:-160].tobytes()
+    whole = resample(tone, 8000, 16000)
+    got = np.frombuffer(other, np.int16)[640:]
+    middle = slice(640, len(got) - 640)
+    assert np.abs(got[middle].astype(int) - whole[: len(got)][middle]).max() < 100
+
+
+def test_live_speech_that_comes_too_fast_is_lost_and_leaves_no_echo() -> None:
+    voice = Voice()
+    for number in range(1, 11):
+        voice.say(np.full(160, number, np.int16).tobytes(), 8000)
+    said = []
+    for _ in range(8):
+        voice.advance()
+        said.append(voice.frame(8000)[0])
+    assert said == [*range(1, MAX_LIVE_FRAMES + 1), 0, 0, 0, 0, 0]

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
@@ -137,6 +138,47 @@ async def test_a_whole_call_by_the_event_socket(tmp_path: Path) -> None:
         assert (left == 3000).sum() > 8000 * 0.8, "the far end, which the a-leg reads"
         start = np.nonzero(right)[0][0] - 1
         assert np.array_equal(right[start : start + len(said)], said), "what the a-leg plays"
+
+
+async def test_the_calling_leg_has_a_lane_of_its_own() -> None:
+    """What we send by it the far leg's caller says; what the controller says comes out of it."""
+    ramp = np.arange(1, 160 * 20 + 1, dtype=np.int16)
+    frames = [ramp[at : at + 160].tobytes() for at in range(0, len(ramp), 160)]
+    async with MediaServer().run() as media, rig() as (switch, client, server):
+        client.send("bgapi originate {origination_uuid=a}loopback/8000/default &park()")
+        await client.reply()
+        await client.ask("event plain BACKGROUND_JOB")
+        controller = await server.next()
+        uuid = await controller.open_call()
+        assert (await client.event("BACKGROUND_JOB")).body == "+OK a\n"
+        await controller.api(f"uuid_audio_stream {uuid} start {media.url()} mono 8k")
+        ours, theirs, ports = LaneEnd(), LaneEnd(), (free_udp_port(), free_udp_port())
+        await controller.unicast(ports[1], theirs.port)
+        assert await client.unicast(ports[0], ours.port, session="a") == "+OK"
+        for end in (ours, theirs):
+            assert not any(await end.receive())
+        await switch.calls[uuid].stream_connected()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for index, frame in enumerate(frames):
+            ours.send(frame, ports[0])
+            theirs.send((-np.frombuffer(frame, np.int16)).tobytes(), ports[1])
+            await asyncio.sleep(max(0.0, began + (index + 1) * 0.02 - loop.time()))
+        await media.until(lambda: ramp[-1] in media.pcm)
+        await asyncio.sleep(0.05)
+        assert np.array_equal(media.pcm[media.pcm != 0], ramp), "said into the stream"
+        assert np.array_equal(sound(theirs), ramp), "said into the controller's lane"
+        assert np.array_equal(sound(ours), -ramp), "heard"
+        assert np.array_equal(np.trim_zeros(switch.calls[uuid].heard_pcm()), -ramp)
+        for end in (ours, theirs):
+            end.close()
+
+
+def sound(end: LaneEnd) -> npt.NDArray[np.int16]:
+    """What came by a lane, without the silence."""
+    pcm = np.frombuffer(b"".join(end.drain()), np.int16)
+    said: npt.NDArray[np.int16] = pcm[pcm != 0]
+    return said
 
 
 async def test_originate_and_playback(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ Pcm = npt.NDArray[np.int16]
 FRAME_SECONDS = 0.02
 MAX_QUEUED_SECONDS = 3600.0
 """What a caller may have queued to say; more is refused."""
+MAX_LIVE_FRAMES = 3
+"""Frames of a live speaker that wait for their tick (mod_loopback.c, ``FRAME_QUEUE_LEN``)."""
 GAP_SECONDS = 0.04
 """A frame that arrives later than this after the one before it ended leaves a silence between."""
 
@@ -67,8 +69,74 @@ class Utterance:
         self.finished.set()
 
 
+class FrameBuffer:
+    """Frames that come in between ticks, now and then none or two in one; one goes out per tick."""
+
+    def __init__(self, rate: int, most: int) -> None:
+        """``rate`` in Hz. Of more than ``most`` frames the oldest are dropped."""
+        self.rate = rate
+        self._size = rate // 50 * 2
+        self._most = most * self._size
+        self._pending = bytearray()
+        self._flowing = False
+
+    @property
+    def full(self) -> bool:
+        """Whether another frame would push one out."""
+        return len(self._pending) > self._most - self._size
+
+    def add(self, frame: bytes) -> None:
+        """A frame, or any number of bytes."""
+        self._pending += frame
+        del self._pending[: max(0, len(self._pending) - self._most)]
+
+    def frame(self) -> bytes:
+        """The next frame; silence when none is due.
+
+        After a pause it waits until more than one tick's worth is there, so that an even flow
+        stays without holes.
+        """
+        enough = self._size if self._flowing else self._size + 2
+        if len(self._pending) < enough:
+            starting = not self._flowing and len(self._pending) >= self._size
+            self._flowing = starting
+            return silence(self.rate)
+        self._flowing = True
+        frame = bytes(self._pending[: self._size])
+        del self._pending[: self._size]
+        return frame
+
+
+class LiveSpeech:
+    """Words that come frame by frame as they are said, rather than as an utterance."""
+
+    def __init__(self, rate: int) -> None:
+        self._buffer = FrameBuffer(rate, MAX_LIVE_FRAMES)
+        self._last = deque([silence(rate)] * 3, maxlen=3)
+
+    def add(self, frame: bytes) -> None:
+        """The next words; they are lost when :data:`MAX_LIVE_FRAMES` wait."""
+        if not self._buffer.full:
+            self._buffer.add(frame)
+
+    def advance(self) -> None:
+        """Go on to the next frame."""
+        self._last.append(self._buffer.frame())
+
+    def frame(self, rate: int) -> bytes:
+        """The present frame; at another rate (Hz) than its own the one before it.
+
+        That one has its neighbours on both sides, which resampling needs to leave no seam.
+        """
+        if rate == self._buffer.rate:
+            return self._last[-1]
+        three = np.frombuffer(b"".join(self._last), np.int16)
+        size = rate // 50
+        return resample(three, self._buffer.rate, rate)[size : 2 * size].tobytes()
+
+
 class Voice:
-    """What the caller says: utterances one after the other, silence in between.
+    """What the caller says: utterances one after the other, silence or live speech in between.
 
     :meth:`advance` once per 20 ms; :meth:`frame` then gives that frame at any rate.
     """
@@ -78,16 +146,12 @@ class Voice:
         self._queued = 0
         self._current: Utterance | None = None
         self._index = 0
+        self._live: LiveSpeech | None = None
 
     @property
     def pending_seconds(self) -> float:
         """How much is still to be said."""
         return self._queued * FRAME_SECONDS
-
-    @property
-    def speaking(self) -> bool:
-        """Whether the present frame is speech rather than the silence between utterances."""
-        return self._current is not None
 
     def queue(self, utterance: Utterance) -> None:
         """Say this after everything queued before.
@@ -100,6 +164,12 @@ class Voice:
             self._queue.append(utterance)
             self._queued += utterance.frames
 
+    def say(self, frame: bytes, rate: int) -> None:
+        """Say what comes now, at ``rate`` (Hz), wherever no utterance is being said."""
+        if self._live is None:
+            self._live = LiveSpeech(rate)
+        self._live.add(frame)
+
     def clear(self) -> None:
         """Fall silent; everything queued is dropped."""
         for utterance in self._queue:
@@ -107,10 +177,13 @@ class Voice:
         self._queue.clear()
         self._queued = 0
         self._current = None
+        self._live = None
 
     def advance(self) -> None:
         """Go on to the next frame."""
         self._current = None
+        if self._live is not None:
+            self._live.advance()
         while self._queue:
             utterance = self._queue[0]
             if utterance.played < utterance.frames:
@@ -124,9 +197,9 @@ class Voice:
 
     def frame(self, rate: int) -> bytes:
         """The present frame, at ``rate`` (Hz)."""
-        if self._current is None:
-            return silence(rate)
-        return self._current.frame(rate, self._index)
+        if self._current is not None:
+            return self._current.frame(rate, self._index)
+        return silence(rate) if self._live is None else self._live.frame(rate)
 
 
 _SILENCE: dict[int, bytes] = {}

@@ -26,6 +26,7 @@ from esl_controller.simulator.freeswitch.faults import Faults, Step
 from esl_controller.simulator.freeswitch.lane import Lanes
 from esl_controller.simulator.freeswitch.recording import Recording
 from esl_controller.simulator.freeswitch.stream import AudioStream
+from esl_controller.simulator.freeswitch.tap import Tap
 from esl_controller.simulator.freeswitch.wire import Event
 
 MAX_DTMF = 64
@@ -82,14 +83,15 @@ class Channel:
         }
         self.voice = Voice()
         self.heard = Heard(codec.rate, time.monotonic)
-        self.lanes = Lanes(self.heard.add, faults.lane_bind_failures)
+        self.lanes = Lanes(self._play, faults.lane_bind_failures)
         self.stream: AudioStream | None = None
         self.recordings: dict[str, Recording] = {}
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
         self.digits_dialed = ""
         self.other_leg: Headers = []
         self.peer: Channel | None = None
-        """The leg that hears what is written to this one: on the calling end of a loopback."""
+        """On the calling end of a loopback the other leg: what is written here its caller says."""
+        self._peer_tap: Tap | None = None
         self.running_state = "CS_EXECUTE"
         self.state = "CS_EXECUTE"
         self.call_state = "RINGING"
@@ -265,13 +267,36 @@ class Channel:
         if self.stream is not None:
             self.stream.tick()
         if (lane := self.lanes.lane) is not None:
-            lane.send(self.voice.frame(self.codec.rate))
+            lane.send(self._read())
+        elif self._peer_tap is not None:
+            self._close_peer_tap()
         for recording in self.recordings.values():
             recording.tick()
+
+    def _read(self) -> bytes:
+        """This tick's frame from the far end: the caller's voice, or what the other leg hears."""
+        if self.peer is None:
+            return self.voice.frame(self.codec.rate)
+        if self._peer_tap is None:
+            self._peer_tap = Tap(self.peer.heard)
+        return self._peer_tap.frame()
+
+    def _close_peer_tap(self) -> None:
+        if self._peer_tap is not None:
+            self._peer_tap.close()
+            self._peer_tap = None
+
+    def _play(self, frame: bytes) -> None:
+        """A frame for the far end, now."""
+        if self.peer is None:
+            self.heard.add(frame)
+        else:
+            self.peer.voice.say(frame, self.codec.rate)
 
     def release_media(self) -> None:
         """Close the lane, the stream and the recordings."""
         self.lanes.reset()
+        self._close_peer_tap()
         if self.stream is not None:
             self.stream.stop()
         for path in tuple(self.recordings):

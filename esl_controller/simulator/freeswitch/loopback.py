@@ -1,7 +1,8 @@
 """Loopback calls: two legs that hear each other (mod_loopback, capture ``conversation_loopback``).
 
 The b-leg runs the dialplan and is what the controller meets; the a-leg is the caller. What the
-a-leg plays, the b-leg's caller says; what is written to the b-leg, the a-leg hears.
+a-leg plays, or gets by its lane, the b-leg's caller says; what is written to the b-leg, the a-leg
+hears, and gives out by its lane. A frame takes one tick or two from leg to leg.
 """
 
 from __future__ import annotations
