@@ -16,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import WSCloseCode, web
 
+from esl_controller.simulator.freeswitch import Action
+
 CAPTURES = Path(__file__).parent.parent / "captures"
 TIMEOUT = 3.0
+AGENT = {"1001": (Action("answer"), Action("playback", "silence_stream://-1"))}
+"""The extension of the captures that answers and says nothing."""
 
 
 @dataclass

@@ -119,3 +119,14 @@ async def test_ended_calls_are_kept_until_dropped() -> None:
 )
 def test_causes(text: str, cause: str) -> None:
     assert cause_of(text) == cause
+
+
+async def test_a_number_without_an_extension() -> None:
+    async with ControllerServer().run() as server, SwitchStandIn(server.target) as switch:
+        lost = await switch.call("9999")
+        assert await lost.ended() == "NO_ROUTE_DESTINATION"
+        assert not lost.is_answered
+        call = await switch.call()
+        await (await server.next()).open_call()
+        await switch.api("uuid_transfer", f"{call.uuid} 9999 XML default")
+        assert await call.ended() == "NO_ROUTE_DESTINATION"

@@ -24,6 +24,7 @@ import pytest
 
 from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder, SwitchStandIn
 from tests.simulator.switch_rig import (
+    AGENT,
     Controller,
     ControllerServer,
     MediaServer,
@@ -160,7 +161,7 @@ async def replay(
     async with (
         ControllerServer().run() as server,
         MediaServer().run() as media,
-        SwitchStandIn(server.target, build=build) as switch,
+        SwitchStandIn(server.target, build=build, extensions=AGENT) as switch,
     ):
         call = await switch.call(caller=NUMBER)
         controller = await server.next()
@@ -341,7 +342,7 @@ SHAPES = {
 async def test_inbound(name: str) -> None:
     lines = capture(name)
     jobs: list[str] = []
-    async with SwitchStandIn(event_socket=("127.0.0.1", 0)) as switch:
+    async with SwitchStandIn(event_socket=("127.0.0.1", 0), extensions=AGENT) as switch:
         assert switch.event_socket
         controller = await dial(switch.event_socket)
         command = ""

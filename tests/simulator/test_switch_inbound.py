@@ -82,6 +82,7 @@ async def test_originate_answers_when_the_far_end_has() -> None:
     [
         ("originate user/busy@x &park", "-ERR USER_BUSY\n"),
         ("originate user/nobody@x &park", "-ERR SUBSCRIBER_ABSENT\n"),
+        ("originate loopback/9999/default &park()", "-ERR NO_ROUTE_DESTINATION\n"),
         ("originate", "-USAGE: <call url> <exten>|&<application_name>"),
         ("originate {originate_timeout=0.1}loopback/8000/default &park", "-ERR NO_ANSWER\n"),
     ],

@@ -15,6 +15,7 @@ import pytest
 from esl_controller.simulator.freeswitch import CallStandIn, Faults, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.events import CodecName
 from tests.simulator.switch_rig import (
+    AGENT,
     Controller,
     ControllerServer,
     LaneEnd,
@@ -54,7 +55,7 @@ async def rig(
     try:
         async with (
             ControllerServer().run() as server,
-            SwitchStandIn(server.target, ladder=Ladder(wait=0.02)) as switch,
+            SwitchStandIn(server.target, ladder=Ladder(wait=0.02), extensions=AGENT) as switch,
         ):
             call = await switch.call(codec=codec, rate=rate, faults=faults)
             controller = await server.next()

@@ -246,9 +246,8 @@ def _xml_locate(switch: SwitchStandIn, arg: str) -> str:
         return "-ERR can't find\n"
     context = ElementTree.Element("context", name=words[3])
     for number, actions in switch.extensions.items():
-        extension = ElementTree.SubElement(context, "extension", name=number or "voice")
-        expression = f"^{number}$" if number else "^.*$"
-        field = {"field": "destination_number", "expression": expression}
+        extension = ElementTree.SubElement(context, "extension", name=number)
+        field = {"field": "destination_number", "expression": f"^{number}$"}
         condition = ElementTree.SubElement(extension, "condition", field)
         for action in actions:
             row = {"application": action.app, "data": action.arg}

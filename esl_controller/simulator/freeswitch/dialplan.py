@@ -10,6 +10,8 @@ from esl_controller.simulator.freeswitch.session import Action
 DOMAIN_UUID = "96f6142d-02b1-49fa-8bcb-f98658bb831f"
 SECRETARY_UUID = "dc923a2f-b88a-4a2f-8029-d6e0c06893c5"
 
+VOICE_NUMBER = "8000"
+
 Extensions = Mapping[str, Sequence[Action]]
 
 
@@ -29,16 +31,12 @@ class Ladder:
 
 
 def extensions(target: str, ladder: Ladder) -> dict[str, tuple[Action, ...]]:
-    """The dialplan: the voice extension for every number but these, as in capture ``inbound``.
+    """The dialplan: the voice extension, and nothing else.
 
-    1001 is an agent who answers and says nothing, 9000 a caller who listens, 9196 an echo.
+    A call to any other number ends with NO_ROUTE_DESTINATION, as where FreeSWITCH finds no
+    extension (measured on 1.10.12: SIP and loopback, ``originate`` answers with that cause).
     """
-    return {
-        "": voice_extension(target, ladder),
-        "1001": (Action("answer"), Action("playback", "silence_stream://-1")),
-        "9000": (Action("answer"), Action("playback", "silence_stream://-1")),
-        "9196": (Action("answer"), Action("echo")),
-    }
+    return {VOICE_NUMBER: voice_extension(target, ladder)}
 
 
 def voice_extension(target: str, ladder: Ladder) -> tuple[Action, ...]:

@@ -50,7 +50,6 @@ class Session:
         self.broken = False
         self.listeners: list[Listener] = []
         """The connections to controllers, in the order of dialling; old ones may linger."""
-        self._home = channel.profile.number
         self._spent: set[str] = set()
         self._private: deque[Command] = deque()
         self._locks = 0
@@ -272,10 +271,7 @@ class Session:
         channel = self.channel
         try:
             while channel.ready:
-                number = channel.profile.number
-                actions = extensions.get(
-                    number, extensions.get("") if number == self._home else None
-                )
+                actions = extensions.get(channel.profile.number)
                 self._route()
                 if actions is None:
                     channel.hangup("NO_ROUTE_DESTINATION")
