@@ -141,12 +141,15 @@ class CallSession:
                     self._mark(self.call.state.value)
             self._set_timer()
         except Exception as error:
-            # Callers are the clock and the sockets of all calls: only this call may fall.
-            self.log.exception("a bug in the controller ends this session")
-            if not self._over.done():
-                self._over.set_exception(error)
+            self._fall(error)
         finally:
             self._handling = False
+
+    def _fall(self, error: Exception) -> None:
+        """Our bug: callers are the clock and the sockets of all calls, so only this call falls."""
+        self.log.exception("a bug in the controller ends this session")
+        if not self._over.done():
+            self._over.set_exception(error)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -323,15 +326,18 @@ class CallSession:
             self._agent.hear(self._hearing.feed(frame, self._loop.time()))
 
     def _agent_event(self, event: ev.AgentEvent) -> None:
-        match event:
-            case ev.AgentAudio(item, data):
-                self._speak(item, data)
-            case ev.AgentAudioDone(item):
-                self._speak_end(item)
-            case ev.Transcript(who, _, text):
-                self.log.debug("transcript", who=who, text=text)
-            case _:
-                self.handle(event)
+        try:
+            match event:
+                case ev.AgentAudio(item, data):
+                    self._speak(item, data)
+                case ev.AgentAudioDone(item):
+                    self._speak_end(item)
+                case ev.Transcript(who, _, text):
+                    self.log.debug("transcript", who=who, text=text)
+                case _:
+                    self.handle(event)
+        except Exception as error:
+            self._fall(error)
 
     def _speak(self, item: str, data: bytes) -> None:
         playback = self._playback

@@ -30,6 +30,7 @@ from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from esl_controller.agents.base import Counters
+from esl_controller.agents.wire import ModelConnection
 from esl_controller.events import (
     AgentAudio,
     AgentAudioDone,
@@ -76,15 +77,21 @@ class RealtimeModel:
         # The client insists on a key, also for an endpoint that asks for none.
         key = settings.api_key.get_secret_value() or "none"
         self.client = AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
-        options: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "max_size": MAX_MESSAGE,
             "compression": None,
             "open_timeout": None,  # the agent has its own limit
             "close_timeout": 1,
         }
         if not base_url.startswith("http:"):
-            options["ssl"] = ssl.create_default_context()  # takes 20 ms: once, not for each call
-        self.options = cast(WebSocketConnectionOptions, options)
+            self._options["ssl"] = (
+                ssl.create_default_context()
+            )  # takes 20 ms: once, not for each call
+
+    def options(self, make_wire: Callable[..., ModelConnection]) -> WebSocketConnectionOptions:
+        """Options of a connection; ``websockets.connect`` knows more than the package's type."""
+        own = {**self._options, "create_connection": make_wire}
+        return cast(WebSocketConnectionOptions, own)
 
     def agent(self, *, g711: bool) -> RealtimeAgent:
         """An agent for one call; ``g711``: whether that is the caller's own codec."""
@@ -108,6 +115,8 @@ class RealtimeAgent:
         self._audio: deque[bytes] = deque()
         self._audio_ms = 0.0
         self._ready = False
+        self._wire: ModelConnection | None = None
+        self._limit: asyncio.Timeout
         self._wake = asyncio.Event()
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._failure = ""
@@ -118,6 +127,10 @@ class RealtimeAgent:
     # --- what a call asks for ---------------------------------------------------------------------
 
     def hear(self, audio: bytes) -> None:
+        straight = self._ready and not self._audio and not self._control
+        if straight and self._wire is not None and self._wire.send_now(_append(audio)):
+            self.counters.appends += 1
+            return
         self._audio.append(audio)
         self._audio_ms += self.input.ms(len(audio))
         while self._audio_ms > BACKLOG_MS:
@@ -144,8 +157,13 @@ class RealtimeAgent:
     def _ask(self, event: RealtimeClientEventParam) -> None:
         if len(self._control) < CONTROL_LIMIT:
             self._control.append(event)
+            self._wake.set()
         else:
-            self._failure = "it takes nothing any more"
+            self._give_up("the model takes nothing any more")
+
+    def _give_up(self, reason: str) -> None:
+        """Close the connection; ``run`` then ends, and tells ``reason``."""
+        self._failure = self._failure or reason
         self._wake.set()
 
     # --- the connection ---------------------------------------------------------------------------
@@ -153,67 +171,66 @@ class RealtimeAgent:
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
         self._emit = on_event
         patience = self._settings.connect_timeout_s
+        reason = "the model closed the connection"
         try:
-            async with asyncio.timeout(patience) as limit:
+            async with asyncio.timeout(patience) as self._limit:
                 manager = self._model.client.realtime.connect(
-                    model=self._settings.model, websocket_connection_options=self._model.options
+                    model=self._settings.model,
+                    websocket_connection_options=self._model.options(self._make_wire),
                 )
                 async with manager as connection:
-                    await self._live(connection, limit)
+                    await self._live(connection)
         except TimeoutError:
-            self._fail(f"the model was not ready within {patience:g} s")
+            reason = f"the model was not ready within {patience:g} s"
         except InvalidStatus as error:
             status = error.response.status_code
             hint = _HINTS.get(status, "")
-            self._fail(f"the model refused the connection: HTTP {status}{hint and '; ' + hint}")
+            reason = f"the model refused the connection: HTTP {status}{hint and '; ' + hint}"
         except ConnectionClosed as error:
             close = error.rcvd
             told = f"{close.code} {close.reason}".strip() if close else "without a word"
-            self._fail(self._failure or f"the model closed the connection: {told}")
+            reason = f"the model closed the connection: {told}"
         except (OpenAIError, WebSocketException, OSError, EOFError) as error:
-            self._fail(f"no connection to the model: {error or type(error).__name__}")
-        except _Ended as end:
-            self._fail(str(end))
-
-    async def _live(self, connection: AsyncRealtimeConnection, limit: asyncio.Timeout) -> None:
-        """Set the session up, then read and write until one of them fails."""
-        await connection.send({"type": "session.update", "session": self._session()})
-        sender: asyncio.Task[None] | None = None
-        try:
-            while True:
-                event = self._parse(await connection.recv_bytes())
-                if event.get("type") == "session.updated" and sender is None:
-                    limit.reschedule(None)
-                    self._ready = True
-                    sender = asyncio.create_task(self._send_all(connection))
-                    self._emit(AgentReady())
-                else:
-                    self._take(event)
+            reason = f"no connection to the model: {error or type(error).__name__}"
         finally:
-            if sender is not None:
-                sender.cancel()
-                await asyncio.gather(sender, return_exceptions=True)
+            self._ready = False
+        self._emit(AgentFailed(self._failure or reason))
+
+    def _make_wire(self, *args: Any, **kwargs: Any) -> ModelConnection:
+        self._wire = ModelConnection(*args, **kwargs)
+        return self._wire
+
+    async def _live(self, connection: AsyncRealtimeConnection) -> None:
+        """Set the session up, then talk until the connection ends, by raising ConnectionClosed."""
+        assert self._wire is not None
+        self._wire.on_message = self._message
+        sender = asyncio.create_task(self._send_all(connection))
+        try:
+            await connection.send({"type": "session.update", "session": self._session()})
+            while True:
+                # Only what came before ``on_message`` was set, or in fragments.
+                self._message(await connection.recv_bytes())
+        finally:
+            sender.cancel()
+            (outcome,) = await asyncio.gather(sender, return_exceptions=True)
+            if isinstance(outcome, Exception):
+                raise outcome
 
     async def _send_all(self, connection: AsyncRealtimeConnection) -> None:
-        """Send what is asked for, control before audio. Ends when the connection does."""
-        try:
+        """Send what could not be sent at once, control before audio, until the connection ends."""
+        with contextlib.suppress(ConnectionClosed, OpenAIError):  # the reader sees it too
             while not self._failure:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._control:
+                while self._ready and self._control:
                     await connection.send(self._control.popleft())
-                while self._audio:
+                while self._ready and self._audio:
                     audio = b"".join(self._audio)
                     self._audio.clear()
                     self._audio_ms = 0.0
                     self.counters.appends += 1
-                    coded = base64.b64encode(audio).decode()
-                    await connection.send_raw(
-                        f'{{"type":"input_audio_buffer.append","audio":"{coded}"}}'
-                    )
+                    await connection.send_raw(_append(audio).decode())
             await connection.close()
-        except (ConnectionClosed, OpenAIError):
-            return  # the reader sees it too, and reports it
 
     def _session(self) -> RealtimeSessionCreateRequestParam:
         form: RealtimeAudioFormatsParam
@@ -246,18 +263,14 @@ class RealtimeAgent:
 
     # --- what the model says ----------------------------------------------------------------------
 
-    def _parse(self, message: bytes) -> Mapping[str, Any]:
-        try:
-            event = json.loads(message)
-        except (ValueError, RecursionError):
-            event = None
-        if isinstance(event, dict):
-            return event
-        self.counters.ignored += 1
-        return {}
-
-    def _take(self, event: Mapping[str, Any]) -> None:
-        """Report one event of the model. What cannot be used is counted."""
+    def _message(self, message: bytes) -> None:
+        """Report one event of the model. What cannot be used is counted; nothing is raised."""
+        event: Any = None
+        with contextlib.suppress(ValueError, RecursionError):
+            event = json.loads(str(message, "utf-8"))
+        if not isinstance(event, dict):
+            self.counters.ignored += 1
+            return
         kind = event.get("type")
         read = _READ.get(kind) if isinstance(kind, str) else None
         if read is None:
@@ -270,6 +283,14 @@ class RealtimeAgent:
             return
         for told in read_events:
             self._emit(told)
+
+    def _confirmed(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        if self._ready:
+            return ()
+        self._ready = True
+        self._limit.reschedule(None)
+        self._wake.set()
+        return (AgentReady(),)
 
     def _audio_delta(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         item, response = _string(event, "item_id"), _string(event, "response_id")
@@ -325,15 +346,12 @@ class RealtimeAgent:
         self.counters.errors += 1
         log.warning("the model reports an error", error=told, param=error.get("param"))
         if not self._ready:
-            raise _Ended(f"the model refused the session: {told}")
+            self._give_up(f"the model refused the session: {told}")
         return ()
 
-    def _fail(self, reason: str) -> None:
-        self._emit(AgentFailed(reason))
 
-
-class _Ended(Exception):
-    """The conversation cannot go on; its text says why."""
+def _append(audio: bytes) -> bytes:
+    return b'{"type":"input_audio_buffer.append","audio":"%b"}' % base64.b64encode(audio)
 
 
 def _string(event: Mapping[str, Any], key: str) -> str:
@@ -344,6 +362,7 @@ def _string(event: Mapping[str, Any], key: str) -> str:
 
 
 _READ: dict[str, Callable[[RealtimeAgent, Mapping[str, Any]], Sequence[AgentEvent]]] = {
+    "session.updated": RealtimeAgent._confirmed,
     "response.output_audio.delta": RealtimeAgent._audio_delta,
     "response.output_audio.done": RealtimeAgent._audio_done,
     "response.created": RealtimeAgent._response_created,
