@@ -1,0 +1,234 @@
+"""A real FreeSWITCH, the real controller, the model stand-in, and callers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from structlog.testing import capture_logs
+
+from esl_controller import sounds
+from esl_controller.app import Controller, running
+from esl_controller.leg import Leg, event_socket
+from esl_controller.settings import Settings
+from esl_controller.settings_file import load
+from esl_controller.simulator.model import ModelStandIn
+from esl_controller.simulator.model.record import Record, Spoken
+from media.frame import FRAME_MS, Samples, samples
+from tests.live.audio import LOUD, rms
+from tests.live.freeswitch import PASSWORD, FreeSwitch
+
+CODECS = {"PCMU": "PCMU", "L16": "L16@16000h@20i", "opus": "opus@48000h@20i"}
+RATES = {"PCMU": 8000, "L16": 16000, "opus": 48000}
+ENDED_S = 5.0
+PAUSE_S = 0.06  # between two frames: the caller hears nothing, where files are played
+
+
+class Phone:
+    """A caller: hears, speaks, hangs up. Made by ``Live.phone``."""
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+        self.loud: list[float] = []  # when each frame of speech came
+        self._frame = asyncio.Event()
+        leg.on_frame = self._hear
+
+    def _hear(self, frame: bytes) -> None:
+        if rms(samples(frame)) > LOUD:
+            self.loud.append(self.leg.times[-1])
+        self._frame.set()
+
+    async def until(self, reached: Callable[[], bool], timeout: float) -> None:
+        """Wait for something that is looked at with each frame. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            while not reached():
+                self._frame.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FRAME_MS / 1000):
+                        await self._frame.wait()
+
+    async def hears_speech(self, timeout: float = 8.0) -> float:
+        """Wait for more speech than up to now; when it came."""
+        before = len(self.loud)
+        await self.until(lambda: len(self.loud) > before, timeout)
+        return self.loud[before]
+
+    async def hears_silence(self, seconds: float = 0.8, timeout: float = 20.0) -> float:
+        """Wait until the last speech is so long ago; when it was."""
+        await self.until(
+            lambda: bool(self.loud) and time.monotonic() - self.loud[-1] >= seconds, timeout
+        )
+        return self.loud[-1]
+
+    async def says(self, name: str) -> float:
+        """Say bundled words; when the last of them was said."""
+        values, rate = sounds.load(name)
+        self.leg.say(values, rate)
+        await self.until(lambda: not self.leg.speaking, 15)
+        quiet = values.size - 1 - int(np.flatnonzero(np.abs(values.astype(int)) > 300)[-1])
+        return time.monotonic() - FRAME_MS / 1000 - quiet / rate
+
+    async def ended(self, timeout: float = 15.0) -> str:
+        """Wait for the end of the call; its cause."""
+        async with asyncio.timeout(timeout):
+            return await asyncio.shield(self.leg.ended)
+
+    def heard(self, since: float = 0.0) -> Samples:
+        """All that was heard, from a moment on; where no frame came, there was silence."""
+        parts: list[bytes] = []
+        silence = bytes(2 * self.leg.rate * FRAME_MS // 1000)
+        last = None
+        for at, frame in zip(self.leg.times, self.leg.frames, strict=True):
+            if at < since:
+                continue
+            if last is not None and at - last > PAUSE_S:
+                parts.append(silence * int((at - last) * 1000 / FRAME_MS - 0.5))
+            parts.append(frame)
+            last = at
+        return samples(b"".join(parts))
+
+
+@dataclass
+class Live:
+    """What a test gets. ``log``: the controller's lines as structlog has them."""
+
+    switch: FreeSwitch
+    controller: Controller
+    model: ModelStandIn
+    settings: Settings
+    log: list[Any]
+
+    @contextlib.asynccontextmanager
+    async def phone(self, codec: str = "PCMU") -> AsyncIterator[Phone]:
+        """A SIP caller that has dialled 8000 and was answered; hangs up at the end."""
+        async with dialled(self.switch, codec) as phone:
+            yield phone
+
+    def warnings(self) -> list[str]:
+        """What the log warns of, as "event: reason"."""
+        return [
+            f"{line['event']}: {line.get('reason', '')}"
+            for line in self.log
+            if line["log_level"] not in ("debug", "info")
+        ]
+
+    def over(self) -> list[dict[str, Any]]:
+        """The last line of each call."""
+        return [line for line in self.log if line["event"] == "call over"]
+
+    def record(self, session: int = 0) -> Record:
+        """What the model noted of a call."""
+        return self.model.sessions[session].record
+
+    def spoken(self, item: int, session: int = 0) -> Spoken:
+        """The model's utterances in their order."""
+        return list(self.record(session).spoken.values())[item]
+
+    async def all_over(self) -> None:
+        """Wait until no call is left, here and on the switch. Raises TimeoutError."""
+        await until(lambda: not self.controller.calls.calls)
+        await until_async(self._no_channel)
+
+    async def _no_channel(self) -> bool:
+        return await asyncio.to_thread(self.switch.channels) == 0
+
+
+@contextlib.asynccontextmanager
+async def dialled(
+    switch: FreeSwitch, codec: str = "PCMU", settings: Settings | None = None
+) -> AsyncIterator[Phone]:
+    """A SIP caller on the line with extension 8000."""
+    settings = settings or caller_settings(switch)
+    async with event_socket(settings.freeswitch) as connection:
+        leg = Leg(connection, settings.media)
+        failure = await leg.dial(dial_string(switch), variables(codec), timeout=10)
+        assert not failure, failure
+        async with leg.lane():
+            yield Phone(leg)
+        await leg.hang_up()
+
+
+def dial_string(switch: FreeSwitch) -> str:
+    """Extension 8000 over SIP, from one profile of the switch to the other."""
+    return f"sofia/caller/8000@127.0.0.1:{switch.sip_port}"
+
+
+def variables(codec: str) -> dict[str, str]:
+    """What makes a caller speak ``codec``."""
+    return {"absolute_codec_string": CODECS[codec]}
+
+
+def environment(switch: FreeSwitch, base_url: str, **settings: str) -> dict[str, str]:
+    """The settings of a controller at the switch's dialplan, as variables."""
+    first = random.randrange(10_000, 12_000)
+    return {
+        "OPENAI_API_KEY": "sk-live",
+        "FREESWITCH_PASSWORD": PASSWORD,
+        "ESL_CONTROLLER_AGENT_BASE_URL": base_url,
+        "ESL_CONTROLLER_ESL_PORT": str(switch.controller_port),
+        "ESL_CONTROLLER_FREESWITCH_PORT": str(switch.event_port),
+        "ESL_CONTROLLER_MEDIA_PORT": "0",
+        "ESL_CONTROLLER_MEDIA_LANE_PORTS": f"{first}-{first + 499}",
+        "ESL_CONTROLLER_WEB_PORT": "0",
+        **{f"ESL_CONTROLLER_{name}": value for name, value in settings.items()},
+    }
+
+
+def caller_settings(switch: FreeSwitch) -> Settings:
+    """For our own legs: lane ports that no controller of the tests uses."""
+    first = random.randrange(13_000, 15_000)
+    lanes = {"MEDIA_LANE_PORTS": f"{first}-{first + 999}"}
+    return load(None, environment(switch, "", **lanes)).settings
+
+
+@contextlib.asynccontextmanager
+async def live(
+    switch: FreeSwitch, model: Mapping[str, Any] | None = None, **settings: str
+) -> AsyncIterator[Live]:
+    """Run a controller and a model at the switch; ``settings`` without their prefix.
+
+    Afterwards no call, task, lane or bound lane port may be left, here or on the switch.
+    """
+    before = asyncio.all_tasks()
+    async with ModelStandIn(**(model or {})) as standin:
+        loaded = load(None, environment(switch, standin.base_url, **settings)).settings
+        lanes = range(loaded.media.lane_ports.first, loaded.media.lane_ports.last + 1)
+        taken = bound_ports(lanes)
+        with capture_logs() as log:
+            async with running(loaded) as controller:
+                of = Live(switch, controller, standin, loaded, log)
+                yield of
+                await of.all_over()
+                assert not controller.ports.taken, "a lane port is left"
+                assert not controller.clock.lanes, "a lane is left on the clock"
+    await until(lambda: bound_ports(lanes) == taken)
+    await asyncio.sleep(0)
+    left = asyncio.all_tasks() - before
+    assert not left, f"tasks are left: {left}"
+
+
+def bound_ports(ports: range) -> set[int]:
+    """Those of the UDP ports that any process of this machine has bound."""
+    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return {int(line.split()[1].rpartition(":")[2], 16) for line in lines} & set(ports)
+
+
+async def until(reached: Callable[[], bool], timeout: float = ENDED_S) -> None:
+    """Wait for something that no event tells. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while not reached():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def until_async(reached: Callable[[], Any], timeout: float = ENDED_S) -> None:
+    """The same for a question that takes time."""
+    async with asyncio.timeout(timeout):
+        while not await reached():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
