@@ -115,11 +115,12 @@ class CallServer:
         ):
             if f"/{channel.domain_uuid}/" not in channel.media_path:
                 log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
-            older = self.calls.get(channel.uuid)
+            session = self._make_session(switch, channel)
+            older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
             if older is not None:
                 # The switch dialled again: whoever holds the call holds it in vain.
+                older.successor = session
                 older.handle(ShutDown())
-            session = self.calls[channel.uuid] = self._make_session(switch, channel)
             self.taken += 1
             session.log.info(
                 "call", caller=channel.caller, number=channel.number, codec=channel.codec, peer=peer
@@ -129,3 +130,8 @@ class CallServer:
             finally:
                 if self.calls.get(channel.uuid) is session:
                     del self.calls[channel.uuid]
+            # Closing a connection that a newer one has replaced would throw the call out of the
+            # newer one's park, and the dialplan would dial once more (captures/transfer_back.*).
+            while session.successor is not None:
+                session = session.successor
+                await session.over()

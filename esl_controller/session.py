@@ -75,6 +75,7 @@ class CallSession:
         self.channel = channel
         self.call = Call(services.settings.media.playback)
         self.marks = Marks()
+        self.successor: CallSession | None = None  # that has the call now, on a newer connection
         self.admission = Admission(self, secrets.token_urlsafe(24))
         self.log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
@@ -90,6 +91,7 @@ class CallSession:
         self._hearing = Hearing(self._agent.input, RATES[self._rate], channel.rate, settings.mix)
         self._playback: Playback | None = None
         self._voices: dict[str, Converter] = {}  # of items whose audio still comes
+        self._lead_ms = 0.0  # of silence before each of them
         self._stream_connected = asyncio.Event()
         self._events: deque[ev.Event] = deque()
         self._handling = False
@@ -124,6 +126,10 @@ class CallSession:
                 self._playback.close()
             await self._services.streams.drop(self)
             self.log.info("call over", cause=self.call.cause, **self.marks.at)
+
+    async def over(self) -> None:
+        """Wait until the session has ended, however."""
+        await asyncio.wait([self._over])
 
     def handle(self, event: ev.Event) -> None:
         """Let the core decide on ``event`` and do what it says. Safe to call from any callback."""
@@ -273,8 +279,9 @@ class CallSession:
             return
         for heard in self._playback.flush():
             self._voices.pop(heard.item, None)
-            self._agent.truncate(heard.item, heard.heard_ms)
-            self.log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
+            heard_ms = max(0, int(heard.heard_ms - self._lead_ms))
+            self._agent.truncate(heard.item, heard_ms)
+            self.log.info("interrupted", item=heard.item, heard_ms=heard_ms)
 
     def _say(self, name: str) -> None:
         assert self._playback is not None
@@ -345,7 +352,9 @@ class CallSession:
             return
         voice = self._voices.get(item)
         if voice is None:
-            voice = self._voices[item] = Converter(self._agent.output, pcm(playback.rate))
+            voice = Converter(self._agent.output, pcm(playback.rate), lead=True)
+            self._voices[item] = voice
+            self._lead_ms = voice.lead_ms
         playback.push(item, voice.feed(data))
 
     def _speak_end(self, item: str) -> None:

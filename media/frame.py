@@ -107,11 +107,11 @@ def decode(data: bytes | memoryview, encoding: Encoding) -> Samples:
     """Samples of ``data``, whatever its encoding."""
     if encoding == "pcm":
         return samples(data)
-    return _DECODERS[encoding][np.frombuffer(data, dtype=np.uint8)]
+    return _DECODERS[encoding].take(np.frombuffer(data, dtype=np.uint8))
 
 
 def encode(values: Samples, encoding: Encoding) -> bytes:
     """The bytes of ``values`` in ``encoding``."""
     if encoding == "pcm":
         return values.astype("<i2", copy=False).tobytes()
-    return _ENCODERS[encoding][values.view(np.uint16)].tobytes()
+    return _ENCODERS[encoding].take(values.view(np.uint16)).tobytes()

@@ -8,8 +8,9 @@ from typing import Literal
 from media.frame import Format, pcm
 from media.resample import Converter
 
+SETTLE_S = 0.2  # a connection may begin with what was said before it, all at once
 PROBE_S = 0.4
-PROBE_LIMIT = 1 << 18  # bytes; what comes on top decides the matter at once
+PROBE_LIMIT = 1 << 18  # bytes; no more is held back, whatever is known by then
 
 
 class Hearing:
@@ -18,8 +19,8 @@ class Hearing:
     ``asked`` is the rate in Hz that ``uuid_audio_stream start`` named, ``channel`` the channel's
     own. They are not the same thing to every module: the newer sptmru build does not resample, it
     sends the channel's rate whatever was asked for (measured: 16,000 bytes a second for a PCMU call
-    asked for at ``16k``). So where the two rates differ, the first ``PROBE_S`` seconds of each
-    connection are held back and their speed decides.
+    asked for at ``16k``). So where the two rates differ, the first ``SETTLE_S + PROBE_S`` seconds
+    of each connection are held back, and the speed of the later part decides.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Hearing:
         self._partial = b""
         self._held: list[bytes] = []
         self._since: float | None = None
+        self._counted: int | None = None  # bytes
         self._converter: Converter | None = None
         if self._channel in (0, self._asked):
             self._converter = Converter(pcm(self._asked), self._target)
@@ -59,17 +61,20 @@ class Hearing:
         return bytes(left)
 
     def _probe(self, data: bytes, now: float) -> bytes:
-        if self._since is None:
-            self._since = now
-            self._first = len(data)
         self._held.append(data)
-        size = sum(map(len, self._held))
+        if self._since is None:
+            self._since = now + SETTLE_S
+        if self._counted is not None:
+            self._counted += len(data)
+        elif now >= self._since:
+            # What this message brings was collected before it came.
+            self._since, self._counted = now, 0
         elapsed = now - self._since
-        if elapsed < PROBE_S and size < PROBE_LIMIT:
+        if elapsed < PROBE_S and sum(map(len, self._held)) < PROBE_LIMIT:
             return b""
-        # The first message was collected before it came.
-        seen = max(1.0, (size - self._first) / 2 / max(elapsed, 1e-3))
-        self.rate = min((self._asked, self._channel), key=lambda rate: abs(log2(seen / rate)))
+        if self._counted:
+            seen = self._counted / 2 / max(elapsed, 1e-3)
+            self.rate = min((self._asked, self._channel), key=lambda rate: abs(log2(seen / rate)))
         self._converter = Converter(pcm(self.rate), self._target)
         held, self._held = b"".join(self._held), []
         return self._converter.feed(held)

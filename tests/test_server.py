@@ -75,8 +75,9 @@ async def test_a_call_that_is_dialled_again_leaves_its_older_session() -> None:
         await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
         await until(lambda: of.controller.calls.taken == 2)
         assert of.controller.calls.calls[call.uuid] is not older
-        assert call.cause == ""
         await greeted(call)
+        assert of.controller.calls.taken == 2, "the switch had to dial once more"
+        assert call.cause == ""
         call.hangup()
 
 

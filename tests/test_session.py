@@ -29,6 +29,11 @@ def correlation(heard: Samples, sent: Samples) -> float:
     return float(part @ b / np.sqrt((part @ part) * (b @ b) + 1e-9))
 
 
+def frames(call: CallStandIn) -> Samples:
+    """All that the caller heard, frame by frame: when each came does not matter here."""
+    return np.frombuffer(b"".join(frame for _, frame in call.heard), "<i2")
+
+
 def greeting_sent(of: Rig, rate: int, session: int = 0) -> Samples:
     spoken = next(iter(of.model.sessions[session].record.spoken.values()))
     return convert(spoken.samples, spoken.format.rate, rate)
@@ -55,7 +60,7 @@ async def test_a_call_is_answered_greeted_heard_and_answered_to(
         call = await of.switch.call(codec=codec)
         await call.answered()
         await greeted(call)
-        assert correlation(call.heard_pcm(), greeting_sent(of, call.rate)) > least
+        assert correlation(frames(call), greeting_sent(of, call.rate)) > least
         pcm, rate = words()
         call.speak(pcm, rate)
         await asyncio.sleep(call.speaking_for)
@@ -142,7 +147,7 @@ async def test_a_model_that_closes_in_mid_word(how: str) -> None:
             good = await of.switch.call()
             await asyncio.gather(apology(bad), greeted(good))
             assert good.cause == ""
-            assert correlation(good.heard_pcm(), greeting_sent(of, 8000, session=1)) > 0.95
+            assert correlation(frames(good), greeting_sent(of, 8000, session=1)) > 0.95
         reasons = [line["reason"] for line in logs if line["log_level"] == "warning"]
         assert len(reasons) == 1
         assert "the model closed the connection" in reasons[0]
@@ -211,7 +216,7 @@ async def test_no_lane_at_all_is_replaced_by_files() -> None:
         with capture_logs() as logs:
             call = await of.switch.call()
             await greeted(call)
-        assert correlation(call.heard_pcm(), greeting_sent(of, call.rate)) > 0.7
+        assert correlation(frames(call), greeting_sent(of, call.rate)) > 0.7
         assert of.controller.calls.calls[call.uuid].call.speaking_by == "file"
         assert any("UDP ports" in str(line.get("reason")) for line in logs)
         call.hangup()
@@ -265,12 +270,12 @@ async def test_garbage_on_the_event_socket_ends_only_that_session() -> None:
 
 
 async def test_many_calls_at_once_do_not_touch_each_other() -> None:
-    async with rig(model={"pace": 1.0}) as of:
+    async with rig() as of:
         calls = [await of.switch.call(codec=c) for c in get_args(CodecName) * 2]
         await asyncio.gather(*(greeted(call) for call in calls))
         for call in calls:
             spoken = greeting_sent(of, call.rate, session=0)
-            assert correlation(call.heard_pcm(), spoken) > 0.9
+            assert correlation(frames(call), spoken) > 0.9
             call.hangup()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.frame import PCMU, Format, pcm
-from media.hearing import PROBE_LIMIT, PROBE_S, Hearing
+from media.hearing import PROBE_LIMIT, PROBE_S, SETTLE_S, Hearing
 from media.resample import Converter
 
 
@@ -86,7 +86,8 @@ def test_the_probe_ends_on_time(channel: int, source: Source, rate: int) -> None
     messages = source.messages(_noise(rate * 2))
     first = messages[0][0]
     spoke = next(at for at, part in messages if hearing.feed(part, at))
-    assert PROBE_S <= spoke - first <= PROBE_S + source.every + source.jitter
+    held = SETTLE_S + PROBE_S
+    assert held <= spoke - first + 1e-9 <= held + 2 * (source.every + source.jitter)
     assert all(hearing.feed(part, at) for at, part in messages if at > spoke)
 
 
@@ -141,3 +142,14 @@ def test_stereo_is_probed_by_one_channel(size: int, every: float, rate: int) -> 
     heard = _hear(hearing, Source(size, every), b"\x01\x02\x03\x04" * rate)
     assert hearing.rate == rate
     assert heard == b"\x01\x02" * rate
+
+
+@pytest.mark.parametrize(
+    ("source", "rate"), [(Source(640, 0.020), 16000), (Source(1280, 0.080), 8000)]
+)
+def test_what_comes_all_at_once_at_the_start_does_not_count(source: Source, rate: int) -> None:
+    hearing = Hearing(pcm(rate), 16000, 8000, "mono")
+    burst = _noise(32000)  # a second of what was said before the connection stood
+    heard = hearing.feed(burst, 100.0) + _hear(hearing, source, _noise(64000))
+    assert hearing.rate == rate
+    assert heard[: len(burst)] == burst
