@@ -12,17 +12,16 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-import wave
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
 
-import numpy as np
 import pytest
 
 from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder, SwitchStandIn
+from esl_controller.simulator.freeswitch.dialplan import DOMAIN_UUID, SECRETARY_UUID
+from tests.simulator.replay import Replay
 from tests.simulator.switch_rig import (
     AGENT,
     Controller,
@@ -32,111 +31,8 @@ from tests.simulator.switch_rig import (
     capture,
     dial,
     parse,
+    write_tone,
 )
-
-PAUSE = 0.03
-"""Pauses of the captured controller last so long at most, in seconds."""
-
-OPTIONAL = ("CHANNEL_PARK",)
-"""Depends on whether ``myevents`` or the next tick came first; some captures have it not."""
-
-SAME = (
-    *("Channel-State", "Channel-Call-State", "Channel-State-Number", "Answer-State"),
-    *("Hangup-Cause", "Call-Direction", "Channel-HIT-Dialplan", "Application", "DTMF-Digit"),
-    *("DTMF-Duration", "DTMF-Source", "Application-Response", "Channel-Read-Codec-Name"),
-    *("Channel-Read-Codec-Rate", "Channel-Read-Codec-Bit-Rate", "Channel-Write-Codec-Name"),
-    *("Caller-Source", "Caller-Context", "Caller-Dialplan", "Caller-Destination-Number"),
-    *("Caller-Direction", "Caller-Profile-Index", "Caller-RDNIS", "Event-Calling-File"),
-    *("Event-Calling-Function", "Other-Type", "variable_hangup_cause", "variable_socket_resume"),
-    *("variable_domain_uuid", "variable_secretary_uuid", "variable_note", "variable_read_rate"),
-    *("variable_originate_disposition", "variable_DIALSTATUS", "variable_endpoint_disposition"),
-    *("variable_bridge_hangup_cause", "variable_sip_hangup_disposition", "Socket-Mode", "Control"),
-    *("variable_digits_dialed", "variable_hangup_cause_q850", "variable_last_app"),
-    *("variable_current_loop", "variable_total_loops", "variable_current_application"),
-)
-"""Headers whose values must be those of the capture."""
-
-VOLATILE = {
-    # mod_sofia rewrites these when the ACK comes, which it does at a time of its own.
-    *("variable_sip_to_tag", "variable_sip_cseq"),
-    # The captured calls were made with a variable of their own.
-    "variable_x",
-}
-
-
-@dataclass
-class Replay:
-    """One capture against one call."""
-
-    lines: list[dict[str, Any]]
-    controller: Controller
-    text: Callable[[str], str]
-    """What the controller's text becomes in this run (uuids, ports, files)."""
-    back: Callable[[str], str]
-    """What the stand-in's text would have been in the capture."""
-    hooks: dict[str, Callable[[Message], Awaitable[None]]] = field(default_factory=dict)
-    """Done before a message of that label is waited for (``label`` or ``label#n``)."""
-    seen: dict[str, int] = field(default_factory=dict)
-
-    async def run(self) -> None:
-        previous = 0.0
-        for index, line in enumerate(self.lines):
-            if "text" not in line:
-                break
-            if line["from"] == "controller":
-                await asyncio.sleep(min(PAUSE, (line["t_ms"] - previous) / 1000))
-                self.controller.send(self.text(line["text"]))
-            else:
-                await self._expect(index, parse(line["text"], strict=False))
-            previous = line["t_ms"]
-        rest = [self.controller.events.get_nowait() for _ in range(self.controller.events.qsize())]
-        assert [m.label for m in rest if m.label not in OPTIONAL] == []
-        assert self.controller.replies.empty()
-
-    async def _expect(self, index: int, expected: Message) -> None:
-        label = expected.label
-        self.seen[label] = self.seen.get(label, 0) + 1
-        for key in (label, f"{label}#{self.seen[label]}"):
-            if key in self.hooks:
-                await self.hooks[key](expected)
-        where = f"line {index + 1} ({label})"
-        if label in OPTIONAL:
-            return
-        try:
-            actual = await self._next(expected.kind)
-        except TimeoutError:
-            pytest.fail(f"{where}: nothing came")
-        compare(where, expected, actual, self.back)
-
-    async def _next(self, kind: str) -> Message:
-        if kind == "reply":
-            return await self.controller.reply()
-        if kind == "notice":
-            return await self.controller.notice()
-        while (message := await self.controller.event()).label in OPTIONAL:
-            pass
-        return message
-
-
-def compare(where: str, expected: Message, actual: Message, back: Callable[[str], str]) -> None:
-    assert actual.label == expected.label, where
-    assert actual.content_type == expected.content_type, where
-    missing = expected.names - actual.names - VOLATILE
-    added = actual.names - expected.names - VOLATILE
-    if not expected.content_type.startswith("text/event") and not expected.get("Event-Name"):
-        assert back(actual.raw) == expected.raw, where
-        return
-    assert not missing, f"{where}: headers missing: {sorted(missing)}"
-    assert not added, f"{where}: headers too many: {sorted(added)}"
-    for name in SAME:
-        assert back(actual.get(name)) == expected.get(name), f"{where}: {name}"
-    assert back(actual.body) == expected.body, where
-    for name, value in actual.headers:
-        assert re.fullmatch(r"[!-~]+( will linger)?", value), f"{where}: {name} not encoded"
-        raw = dict(expected.headers).get(name, "")
-        if unquote(value) == unquote(raw):
-            assert value == raw, f"{where}: {name} encoded otherwise"
-
 
 NUMBER = "0000000000"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -186,13 +82,6 @@ def swap(text: str, pairs: list[tuple[str, str]]) -> str:
     for old, new in pairs:
         text = text.replace(old, new)
     return text
-
-
-def write_tone(path: Path, seconds: float) -> None:
-    samples = (np.sin(np.arange(int(8000 * seconds)) / 3) * 8000).astype(np.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(samples.tobytes())
 
 
 async def test_conversation(tmp_path: Path) -> None:
@@ -295,6 +184,82 @@ async def test_controller_lost() -> None:
                 lambda text: swap(text, [(b, a) for a, b in pairs]),
             ).run()
             controller.reset()
+
+
+@asynccontextmanager
+async def captured_switch(
+    *, resume: bool
+) -> AsyncIterator[tuple[SwitchStandIn, ControllerServer, CallStandIn]]:
+    """A call through the dialplan of the captures from ``controller_lost_no_resume`` on."""
+    async with ControllerServer().run() as server:
+        dial_us, wait = Action("socket", f"{server.target} async full"), Action("sleep", "300")
+        variables = {"domain_uuid": DOMAIN_UUID, "secretary_uuid": SECRETARY_UUID}
+        variables |= {"socket_resume": "true"} if resume else {}
+        actions = [Action("set", f"{name}={value}") for name, value in variables.items()]
+        actions += [dial_us, wait, dial_us, wait, dial_us, Action("hangup")]
+        number = "8000" if resume else "8001"
+        async with SwitchStandIn(
+            build=None, event_socket=("127.0.0.1", 0), extensions={number: actions, **AGENT}
+        ) as switch:
+            yield switch, server, await switch.call(number, caller=NUMBER)
+
+
+def replay_of(name: str, controller: Controller, call: CallStandIn, **hooks: Any) -> Replay:
+    """A capture of several connections of one call, ``<name>.1`` being the first."""
+    original = call_uuid(capture(name[:-1] + "1"))
+    return Replay(
+        capture(name),
+        controller,
+        lambda text: text.replace(original, call.uuid),
+        lambda text: text.replace(call.uuid, original),
+        hooks,
+    )
+
+
+async def test_controller_lost_without_resume() -> None:
+    async with captured_switch(resume=False) as (_, server, call):
+        first = await server.next()
+        await replay_of("controller_lost_no_resume.1", first, call).run()
+        first.reset()
+        await replay_of("controller_lost_no_resume.2", await server.next(), call).run()
+
+
+async def test_transfer_back_and_the_old_connection_closed() -> None:
+    async with captured_switch(resume=True) as (_, server, call):
+        old = await server.next()
+        await replay_of("transfer_back.1", old, call).run()
+
+        async def close_old(_: Message) -> None:
+            if not old.writer.is_closing():
+                await old.close()
+
+        async def hang_up(_: Message) -> None:
+            await replay_of("transfer_back.3", await server.next(), call).run()
+
+        hooks = {"CHANNEL_UNPARK": close_old, "CHANNEL_HANGUP": hang_up}
+        await replay_of("transfer_back.2", await server.next(), call, **hooks).run()
+
+
+async def test_transfer_away_and_the_old_connection_closed() -> None:
+    async with captured_switch(resume=True) as (switch, server, call), asyncio.TaskGroup() as tasks:
+        assert switch.event_socket
+        old, watcher = await server.next(), await dial(switch.event_socket)
+        replayed = asyncio.Event()
+
+        async def close_old(_: Message) -> None:
+            await replayed.wait()
+            await old.close()
+
+        async def start_to_watch(_: Message) -> None:
+            await call.answered()
+            # The third to be complete, after `socket` and `answer`, is `playback`.
+            hooks = {"CHANNEL_EXECUTE_COMPLETE#3": close_old}
+            tasks.create_task(replay_of("transfer_reset.2", watcher, call, **hooks).run())
+
+        hooks = {"CHANNEL_EXECUTE_COMPLETE#1": start_to_watch}
+        await replay_of("transfer_reset.1", old, call, **hooks).run()
+        replayed.set()
+    await watcher.close()
 
 
 async def test_conversation_loopback() -> None:

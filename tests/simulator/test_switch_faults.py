@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ import pytest
 from esl_controller.simulator.freeswitch import CallStandIn, Faults, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.faults import Step
 from tests.simulator.switch_rig import (
+    AGENT,
     Controller,
     ControllerServer,
     LaneEnd,
     MediaServer,
     free_tcp_port,
     free_udp_port,
+    write_tone,
 )
 
 
@@ -29,7 +32,9 @@ async def rig(
 ) -> AsyncIterator[tuple[CallStandIn, ControllerServer, SwitchStandIn]]:
     async with (
         ControllerServer().run() as server,
-        SwitchStandIn(server.target, ladder=ladder or Ladder(wait=0.02)) as switch,
+        SwitchStandIn(
+            server.target, ladder=ladder or Ladder(wait=0.02), extensions=AGENT
+        ) as switch,
     ):
         yield await switch.call(faults=faults), server, switch
     assert not switch.sessions
@@ -61,12 +66,65 @@ async def test_event_socket_cut_instead_of_a_reply() -> None:
         await second.ask("linger")
 
 
-async def test_without_resume_a_lost_controller_ends_the_call() -> None:
-    async with rig(Faults(), Ladder(resume=False, tries=3)) as (call, server, _):
+@pytest.mark.parametrize(("resume", "plays_on"), [(True, False), (False, True)])
+async def test_what_plays_when_the_controller_is_lost(
+    resume: bool, plays_on: bool, tmp_path: Path
+) -> None:
+    tone = tmp_path / "tone.wav"
+    write_tone(tone, seconds=0.4)
+    ladder = Ladder(resume=resume, tries=2, wait=0.02)
+    async with rig(Faults(), ladder) as (call, server, _):
         first = await server.next()
         await first.open_call()
+        await first.execute("playback", str(tone))
+        await call.wait_heard()
         first.reset()
-        assert await call.ended() == "NORMAL_CLEARING"
+        second = await server.next()
+        assert (await second.ask("connect")).get("Unique-ID") == call.uuid
+        assert (len(call.heard) == 20) == plays_on
+        second.reset()
+        assert await call.ended() == "NORMAL_CLEARING", "the dialplan is at its end"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+async def test_a_controller_that_is_gone_before_it_says_connect(resume: bool) -> None:
+    async with rig(Faults(), Ladder(resume=resume, tries=2, wait=0.02)) as (call, server, switch):
+        (await server.next()).reset()
+        if resume:
+            assert (await (await server.next()).ask("connect")).get("Unique-ID") == call.uuid
+            return
+        with pytest.raises(TimeoutError):
+            await server.next(timeout=0.15)
+        assert await switch.api("uuid_exists", call.uuid) == "true"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+async def test_the_old_connection_closed_after_a_transfer_to_others(resume: bool) -> None:
+    async with rig(Faults(), Ladder(resume=resume)) as (call, server, switch):
+        controller = await server.next()
+        await controller.open_call()
+        await controller.api(f"uuid_transfer {call.uuid} 1001 XML default")
+        while (await controller.event("CHANNEL_EXECUTE")).get("Application") != "playback":
+            pass
+        controller.reset()
+        await asyncio.sleep(0.1)
+        dump = await switch.api("uuid_dump", call.uuid)
+        assert f"Channel-State: {'CS_RESET' if resume else 'CS_EXECUTE'}\n" in dump
+        await switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
+        assert (await (await server.next()).ask("connect")).get("Unique-ID") == call.uuid
+
+
+async def test_the_old_connection_closed_at_once_does_no_harm() -> None:
+    async with rig(Faults()) as (call, server, _):
+        old = await server.next()
+        await old.open_call()
+        await old.api(f"uuid_transfer {call.uuid} 8000 XML default")
+        old.reset()
+        new = await server.next()
+        assert (await new.ask("connect")).get("Unique-ID") == call.uuid
+        with pytest.raises(TimeoutError):
+            await server.next(timeout=0.15)
+        assert not new.ended.is_set()
 
 
 async def test_the_ladder_ends() -> None:

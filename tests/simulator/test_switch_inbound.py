@@ -20,8 +20,8 @@ from tests.simulator.switch_rig import (
     MediaServer,
     dial,
     free_udp_port,
+    write_tone,
 )
-from tests.simulator.test_switch_contract import write_tone
 
 
 @asynccontextmanager

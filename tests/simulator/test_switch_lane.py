@@ -21,8 +21,8 @@ from tests.simulator.switch_rig import (
     LaneEnd,
     MediaServer,
     free_udp_port,
+    write_tone,
 )
-from tests.simulator.test_switch_contract import write_tone
 
 DEAD = 0.06
 """A lane that has sent nothing for so long is not open, in seconds."""

@@ -64,7 +64,7 @@ def _broken(session: Session) -> bool:
 
 
 async def _playback(session: Session, arg: str) -> None:
-    """Play a sound to the caller in real time (capture ``playback_break``)."""
+    """Play a sound in real time (captures ``playback_break``, ``transfer_reset.2``)."""
     channel = session.channel
     channel.lanes.reset()
     session.broken = False
@@ -92,7 +92,7 @@ async def _playback(session: Session, arg: str) -> None:
         "playback_seconds": str(samples // sound.rate),
         "playback_ms": str(samples * 1000 // sound.rate),
         "playback_samples": str(samples),
-        "current_application_response": "FILE PLAYED",
+        "current_application_response": "PLAYBACK ERROR" if session.reset else "FILE PLAYED",
     }
     channel.fire("PLAYBACK_STOP", [path, ("Playback-Status", "break" if broken else "done")])
 

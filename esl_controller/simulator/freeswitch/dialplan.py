@@ -19,14 +19,15 @@ Extensions = Mapping[str, Sequence[Action]]
 class Ladder:
     """How the voice extension hands a call over: the first try, and those after it.
 
-    With ``resume`` a call outlives its controller: the next try follows. After the last one
-    comes ``fallback``, then the end of the call.
+    A call outlives its controller: the next try follows. After the last one comes ``fallback``,
+    then the end of the call.
     """
 
     tries: int = 5
     wait: float = 0.3
     """Seconds between two tries."""
     resume: bool = True
+    """Whether to set ``socket_resume``; what that changes, :mod:`outbound` says."""
     fallback: tuple[Action, ...] = ()
 
 

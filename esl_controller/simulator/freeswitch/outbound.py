@@ -1,6 +1,21 @@
 """The ``socket`` application: FreeSWITCH dials the controller (mod_event_socket.c).
 
-Captures ``conversation``, ``controller_lost.1`` and ``.2``, ``transfer``.
+Captures ``conversation``, ``controller_lost.*``, ``controller_lost_no_resume.*``, ``transfer``,
+``transfer_back.*``, ``transfer_reset.*``. What they, and more trials with the same switch, show of
+a connection that ends, on purpose or not:
+
+- With or without ``socket_resume`` the dialplan goes on with its next action. With it a playback
+  or bridge that runs in the park ends within 20 ms; without, it goes on to its end first.
+- What counts is whose channel it is, not whether the connection still controls it. So to close
+  the old connection, which lingers after a transfer, hurts what the call does now. Parked again
+  under a new connection, it leaves that park and the dialplan dials once more. Elsewhere it goes
+  on without ``socket_resume``; with it, bridge or playback end and the channel does nothing at
+  all (CS_RESET) until somebody transfers it or hangs up.
+- An old connection does no harm when it is closed right after the reply to ``uuid_transfer``,
+  before the channel's next tick; or after the call; or, unless the call is parked again, when
+  ``socket_resume`` was unset before the transfer.
+- A controller that is gone before it said ``connect``: with ``socket_resume`` the next action;
+  without, the call is parked, and nobody has it.
 """
 
 from __future__ import annotations
@@ -42,20 +57,15 @@ class OutboundListener(Listener):
         return answer
 
     async def run(self) -> None:
-        """Serve the controller; when it goes, the dialplan goes on or the call ends."""
+        """Serve the controller; when it goes, the dialplan goes on."""
         timeout = asyncio.get_running_loop().call_later(FIRST_COMMAND_SECONDS, self._give_up)
         try:
             await self.serve()
         finally:
             timeout.cancel()
             self.settled.set()
-            # Any of the channel's connections does this, an old one beside a new one as well:
-            # listener_run looks at the channel, not at who controls it now.
-            self.session.release_control(resume=self._resume())
+            self.session.release_control(resume=_resumes(self.session))
             await self.close()
-
-    def _resume(self) -> bool:
-        return is_true(self.session.channel.variables.get("socket_resume", ""))
 
     def _give_up(self) -> None:
         if not self.settled.is_set():
@@ -76,14 +86,15 @@ async def socket(session: Session, arg: str) -> None:
     if session.ready:
         await listener.settled.wait()
     session.channel.on_hangup.remove(listener.settled.set)
-    if listener.running:
-        await session.park()
-    elif session.channel.ready and not session.transferred:
-        session.release_control(resume=is_true(session.channel.variables.get("socket_resume", "")))
+    await session.park()
     await session.parse_all_events()
-    resumed, session.resumed = session.resumed, False
-    if session.ready and not resumed:
-        session.channel.hangup("NORMAL_CLEARING")
+    if _resumes(session) and not session.transferred and session.channel.ready:
+        session.reset = False
+        session.channel.state = "CS_EXECUTE"
+
+
+def _resumes(session: Session) -> bool:
+    return is_true(session.channel.variables.get("socket_resume", ""))
 
 
 async def _dial(

@@ -45,8 +45,8 @@ class Session:
         self.controlled = False
         """Parked under somebody's control."""
         self.transferred = False
-        self.resumed = False
-        """The controller went away and the dialplan goes on."""
+        self.reset = False
+        """A controller went away and ``socket_resume`` is set: FreeSWITCH's CS_RESET."""
         self.broken = False
         self.listeners: list[Listener] = []
         """The connections to controllers, in the order of dialling; old ones may linger."""
@@ -61,7 +61,7 @@ class Session:
     @property
     def ready(self) -> bool:
         """Whether an application may go on."""
-        return self.channel.ready and not self.transferred and not self.resumed
+        return self.channel.ready and not self.transferred and not self.reset
 
     def first(self, fault: str) -> bool:
         """True once for each name: what happens to a call once."""
@@ -257,14 +257,16 @@ class Session:
         return digit
 
     def release_control(self, *, resume: bool) -> None:
-        """The controller is gone: leave the park, with ``resume`` for the next action.
+        """A connection to a controller is gone: leave the park, whoever else controls it.
 
-        Outside a park nothing happens: there is no control to lose.
+        With ``resume`` the running application ends as well, whatever it is; without, it plays to
+        its end first.
         """
-        if self.controlled and self.ready:
-            self.controlled = False
-            self.resumed = resume
-            self.wake()
+        if resume and not self.transferred and self.channel.ready:
+            self.reset = True
+            self.channel.state = "CS_RESET"
+        self.controlled = False
+        self.wake()
 
     async def run(self, extensions: Mapping[str, Sequence[Action]]) -> None:
         """Walk the dialplan from the called number on, until the call is over."""
@@ -282,6 +284,7 @@ class Session:
                         break
                 else:
                     channel.hangup("NORMAL_CLEARING")
+                await self._stay_reset()
         finally:
             channel.hangup("MANAGER_REQUEST")
             channel.finish()
@@ -294,12 +297,23 @@ class Session:
         channel.set_state("CS_DESTROY")
         channel.fire("CHANNEL_DESTROY")
 
+    async def _stay_reset(self) -> None:
+        """Reset outside the ``socket`` application, a channel does nothing until it is transferred.
+
+        Capture ``transfer_reset``: the call is up, silent, and executes no command.
+        """
+        if not self.reset or self.transferred or not self.channel.ready:
+            return
+        self.channel.set_state("CS_RESET")
+        while self.channel.ready and not self.transferred:
+            await self._wait()
+
     def _route(self) -> None:
         """After a transfer the states are walked again (capture ``transfer``)."""
         if not self.transferred:
             return
         channel = self.channel
-        self.transferred = False
+        self.transferred = self.reset = False
         was, channel.call_state = channel.call_state, "RINGING"
         channel.set_state("CS_ROUTING")
         channel.call_state = was
