@@ -7,6 +7,7 @@ that we met.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -85,10 +86,10 @@ def _decode_alaw() -> Samples:
     return np.where(code & 0x80, magnitude, -magnitude).astype("<i2")
 
 
-def _encoder(decoder: Samples, zero: int) -> npt.NDArray[np.uint8]:
+def _codes(decoded: Samples, zero: int) -> npt.NDArray[np.uint8]:
     """The nearest code for each of the 65536 sample values, indexed by the sample as uint16."""
-    order = np.argsort(decoder, kind="stable")
-    levels = decoder[order].astype(np.int32)
+    order = np.argsort(decoded, kind="stable")
+    levels = decoded[order].astype(np.int32)
     middles = (levels[:-1] + levels[1:]) / 2
     values = np.arange(-32768, 32768)
     codes = order[np.searchsorted(middles, values, side="left")].astype(np.uint8)
@@ -96,22 +97,31 @@ def _encoder(decoder: Samples, zero: int) -> npt.NDArray[np.uint8]:
     return np.roll(codes, -32768)
 
 
-_DECODERS = {"pcmu": _decode_ulaw(), "pcma": _decode_alaw()}
-_ENCODERS = {
-    "pcmu": _encoder(_DECODERS["pcmu"], 0xFF),
-    "pcma": _encoder(_DECODERS["pcma"], 0xD5),
-}
+_LEVELS = {"pcmu": _decode_ulaw(), "pcma": _decode_alaw()}
+_CODES = {"pcmu": _codes(_LEVELS["pcmu"], 0xFF), "pcma": _codes(_LEVELS["pcma"], 0xD5)}
 
 
-def decode(data: bytes | memoryview, encoding: Encoding) -> Samples:
-    """Samples of ``data``, whatever its encoding."""
+def decoder(encoding: Encoding) -> Callable[[bytes], Samples]:
+    """What turns bytes in ``encoding`` into samples."""
     if encoding == "pcm":
-        return samples(data)
-    return _DECODERS[encoding].take(np.frombuffer(data, dtype=np.uint8))
+        return samples
+    levels = _LEVELS[encoding]
+    return lambda data: levels.take(np.frombuffer(data, np.uint8))
+
+
+def encoder(encoding: Encoding) -> Callable[[Samples], bytes]:
+    """What turns samples into bytes in ``encoding``."""
+    if encoding == "pcm":
+        return lambda values: values.astype("<i2", copy=False).tobytes()
+    codes = _CODES[encoding]
+    return lambda values: codes.take(values.view(np.uint16)).tobytes()
+
+
+def decode(data: bytes, encoding: Encoding) -> Samples:
+    """Samples of ``data``, whatever its encoding."""
+    return decoder(encoding)(data)
 
 
 def encode(values: Samples, encoding: Encoding) -> bytes:
     """The bytes of ``values`` in ``encoding``."""
-    if encoding == "pcm":
-        return values.astype("<i2", copy=False).tobytes()
-    return _ENCODERS[encoding].take(values.view(np.uint16)).tobytes()
+    return encoder(encoding)(values)

@@ -57,12 +57,13 @@ class Playout:
 
     def __init__(self, rate: int, limit_ms: int = 300_000) -> None:
         self.format: Format = pcm(rate)
-        self.silence = bytes(self.format.frame_bytes)
+        self._size = self.format.frame_bytes
+        self.silence = bytes(self._size)
         self.events: deque[Started | Finished] = deque()
         self.paused = False
         self.gaps = 0  # frames of silence in the middle of an item: its audio came too late
         self.dropped_ms = 0.0
-        self._limit = int(limit_ms / 20) * self.format.frame_bytes
+        self._limit = int(limit_ms / 20) * self._size
         self._waiting = 0  # bytes
         self._items: deque[_Item] = deque()
         self._gone: deque[str] = deque(maxlen=64)  # flushed or finished: late audio is dropped
@@ -91,7 +92,7 @@ class Playout:
             data = data[:room]
         entry = self._find(item) or self._add(item)
         self._waiting += len(data)
-        size = self.format.frame_bytes
+        size = self._size
         if entry.rest:
             data = entry.rest + data
         whole = len(data) - len(data) % size

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from media.frame import Format, Samples, decode, encode, to_pcm
+from media.frame import Format, Samples, decoder, encoder, to_pcm
 
 _STOP_DB = 76.0
 _TRANSITION = 0.30  # of the lower Nyquist frequency: 3400-4600 Hz for 8 kHz
@@ -120,7 +120,9 @@ class Converter:
     """
 
     def __init__(self, source: Format, target: Format, *, lead: bool = False) -> None:
-        self.source, self.target = source, target
+        self._decode, self._encode = decoder(source.encoding), encoder(target.encoding)
+        self._same = source == target
+        self._two_bytes = source.sample_bytes == 2
         self._resampler: Resampler | None = None
         self.lead_ms = 0.0
         if source.rate != target.rate:
@@ -130,22 +132,22 @@ class Converter:
 
     def feed(self, data: bytes) -> bytes:
         """Convert what ``data`` completes."""
-        if self.source.sample_bytes == 2 and (self._partial or len(data) & 1):
+        if self._two_bytes and (self._partial or len(data) & 1):
             data = self._partial + data
             whole = len(data) & ~1
             data, self._partial = data[:whole], data[whole:]
-        if self.source == self.target or not data:
+        if self._same or not data:
             return data
-        values = decode(data, self.source.encoding)
+        values = self._decode(data)
         if self._resampler is not None:
             values = self._resampler.feed(values)
-        return encode(values, self.target.encoding)
+        return self._encode(values)
 
     def finish(self) -> bytes:
         """The tail of the utterance; half a sample at its end is dropped."""
         if self._resampler is None:
             return b""
-        return encode(self._resampler.finish(), self.target.encoding)
+        return self._encode(self._resampler.finish())
 
 
 def convert(values: Samples, source: int, target: int) -> Samples:
