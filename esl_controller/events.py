@@ -49,7 +49,7 @@ class SwitchLost:
 
 @dataclass(frozen=True)
 class StreamOpened:
-    """mod_audio_stream's WebSocket is here, for the first time or again."""
+    """mod_audio_stream's WebSocket brings audio, for the first time or again."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class StreamClosed:
 
 @dataclass(frozen=True)
 class StreamFailed:
-    """The module could not connect, refused the command, or is not there (``missing``)."""
+    """The module could not connect, or refused the command. ``missing``: trying again is no use, it
+    is not there, or it is connected and mute."""
 
     reason: str
     missing: bool = False

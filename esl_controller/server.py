@@ -60,8 +60,7 @@ class CallServer:
         if self._server is None:
             return
         self._server.close()
-        for session in list(self.calls.values()):
-            session.handle(ShutDown())
+        await asyncio.gather(*(session.give_back() for session in list(self.calls.values())))
         if self._connections:
             await asyncio.wait(self._connections, timeout=STOP_S)
         for task in list(self._connections):

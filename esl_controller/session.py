@@ -42,6 +42,7 @@ from media.resample import Converter, convert
 from media.stream import Admission, StreamEndpoint
 
 STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or says that it cannot
+STREAM_SILENT_S = 0.6  # its first audio comes within 80 ms, whether the caller speaks or not
 RATES = {"8k": 8000, "16k": 16000}
 
 
@@ -89,10 +90,12 @@ class CallSession:
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
         self._rate = "8k" if self._agent.input.rate == 8000 else settings.rate
         self._hearing = Hearing(self._agent.input, RATES[self._rate], channel.rate, settings.mix)
+        self._lane_hearing: Hearing
         self._playback: Playback | None = None
         self._voices: dict[str, Converter] = {}  # of items whose audio still comes
         self._lead_ms = 0.0  # of silence before each of them
         self._stream_connected = asyncio.Event()
+        self._stream_heard = asyncio.Event()
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._timer: asyncio.TimerHandle | None = None
@@ -126,6 +129,13 @@ class CallSession:
                 self._playback.close()
             await self._services.streams.drop(self)
             self.log.info("call over", cause=self.call.cause, **self.marks.at)
+
+    async def give_back(self) -> None:
+        """Let go of the call without ending it: the switch goes on with the dialplan."""
+        # A connection that breaks instead may leave the module mute, see _prove_stream.
+        with contextlib.suppress(SwitchError):
+            await self._switch.stop_stream()
+        self.handle(ev.ShutDown())
 
     async def over(self) -> None:
         """Wait until the session has ended, however."""
@@ -223,6 +233,7 @@ class CallSession:
             await self._switch.start_stream(url, media.mix, self._rate, self.admission.token)
             async with asyncio.timeout(STREAM_S):
                 await self._stream_connected.wait()
+            await self._prove_stream()
         except NoSuchCommand:
             reason = "FreeSWITCH has no uuid_audio_stream: load mod_audio_stream"
             self.handle(ev.StreamFailed(reason, missing=True))
@@ -230,6 +241,18 @@ class CallSession:
             self.handle(ev.StreamFailed(str(error)))
         except TimeoutError:
             self.handle(ev.StreamFailed(f"nobody connected to {url} within {STREAM_S:g} s"))
+
+    async def _prove_stream(self) -> None:
+        """Wait for audio: both sptmru builds, once refused a connection, never send any again on
+        that channel, though they connect (seen after a controller was killed; stop and start do
+        not help)."""
+        try:
+            async with asyncio.timeout(STREAM_SILENT_S):
+                await self._stream_heard.wait()
+        except TimeoutError:
+            reason = f"mod_audio_stream connected and sent nothing for {STREAM_SILENT_S:g} s"
+            mute = self._stream_connected.is_set()
+            self.handle(ev.StreamFailed(reason, missing=mute))
 
     async def _open_lane(self) -> None:
         media = self._services.settings.media
@@ -271,7 +294,7 @@ class CallSession:
     def _hear_lane(self) -> None:
         assert isinstance(self._playback, LanePlayback)
         rate = self._playback.rate
-        self._hearing = Hearing(self._agent.input, rate, rate, "mono")
+        self._lane_hearing = Hearing(self._agent.input, rate, rate, "mono")
         self._playback.lane.listen(self._lane_audio)
 
     def _interrupt(self) -> None:
@@ -307,14 +330,17 @@ class CallSession:
             self.handle(event)
 
     def stream_opened(self) -> None:
-        """``Listener``: mod_audio_stream is connected."""
+        """``Listener``: mod_audio_stream is connected; audio is the proof that it works."""
         self._mark("stream")
         self._hearing.restart()
+        self._stream_heard.clear()
         self._stream_connected.set()
-        self.handle(ev.StreamOpened())
 
     def stream_audio(self, data: bytes) -> None:
         """``Listener``: the caller, to the agent without a detour."""
+        if not self._stream_heard.is_set():
+            self._stream_heard.set()
+            self.handle(ev.StreamOpened())
         if self.call.hearing == "stream":
             audio = self._hearing.feed(data, self._loop.time())
             if audio:
@@ -330,7 +356,7 @@ class CallSession:
 
     def _lane_audio(self, frame: bytes) -> None:
         if self.call.hearing == "lane":
-            self._agent.hear(self._hearing.feed(frame, self._loop.time()))
+            self._agent.hear(self._lane_hearing.feed(frame, self._loop.time()))
 
     def _agent_event(self, event: ev.AgentEvent) -> None:
         try:

@@ -177,6 +177,21 @@ async def test_a_missing_module_is_heard_by_the_lane() -> None:
         call.hangup()
 
 
+async def test_a_mute_media_connection_is_replaced_by_the_lane() -> None:
+    async with rig(faults=Faults(media_mute=True)) as of:
+        with capture_logs() as logs:
+            call = await of.switch.call()
+            await greeted(call)
+            pcm, rate = words()
+            call.speak(pcm, rate)
+            await asyncio.sleep(call.speaking_for)
+            await call.wait_heard(timeout=5)
+        assert of.controller.calls.calls[call.uuid].call.hearing == "lane"
+        reasons = [line["reason"] for line in logs if line["log_level"] == "warning"]
+        assert any("sent nothing" in reason for reason in reasons)
+        call.hangup()
+
+
 @pytest.mark.parametrize("build", ["sptmru", "amigniter"])
 @pytest.mark.parametrize(
     "faults", [Faults(media_refused=True), Faults(media_not_found=True)], ids=["refused", "404"]
@@ -286,4 +301,5 @@ async def test_stopping_lets_go_of_calls_without_hanging_up() -> None:
         await of.controller.calls.stop()
         assert not of.controller.calls.calls
         assert call.cause == ""
+        assert of.switch.sessions[call.uuid].channel.stream is None, "the stream is not stopped"
         assert not of.controller.calls.ready

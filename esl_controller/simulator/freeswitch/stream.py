@@ -100,6 +100,8 @@ class AudioStream:
         """Take the caller's frame of this 20 ms, and send when a message is full."""
         if self._paused or (self._socket is None and self._build == "amigniter"):
             return
+        if self._channel.faults.media_mute:
+            return
         if len(self._buffer) < MAX_BACKLOG:
             self._buffer += self._frame()
         if self._socket is not None:
