@@ -1,0 +1,108 @@
+"""Our commands as the processes that an operator runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.live.freeswitch import free_port
+from tests.live.rig import until_async
+
+READY_S = 20.0
+
+
+class Serving:
+    """A running ``esl-controller serve``. ``lines``: its log so far, each a dict."""
+
+    def __init__(self, process: asyncio.subprocess.Process, web_port: int) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.process = process
+        self._url = f"http://127.0.0.1:{web_port}"
+
+    async def get(self, path: str) -> Any:
+        """What its web address says, as JSON. Raises URLError."""
+        return await asyncio.to_thread(self._get, path)
+
+    def _get(self, path: str) -> Any:
+        with urlopen(self._url + path, timeout=2) as reply:
+            return json.load(reply)
+
+    async def ready(self) -> bool:
+        """Whether it takes calls."""
+        try:
+            return bool((await self.get("/readyz"))["ready"])
+        except (URLError, OSError):
+            return False
+
+    async def read(self) -> None:
+        """Collect the log until the process ends."""
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            with contextlib.suppress(ValueError):
+                self.lines.append(json.loads(line))
+
+    def kill(self) -> None:
+        """SIGKILL: no word, no clean-up."""
+        self.process.kill()
+
+
+@contextlib.asynccontextmanager
+async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:
+    """Run ``esl-controller serve`` with these settings; ready when this returns."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *command("serve"),
+        env={**os.environ, **environment, "ESL_CONTROLLER_WEB_PORT": str(port)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    of = Serving(process, port)
+    reader = asyncio.create_task(of.read())
+    try:
+        await until_async(of.ready, READY_S)
+        yield of
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+        await reader
+
+
+@contextlib.asynccontextmanager
+async def model_process() -> AsyncIterator[str]:
+    """Run the model stand-in as a process of its own; its base URL."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "esl_controller.simulator.model", "--no-record"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        yield str(json.loads(await process.stdout.readline())["base_url"])
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def run(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a command to its end: exit status, standard output, standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *command(*words),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), error.decode()
+
+
+def command(*words: str) -> tuple[str, ...]:
+    """The arguments that run one of our commands."""
+    return (sys.executable, "-m", "esl_controller", *words)
