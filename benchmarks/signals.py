@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from media.frame import Format, Samples, decode, encode
-from media.resample import convert
+from media.frame import Format, Samples, decode, encode, pcm
+from media.resample import Converter, convert
 
 Numbers = npt.NDArray[np.int64]
 
@@ -61,7 +61,8 @@ def _samples(values: npt.NDArray[np.float64]) -> Samples:
 
 
 def _frames(values: Samples, rate: int) -> Samples:
-    return values.reshape(-1, rate // FRAMES_A_SECOND)
+    size = rate // FRAMES_A_SECOND
+    return np.pad(values, (0, -values.size % size)).reshape(-1, size)
 
 
 @cache
@@ -102,13 +103,18 @@ def speech_heard(agent: Format, rate: int) -> tuple[Samples, int]:
 
     G.711 at the channel's own 8 kHz is exact: the stand-in's samples, and a table both ways.
     """
+    # A resampled utterance begins with the silence that its filter looks ahead.
+    lead = np.zeros(round(Converter(agent, pcm(rate), lead=True).lead_ms * rate / 1000), np.int16)
     if agent.encoding == "pcm":
-        return speech(rate), 0 if rate == agent.rate else RESAMPLED_SPEECH
+        said = speech(rate).reshape(-1)
+        tolerance = 0 if rate == agent.rate else RESAMPLED_SPEECH
+        return _frames(np.concatenate((lead, said)), rate), tolerance
     said = convert(speech(SPEECH_RATE).reshape(-1), SPEECH_RATE, agent.rate)
     said = decode(encode(said, agent.encoding), agent.encoding)
     if rate == agent.rate:
         return _frames(said, rate), 0
-    return _frames(convert(said, agent.rate, rate), rate), RESAMPLED_SPEECH
+    resampled = convert(said, agent.rate, rate)
+    return _frames(np.concatenate((lead, resampled)), rate), RESAMPLED_SPEECH
 
 
 def identify(received: Samples, expected: Samples, tolerance: int, *, loop: bool) -> Numbers:

@@ -165,7 +165,7 @@ class Call:
         self.response: str | None = None  # the response in flight: at most one
         self.cause = ""  # why the call ended
         self._playback = playback
-        self._agent: Literal["connecting", "ready", "failed"] = "connecting"
+        self._agent: Literal["none", "connecting", "ready", "failed"] = "none"
         self._stream_tries = 0
         self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
         self._deadline: float | None = None
@@ -186,14 +186,22 @@ class Call:
 
     def _arrived(self, event: Arrived, now: float) -> Actions:
         if event.answered:
-            return [ConnectAgent(), *self._answered(Answered(), now)]
+            return self._answered(Answered(), now)
         self._enter(State.ANSWERING, now + ANSWER_S)
-        return [ConnectAgent(), Answer()]
+        # The model's audio depends on the caller's codec.
+        return [*self._connect(), Answer()] if event.codec_known else [Answer()]
+
+    def _connect(self) -> Actions:
+        if self._agent != "none":
+            return []
+        self._agent = "connecting"
+        return [ConnectAgent()]
 
     def _answered(self, event: Answered, now: float) -> Actions:
         self._enter(State.PREPARING, now + PREPARE_S)
         self._stream_tries = 1
-        return [StartStream(), OpenLane() if self._playback == "lane" else PlayFiles()]
+        way = OpenLane() if self._playback == "lane" else PlayFiles()
+        return [*self._connect(), StartStream(), way]
 
     def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
         return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
@@ -236,7 +244,7 @@ class Call:
             return []
         if self._agent == "failed":
             return self._apologise(now)
-        if self._agent == "connecting":
+        if self._agent != "ready":
             return []
         self._enter(State.TALKING)
         return [Greet()]

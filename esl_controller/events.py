@@ -13,14 +13,25 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Arrived:
-    """FreeSWITCH handed us the call. ``answered``: somebody did that already (we are resumed)."""
+    """FreeSWITCH handed us the call.
+
+    ``answered``: somebody did that already (we are resumed). ``codec_known``: it says which codec
+    the caller has; with late negotiation that is known only when the call is answered.
+    """
 
     answered: bool
+    codec_known: bool = True
 
 
 @dataclass(frozen=True)
 class Answered:
-    """CHANNEL_ANSWER: media flows from now on (captures/conversation.jsonl)."""
+    """CHANNEL_ANSWER: media flows from now on (captures/conversation.jsonl).
+
+    ``codec`` and its ``rate`` in Hz are the caller's; empty and 0 where they are not told.
+    """
+
+    codec: str = ""
+    rate: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -85,11 +85,9 @@ class CallSession:
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._agent = services.make_agent(channel)
-        settings = services.settings.media
-        # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
-        self._rate = "8k" if self._agent.input.rate == 8000 else settings.rate
-        self._hearing = Hearing(self._agent.input, RATES[self._rate], channel.rate, settings.mix)
+        self._agent: Agent  # these three are chosen when the caller's codec is known
+        self._rate: str
+        self._hearing: Hearing
         self._lane_hearing: Hearing
         self._playback: Playback | None = None
         self._voices: dict[str, Converter] = {}  # of items whose audio still comes
@@ -116,7 +114,7 @@ class CallSession:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._spawn(self._watch_switch())
-                self.handle(ev.Arrived(self.channel.answered))
+                self.handle(ev.Arrived(self.channel.answered, bool(self.channel.codec)))
                 try:
                     await self._over
                 finally:
@@ -188,7 +186,7 @@ class CallSession:
     def _perform(self, action: Action) -> None:
         match action:
             case core.ConnectAgent():
-                self._spawn(self._agent.run(self._agent_event))
+                self._connect_agent()
             case core.Answer():
                 self._spawn(self._answer())
             case core.StartStream(again):
@@ -211,6 +209,15 @@ class CallSession:
                 self.log.warning(text, reason=reason)
             case core.Close():
                 self._over.set_result(None)
+
+    def _connect_agent(self) -> None:
+        media = self._services.settings.media
+        self._agent = self._services.make_agent(self.channel)
+        # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
+        self._rate = "8k" if self._agent.input.rate == 8000 else media.rate
+        asked = RATES[self._rate]
+        self._hearing = Hearing(self._agent.input, asked, self.channel.rate, media.mix)
+        self._spawn(self._agent.run(self._agent_event))
 
     async def _watch_switch(self) -> None:
         await self._switch.wait_lost()
@@ -326,8 +333,10 @@ class CallSession:
         if isinstance(event, FileWritten | FilePlaying | FilePlayed):
             if isinstance(self._playback, FilePlayback):
                 self._playback.switch_event(event)
-        else:
-            self.handle(event)
+            return
+        if isinstance(event, ev.Answered) and event.codec:
+            self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
+        self.handle(event)
 
     def stream_opened(self) -> None:
         """``Listener``: mod_audio_stream is connected; audio is the proof that it works."""

@@ -84,15 +84,15 @@ class Channel:
             for name, value in headers.items()
             if name.startswith("variable_")
         }
-        rate = _one(headers.get("Channel-Read-Codec-Rate"))
+        codec, rate = _codec(headers)
         return cls(
             uuid=uuid,
             domain_uuid=variables.get("domain_uuid", ""),
             secretary_uuid=variables.get("secretary_uuid", ""),
             caller=_one(headers.get("Caller-Caller-ID-Number")),
             number=_one(headers.get("Caller-Destination-Number")),
-            codec=_one(headers.get("Channel-Read-Codec-Name")).upper(),
-            rate=int(rate) if rate.isascii() and rate.isdigit() else 0,
+            codec=codec,
+            rate=rate,
             answered=_one(headers.get("Answer-State")) == "answered",
             variables=variables,
         )
@@ -293,7 +293,7 @@ class Switch:
     def _typed(self, name: str, event: ESLEvent) -> SwitchEvent | None:
         match name:
             case "CHANNEL_ANSWER":
-                return Answered()
+                return Answered(*_codec(event))
             case "CHANNEL_HANGUP" | "CHANNEL_HANGUP_COMPLETE":
                 return HungUp(_one(event.get("Hangup-Cause")) or "UNKNOWN")
             case "CHANNEL_EXECUTE" | "CHANNEL_EXECUTE_COMPLETE":
@@ -345,6 +345,13 @@ def _one(value: object) -> str:
     if isinstance(value, list):
         value = value[0] if value else ""
     return value if isinstance(value, str) else ""
+
+
+def _codec(headers: Mapping[str, Any]) -> tuple[str, int]:
+    """The caller's codec and its rate in Hz; empty and 0 before it is negotiated."""
+    rate = _one(headers.get("Channel-Read-Codec-Rate"))
+    name = _one(headers.get("Channel-Read-Codec-Name")).upper()
+    return name, int(rate) if rate.isascii() and rate.isdigit() else 0
 
 
 def _text(name: str, value: str) -> str:

@@ -66,6 +66,12 @@ def test_an_answered_call_is_not_answered_again() -> None:
     assert run(Call(), ev.Arrived(answered=True)) == [ConnectAgent(), StartStream(), OpenLane()]
 
 
+def test_a_codec_that_is_not_known_yet_is_waited_for() -> None:
+    call = Call()
+    assert run(call, ev.Arrived(answered=False, codec_known=False)) == [Answer()]
+    assert run(call, ev.Answered("PCMU", 8000)) == [ConnectAgent(), StartStream(), OpenLane()]
+
+
 def test_files_when_asked_for_and_when_no_lane_opens() -> None:
     call = Call("file")
     run(call, ev.Arrived(False))
@@ -222,7 +228,7 @@ def _events() -> st.SearchStrategy[ev.Event]:
     text = st.sampled_from(["", "why"])
     items = st.sampled_from(["sorry", "item_1"])
     return st.one_of(
-        st.builds(ev.Arrived, st.booleans()),
+        st.builds(ev.Arrived, st.booleans(), st.booleans()),
         st.just(ev.Answered()),
         st.builds(ev.AnswerFailed, text),
         st.builds(ev.HungUp, text),
@@ -250,14 +256,15 @@ def _events() -> st.SearchStrategy[ev.Event]:
 @settings(max_examples=600, deadline=None)
 @given(
     st.sampled_from(["lane", "file"]),
+    st.booleans(),
     st.lists(st.tuples(_events(), st.floats(0, 5)), max_size=60),
 )
 def test_no_order_of_events_breaks_a_call(
-    playback: Playback, script: list[tuple[ev.Event, float]]
+    playback: Playback, codec_known: bool, script: list[tuple[ev.Event, float]]
 ) -> None:
     call, now = Call(playback), 0.0
     done: Actions = []
-    for event, step in [(ev.Arrived(False), 0.0), *script]:
+    for event, step in [(ev.Arrived(False, codec_known), 0.0), *script]:
         now += step
         over = call.state in (State.HANGING_UP, State.ENDED)
         actions = call.handle(event, now)
@@ -284,6 +291,7 @@ def test_no_order_of_events_breaks_a_call(
     assert call.next_deadline() is None
     assert sum(isinstance(a, Hangup) for a in done) <= 1, "hung up twice"
     assert sum(isinstance(a, Close) for a in done) == 1
+    assert sum(isinstance(a, ConnectAgent) for a in done) <= 1
     assert sum(isinstance(a, Greet) for a in done) <= 1
     assert sum(isinstance(a, Say) for a in done) <= 1
     assert isinstance(done[-1], Close)

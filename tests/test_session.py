@@ -78,6 +78,15 @@ async def test_a_call_is_answered_greeted_heard_and_answered_to(
         assert str(record.heard_format) == ("pcmu/8000" if codec == "PCMU" else "pcm/24000")
 
 
+async def test_a_codec_that_is_negotiated_late_is_known_in_time() -> None:
+    async with rig() as of:
+        call = await of.switch.call(late_negotiation=True)
+        await greeted(call)
+        assert str(of.model.sessions[0].record.heard_format) == "pcmu/8000"
+        assert correlation(frames(call), greeting_sent(of, call.rate)) > 0.95
+        call.hangup()
+
+
 async def test_stream_and_lane_are_open_at_once() -> None:
     async with rig() as of:
         call = await of.switch.call()

@@ -278,7 +278,7 @@ async def replay(name: str) -> tuple[list[SwitchEvent], int]:
 
 async def test_events_of_a_conversation() -> None:
     got, dropped = await replay("conversation")
-    assert got == [Answered(), HungUp("NORMAL_CLEARING"), HungUp("NORMAL_CLEARING")]
+    assert got == [Answered("PCMU", 8000), HungUp("NORMAL_CLEARING"), HungUp("NORMAL_CLEARING")]
     assert dropped == 0
 
 
@@ -310,7 +310,7 @@ async def test_events_of_another_call_are_dropped() -> None:
         peer.writer.write(answer.replace(UUID.encode(), b"0" * 8 + UUID.encode()[8:]))
         peer.writer.write(answer)
         await until(lambda: bool(got))
-        assert got == [Answered()]
+        assert got == [Answered("PCMU", 8000)]
         assert switch.dropped == 1
 
 

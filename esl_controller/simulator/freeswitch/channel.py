@@ -81,6 +81,8 @@ class Channel:
             "call_uuid": profile.uuid,
             **variables,
         }
+        self.late_negotiation = False
+        """Whether the codec is chosen, and told, only at the answer (inbound-late-negotiation)."""
         self.voice = Voice()
         self.heard = Heard(codec.rate, time.monotonic)
         self.lanes = Lanes(self._play, faults.lane_bind_failures)
@@ -134,7 +136,8 @@ class Channel:
         ]
         if self.cause:
             rows.append(("Hangup-Cause", self.cause))
-        for side in ("Read", "Write"):
+        known = not (self.late_negotiation and self._answer_state == "ringing")
+        for side in ("Read", "Write") if known else ():
             rows += [
                 (f"Channel-{side}-Codec-Name", self.codec.name),
                 (f"Channel-{side}-Codec-Rate", str(self.codec.rate)),

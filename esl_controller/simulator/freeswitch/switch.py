@@ -109,18 +109,21 @@ class SwitchStandIn:
         rate: int | None = None,
         variables: Mapping[str, str] | None = None,
         caller: str = "+551199990000",
+        late_negotiation: bool = False,
         faults: Faults | None = None,
     ) -> CallStandIn:
         """A SIP caller dials ``number``; returns once the dialplan runs.
 
         ``rate`` in Hz, by default the codec's own (8000, L16 16000, opus 48000). Raises ValueError
-        for a codec or rate that there is not.
+        for a codec or rate that there is not. With ``late_negotiation`` (FreeSWITCH's usual
+        ``inbound-late-negotiation``) the codec is not told before the answer.
         """
         ident = str(uuid.uuid4())
         profile = sip.profile(ident, number, caller)
         audio = codec_of(codec, rate)
         channel = self.channel(profile, audio, sip.invited(profile, audio), faults)
         channel.variables |= variables or {}
+        channel.late_negotiation = late_negotiation
         return self.start(channel)
 
     def channel(
