@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 FRAME_MS = 20
+SAMPLE = np.dtype("<i2")
+_UINT16 = np.dtype(np.uint16)
+_UINT8 = np.dtype(np.uint8)
 
 Encoding: TypeAlias = Literal["pcm", "pcmu", "pcma"]
 Samples: TypeAlias = npt.NDArray[np.int16]
@@ -59,7 +62,7 @@ RATE_OF_FRAME = {pcm(rate).frame_bytes: rate for rate in (8000, 12000, 16000, 24
 
 def samples(data: bytes | bytearray | memoryview) -> Samples:
     """View linear audio bytes as samples. Raises ValueError on an odd number of bytes."""
-    return np.frombuffer(data, dtype="<i2")
+    return np.frombuffer(data, SAMPLE)
 
 
 def to_pcm(values: npt.NDArray[np.floating]) -> Samples:
@@ -67,7 +70,7 @@ def to_pcm(values: npt.NDArray[np.floating]) -> Samples:
     np.rint(values, out=values)
     np.maximum(values, -32768, out=values)
     np.minimum(values, 32767, out=values)
-    return values.astype("<i2")
+    return values.astype(SAMPLE)
 
 
 def _decode_ulaw() -> Samples:
@@ -106,15 +109,15 @@ def decoder(encoding: Encoding) -> Callable[[bytes], Samples]:
     if encoding == "pcm":
         return samples
     levels = _LEVELS[encoding]
-    return lambda data: levels.take(np.frombuffer(data, np.uint8))
+    return lambda data: levels.take(np.frombuffer(data, _UINT8))
 
 
 def encoder(encoding: Encoding) -> Callable[[Samples], bytes]:
     """What turns samples into bytes in ``encoding``."""
     if encoding == "pcm":
-        return lambda values: values.astype("<i2", copy=False).tobytes()
+        return lambda values: values.astype(SAMPLE, copy=False).tobytes()
     codes = _CODES[encoding]
-    return lambda values: codes.take(values.view(np.uint16)).tobytes()
+    return lambda values: codes.take(values.view(_UINT16)).tobytes()
 
 
 def decode(data: bytes, encoding: Encoding) -> Samples:
