@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import structlog
 
@@ -82,7 +82,7 @@ class CallServer:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            peer = writer.get_extra_info("peername")[0]
+            peer, *_ = writer.get_extra_info("peername") or ("",)  # none: it has gone again
             if reason := self._refusal(peer):
                 self.refused += 1
                 log.warning("Event Socket connection refused", peer=peer, reason=reason)
@@ -98,7 +98,11 @@ class CallServer:
 
     def _refusal(self, peer: str) -> str:
         """Why a connection is not taken; empty if it is."""
+        if not peer:
+            return "it has gone again"
         address = ip_address(peer)
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or address  # a socket that listens on both
         if not any(address in network for network in self._settings.allow):
             return "its address is not within [esl] allow"
         if not self.ready:

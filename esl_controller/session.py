@@ -92,6 +92,7 @@ class CallSession:
         self._playback: Playback | None = None
         self._voices: dict[str, Converter] = {}  # of items whose audio still comes
         self._lead_ms = 0.0  # of silence before each of them
+        self._starting: asyncio.Task[None] | None = None  # the stream
         self._stream_connected = asyncio.Event()
         self._stream_heard = asyncio.Event()
         self._events: deque[ev.Event] = deque()
@@ -173,10 +174,11 @@ class CallSession:
         if deadline is not None:
             self._timer = self._loop.call_at(deadline, self.handle, ev.TimeUp())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _mark(self, name: str) -> None:
         self.marks.set(name.replace(" ", "_") + "_s", self._loop.time() - self._began)
@@ -190,7 +192,9 @@ class CallSession:
             case core.Answer():
                 self._spawn(self._answer())
             case core.StartStream(again):
-                self._spawn(self._start_stream(again))
+                if self._starting is not None:
+                    self._starting.cancel()  # what it still waits for is no news any more
+                self._starting = self._spawn(self._start_stream(again))
             case core.OpenLane():
                 self._spawn(self._open_lane())
             case core.PlayFiles():

@@ -17,6 +17,7 @@ from tests.live.freeswitch import free_port
 from tests.live.rig import until_async
 
 READY_S = 20.0
+STOP_S = 15.0
 
 
 class Serving:
@@ -71,8 +72,14 @@ async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-        await process.wait()
-        await reader
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            raise AssertionError("the controller did not stop") from None
+        finally:
+            await reader
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,6 +29,7 @@ from tests.live.freeswitch import PASSWORD, FreeSwitch
 CODECS = {"PCMU": "PCMU", "L16": "L16@16000h@20i", "opus": "opus@48000h@20i"}
 RATES = {"PCMU": 8000, "L16": 16000, "opus": 48000}
 ENDED_S = 5.0
+_caller_ports = itertools.cycle(range(13_000, 16_000, 4))
 PAUSE_S = 0.06  # between two frames: the caller hears nothing, where files are played
 
 
@@ -182,9 +184,9 @@ def environment(switch: FreeSwitch, base_url: str, **settings: str) -> dict[str,
 
 
 def caller_settings(switch: FreeSwitch) -> Settings:
-    """For our own legs: lane ports that no controller of the tests uses."""
-    first = random.randrange(13_000, 15_000)
-    lanes = {"MEDIA_LANE_PORTS": f"{first}-{first + 999}"}
+    """For one leg of our own: lane ports that neither a controller nor another leg uses."""
+    first = next(_caller_ports)
+    lanes = {"MEDIA_LANE_PORTS": f"{first}-{first + 3}"}
     return load(None, environment(switch, "", **lanes)).settings
 
 

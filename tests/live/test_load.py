@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,15 +22,27 @@ CALLS = 20
 SECONDS = float(os.environ.get("LIVE_SECONDS", "60"))
 
 
-async def talk(phone: Phone, until: float) -> list[float]:
-    """Converse until a moment; when each reply began to be waited for."""
-    await phone.hears_silence()
-    turns = []
-    while time.monotonic() < until:
-        turns.append(await phone.says("caller"))
-        await phone.hears_speech()
+@dataclass
+class Call:
+    """One caller's part: when it waited for each reply, and all that it heard."""
+
+    phone: Phone
+    turns: list[float]
+
+
+async def converse(switch: FreeSwitch, everybody: asyncio.Barrier) -> Call:
+    """One call, until all have talked for SECONDS."""
+    async with dialled(switch) as phone:
+        await everybody.wait()
+        until = time.monotonic() + SECONDS
         await phone.hears_silence()
-    return turns
+        turns = []
+        while time.monotonic() < until:
+            turns.append(await phone.says("caller"))
+            await phone.hears_speech()
+            await phone.hears_silence()
+        await everybody.wait()  # so that all 20 are there all the time
+        return Call(phone, turns)
 
 
 def telephone(name: str) -> Samples:
@@ -40,17 +52,17 @@ def telephone(name: str) -> Samples:
 
 async def test_twenty_calls_at_once(switch: FreeSwitch, figures: Figures) -> None:
     name = f"{switch.build.name} {CALLS} calls"
-    async with AsyncExitStack() as stack:
-        base_url = await stack.enter_async_context(model_process())
-        controller = await stack.enter_async_context(serving(environment(switch, base_url)))
-        async with AsyncExitStack() as callers:
-            phones = await asyncio.gather(
-                *(callers.enter_async_context(dialled(switch)) for _ in range(CALLS))
-            )
-            until = time.monotonic() + SECONDS
-            turns = await asyncio.gather(*(talk(phone, until) for phone in phones))
-            told = await controller.get("/calls")
-            assert len(told["calls"]) == CALLS
+    async with (
+        model_process() as base_url,
+        serving(environment(switch, base_url)) as controller,
+        asyncio.timeout(SECONDS + 60),
+    ):
+        everybody = asyncio.Barrier(CALLS)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(converse(switch, everybody)) for _ in range(CALLS)]
+            await asyncio.sleep(SECONDS / 2)
+            assert len((await controller.get("/calls"))["calls"]) == CALLS
+        told = await controller.get("/calls")
 
         async def no_calls() -> bool:
             return not (await controller.get("/calls"))["calls"]
@@ -58,7 +70,8 @@ async def test_twenty_calls_at_once(switch: FreeSwitch, figures: Figures) -> Non
         await until_async(no_calls)
     assert [line for line in controller.lines if line["level"] not in ("info", "debug")] == []
     greeting, words = telephone("greeting"), telephone("caller")
-    for phone, said in zip(phones, turns, strict=True):
+    for call in (task.result() for task in tasks):
+        phone, said = call.phone, call.turns
         heard = phone.heard()
         found = match(heard, greeting)
         assert found.correlation >= 0.95
