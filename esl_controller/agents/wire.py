@@ -8,6 +8,8 @@ once what the socket takes at once. All else (handshake, pings, closing, back pr
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no compiled extension for this platform
+    from websockets.utils import apply_mask
+
+_FINAL_TEXT = 0x81
+_MASKED = 0x80
 WRITE_AHEAD = 1 << 16  # bytes in the socket's buffer from which on ``send_now`` declines
 
 
@@ -52,6 +61,18 @@ class ModelConnection(ClientConnection):
             or self.transport.get_write_buffer_size() > WRITE_AHEAD
         ):
             return False
-        self.protocol.send_text(message)
-        self.send_data()
+        self.transport.write(_text_frame(message))
         return True
+
+
+def _text_frame(message: bytes) -> bytes:
+    """One unfragmented text message as a client sends it (RFC 6455, section 5.2)."""
+    size = len(message)
+    if size < 126:
+        head = struct.pack("!BB", _FINAL_TEXT, _MASKED | size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", _FINAL_TEXT, _MASKED | 126, size)
+    else:
+        head = struct.pack("!BBQ", _FINAL_TEXT, _MASKED | 127, size)
+    mask = os.urandom(4)
+    return b"".join((head, mask, apply_mask(message, mask)))
