@@ -9,10 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from esl_controller.originate import read_wav
+from media.frame import Samples
 from tests.live.freeswitch import free_port
 from tests.live.rig import until_async
 
@@ -82,19 +85,32 @@ async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:
             await reader
 
 
+class ModelProcess:
+    """A model stand-in in a process of its own; after it has ended, what its sessions heard."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.heard: list[Samples] = []
+        """The caller's audio of each session, as it came, at 8 kHz (PCMU callers)."""
+
+
 @contextlib.asynccontextmanager
-async def model_process() -> AsyncIterator[str]:
-    """Run the model stand-in as a process of its own; its base URL."""
+async def model_process(directory: Path) -> AsyncIterator[ModelProcess]:
+    """Run the model stand-in; it writes into ``directory`` what it heard."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "esl_controller.simulator.model", "--no-record"),
+        *(sys.executable, "-m", "esl_controller.simulator.model", "--save", str(directory)),
         stdout=asyncio.subprocess.PIPE,
+        limit=1 << 26,
     )
+    assert process.stdout is not None
+    of = ModelProcess(str(json.loads(await process.stdout.readline())["base_url"]))
     try:
-        assert process.stdout is not None
-        yield str(json.loads(await process.stdout.readline())["base_url"])
+        yield of
     finally:
         process.terminate()
-        await process.communicate()
+        told, _ = await process.communicate()
+    for session in json.loads(told)["sessions"]:
+        of.heard.append(read_wav(Path(session["heard"]))[0])
 
 
 async def run(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:

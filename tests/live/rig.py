@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from esl_controller.settings_file import load
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.record import Record, Spoken
 from media.frame import FRAME_MS, Samples, samples
+from media.lane import Clock
+from media.resample import convert
 from tests.live.audio import LOUD, rms
 from tests.live.freeswitch import PASSWORD, FreeSwitch
 
@@ -31,6 +35,13 @@ RATES = {"PCMU": 8000, "L16": 16000, "opus": 48000}
 ENDED_S = 5.0
 _caller_ports = itertools.cycle(range(13_000, 16_000, 4))
 PAUSE_S = 0.06  # between two frames: the caller hears nothing, where files are played
+
+
+@cache
+def words(name: str, rate: int) -> Samples:
+    """Bundled words at ``rate`` Hz; computed once, for it takes longer than a frame."""
+    values, own_rate = sounds.load(name)
+    return convert(values, own_rate, rate)
 
 
 class Phone:
@@ -71,24 +82,24 @@ class Phone:
 
     async def says(self, name: str) -> float:
         """Say bundled words; when the last of them was said."""
-        values, rate = sounds.load(name)
-        self.leg.say(values, rate)
+        values = words(name, self.leg.rate)
+        self.leg.say(values, self.leg.rate)
         await self.until(lambda: not self.leg.speaking, 15)
         quiet = values.size - 1 - int(np.flatnonzero(np.abs(values.astype(int)) > 300)[-1])
-        return time.monotonic() - FRAME_MS / 1000 - quiet / rate
+        return time.monotonic() - FRAME_MS / 1000 - quiet / self.leg.rate
 
     async def ended(self, timeout: float = 15.0) -> str:
         """Wait for the end of the call; its cause."""
         async with asyncio.timeout(timeout):
             return await asyncio.shield(self.leg.ended)
 
-    def heard(self, since: float = 0.0) -> Samples:
-        """All that was heard, from a moment on; where no frame came, there was silence."""
+    def heard(self, since: float = 0.0, until: float = math.inf) -> Samples:
+        """All that was heard between two moments; where no frame came, there was silence."""
         parts: list[bytes] = []
         silence = bytes(2 * self.leg.rate * FRAME_MS // 1000)
         last = None
         for at, frame in zip(self.leg.times, self.leg.frames, strict=True):
-            if at < since:
+            if not since <= at < until:
                 continue
             if last is not None and at - last > PAUSE_S:
                 parts.append(silence * int((at - last) * 1000 / FRAME_MS - 0.5))
@@ -144,12 +155,12 @@ class Live:
 
 @contextlib.asynccontextmanager
 async def dialled(
-    switch: FreeSwitch, codec: str = "PCMU", settings: Settings | None = None
+    switch: FreeSwitch, codec: str = "PCMU", clock: Clock | None = None
 ) -> AsyncIterator[Phone]:
     """A SIP caller on the line with extension 8000."""
-    settings = settings or caller_settings(switch)
+    settings = caller_settings(switch)
     async with event_socket(settings.freeswitch) as connection:
-        leg = Leg(connection, settings.media)
+        leg = Leg(connection, settings.media, clock)
         failure = await leg.dial(dial_string(switch), variables(codec), timeout=10)
         assert not failure, failure
         async with leg.lane():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from esl_controller import sounds
 from media.frame import Samples
 from media.resample import convert
 from tests.live.audio import (
@@ -17,7 +16,7 @@ from tests.live.audio import (
 )
 from tests.live.conftest import Figures
 from tests.live.freeswitch import JITTER_BUFFER_MS, FreeSwitch
-from tests.live.rig import RATES, Live, Phone, live
+from tests.live.rig import RATES, Live, Phone, live, words
 
 SILENCE_MS = 500  # after which the model stand-in takes a turn to be over
 STANDIN_MS = SILENCE_MS + 300 + 300  # that, its thinking, and the silence before the words
@@ -47,8 +46,7 @@ def note_set_up(of: Live, figures: Figures, name: str) -> None:
 
 def said_words(phone: Phone, rate: int) -> Samples:
     """The caller's words as they can arrive at the model at best."""
-    values, own = sounds.load("caller")
-    return convert(convert(values, own, phone.leg.rate), phone.leg.rate, rate)
+    return convert(words("caller", phone.leg.rate), phone.leg.rate, rate)
 
 
 @pytest.mark.parametrize("codec", ["PCMU", "L16", "opus"])
@@ -79,13 +77,13 @@ async def test_everything_is_heard_on_both_sides(
                     (first - spoken.deltas[0].at) * 1000
                 )
         at_model, rate = of.record().heard()
-        words = through_telephone(said_words(phone, rate), codec)
-        found = match(telephone_band(at_model, rate), telephone_band(words, rate))
+        said = through_telephone(said_words(phone, rate), codec)
+        found = match(telephone_band(at_model, rate), telephone_band(said, rate))
         figures[f"{name}: caller at the model, worst frame's error"].append(found.worst)
         assert found.correlation >= 0.95
         rate = phone.leg.rate
-        words = through_telephone(said_words(phone, rate), codec)
-        reply = match(telephone_band(heard, rate), telephone_band(words, rate))
+        said = through_telephone(said_words(phone, rate), codec)
+        reply = match(telephone_band(heard, rate), telephone_band(said, rate))
         assert reply.correlation >= 0.95
         assert of.warnings() == []
     assert of.record().violations == of.record().refusals == of.record().early_appends == 0
