@@ -35,13 +35,16 @@ async def event_socket(there: FreeswitchSettings) -> AsyncIterator[Inbound]:
     where = f"{there.host}:{there.port}"
     connection = Inbound(there.host, there.port, there.password.get_secret_value())
     try:
-        await connection.start()
+        # Genesis limits the connecting only: FreeSWITCH may never greet us (5 wait at most there).
+        async with asyncio.timeout(COMMAND_S):
+            await connection.start()
     except AuthenticationError:
         raise CallFailed(
             f"FreeSWITCH at {where} refused the password: set FREESWITCH_PASSWORD to that of"
             " autoload_configs/event_socket.conf.xml"
         ) from None
-    except ConnectionTimeoutError:
+    except (TimeoutError, ConnectionTimeoutError):
+        await connection.stop()
         raise CallFailed(f"FreeSWITCH's Event Socket at {where} does not answer") from None
     except (GenesisError, OSError) as error:
         raise CallFailed(
