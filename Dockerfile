@@ -1,10 +1,11 @@
 # The controller, without FreeSWITCH:
 #   docker build -t esl-controller .
-#   docker run --network host --env OPENAI_API_KEY esl-controller
+#   docker run --network host --env OPENAI_API_KEY --env ESL_CONTROLLER_ESL_HOST=127.0.0.1 \
+#     --env ESL_CONTROLLER_MEDIA_HOST=127.0.0.1 --env ESL_CONTROLLER_WEB_HOST=127.0.0.1 esl-controller
 #
 # --network host (network_mode: host in a compose file) on FreeSWITCH's machine is the simplest: the
-# UDP lane then runs over 127.0.0.1 as it does without a container. Everything may then listen on
-# loopback only: --env ESL_CONTROLLER_ESL_HOST=127.0.0.1 and the same for _MEDIA_ and _WEB_.
+# UDP lane then runs over 127.0.0.1 as it does without a container, and everything listens on
+# loopback only (/calls shows callers' numbers).
 # In a network of its own the container also needs: ESL_CONTROLLER_ESL_ALLOW (FreeSWITCH's network),
 # ESL_CONTROLLER_MEDIA_PUBLIC_URL and _MEDIA_LANE_HOST (the container, as FreeSWITCH reaches it) and
 # _MEDIA_LANE_SWITCH_HOST (FreeSWITCH, as the container reaches it).

@@ -33,7 +33,6 @@ from esl_controller.events import (
     LaneFailed,
     LaneOpened,
     ResponseDone,
-    ResponseStarted,
     ShutDown,
     SpeechStarted,
     StreamClosed,
@@ -44,7 +43,7 @@ from esl_controller.events import (
 )
 
 ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
-PREPARE_S = 15.0  # stream, lane and model; each has a shorter limit of its own
+PREPARE_S = 5.0  # on top of what the model may take; stream and lane have limits of their own
 STREAM_BACK_S = 0.3  # sptmru's module reconnects within 20 ms; what takes longer is started anew
 STREAM_TRIES = 3
 LANE_LOST_S = 0.2  # a hangup closes the lane a moment before it is told
@@ -156,15 +155,19 @@ Actions: TypeAlias = list[Action]
 
 
 class Call:
-    """One call's decisions. ``playback``: how replies are to reach the caller."""
+    """One call's decisions.
 
-    def __init__(self, playback: Literal["lane", "file"] = "lane") -> None:
+    ``playback``: how replies are to reach the caller; ``model_s``: seconds that the model may take
+    to get ready.
+    """
+
+    def __init__(self, playback: Literal["lane", "file"] = "lane", model_s: float = 10.0) -> None:
         self.state = State.ARRIVED
         self.hearing: Literal["no", "stream", "lane"] = "no"
         self.speaking_by: Literal["no", "lane", "file"] = "no"
-        self.response: str | None = None  # the response in flight: at most one
         self.cause = ""  # why the call ended
         self._playback = playback
+        self._prepare_s = model_s + PREPARE_S
         self._agent: Literal["none", "connecting", "ready", "failed"] = "none"
         self._stream_tries = 0
         self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
@@ -186,7 +189,8 @@ class Call:
 
     def _arrived(self, event: Arrived, now: float) -> Actions:
         if event.answered:
-            return self._answered(Answered(), now)
+            # We had the call before, and so had the module: it must stop before it can start.
+            return self._prepare(now, again=True)
         self._enter(State.ANSWERING, now + ANSWER_S)
         # The model's audio depends on the caller's codec.
         return [*self._connect(), Answer()] if event.codec_known else [Answer()]
@@ -198,10 +202,13 @@ class Call:
         return [ConnectAgent()]
 
     def _answered(self, event: Answered, now: float) -> Actions:
-        self._enter(State.PREPARING, now + PREPARE_S)
+        return self._prepare(now, again=False)
+
+    def _prepare(self, now: float, again: bool) -> Actions:
+        self._enter(State.PREPARING, now + self._prepare_s)
         self._stream_tries = 1
         way = OpenLane() if self._playback == "lane" else PlayFiles()
-        return [*self._connect(), StartStream(), way]
+        return [*self._connect(), StartStream(again), way]
 
     def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
         return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
@@ -265,10 +272,10 @@ class Call:
         return []
 
     def _stream_failed(self, event: StreamFailed, now: float) -> Actions:
-        if self.hearing != "no" or self._stream_lost:
+        if self.hearing == "stream" or self._stream_lost:
             return []
         if not event.missing and self._stream_tries < STREAM_TRIES:
-            return self._restart_stream(event.reason)
+            return [*self._restart_stream(event.reason), *self._hear_lane()]
         self._stream_lost = True
         self._stream_deadline = None
         return [
@@ -285,15 +292,18 @@ class Call:
         """Where the stream is lost: by the lane if there is one, else the call makes no sense."""
         if not self._stream_lost or self.hearing != "no" or self.speaking_by == "no":
             return []
-        if self.speaking_by == "lane":
-            self.hearing = "lane"
-            return [
-                Note("the call goes on with the audio that the lane brings", "no stream"),
-                HearLane(),
-            ]
-        return [
+        return self._hear_lane() or [
             Note("no way to hear the caller, the call is ended", "no stream and no lane"),
             *self._apologise(now),
+        ]
+
+    def _hear_lane(self) -> Actions:
+        if self.hearing != "no" or self.speaking_by != "lane":
+            return []
+        self.hearing = "lane"
+        return [
+            Note("the call goes on with the audio that the lane brings", "no stream"),
+            HearLane(),
         ]
 
     # --- talking ----------------------------------------------------------------------------------
@@ -301,13 +311,7 @@ class Call:
     def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
         return [Interrupt()]
 
-    def _response_started(self, event: ResponseStarted, now: float) -> Actions:
-        self.response = event.id
-        return []
-
     def _response_done(self, event: ResponseDone, now: float) -> Actions:
-        if self.response == event.id:
-            self.response = None
         if event.status != "failed":
             return []
         return [Note("the model failed to reply", event.reason)]
@@ -316,7 +320,6 @@ class Call:
 
     def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
         self._agent = "failed"
-        self.response = None
         note = Note("the model cannot be used, the call is ended", event.reason)
         if self.state is State.TALKING or self.speaking_by != "no":
             return [note, *self._apologise(now)]
@@ -343,11 +346,15 @@ class Call:
             return self._end("the switch did not confirm the hangup")
         if self.state is State.CLOSING:
             return self._hang_up(now)
-        waited = "an answer" if self.state is State.ANSWERING else "the model, lane or files"
-        note = Note("the call is ended", f"waited in vain for {waited}")
+        note = Note("the call is ended", f"waited in vain for {self._missing()}")
         if self.state is State.PREPARING and self.speaking_by != "no":
             return [note, *self._apologise(now)]
         return [note, *self._hang_up(now)]
+
+    def _missing(self) -> str:
+        if self.state is State.ANSWERING:
+            return "the switch to answer"
+        return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
     def _shut_down(self, event: ShutDown, now: float) -> Actions:
         return self._end("handed back to the switch")
@@ -365,7 +372,6 @@ class Call:
 
     def _end(self, cause: str) -> Actions:
         self.cause = cause
-        self.response = None
         self._enter(State.ENDED)
         return [Close()]
 
@@ -397,7 +403,6 @@ _ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] =
     (_WAITING, AgentReady, Call._agent_ready),
     (_WAITING, AgentFailed, Call._agent_failed),
     ((_S.TALKING,), SpeechStarted, Call._speech_started),
-    ((_S.TALKING,), ResponseStarted, Call._response_started),
     ((_S.TALKING,), ResponseDone, Call._response_done),
     ((_S.CLOSING,), ItemFinished, Call._item_finished),
     ((*_WAITING, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),

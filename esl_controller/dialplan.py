@@ -49,7 +49,7 @@ def render(
     _check(number, domain_uuid, secretary_uuid, socket, fallback, context, name, waits_ms)
     dial = ("socket", f"{socket} async full")
     rows = [
-        *_rows("Which tenant this is, and which persona answers: the controller reads both."),
+        *_rows("Which tenant this is, and which persona: the controller's log names both."),
         *_rows(None, ("set", f"domain_uuid={UUID(domain_uuid)}")),
         *_rows(None, ("set", f"secretary_uuid={UUID(secretary_uuid)}")),
         *_rows(_WHY_RESUME, ("set", "socket_resume=true")),

@@ -79,6 +79,9 @@ class Caller:
         await self.leg.hang_up()
         if not self.heard.utterances:
             raise CallFailed("answered, but nothing was heard: see the controller's log")
+        said = self.heard.said_at
+        if said is not None and self.heard.utterances[-1][0] < said:
+            raise CallFailed("greeted, but our words had no reply: see the controller's log")
 
     async def _dial(self) -> None:
         plan = self._plan

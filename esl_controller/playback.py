@@ -11,6 +11,7 @@ from typing import Protocol
 
 from esl_controller.events import FilesFailed, ItemFinished, ItemStarted, LaneFailed
 from esl_controller.switch import FilePlayed, FilePlaying, FileWritten, Switch, SwitchError
+from media.frame import FRAME_MS
 from media.lane import Clock, Lane, Ports
 from media.playout import Finished, Heard, Playout, Started
 from media.segments import Segment, SegmentPlayout
@@ -31,9 +32,6 @@ class Playback(Protocol):
 
     rate: int
 
-    def wants(self, item: str) -> bool:
-        """False for an item that is over."""
-
     def push(self, item: str, data: bytes) -> None:
         """Append audio (whole samples) to ``item``."""
 
@@ -44,7 +42,11 @@ class Playback(Protocol):
         """Be silent now; returns what was heard of each item that was cut off or never began."""
 
     def close(self) -> None:
-        """Free everything."""
+        """Free everything; may be called again."""
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """What went through and what was lost."""
 
 
 class LanePlayback:
@@ -55,15 +57,28 @@ class LanePlayback:
         self.lane = lane
         self.playout = Playout(rate)
         self.push, self.complete = self.playout.push, self.playout.complete
-        self.wants, self.flush = self.playout.wants, self.playout.flush
+        self.flush = self.playout.flush
         self._ports = ports
         self._report = report
+        self._closed = False
         lane.on_event, lane.on_lost = self._events, self._lost
         lane.start(self.playout)
 
     def close(self) -> None:
-        self.lane.close()
-        self._ports.give_back(self.lane.switch[1])
+        if not self._closed:
+            self._closed = True
+            self.lane.close()
+            self._ports.give_back(self.lane.switch[1])
+
+    @property
+    def counters(self) -> dict[str, float]:
+        playout = self.playout
+        return {
+            "frames": self.lane.frames,
+            "frames_unsent": self.lane.unsent,
+            "gaps": playout.gaps,
+            "speech_dropped_ms": playout.dropped_ms,
+        }
 
     def _events(self) -> None:
         _report_items(self.playout.events, self._report)
@@ -73,12 +88,18 @@ class LanePlayback:
 
 
 async def open_lane(
-    switch: Switch, clock: Clock, ports: Ports, host: str, switch_host: str, report: Report
+    switch: Switch,
+    clock: Clock,
+    ports: Ports,
+    host: str,
+    switch_host: str,
+    rate: int,
+    report: Report,
 ) -> LanePlayback:
     """Open the lane of a call, on another port if FreeSWITCH cannot bind the first.
 
-    ``host`` is our address, ``switch_host`` the one FreeSWITCH binds. Raises LaneError and
-    SwitchError.
+    ``host`` is our address, ``switch_host`` the one FreeSWITCH binds, ``rate`` the channel's in Hz
+    (0: not known). Raises LaneError and SwitchError.
     """
     lanes: list[Lane] = []
     chosen: Lane | None = None
@@ -93,11 +114,19 @@ async def open_lane(
                 timeout=LANE_OPEN_S,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            chosen = next((lane for lane in lanes if lane.opened in done), None)
-            if chosen is not None:
-                return LanePlayback(chosen, ports, chosen.opened.result(), report)
+            opened = next((lane for lane in lanes if lane.opened in done), None)
+            if opened is not None:
+                found = opened.opened.result()
+                if rate not in (0, found):
+                    # Another packet time: its frames have the size of 20 ms at another rate.
+                    ms = found * FRAME_MS // rate
+                    raise LaneError(f"the channel has frames of {ms} ms, the lane needs 20 ms")
+                chosen = opened
+                return LanePlayback(chosen, ports, found, report)
         tried = ", ".join(str(lane.switch[1]) for lane in lanes)
-        raise LaneError(f"nothing came from FreeSWITCH's UDP ports {tried} on {switch_host}")
+        raise LaneError(
+            f"no 20 ms frames came from FreeSWITCH's UDP ports {tried} on {switch_host}"
+        )
     except OSError as error:
         raise LaneError(f"no UDP socket for the lane: {error}") from error
     finally:
@@ -120,14 +149,15 @@ class FilePlayback:
     ) -> None:
         self.rate = rate if rate in (8000, 16000) else 16000
         self._playout = SegmentPlayout(self.rate)
-        self.wants = self._playout.wants
+        self._files = 0
+        self._again = False
         self._switch = switch
         self._send = send
         self._report = report
         self._now = asyncio.get_running_loop().time
         self._wake = asyncio.Event()
         self._break = False
-        self._unwritten: deque[Segment] = deque()  # sent to the module, in its order
+        self._unwritten: deque[tuple[Segment, float]] = deque()  # sent to the module, and when
         self._written: deque[tuple[Segment, str]] = deque()
         self._playing: dict[str, Segment] = {}
         self._dropped: set[Segment] = set()  # flushed while the module was writing them
@@ -146,12 +176,21 @@ class FilePlayback:
         self._break = self._break or bool(self._playing)
         self._playing.clear()
         self._written.clear()
-        self._dropped.update(self._unwritten)
+        self._dropped.update(segment for segment, _ in self._unwritten)
         self._wake.set()
         return heard
 
     def close(self) -> None:
         self._playout.flush(self._now())
+
+    @property
+    def counters(self) -> dict[str, float]:
+        return {"files": self._files, "speech_dropped_ms": self._playout.dropped_ms}
+
+    def send_again(self) -> None:
+        """The module connected anew: what it has not written by now it never will."""
+        self._again = bool(self._unwritten)
+        self._wake.set()
 
     def switch_event(self, event: FileWritten | FilePlaying | FilePlayed) -> None:
         """What the switch says of our files."""
@@ -159,7 +198,7 @@ class FilePlayback:
         if isinstance(event, FileWritten):
             if not self._unwritten:
                 return
-            segment = self._unwritten.popleft()
+            segment, _ = self._unwritten.popleft()
             if segment in self._dropped:
                 self._dropped.discard(segment)
             else:
@@ -176,7 +215,8 @@ class FilePlayback:
         """Hand segments to the switch until cancelled, or until it fails (FilesFailed)."""
         try:
             while True:
-                async with asyncio.timeout(WRITTEN_S if self._unwritten else None):
+                oldest = self._unwritten[0][1] if self._unwritten else None
+                async with asyncio.timeout_at(oldest and oldest + WRITTEN_S):
                     await self._wake.wait()
                 self._wake.clear()
                 await self._step()
@@ -189,19 +229,27 @@ class FilePlayback:
         if self._break:
             self._break = False
             await self._switch.break_play()
+        if self._again:
+            self._again = False
+            for unwritten, _ in tuple(self._unwritten):
+                await self._write(unwritten)
         while (segment := self._playout.next_segment()) is not None:
-            self._unwritten.append(segment)
-            data = {
-                "audioDataType": "raw",
-                "sampleRate": self.rate,
-                "audioData": base64.b64encode(segment.data).decode(),
-            }
-            await self._send(json.dumps({"type": "streamAudio", "data": data}))
+            self._unwritten.append((segment, self._now()))
+            await self._write(segment)
         while self._written:
             segment, path = self._written.popleft()
             play_id = self._switch.new_play()
+            self._files += 1
             self._playing[play_id] = segment
             await self._switch.play(path, play_id)
+
+    async def _write(self, segment: Segment) -> None:
+        data = {
+            "audioDataType": "raw",
+            "sampleRate": self.rate,
+            "audioData": base64.b64encode(segment.data).decode(),
+        }
+        await self._send(json.dumps({"type": "streamAudio", "data": data}))
 
 
 def _report_items(events: deque[Started | Finished], report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 
@@ -23,8 +24,8 @@ class CallServer:
     """Listens for the dialplan's ``socket`` action; one session a call.
 
     ``refused`` counts connections that were closed without a word, ``taken`` the calls so far.
-    A connection that is closed early costs no call: with ``socket_resume=true`` the dialplan goes
-    on with its next action.
+    A connection that is closed costs no call: the dialplan goes on with its next action
+    (captures/controller_lost.*; ``socket_resume=true`` makes it do so at once).
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class CallServer:
                 self.refused += 1
                 log.warning("Event Socket connection refused", peer=peer, reason=reason)
                 return
+            _keep_alive(writer)
             async with Switch.over(reader, writer) as switch:
                 await self._call(switch, peer)
         except SwitchError as error:
@@ -107,12 +109,21 @@ class CallServer:
             return "its address is not within [esl] allow"
         if not self.ready:
             return "the controller is stopping"
+        return self._full()
+
+    def _full(self) -> str:
         if 0 < self._settings.max_calls <= len(self.calls):
             return f"there are [esl] max_calls = {self._settings.max_calls} calls already"
         return ""
 
     async def _call(self, switch: Switch, peer: str) -> None:
         channel = await switch.connect()
+        # While it connected, others may have come, or the end.
+        reason = "" if channel.uuid in self.calls else self._full()
+        if not self.ready or reason:
+            self.refused += 1
+            log.warning("call not taken", reason=reason or "the controller is stopping", peer=peer)
+            return
         with structlog.contextvars.bound_contextvars(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         ):
@@ -126,7 +137,12 @@ class CallServer:
                 older.handle(ShutDown())
             self.taken += 1
             session.log.info(
-                "call", caller=channel.caller, number=channel.number, codec=channel.codec, peer=peer
+                "call",
+                secretary_uuid=channel.secretary_uuid,
+                caller=channel.caller,
+                number=channel.number,
+                codec=channel.codec,
+                peer=peer,
             )
             try:
                 await session.run()
@@ -138,3 +154,12 @@ class CallServer:
             while session.successor is not None:
                 session = session.successor
                 await session.over()
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Notice within half a minute that the switch's machine is gone without a word."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

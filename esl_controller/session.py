@@ -12,7 +12,7 @@ import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,7 @@ import structlog
 from esl_controller import call as core
 from esl_controller import events as ev
 from esl_controller import sounds
-from esl_controller.agents.base import Agent
+from esl_controller.agents.base import Agent, Counters
 from esl_controller.call import Action, Call, State
 from esl_controller.playback import FilePlayback, LaneError, LanePlayback, Playback, open_lane
 from esl_controller.settings import Settings
@@ -74,7 +74,8 @@ class CallSession:
 
     def __init__(self, switch: Switch, channel: Channel, services: Services) -> None:
         self.channel = channel
-        self.call = Call(services.settings.media.playback)
+        settings = services.settings
+        self.call = Call(settings.media.playback, settings.agent.connect_timeout_s)
         self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
         self.admission = Admission(self, secrets.token_urlsafe(24))
@@ -85,6 +86,7 @@ class CallSession:
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
+        self._agent_counters: Counters | None = None
         self._agent: Agent  # these three are chosen when the caller's codec is known
         self._rate: str
         self._hearing: Hearing
@@ -92,6 +94,7 @@ class CallSession:
         self._playback: Playback | None = None
         self._voices: dict[str, Converter] = {}  # of items whose audio still comes
         self._lead_ms = 0.0  # of silence before each of them
+        self._cut: deque[str] = deque(maxlen=64)  # items that were interrupted: late audio is lost
         self._starting: asyncio.Task[None] | None = None  # the stream
         self._stream_connected = asyncio.Event()
         self._stream_heard = asyncio.Event()
@@ -119,15 +122,26 @@ class CallSession:
                 try:
                     await self._over
                 finally:
+                    # The lane first: the model may take its time to say goodbye.
+                    if self._playback is not None:
+                        self._playback.close()
                     for task in self._tasks:
                         task.cancel()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            if self._playback is not None:
-                self._playback.close()
             await self._services.streams.drop(self)
-            self.log.info("call over", cause=self.call.cause, **self.marks.at)
+            self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """What went through and what was lost, of both directions; for the log and ``calls``."""
+        counted: dict[str, float] = {"events_dropped": self._switch.dropped}
+        if self._agent_counters is not None:
+            counted |= asdict(self._agent_counters)
+        if self._playback is not None:
+            counted |= self._playback.counters
+        return counted
 
     async def give_back(self) -> None:
         """Let go of the call without ending it: the switch goes on with the dialplan."""
@@ -217,6 +231,7 @@ class CallSession:
     def _connect_agent(self) -> None:
         media = self._services.settings.media
         self._agent = self._services.make_agent(self.channel)
+        self._agent_counters = self._agent.counters
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
         self._rate = "8k" if self._agent.input.rate == 8000 else media.rate
         asked = RATES[self._rate]
@@ -274,6 +289,7 @@ class CallSession:
                 self._services.ports,
                 media.lane_host,
                 media.lane_switch_host,
+                self.channel.rate,
                 self.handle,
             )
         except (LaneError, SwitchError) as error:
@@ -292,6 +308,8 @@ class CallSession:
             self.handle(ev.FilesFailed("mod_audio_stream, which writes the files, is not there"))
             return
         if self._playback is not None:
+            # What waited in the lost lane was never heard: it is over, not to be played late.
+            self._interrupt()
             self._playback.close()
         self._playback = playback = FilePlayback(
             self._switch, self._send_stream, self.channel.rate, self.handle
@@ -300,6 +318,11 @@ class CallSession:
         await playback.run()
 
     async def _send_stream(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(STREAM_S):  # a module that reconnects is back in a moment
+                await self._stream_connected.wait()
+        except TimeoutError:
+            raise ConnectionResetError("mod_audio_stream is gone") from None
         await self._services.streams.send(self, text)
 
     def _hear_lane(self) -> None:
@@ -313,6 +336,7 @@ class CallSession:
             return
         for heard in self._playback.flush():
             self._voices.pop(heard.item, None)
+            self._cut.append(heard.item)
             heard_ms = max(0, int(heard.heard_ms - self._lead_ms))
             self._agent.truncate(heard.item, heard_ms)
             self.log.info("interrupted", item=heard.item, heard_ms=heard_ms)
@@ -320,8 +344,7 @@ class CallSession:
     def _say(self, name: str) -> None:
         assert self._playback is not None
         language = self._services.settings.agent.language
-        for item in self._voices:
-            self._playback.complete(item)  # the model is gone: what it began ends here
+        self._playback.flush()  # the model is gone: nobody answers to what it still has to say
         self._playback.push(name, _sound(name, language, self._playback.rate))
         self._playback.complete(name)
 
@@ -354,10 +377,12 @@ class CallSession:
         if not self._stream_heard.is_set():
             self._stream_heard.set()
             self.handle(ev.StreamOpened())
+            if isinstance(self._playback, LanePlayback):
+                self._playback.lane.listen(None)
+            elif isinstance(self._playback, FilePlayback):
+                self._playback.send_again()
         if self.call.hearing == "stream":
-            audio = self._hearing.feed(data, self._loop.time())
-            if audio:
-                self._agent.hear(audio)
+            self._hear(self._hearing.feed(data, self._loop.time()))
 
     def stream_text(self, text: str) -> None:
         """``Listener``: we send no metadata and expect no text."""
@@ -369,7 +394,12 @@ class CallSession:
 
     def _lane_audio(self, frame: bytes) -> None:
         if self.call.hearing == "lane":
-            self._agent.hear(self._lane_hearing.feed(frame, self._loop.time()))
+            self._hear(self._lane_hearing.feed(frame, self._loop.time()))
+
+    def _hear(self, audio: bytes) -> None:
+        # Before the greeting was asked for, the model would answer by itself and collide with it.
+        if audio and self.call.state is State.TALKING:
+            self._agent.hear(audio)
 
     def _agent_event(self, event: ev.AgentEvent) -> None:
         try:
@@ -387,7 +417,7 @@ class CallSession:
 
     def _speak(self, item: str, data: bytes) -> None:
         playback = self._playback
-        if playback is None or self.call.state is not State.TALKING or not playback.wants(item):
+        if playback is None or self.call.state is not State.TALKING or item in self._cut:
             return
         voice = self._voices.get(item)
         if voice is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -47,9 +47,9 @@ def _host(value: str) -> str:
 
 def _address(value: str) -> str:
     try:
-        unspecified = ip_address(value).is_unspecified
+        unspecified = IPv4Address(value).is_unspecified
     except ValueError:
-        raise ValueError(f"{shown(value)} is not an IP address") from None
+        raise ValueError(f"{shown(value)} is not an IPv4 address") from None
     if unspecified:
         raise ValueError(f"{value} is not an address that a datagram can be sent to")
     return value

@@ -63,7 +63,12 @@ def test_greets_whichever_comes_last() -> None:
 
 
 def test_an_answered_call_is_not_answered_again() -> None:
-    assert run(Call(), ev.Arrived(answered=True)) == [ConnectAgent(), StartStream(), OpenLane()]
+    # The module had the call before, and must stop before it can start.
+    assert run(Call(), ev.Arrived(answered=True)) == [
+        ConnectAgent(),
+        StartStream(again=True),
+        OpenLane(),
+    ]
 
 
 def test_a_codec_that_is_not_known_yet_is_waited_for() -> None:
@@ -116,10 +121,11 @@ def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
     call = Call()
     run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneOpened(8000))
     failed = ev.StreamFailed("refused")
+    # The lane is there: nobody waits for the stream to be heard.
+    assert run(call, failed) == [StartStream(again=True), HearLane()]
     assert run(call, failed) == [StartStream(again=True)]
-    assert run(call, failed) == [StartStream(again=True)]
-    assert run(call, failed) == [HearLane()]
     assert run(call, failed) == []
+    assert call.hearing == "lane"
 
 
 def test_a_stream_that_comes_back_replaces_the_lane() -> None:
@@ -212,16 +218,21 @@ def test_shutting_down_lets_go_without_ending_the_call() -> None:
     assert run(talking(), ev.ShutDown()) == [Close()]
 
 
-def test_responses_are_followed() -> None:
+def test_a_failed_response_is_noted() -> None:
     call = talking()
-    run(call, ev.ResponseStarted("r1"))
-    assert call.response == "r1"
-    run(call, ev.ResponseDone("r0", "completed"))
-    assert call.response == "r1"
-    assert [type(a) for a in call.handle(ev.ResponseDone("r1", "failed", "overloaded"), 0)] == [
-        Note
-    ]
-    assert call.response is None
+    assert call.handle(ev.ResponseDone("r1", "completed"), 0) == []
+    (note,) = call.handle(ev.ResponseDone("r1", "failed", "overloaded"), 0)
+    assert note == Note("the model failed to reply", "overloaded")
+
+
+def test_a_patient_setting_is_honoured() -> None:
+    call = Call("lane", model_s=60.0)
+    run(call, ev.Arrived(False), ev.Answered(), ev.LaneOpened(8000))
+    deadline = call.next_deadline()
+    assert deadline is not None
+    assert deadline > 60
+    *_, note, _ = [None, *call.handle(ev.TimeUp(), deadline)]
+    assert note == Note("the call is ended", "waited in vain for the model")
 
 
 def _events() -> st.SearchStrategy[ev.Event]:

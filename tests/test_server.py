@@ -51,6 +51,22 @@ async def test_no_more_calls_than_allowed() -> None:
         await second.answered()
 
 
+async def test_no_more_calls_than_allowed_even_at_once() -> None:
+    async with rig(settings={"ESL_MAX_CALLS": "1"}) as of:
+        calls = [await of.switch.call() for _ in range(3)]
+        await until(lambda: of.controller.calls.refused >= 2)
+        assert len(of.controller.calls.calls) == 1
+        assert sum(call.is_answered for call in calls) <= 1
+
+
+async def test_calls_of_something_else_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    async with rig() as of:
+        esl = f"http://127.0.0.1:{of.controller.calls.port}"
+        settings = load(None, {}).settings
+        assert await asyncio.to_thread(list_calls, settings, url=esl, as_json=False) == 1
+        assert "no answer from" in capsys.readouterr().err
+
+
 async def test_a_connection_that_is_no_switch_is_no_call() -> None:
     async with rig() as of:
         with capture_logs() as logs:

@@ -13,6 +13,7 @@ from esl_controller.simulator.freeswitch import CallStandIn, Faults
 from esl_controller.simulator.freeswitch.events import CodecName
 from esl_controller.simulator.freeswitch.faults import Step
 from esl_controller.simulator.model import ModelFaults
+from esl_controller.sounds import load as load_sound
 from media.frame import Samples
 from media.resample import convert
 from tests.rig import Rig, greeted, rig, until, words
@@ -161,6 +162,16 @@ async def test_a_model_that_closes_in_mid_word(how: str) -> None:
         assert len(reasons) == 1
         assert "the model closed the connection" in reasons[0]
         good.hangup()
+
+
+async def test_an_apology_does_not_wait_behind_what_the_model_said_in_advance() -> None:
+    # All at once, so that the model is gone long before its words are heard.
+    faults = ModelFaults(close_after_ms=4000)
+    async with rig(model={"faults": faults, "pace": 0, "greeting": "greeting"}) as of:
+        call = await of.switch.call()
+        await apology(call)
+        values, rate = load_sound("sorry", "en")
+        assert correlation(frames(call), convert(values, rate, call.rate)) > 0.95
 
 
 async def test_a_model_that_is_not_there() -> None:

@@ -17,6 +17,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import structlog
 from openai import AsyncOpenAI, OpenAIError
@@ -81,8 +82,10 @@ class RealtimeModel:
             "max_size": MAX_MESSAGE,
             "compression": None,
             "open_timeout": None,  # the agent has its own limit
-            "close_timeout": 1,
+            "close_timeout": 0.3,  # the call is over: nobody waits for a goodbye
         }
+        if urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1"):
+            self._options["proxy"] = None  # no proxy leads to this machine
         if not base_url.startswith("http:"):
             self._options["ssl"] = (
                 ssl.create_default_context()
@@ -285,7 +288,7 @@ class RealtimeAgent:
             self._emit(told)
 
     def _confirmed(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        if self._ready:
+        if self._ready or self._limit.expired():
             return ()
         self._ready = True
         self._limit.reschedule(None)

@@ -60,4 +60,5 @@ def describe(session: CallSession) -> dict[str, Any]:
         "hearing": call.hearing,
         "speaking_by": call.speaking_by,
         "marks": session.marks.at,
+        "counters": session.counters,
     }
