@@ -15,10 +15,24 @@ event that is not in it for the present state is late or early, and ignored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Literal
 
+from esl_controller.actions import (
+    Actions,
+    Answer,
+    Close,
+    ConnectAgent,
+    Greet,
+    Hangup,
+    HearLane,
+    Interrupt,
+    Note,
+    OpenLane,
+    PlayFiles,
+    Say,
+    StartStream,
+)
 from esl_controller.events import (
     AgentFailed,
     AgentReady,
@@ -63,95 +77,6 @@ class State(Enum):
     CLOSING = "closing"
     HANGING_UP = "hanging up"
     ENDED = "ended"
-
-
-# --- what is to be done ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ConnectAgent:
-    """Connect to the model; report AgentReady or AgentFailed."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Answer the call; report Answered or AnswerFailed."""
-
-
-@dataclass(frozen=True)
-class StartStream:
-    """Have the caller streamed to us; ``again``: stop first. Report StreamOpened/StreamFailed."""
-
-    again: bool = False
-
-
-@dataclass(frozen=True)
-class OpenLane:
-    """Open the UDP lane; report LaneOpened or LaneFailed."""
-
-
-@dataclass(frozen=True)
-class PlayFiles:
-    """Speak by files instead of the lane; report FilesReady or FilesFailed."""
-
-
-@dataclass(frozen=True)
-class HearLane:
-    """Take the caller's audio from the lane: the stream cannot be had."""
-
-
-@dataclass(frozen=True)
-class Greet:
-    """Have the model say the greeting."""
-
-
-@dataclass(frozen=True)
-class Interrupt:
-    """Be silent at once: drop what was not heard, tell the model what was."""
-
-
-@dataclass(frozen=True)
-class Say:
-    """Play a sentence of ours to its end, after what is already queued; ``name`` is its item."""
-
-    name: Literal["sorry"]
-
-
-@dataclass(frozen=True)
-class Hangup:
-    """End the call."""
-
-    cause: str
-
-
-@dataclass(frozen=True)
-class Close:
-    """The call is over for us: free everything. Always the last action, exactly once."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """A line for the log: what went wrong and what is done about it."""
-
-    text: str
-    reason: str
-
-
-Action: TypeAlias = (
-    ConnectAgent
-    | Answer
-    | StartStream
-    | OpenLane
-    | PlayFiles
-    | HearLane
-    | Greet
-    | Interrupt
-    | Say
-    | Hangup
-    | Close
-    | Note
-)
-Actions: TypeAlias = list[Action]
 
 
 class Call:

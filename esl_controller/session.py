@@ -2,7 +2,7 @@
 
 Everything here runs in the event loop and in one task group a call. Audio does not pass through
 decisions: a caller's message goes straight to the agent (``stream_audio``), an agent's delta
-straight to the playback (``_agent_event``).
+straight to the playback (``Voice.speak``).
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import structlog
 
-from esl_controller import call as core
+from esl_controller import actions as do
 from esl_controller import events as ev
-from esl_controller import sounds
 from esl_controller.agents.base import Agent, Counters
-from esl_controller.call import Action, Call, State
-from esl_controller.playback import FilePlayback, LaneError, LanePlayback, Playback, open_lane
+from esl_controller.call import Call, State
+from esl_controller.playback import FilePlayback, LaneError, LanePlayback, open_lane
 from esl_controller.settings import Settings
 from esl_controller.switch import (
     Channel,
@@ -35,10 +33,9 @@ from esl_controller.switch import (
     SwitchError,
     SwitchEvent,
 )
-from media.frame import pcm
+from esl_controller.voice import Voice
 from media.hearing import Hearing
 from media.lane import Clock, Ports
-from media.resample import Converter, convert
 from media.stream import Admission, StreamEndpoint
 
 STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or says that it cannot
@@ -91,10 +88,7 @@ class CallSession:
         self._rate: str
         self._hearing: Hearing
         self._lane_hearing: Hearing
-        self._playback: Playback | None = None
-        self._voices: dict[str, Converter] = {}  # of items whose audio still comes
-        self._lead_ms = 0.0  # of silence before each of them
-        self._cut: deque[str] = deque(maxlen=64)  # items that were interrupted: late audio is lost
+        self._voice = Voice()
         self._starting: asyncio.Task[None] | None = None  # the stream
         self._stream_connected = asyncio.Event()
         self._stream_heard = asyncio.Event()
@@ -123,8 +117,7 @@ class CallSession:
                     await self._over
                 finally:
                     # The lane first: the model may take its time to say goodbye.
-                    if self._playback is not None:
-                        self._playback.close()
+                    self._voice.close()
                     for task in self._tasks:
                         task.cancel()
         finally:
@@ -139,8 +132,8 @@ class CallSession:
         counted: dict[str, float] = {"events_dropped": self._switch.dropped}
         if self._agent_counters is not None:
             counted |= asdict(self._agent_counters)
-        if self._playback is not None:
-            counted |= self._playback.counters
+        if self._voice.playback is not None:
+            counted |= self._voice.playback.counters
         return counted
 
     async def give_back(self) -> None:
@@ -199,39 +192,40 @@ class CallSession:
 
     # --- doing ------------------------------------------------------------------------------------
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: do.Action) -> None:
         match action:
-            case core.ConnectAgent():
+            case do.ConnectAgent():
                 self._connect_agent()
-            case core.Answer():
+            case do.Answer():
                 self._spawn(self._answer())
-            case core.StartStream(again):
+            case do.StartStream(again):
                 if self._starting is not None:
                     self._starting.cancel()  # what it still waits for is no news any more
                 self._starting = self._spawn(self._start_stream(again))
-            case core.OpenLane():
+            case do.OpenLane():
                 self._spawn(self._open_lane())
-            case core.PlayFiles():
+            case do.PlayFiles():
                 self._spawn(self._play_files())
-            case core.HearLane():
+            case do.HearLane():
                 self._hear_lane()
-            case core.Greet():
+            case do.Greet():
                 self._agent.greet()
-            case core.Interrupt():
+            case do.Interrupt():
                 self._interrupt()
-            case core.Say(name):
-                self._say(name)
-            case core.Hangup(cause):
+            case do.Say(name):
+                self._voice.say(name, self._services.settings.agent.language)
+            case do.Hangup(cause):
                 self._spawn(self._hang_up(cause))
-            case core.Note(text, reason):
+            case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
-            case core.Close():
+            case do.Close():
                 self._over.set_result(None)
 
     def _connect_agent(self) -> None:
         media = self._services.settings.media
         self._agent = self._services.make_agent(self.channel)
         self._agent_counters = self._agent.counters
+        self._voice.source = self._agent.output
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
         self._rate = "8k" if self._agent.input.rate == 8000 else media.rate
         asked = RATES[self._rate]
@@ -295,7 +289,7 @@ class CallSession:
         except (LaneError, SwitchError) as error:
             self.handle(ev.LaneFailed(str(error)))
         else:
-            self._playback = playback
+            self._voice.playback = playback
             self._mark("lane")
             self.handle(ev.LaneOpened(playback.rate))
 
@@ -307,11 +301,10 @@ class CallSession:
         except TimeoutError:
             self.handle(ev.FilesFailed("mod_audio_stream, which writes the files, is not there"))
             return
-        if self._playback is not None:
-            # What waited in the lost lane was never heard: it is over, not to be played late.
-            self._interrupt()
-            self._playback.close()
-        self._playback = playback = FilePlayback(
+        # What waited in a lost lane was never heard: it is over, not to be played late.
+        self._interrupt()
+        self._voice.close()
+        self._voice.playback = playback = FilePlayback(
             self._switch, self._send_stream, self.channel.rate, self.handle
         )
         self.handle(ev.FilesReady())
@@ -326,27 +319,16 @@ class CallSession:
         await self._services.streams.send(self, text)
 
     def _hear_lane(self) -> None:
-        assert isinstance(self._playback, LanePlayback)
-        rate = self._playback.rate
+        playback = self._voice.playback
+        assert isinstance(playback, LanePlayback)
+        rate = playback.rate
         self._lane_hearing = Hearing(self._agent.input, rate, rate, "mono")
-        self._playback.lane.listen(self._lane_audio)
+        playback.lane.listen(self._lane_audio)
 
     def _interrupt(self) -> None:
-        if self._playback is None:
-            return
-        for heard in self._playback.flush():
-            self._voices.pop(heard.item, None)
-            self._cut.append(heard.item)
-            heard_ms = max(0, int(heard.heard_ms - self._lead_ms))
-            self._agent.truncate(heard.item, heard_ms)
-            self.log.info("interrupted", item=heard.item, heard_ms=heard_ms)
-
-    def _say(self, name: str) -> None:
-        assert self._playback is not None
-        language = self._services.settings.agent.language
-        self._playback.flush()  # the model is gone: nobody answers to what it still has to say
-        self._playback.push(name, _sound(name, language, self._playback.rate))
-        self._playback.complete(name)
+        for heard in self._voice.interrupt():
+            self._agent.truncate(heard.item, heard.heard_ms)
+            self.log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
 
     async def _hang_up(self, cause: str) -> None:
         try:
@@ -358,8 +340,8 @@ class CallSession:
 
     def _switch_event(self, event: SwitchEvent) -> None:
         if isinstance(event, FileWritten | FilePlaying | FilePlayed):
-            if isinstance(self._playback, FilePlayback):
-                self._playback.switch_event(event)
+            if isinstance(self._voice.playback, FilePlayback):
+                self._voice.playback.switch_event(event)
             return
         if isinstance(event, ev.Answered) and event.codec:
             self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
@@ -377,10 +359,11 @@ class CallSession:
         if not self._stream_heard.is_set():
             self._stream_heard.set()
             self.handle(ev.StreamOpened())
-            if isinstance(self._playback, LanePlayback):
-                self._playback.lane.listen(None)
-            elif isinstance(self._playback, FilePlayback):
-                self._playback.send_again()
+            match self._voice.playback:
+                case LanePlayback() as playback:
+                    playback.lane.listen(None)
+                case FilePlayback() as playback:
+                    playback.send_again()
         if self.call.hearing == "stream":
             self._hear(self._hearing.feed(data, self._loop.time()))
 
@@ -405,36 +388,13 @@ class CallSession:
         try:
             match event:
                 case ev.AgentAudio(item, data):
-                    self._speak(item, data)
+                    if self.call.state is State.TALKING:
+                        self._voice.speak(item, data)
                 case ev.AgentAudioDone(item):
-                    self._speak_end(item)
+                    self._voice.complete(item)
                 case ev.Transcript(who, _, text):
                     self.log.debug("transcript", who=who, text=text)
                 case _:
                     self.handle(event)
         except Exception as error:
             self._fall(error)
-
-    def _speak(self, item: str, data: bytes) -> None:
-        playback = self._playback
-        if playback is None or self.call.state is not State.TALKING or item in self._cut:
-            return
-        voice = self._voices.get(item)
-        if voice is None:
-            voice = Converter(self._agent.output, pcm(playback.rate), lead=True)
-            self._voices[item] = voice
-            self._lead_ms = voice.lead_ms
-        playback.push(item, voice.feed(data))
-
-    def _speak_end(self, item: str) -> None:
-        voice = self._voices.pop(item, None)
-        if voice is not None and self._playback is not None:
-            self._playback.push(item, voice.finish())
-            self._playback.complete(item)
-
-
-@cache
-def _sound(name: str, language: str, rate: int) -> bytes:
-    """A bundled sentence as linear audio at ``rate`` Hz."""
-    values, own_rate = sounds.load(name, language)
-    return convert(values, own_rate, rate).tobytes()

@@ -8,12 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esl_controller import events as ev
-from esl_controller.call import (
-    LANE_LOST_S,
-    STREAM_BACK_S,
+from esl_controller.actions import (
     Actions,
     Answer,
-    Call,
     Close,
     ConnectAgent,
     Greet,
@@ -25,8 +22,8 @@ from esl_controller.call import (
     PlayFiles,
     Say,
     StartStream,
-    State,
 )
+from esl_controller.call import LANE_LOST_S, STREAM_BACK_S, Call, State
 
 Playback = Literal["lane", "file"]
 

@@ -1,0 +1,74 @@
+"""What one call says: the agent's speech and sentences of ours, on their way into its playback."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import cache
+
+from esl_controller import sounds
+from esl_controller.playback import Playback
+from media.frame import Format, pcm
+from media.playout import Heard
+from media.resample import Converter, convert
+
+
+class Voice:
+    """Items of speech, each converted to the playback's rate as it comes.
+
+    ``source`` is the agent's output format, ``playback`` where everything goes; speech that comes
+    before there is one, and what still comes of an interrupted item, is lost.
+    """
+
+    def __init__(self) -> None:
+        self.source: Format = pcm(24000)
+        self.playback: Playback | None = None
+        self._converters: dict[str, Converter] = {}  # of items whose audio still comes
+        self._lead_ms = 0.0  # of silence before each of them
+        self._cut: deque[str] = deque(maxlen=64)  # items that were interrupted
+
+    def speak(self, item: str, data: bytes) -> None:
+        """More speech of ``item``, in the agent's format."""
+        if self.playback is None or item in self._cut:
+            return
+        converter = self._converters.get(item)
+        if converter is None:
+            converter = Converter(self.source, pcm(self.playback.rate), lead=True)
+            self._converters[item] = converter
+            self._lead_ms = converter.lead_ms
+        self.playback.push(item, converter.feed(data))
+
+    def complete(self, item: str) -> None:
+        """The agent has sent all of ``item``."""
+        converter = self._converters.pop(item, None)
+        if converter is not None and self.playback is not None:
+            self.playback.push(item, converter.finish())
+            self.playback.complete(item)
+
+    def interrupt(self) -> list[Heard]:
+        """Be silent now; returns how much was heard of each item, of the agent's own audio."""
+        if self.playback is None:
+            return []
+        cut = self.playback.flush()
+        for heard in cut:
+            self._converters.pop(heard.item, None)
+            self._cut.append(heard.item)
+        return [Heard(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
+
+    def say(self, name: str, language: str) -> None:
+        """Drop what waits and play a bundled sentence to its end; its item is ``name``."""
+        assert self.playback is not None
+        self.playback.flush()
+        self.playback.push(name, _sound(name, language, self.playback.rate))
+        self.playback.complete(name)
+
+    def close(self) -> None:
+        """Free the playback; may be called again."""
+        if self.playback is not None:
+            self.playback.close()
+
+
+@cache
+def _sound(name: str, language: str, rate: int) -> bytes:
+    """A bundled sentence as linear audio at ``rate`` Hz."""
+    values, own_rate = sounds.load(name, language)
+    return convert(values, own_rate, rate).tobytes()
