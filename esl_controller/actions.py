@@ -1,4 +1,4 @@
-"""Everything that a call can have done: what ``call.py`` decides and ``session.py`` performs. [core]"""
+"""All that a call can have done: what ``call.py`` decides and ``session.py`` performs. [core]"""
 
 from __future__ import annotations
 
