@@ -12,7 +12,7 @@ import numpy.typing as npt
 from benchmarks import signals
 from benchmarks.records import CallRecord, SessionRecord, Times
 from benchmarks.signals import Continuity, Numbers
-from media.frame import PCMU, Samples
+from media.frame import PCMU
 from media.resample import Resampler
 
 FRAME_S: Final = 0.02
@@ -92,25 +92,25 @@ def measure(
     return total
 
 
-def _heard_frames(session: SessionRecord) -> Samples:
-    size = session.format.rate // signals.FRAMES_A_SECOND
-    return session.heard[: len(session.heard) // size * size].reshape(-1, size)
+def _numbers(session: SessionRecord, count: int, until: int | None = None) -> tuple[Numbers, int]:
+    """Which frame of the callers' common signal each frame is; and the samples before the first.
 
-
-def _numbers(session: SessionRecord, count: int, until: int | None = None) -> Numbers:
-    """Which frame of the callers' common signal each frame is, from the second on.
-
-    The first one is left out: a resampler mixes it with the silence before.
+    The first frame is left out: a resampler mixes it with the silence before.
     """
     exact = session.format == PCMU
     expected = signals.callers(count, session.format.rate, exact)
-    frames = _heard_frames(session)[1:until]
-    return signals.identify(frames, expected, 0 if exact else signals.RESAMPLED, loop=True)
+    size = expected.shape[1]
+    lead = signals.lead(session.heard, expected)
+    frames = session.heard[lead : len(session.heard) - (len(session.heard) - lead) % size]
+    frames = frames.reshape(-1, size)[1:until]
+    tolerance = 0 if exact else signals.RESAMPLED
+    return signals.identify(frames, expected, tolerance, loop=True), lead
 
 
 def _caller(session: SessionRecord, count: int) -> int:
     """Whose voice a session heard; -1 if nobody's."""
-    known = [number for number in _numbers(session, count, 50).tolist() if number >= 0]
+    numbers, _ = _numbers(session, count, 50)
+    known = numbers[numbers >= 0].tolist()
     return known[0] // signals.CALLER_STRIDE if known else -1
 
 
@@ -118,14 +118,15 @@ def _to_model(
     call: CallRecord, session: SessionRecord, span: Span, message_frames: int, count: int
 ) -> Audio:
     length = len(signals.callers(count, session.format.rate, session.format == PCMU))
-    numbers = _numbers(session, count)
+    numbers, lead = _numbers(session, count)
     position = int(np.argmax(numbers >= 0))
-    # The number, by the caller's own count, of the first frame of the stream.
+    # The number, by the caller's own count, of the first whole frame of the stream.
     first = (int(numbers[position]) - position - 1 - call.number * signals.CALLER_STRIDE) % length
     heard_s = np.cumsum(session.append_bytes) / (session.format.rate * session.format.sample_bytes)
     # What had come before the caller spoke up is all quiet.
     before = int(np.searchsorted(session.append_at, call.interrupted_at))
-    quiet = numbers[: int(heard_s[before - 1] / FRAME_S) - 1 if before else 0]
+    whole = (heard_s[before - 1] - lead / session.format.rate) / FRAME_S if before else 1
+    quiet = numbers[: max(0, int(whole) - 1)]
     in_span = span.holds(session.append_at)
     found = Audio(
         heard=signals.check_loop(quiet, length),
@@ -135,9 +136,10 @@ def _to_model(
     # What a resampler looks ahead comes out with the next append, but is no later than that much.
     ahead = Resampler(call.rate, session.format.rate).delay_ms / 1000
     ahead = 0.0 if call.rate == session.format.rate else ahead
+    begin = lead / session.format.rate - ahead
     ends = np.arange(first + message_frames, len(call.handed), message_frames)
     handed = call.handed[ends - 1]
-    appends = np.searchsorted(heard_s, (ends - first) * FRAME_S - ahead - 1e-9)
+    appends = np.searchsorted(heard_s, (ends - first) * FRAME_S + begin - 1e-9)
     wanted = span.holds(handed)
     arrived = wanted & (appends < len(session.append_at))
     found.lost = int(wanted.sum() - arrived.sum())

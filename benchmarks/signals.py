@@ -140,6 +140,20 @@ def identify(received: Samples, expected: Samples, tolerance: int, *, loop: bool
     return numbers
 
 
+def lead(heard: Samples, expected: Samples) -> int:
+    """How many samples of `heard`, shape (n,), come before its first whole frame of `expected`.
+
+    The controller lets the model hear the caller from the greeting on, and where a resampler is at
+    work that is not on a frame's first sample. The place is looked up by cross-correlation.
+    """
+    size = expected.shape[1]
+    loop = expected.reshape(-1).astype(np.float64)
+    part = np.zeros_like(loop)
+    part[:size] = heard[size : 2 * size]  # the first frame may still mix with the silence before
+    place = np.fft.irfft(np.fft.rfft(loop) * np.conj(np.fft.rfft(part)), loop.size).argmax()
+    return int(-place % size)
+
+
 def _search(frame: Samples, expected: Samples, tolerance: int) -> int | None:
     # The first samples decide for nearly all.
     near = np.abs(expected[:, :4].astype(np.int32) - frame[:4]).max(axis=1) <= tolerance

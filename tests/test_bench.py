@@ -116,6 +116,13 @@ def test_a_frame_that_is_shifted_by_one_sample_is_strange() -> None:
     assert (numbers == STRANGE).all()
 
 
+@pytest.mark.parametrize("before", [0, 24, 479])
+def test_frames_are_found_wherever_they_begin(before: int) -> None:
+    expected = signals.callers(2, 24000, g711=False)
+    heard = expected.reshape(-1)[480 * 7 - before : 480 * 20]
+    assert signals.lead(heard, expected) == before
+
+
 @pytest.mark.parametrize(
     ("numbers", "wanted"),
     [
