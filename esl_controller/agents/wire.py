@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
@@ -65,6 +65,17 @@ class ModelConnection(ClientConnection):
         return True
 
 
+def _masks() -> Iterator[bytes]:
+    # One system call for a thousand of them: this runs 25 times a second and call.
+    while True:
+        pool = os.urandom(4096)
+        for at in range(0, len(pool), 4):
+            yield pool[at : at + 4]
+
+
+_MASKS: Final = _masks()
+
+
 def _text_frame(message: bytes) -> bytes:
     """One unfragmented text message as a client sends it (RFC 6455, section 5.2)."""
     size = len(message)
@@ -74,5 +85,5 @@ def _text_frame(message: bytes) -> bytes:
         head = struct.pack("!BBH", _FINAL_TEXT, _MASKED | 126, size)
     else:
         head = struct.pack("!BBQ", _FINAL_TEXT, _MASKED | 127, size)
-    mask = os.urandom(4)
+    mask = next(_MASKS)
     return b"".join((head, mask, apply_mask(message, mask)))
