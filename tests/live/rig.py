@@ -34,6 +34,7 @@ CODECS = {"PCMU": "PCMU", "L16": "L16@16000h@20i", "opus": "opus@48000h@20i"}
 RATES = {"PCMU": 8000, "L16": 16000, "opus": 48000}
 ENDED_S = 5.0
 _caller_ports = itertools.cycle(range(13_000, 16_000, 4))
+CATCH_UP = 5  # frames
 PAUSE_S = 0.06  # between two frames: the caller hears nothing, where files are played
 
 
@@ -96,15 +97,20 @@ class Phone:
     def heard(self, since: float = 0.0, until: float = math.inf) -> Samples:
         """All that was heard between two moments; where no frame came, there was silence."""
         parts: list[bytes] = []
+        times = self.leg.times
         silence = bytes(2 * self.leg.rate * FRAME_MS // 1000)
         last = None
-        for at, frame in zip(self.leg.times, self.leg.frames, strict=True):
-            if not since <= at < until:
+        for index, frame in enumerate(self.leg.frames):
+            if not since <= times[index] < until:
                 continue
-            if last is not None and at - last > PAUSE_S:
-                parts.append(silence * int((at - last) * 1000 / FRAME_MS - 0.5))
+            if last is not None:
+                # If this process was late, the frames of its pause all come at once after it.
+                later = min(index + CATCH_UP, len(times) - 1)
+                missing = times[later] - last - (later - index) * FRAME_MS / 1000
+                if missing > PAUSE_S:
+                    parts.append(silence * int(missing * 1000 / FRAME_MS - 0.5))
             parts.append(frame)
-            last = at
+            last = times[index]
         return samples(b"".join(parts))
 
 

@@ -59,11 +59,11 @@ async def test_a_media_port_that_nobody_listens_on(switch: FreeSwitch) -> None:
     async with live(switch, MEDIA_PUBLIC_URL=url) as of:
         async with of.phone() as phone:
             await greeted_and_answered(of, phone)
-        *tries, failed, lane = of.warnings()
-        assert all("started again" in line for line in tries)
-        assert len(tries) == 2
-        assert "mod_audio_stream does not bring the caller's audio" in failed
-        assert "goes on with the audio that the lane brings" in lane
+        told = sorted(of.warnings())  # the lane's line comes when the lane is open
+        assert len(told) == 4
+        assert "mod_audio_stream does not bring the caller's audio" in told[0]
+        assert "goes on with the audio that the lane brings" in told[1]
+        assert all("the caller's audio is started again" in line for line in told[2:])
 
 
 def four_ports() -> range:
