@@ -134,11 +134,11 @@ If you did not hear the caller well, say so and ask again. Never invent facts.
 class AgentSettings(Section):
     """The voice model that talks with the caller."""
 
-    kind: Literal["auto", "realtime", "standin"] = Field(
+    kind: Literal["auto", "realtime", "live", "standin"] = Field(
         default="auto",
-        description="realtime (the OpenAI Realtime API, or an endpoint that speaks it), standin (a"
-        " built-in one that repeats what it hears; no key needed) or auto: realtime"
-        " if there is a key or a base_url, standin otherwise.",
+        description="realtime (the OpenAI Realtime API, or an endpoint that speaks it), live"
+        " (GPT-Live, likewise), standin (a built-in one that repeats what it hears; no key needed)"
+        " or auto: realtime if there is a key or a base_url, standin otherwise.",
     )
     api_key: Secret = Field(
         default=SecretStr(""),
@@ -149,7 +149,15 @@ class AgentSettings(Section):
         default="",
         description="https:// or http:// URL of the endpoint, with /v1. Empty: OpenAI's.",
     )
-    model: Name = Field(default="gpt-realtime-2.1", description="Name of the model.")
+    model: Name = Field(
+        default="gpt-realtime-2.1",
+        description="Name of the model. If not set and kind is live: gpt-live-1.",
+    )
+    backend_model: Name = Field(
+        default="gpt-6-luna",
+        description="With kind live: the model that thinks and calls functions for the one that"
+        " speaks.",
+    )
     voice: Name = Field(default="marin", description="Name of its voice.")
     language: Language = Field(
         default="en",
@@ -174,11 +182,17 @@ class AgentSettings(Section):
     )
 
     @property
-    def resolved_kind(self) -> Literal["realtime", "standin"]:
+    def resolved_kind(self) -> Literal["realtime", "live", "standin"]:
         """`kind`, with auto decided."""
         if self.kind == "auto":
             return "realtime" if self.api_key.get_secret_value() or self.base_url else "standin"
         return self.kind
+
+    @property
+    def resolved_model(self) -> str:
+        """`model`, or the usual one of GPT-Live."""
+        unset = "model" not in self.model_fields_set
+        return "gpt-live-1" if self.kind == "live" and unset else self.model
 
     @property
     def spoken_greeting(self) -> str:
@@ -188,8 +202,11 @@ class AgentSettings(Section):
 
     @model_validator(mode="after")
     def _has_key(self) -> AgentSettings:
-        if self.kind == "realtime" and not (self.api_key.get_secret_value() or self.base_url):
-            raise ValueError('kind = "realtime" needs a key: set OPENAI_API_KEY in the environment')
+        needs_key = self.kind in ("realtime", "live")
+        if needs_key and not (self.api_key.get_secret_value() or self.base_url):
+            raise ValueError(
+                f'kind = "{self.kind}" needs a key: set OPENAI_API_KEY in the environment'
+            )
         return self
 
 

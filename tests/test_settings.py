@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Literal
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -57,15 +58,29 @@ def test_settings_cannot_be_changed_and_do_not_show_secrets() -> None:
         (AgentSettings(base_url="http://127.0.0.1:9/v1"), "realtime"),
         (AgentSettings(api_key=SecretStr("sk-1"), kind="standin"), "standin"),
         (AgentSettings(api_key=SecretStr("sk-1"), kind="realtime"), "realtime"),
+        (AgentSettings(api_key=SecretStr("sk-1"), kind="live"), "live"),
     ],
 )
 def test_auto_takes_a_real_model_where_there_is_one(agent: AgentSettings, kind: str) -> None:
     assert agent.resolved_kind == kind
 
 
-def test_a_real_model_without_a_key_is_refused() -> None:
-    with pytest.raises(ValidationError, match="OPENAI_API_KEY"):
-        AgentSettings(kind="realtime")
+@pytest.mark.parametrize("kind", ["realtime", "live"])
+def test_a_real_model_without_a_key_is_refused(kind: Literal["realtime", "live"]) -> None:
+    with pytest.raises(ValidationError, match=f'"{kind}" needs a key: set OPENAI_API_KEY'):
+        AgentSettings(kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("agent", "model"),
+    [
+        (AgentSettings(), "gpt-realtime-2.1"),
+        (AgentSettings(base_url="http://127.0.0.1:9/v1", kind="live"), "gpt-live-1"),
+        (AgentSettings(base_url="http://127.0.0.1:9/v1", kind="live", model="mine"), "mine"),
+    ],
+)
+def test_the_model_follows_the_kind(agent: AgentSettings, model: str) -> None:
+    assert agent.resolved_model == model
 
 
 @pytest.mark.parametrize(

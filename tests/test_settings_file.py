@@ -106,7 +106,7 @@ voice = ""
         "FILE:9: [esl] allow: 10.0.0.1/8 has host bits set; a network is written as 10.1.0.0/16,"
         " a host as 10.1.2.3",
         "FILE:12: [esl] mix: unknown; it belongs in [media]",
-        'FILE:14: [agent] kind: "realtim" is not one of "auto", "realtime" or "standin"',
+        'FILE:14: [agent] kind: "realtim" is not one of "auto", "realtime", "live" or "standin"',
         "FILE:19: [agent] connect_timeout_s: must be from 0.5 to 120.0, not NaN",
         "FILE:20: [agent] voice: must not be empty",
         'environment ESL_CONTROLLER_WEB_PORT: [web] port: must be a whole number, not "http"',
@@ -128,7 +128,7 @@ voice = ""
         ("[web]\nhost = 3\n", "FILE:2: [web] host: must be text, not 3"),
         ("[agent]\ngreeting = '" + "a" * 1001 + "'", "FILE:2: [agent] greeting: must have at most"),
         ("[agent]\nkind = 'realtime'\n", 'FILE:1: [agent]: kind = "realtime" needs a key'),
-        ("[agent]\nzzz = 1\n", "FILE:2: [agent] zzz: unknown; there are audio, base_url, "),
+        ("[agent]\nzzz = 1\n", "FILE:2: [agent] zzz: unknown; there are audio, backend_model, "),
         ("[media]\n\nmix = both\n", "FILE:3: not valid TOML: "),
         ("[media]\nmix = 'mono'\nmix = 'mono'\n", "FILE:3: not valid TOML: "),
     ],
