@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import sys
 import textwrap
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from esl_controller.setting_types import PortRange, shown
+from esl_controller import toml_file
+from esl_controller.setting_types import PortRange
 from esl_controller.settings import (
     PREFIX,
     Loaded,
@@ -24,6 +23,7 @@ from esl_controller.settings import (
     schema,
     secret_variable,
 )
+from esl_controller.toml_file import comment, toml
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -55,49 +55,9 @@ def _line(mistake: str) -> int:
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The file's tables, and "FILE:LINE" for every section and "section.key" in it."""
     try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
-        place, reason = (f"{path}:{match[2]}", match[1]) if match else (str(path), str(error))
-        raise SettingsError(f"{place}: not valid TOML: {reason}") from None
-    places: dict[str, str] = {}
-    for name, line in _lines(text):
-        places.setdefault(name, f"{path}:{line}")
-    return values, places
-
-
-def _lines(text: str) -> Iterator[tuple[str, int]]:
-    """Dotted name and line of every section and key of a valid TOML text.
-
-    A statement ends at the first line at which what was read of it is TOML by itself.
-    """
-    lines = text.split("\n")
-    table = ""
-    start = 0
-    for end in range(1, len(lines) + 1):
-        try:
-            statement = tomllib.loads("\n".join(lines[start:end]))
-        except tomllib.TOMLDecodeError:
-            continue
-        names = list(_names(statement))
-        header = lines[start].lstrip().startswith("[")
-        if header:
-            table = names[-1] + "."
-        for name in names:
-            yield (name if header else table + name), start + 1
-        start = end
-
-
-def _names(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in table.items():
-        yield prefix + key
-        if isinstance(value, dict):
-            yield from _names(value, f"{prefix}{key}.")
+        return toml_file.read(path)
+    except toml_file.TomlError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _unknown_keys(
@@ -185,25 +145,10 @@ def _explain(error: dict[str, Any], places: Mapping[str, str]) -> str:
 
 
 def _reason(error: dict[str, Any], key: str) -> str:
-    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     section = error["loc"][0]
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "model_type":
+    if error["type"] == "model_type":
         return f"must be a table: write [{section}] on a line of its own, its keys below it"
-    if kind == "literal_error":
-        return f"{shown(value)} is not one of {context['expected'].replace(chr(39), chr(34))}"
-    if kind in ("greater_than_equal", "less_than_equal"):
-        field = next(field for s, k, field in schema() if (s, k) == (section, key))
-        low = next(m.ge for m in field.metadata if hasattr(m, "ge"))
-        high = next(m.le for m in field.metadata if hasattr(m, "le"))
-        return f"must be from {low} to {high}, not {shown(value)}"
-    if kind == "string_too_long":
-        return f"must have at most {context['max_length']} characters"
-    if kind == "string_too_short":
-        return "must not be empty"
-    words = {"int_type": "a whole number", "float_type": "a number", "string_type": "text"}
-    return f"must be {words[kind]}, not {shown(value)}" if kind in words else str(error["msg"])
+    return toml_file.reason(error, type(Settings.model_fields[section].default), key)
 
 
 def describe(loaded: Loaded) -> str:
@@ -217,7 +162,7 @@ def describe(loaded: Loaded) -> str:
         origin = loaded.origins[f"{section}.{key}"]
         if secret_variable(field):
             return f"# {key}: {_masked(value, field.default)}  # {origin}"
-        return f"{key} = {_toml(value)}  # {origin}"
+        return f"{key} = {toml(value)}  # {origin}"
 
     source = f"the file {loaded.path}" if loaded.path else "no file"
     head = [f"# Effective settings: the defaults, {source}, the environment."]
@@ -231,7 +176,7 @@ def example() -> str:
     def setting(section: str, key: str, field: FieldInfo) -> str:
         if variable := secret_variable(field):
             return f"# ({key} is a secret: set {variable} in the environment.)"
-        return textwrap.indent(f"{key} = {_toml(field.default)}", "#", lambda line: True)
+        return textwrap.indent(f"{key} = {toml(field.default)}", "#", lambda line: True)
 
     head = f"""\
         # Settings of esl-controller. Every line that begins with # and no space after it is a
@@ -245,24 +190,9 @@ def _document(setting: Callable[[str, str, FieldInfo], str]) -> Iterator[str]:
     """The lines of a file with the help of everything; `setting` writes one setting."""
     for section, table in Settings.model_fields.items():
         model = type(table.default)
-        yield from ("", *_comment(str(model.__doc__)), f"[{section}]")
+        yield from ("", *comment(str(model.__doc__)), f"[{section}]")
         for key, field in model.model_fields.items():
-            yield from (*_comment(str(field.description)), setting(section, key, field))
-
-
-def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, 96, initial_indent="# ", subsequent_indent="# ")
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, str) and "\n" in value:
-        lines = (json.dumps(line, ensure_ascii=False)[1:-1] for line in value.split("\n"))
-        return '"""\n' + "\n".join(lines) + '"""'
-    if isinstance(value, tuple) and not isinstance(value, PortRange):
-        return json.dumps([str(item) for item in value])
-    if isinstance(value, int | float):
-        return str(value)
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+            yield from (*comment(str(field.description)), setting(section, key, field))
 
 
 def _masked(value: SecretStr, default: SecretStr) -> str:
