@@ -62,35 +62,38 @@ class ProtocolError(Exception):
         }
 
 
-def check(event: Event) -> None:
-    """Raise ProtocolError unless `event` is a client event (appends are checked elsewhere)."""
+def check(event: Event, params: Mapping[str, Any] = _PARAMS, append: str = APPEND) -> None:
+    """Raise ProtocolError unless `event` is one of `params`, parameter types by event type.
+
+    `append`: one more, which is checked elsewhere.
+    """
     kind = event.get("type")
     if kind is None:
         raise ProtocolError(
             "missing_required_parameter", "Missing required parameter: 'type'.", "type"
         )
-    if not isinstance(kind, str) or kind not in _PARAMS:
-        supported = ", ".join(f"'{name}'" for name in CLIENT_EVENTS)
+    if not isinstance(kind, str) or kind not in params:
+        supported = ", ".join(f"'{name}'" for name in (append, *params))
         raise ProtocolError(
             "invalid_value", f"Invalid value: '{kind}'. Supported values are: {supported}.", "type"
         )
     try:
-        (checked,) = _adapter(kind).validate_python([_without_nulls(event)])
+        (checked,) = _adapter(params[kind]).validate_python([_without_nulls(event)])
         _force(checked, ())
     except ValidationError as error:
         raise _protocol_error(error, event) from None
 
 
-def warm_up() -> None:
+def warm_up(params: Mapping[str, Any] = _PARAMS) -> None:
     """Build the validators now: it takes 60 ms, in which nobody's audio should be waiting."""
-    for kind in _PARAMS:
-        _adapter(kind)
+    for param in params.values():
+        _adapter(param)
 
 
 @cache
-def _adapter(kind: str) -> TypeAdapter[list[Any]]:
+def _adapter(param: Any) -> TypeAdapter[list[Any]]:
     # A list around it: a bare TypedDict would not take the configuration.
-    listed: Any = list.__class_getitem__(_PARAMS[kind])
+    listed: Any = list.__class_getitem__(param)
     return TypeAdapter(listed, config=ConfigDict(extra="forbid", strict=True))
 
 
