@@ -1,0 +1,73 @@
+"""The record of the calls, and the webhooks that wait, in a database. Never on the way of audio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from esl_controller.store.database import StoreError, open_engine
+from esl_controller.store.reading import Reader, reading
+from esl_controller.store.records import Change
+from esl_controller.store.writing import Writer
+
+__all__ = ["Reader", "Store", "StoreError", "reading"]
+
+CLOSE_S = 5.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Store(Reader):
+    """The record, to be written and read. Made by ``Store.open``.
+
+    ``put`` only takes note; one task writes (``Writer`` has its limits and rules).
+    """
+
+    def __init__(self, engine: AsyncEngine, writer: Writer) -> None:
+        super().__init__(engine)
+        self._writer = writer
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Store]:
+        """The record at ``url`` (sqlite:///PATH), made or brought up to date if need be.
+
+        At the end what was put is written, for at most ``CLOSE_S``. Raises StoreError.
+        """
+        engine = await open_engine(url)
+        writer = Writer(engine)
+        writing = asyncio.create_task(writer.run(), name="call record")
+        try:
+            yield cls(engine, writer)
+        finally:
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await writer.flush()
+            except TimeoutError:
+                log.error("the end of the call record was not written", changes=writer.waiting)
+            finally:
+                writing.cancel()
+                await asyncio.wait([writing])
+                await engine.dispose()
+
+    @property
+    def dropped(self) -> int:
+        """Changes that were lost, since the start."""
+        return self._writer.dropped
+
+    @property
+    def delivery_written(self) -> asyncio.Event:
+        """Set when a webhook has been written down; to be cleared by who waits for it."""
+        return self._writer.delivery_written
+
+    def put(self, change: Change) -> None:
+        """Have ``change`` written soon. Never waits, never raises."""
+        self._writer.put(change)
+
+    async def flush(self) -> None:
+        """Wait until all that was put before is written, or dropped."""
+        await self._writer.flush()

@@ -1,0 +1,125 @@
+"""Opening the database: its URL, its pragmas, its migrations, and what can be wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+BUSY_TIMEOUT_MS = 5_000
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_NEWER = "was written by a newer esl-controller: start that one, or set another [store] url"
+_OLDER = "was written by an older esl-controller: it is brought up to date when this one serves"
+
+
+class StoreError(Exception):
+    """The record of the calls cannot be used; its text is one line that says what to do."""
+
+
+async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
+    """Connect to ``url`` (sqlite:///PATH), and make or migrate its tables unless ``read_only``.
+
+    Raises StoreError.
+    """
+    path = _path(url)
+    if read_only and not path.is_file():
+        raise StoreError(f"there is no record at {path}: is [store] url the controller's?")
+    with failing(f"the record at {path} cannot be {'read' if read_only else 'written'}"):
+        if not read_only:
+            # It holds what people said: nobody else's business. SQLite's other files follow it.
+            path.touch(mode=0o600)
+        engine = _engine(path, read_only)
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(_check_current if read_only else _migrate)
+        except BaseException:
+            await engine.dispose()
+            raise
+        return engine
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Tell of a database's error as a StoreError that begins with ``what``."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(f"{what}: {one_line(error)}") from None
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, without the statement and its parameters: they hold what people said."""
+    if isinstance(error, DBAPIError):
+        return str(error.orig).partition("\n")[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition("\n")[0]
+
+
+def _path(url: str) -> Path:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = URL.create("")
+    if parsed.drivername != "sqlite" or parsed.host or parsed.database in (None, "", ":memory:"):
+        raise StoreError("[store] url must be sqlite:///FILE, or sqlite:////FILE from the root on")
+    return Path(str(parsed.database))
+
+
+def _engine(path: Path, read_only: bool) -> AsyncEngine:
+    query = {"uri": "true", "mode": "ro"} if read_only else {}
+    database = path.absolute().as_uri() if read_only else str(path)
+    target = URL.create("sqlite+aiosqlite", database=database, query=query)
+    engine = create_async_engine(target, hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        # Else the driver begins transactions where it likes, and none around a CREATE TABLE.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            # Safe against our own death; a power cut may take the last moments.
+            cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads and then writes fails at once, without the busy timeout, if
+        # another process wrote in between.
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    _check(connection, ScriptDirectory.from_config(config))
+    command.upgrade(config, "head")
+
+
+def _check_current(connection: Connection) -> None:
+    scripts = ScriptDirectory(str(_MIGRATIONS))
+    if _check(connection, scripts) != scripts.get_current_head():
+        raise StoreError(f"the record at {connection.engine.url.database} {_OLDER}")
+
+
+def _check(connection: Connection, scripts: ScriptDirectory) -> str | None:
+    """The revision of the tables, None where there are none yet. Raises StoreError."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision not in {None, *(script.revision for script in scripts.walk_revisions())}:
+        raise StoreError(f"the record at {connection.engine.url.database} {_NEWER}")
+    return revision

@@ -1,0 +1,118 @@
+"""From changes to SQL. Written so that SQLite and PostgreSQL run the same statements."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable, Table, bindparam, delete, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from esl_controller.store import records, schema
+from esl_controller.store.records import (
+    CallEnded,
+    CallStarted,
+    Change,
+    Deliver,
+    MessageTaken,
+    Noted,
+    Postponed,
+    Settled,
+    ToolUsed,
+    Turn,
+)
+
+_LIMITS = {"arguments": records.JSON_LIMIT, "output": records.JSON_LIMIT}
+
+
+class Entry(NamedTuple):
+    """A change that waits to be written, as the parameters of its statement."""
+
+    kind: type[Change]
+    call_uuid: str | None
+    row: dict[str, Any]
+
+
+def entry(change: Change) -> Entry:
+    """What is written for ``change``; its texts are cut at their limits."""
+    row: dict[str, Any] = {name: _clean(name, value) for name, value in vars(change).items()}
+    call_uuid = row.get("call_uuid")
+    match change:
+        case CallStarted():
+            row |= {"key": row.pop("call_uuid"), "started_at": row.pop("at")}
+        case CallEnded():
+            row |= {"key": row.pop("call_uuid"), "ended_at": row.pop("at")}
+            row |= asdict(row.pop("usage"))
+        case Deliver():
+            now = time.time()
+            row |= {"at": now, "due_at": now}
+        case Postponed() | Settled():
+            row["key"] = row.pop("id")
+    return Entry(type(change), call_uuid, row)
+
+
+def _clean(name: str, value: object) -> object:
+    if not isinstance(value, str) or name == "body":
+        return value
+    # What no database takes: NUL, and halves of characters.
+    text = value.replace("\0", "").encode(errors="replace").decode()
+    limit = _LIMITS.get(name, records.TEXT_LIMIT)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+    """Write ``entries``. Doing it again changes nothing."""
+    dialect = connection.dialect.name
+    # A call whose start was dropped is written down all the same.
+    uuids = {entry.call_uuid for entry in entries if entry.call_uuid is not None}
+    if uuids:
+        await connection.execute(new_call(dialect), [{"call_uuid": uuid} for uuid in uuids])
+    for kind, statement in statements(dialect).items():
+        if rows := [entry.row for entry in entries if entry.kind is kind]:
+            await connection.execute(statement, rows)
+
+
+@cache
+def new_call(dialect: str) -> Executable:
+    """Makes sure that there is a call ``call_uuid``."""
+    return (
+        _insert(dialect, schema.calls)
+        .values(call_uuid=bindparam("call_uuid"))
+        .on_conflict_do_nothing()
+    )
+
+
+@cache
+def statements(dialect: str) -> Mapping[type[Change], Executable]:
+    """The statement for each kind of change, in the order in which they are to be written."""
+    calls, deliveries = schema.calls, schema.deliveries
+    this_call = calls.c.call_uuid == bindparam("key")
+    this_delivery = deliveries.c.id == bindparam("key")
+    return {
+        CallStarted: update(calls).where(this_call, calls.c.started_at.is_(None)),
+        Turn: _replace(dialect, schema.turns),
+        ToolUsed: _replace(dialect, schema.tools),
+        MessageTaken: _replace(dialect, schema.messages),
+        Noted: _replace(dialect, schema.notes),
+        CallEnded: update(calls).where(this_call),
+        Deliver: _insert(dialect, deliveries).on_conflict_do_nothing(),
+        Postponed: update(deliveries).where(this_delivery),
+        Settled: delete(deliveries).where(this_delivery),
+    }
+
+
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    # The two say the same; SQLAlchemy has no common name for it.
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+def _replace(dialect: str, table: Table) -> Executable:
+    insert = _insert(dialect, table)
+    rest = {
+        column.name: insert.excluded[column.name] for column in table.c if not column.primary_key
+    }
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
