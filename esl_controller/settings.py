@@ -210,6 +210,16 @@ class AgentSettings(Section):
         return self
 
 
+class SecretariesSettings(Section):
+    """The personas: TOML files, one each, found by the call's domain_uuid and secretary_uuid."""
+
+    folder: Line = Field(
+        default="",
+        description="Folder with their files; changes are picked up without a restart. Empty: every"
+        " call gets the persona of [agent]. Make one: esl-controller secretary new NAME",
+    )
+
+
 class FreeswitchSettings(Section):
     """FreeSWITCH's own Event Socket (mod_event_socket), which `esl-controller call` dials."""
 
@@ -248,6 +258,7 @@ class Settings(Section):
     esl: EslSettings = EslSettings()
     media: MediaSettings = MediaSettings()
     agent: AgentSettings = AgentSettings()
+    secretaries: SecretariesSettings = SecretariesSettings()
     freeswitch: FreeswitchSettings = FreeswitchSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
