@@ -128,7 +128,7 @@ def _configure_logs(loaded: Loaded) -> None:
     from esl_controller import logs
 
     settings = loaded.settings
-    secrets = (settings.agent.api_key, settings.freeswitch.password)
+    secrets = (settings.agent.api_key, settings.freeswitch.password, settings.webhook.secret)
     logs.configure(
         settings.log.format,
         settings.log.level,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
 
 Network = IPv4Network | IPv6Network
 
@@ -25,6 +26,14 @@ class PortRange(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
+
+
+class Mistakes(ValueError):
+    """What is wrong between the keys of one table: each mistake's key (dotted) and text."""
+
+    def __init__(self, mistakes: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{key} {text}" for key, text in mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 def shown(value: object) -> str:
@@ -105,8 +114,24 @@ def _public_url(value: str) -> str:
     return url
 
 
+def _webhook_url(value: str) -> str:
+    if not value:
+        return value
+    url, question, query = value.partition("?")
+    _url(url, ("https", "http"))
+    if question and not (query.isascii() and re.fullmatch(r"[^\s#]+", query)):
+        raise ValueError("must have no space or # behind its ?")
+    return value
+
+
 def _base_url(value: str) -> str:
     return _url(value, ("https", "http")) if value else value
+
+
+def _store_url(value: str) -> str:
+    if value and not re.fullmatch(r"sqlite:///(?!:memory:)[^?#]*[^?#/]", _one_line(value)):
+        raise ValueError("must be sqlite:///FILE, sqlite:////FILE from the root on, or empty")
+    return value
 
 
 def _secret(value: SecretStr) -> SecretStr:
@@ -140,6 +165,30 @@ def _language(value: str) -> str:
     return value
 
 
+def _uuid(value: str) -> str:
+    if value and not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+        raise ValueError(f"{shown(value)} is not a UUID")
+    return value.lower()
+
+
+def _dialplan_word(value: str) -> str:
+    # It becomes one word of an Event Socket command: a space or a line break would end it.
+    if not re.fullmatch(r"[\w*#+.-]{1,64}", value, re.ASCII):
+        raise ValueError(
+            f"{shown(value)} may hold letters, digits and _ * # + . - only, and at most 64"
+        )
+    return value
+
+
+def _text(value: str) -> str:
+    if not value.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("has a control character in it")
+    return value
+
+
+# TOML has lists, frozen settings have tuples; what is in them stays strict.
+listed = Strict(False)
+
 Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
 Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
@@ -153,4 +202,9 @@ Rate = Annotated[Literal["8k", "16k"], BeforeValidator(_rate)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Language = Annotated[str, AfterValidator(_language)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
+Uuid = Annotated[str, AfterValidator(_uuid)]
+DialplanWord = Annotated[str, AfterValidator(_dialplan_word)]
+Text = Annotated[str, Field(max_length=50_000), AfterValidator(_text)]

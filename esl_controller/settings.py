@@ -32,6 +32,7 @@ from esl_controller.setting_types import (
     PublicUrl,
     Rate,
     Secret,
+    StoreUrl,
 )
 
 PREFIX = "ESL_CONTROLLER_"
@@ -232,6 +233,26 @@ class FreeswitchSettings(Section):
     )
 
 
+class StoreSettings(Section):
+    """The record of the calls: who called, what was said, what came of it."""
+
+    url: StoreUrl = Field(
+        default="sqlite:///esl-controller.db",
+        description="Where it is kept: sqlite:///FILE in the working directory, sqlite:////FILE"
+        " from the root on. Empty: there is no record, and no webhook is sent.",
+    )
+
+
+class WebhookSettings(Section):
+    """Webhooks: messages that callers leave, and ended calls, sent to URLs of the secretaries."""
+
+    secret: Secret = Field(
+        default=SecretStr(""),
+        description="What their signature is made with (HMAC-SHA256); unsigned if not set.",
+        json_schema_extra={"variable": "ESL_CONTROLLER_WEBHOOK_SECRET"},
+    )
+
+
 class WebSettings(Section):
     """HTTP: /healthz, /readyz and the list of calls."""
 
@@ -260,6 +281,8 @@ class Settings(Section):
     agent: AgentSettings = AgentSettings()
     secretaries: SecretariesSettings = SecretariesSettings()
     freeswitch: FreeswitchSettings = FreeswitchSettings()
+    store: StoreSettings = StoreSettings()
+    webhook: WebhookSettings = WebhookSettings()
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 

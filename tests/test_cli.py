@@ -196,8 +196,9 @@ def test_serve_gets_the_settings_and_the_log_masks_their_secrets(
     stand_in(monkeypatch, "app", serve=lambda loaded: loaded.settings.esl.port - 9000)
     monkeypatch.setenv("ESL_CONTROLLER_ESL_PORT", "9003")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    monkeypatch.setenv("ESL_CONTROLLER_WEBHOOK_SECRET", "hook-0123")
     assert main(["serve"]) == 3
-    assert configured["secrets"] == ["sk-0123456789", "ClueCon"]
+    assert configured["secrets"] == ["sk-0123456789", "ClueCon", "hook-0123"]
 
 
 def test_demo_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,12 @@ def test_every_number_has_a_range() -> None:
             assert sorted(limits) == ["ge", "le"], f"[{section}] {key}"
 
 
-def test_only_the_password_and_the_key_are_secrets() -> None:
+def test_only_what_proves_who_one_is_is_a_secret() -> None:
     secrets = {f"{s}.{k}": v for s, k, field in schema() if (v := secret_variable(field))}
     assert secrets == {
         "agent.api_key": "OPENAI_API_KEY",
         "freeswitch.password": "FREESWITCH_PASSWORD",
+        "webhook.secret": "ESL_CONTROLLER_WEBHOOK_SECRET",
     }
 
 

@@ -1,0 +1,144 @@
+"""Webhooks: what waits in the call record is sent until its receiver has taken it.
+
+At least once: after a lost answer, or a crash between the answer and the note of it, a webhook is
+sent again under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import orjson
+import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from esl_controller.store import Store, StoreError
+from esl_controller.store.records import Delivery, Noted, Postponed, Settled
+
+TIMEOUT_S = 10.0
+AT_ONCE = 16
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 3600.0
+GIVE_UP_S = 86_400.0
+READ_AGAIN_S = 5.0  # after a database that does not answer
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """The X-Esl-Controller-Signature of ``body``, sent at ``timestamp`` (Unix seconds)."""
+    return (
+        "sha256=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
+    )
+
+
+class Outbox:
+    """Sends the webhooks of ``store``, signed with ``secret`` unless that is empty.
+
+    A receiver has taken one when it answers 2xx. Else it is sent again after ``FIRST_RETRY_S``,
+    twice as long after each further failure up to ``LAST_RETRY_S``, and given up ``GIVE_UP_S``
+    after it was put, which the log and the call's record say.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        secret: str,
+        session_factory: Callable[[], ClientSession] = ClientSession,
+    ) -> None:
+        self._store = store
+        self._secret = secret
+        self._session_factory = session_factory
+        self._told_unsigned = False
+
+    async def run(self) -> None:
+        """Send what is due whenever something is, until cancelled."""
+        async with self._session_factory() as http:
+            while True:
+                try:
+                    await self._send_due(http)
+                    await self._wait()
+                except StoreError as error:
+                    log.warning("webhooks wait", reason=str(error))
+                    await asyncio.sleep(READ_AGAIN_S)
+
+    async def _send_due(self, http: ClientSession) -> None:
+        self._store.delivery_written.clear()
+        while due := await self._store.due(time.time(), AT_ONCE):
+            bodies = [await self._body(delivery) for delivery in due]
+            async with asyncio.TaskGroup() as group:
+                for delivery, body in zip(due, bodies, strict=True):
+                    group.create_task(self._send(http, delivery, body))
+            # Else the same ones would still be due.
+            await self._store.flush()
+
+    async def _wait(self) -> None:
+        at = await self._store.next_due()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if at is None else at - time.time()):
+                await self._store.delivery_written.wait()
+
+    async def _body(self, delivery: Delivery) -> bytes:
+        if delivery.body:
+            return delivery.body.encode()
+        call = await self._store.call(delivery.call_uuid)
+        return orjson.dumps(call.as_dict() if call else None)
+
+    async def _send(self, http: ClientSession, delivery: Delivery, body: bytes) -> None:
+        failure = ""
+        try:
+            async with http.post(
+                delivery.url,
+                data=body,
+                headers=self._headers(delivery, body),
+                timeout=ClientTimeout(total=TIMEOUT_S),
+                allow_redirects=False,
+            ) as reply:
+                if not 200 <= reply.status < 300:
+                    failure = f"{reply.url.host} answered {reply.status}"
+        except ValueError:
+            failure = "its URL is none"  # it is not shown: it may hold a token
+        except TimeoutError:
+            failure = f"no answer within {TIMEOUT_S:g} s"
+        except (ClientError, OSError) as error:
+            failure = str(error)
+        if failure:
+            self._failed(delivery, failure)
+        else:
+            self._store.put(Settled(delivery.id))
+            _log(delivery).info("webhook delivered")
+
+    def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
+        timestamp = str(int(time.time()))
+        headers = {
+            "Content-Type": "application/json",
+            "X-Esl-Controller-Event": delivery.kind,
+            "X-Esl-Controller-Id": delivery.id,
+            "X-Esl-Controller-Timestamp": timestamp,
+        }
+        if self._secret:
+            headers["X-Esl-Controller-Signature"] = signature(self._secret, timestamp, body)
+        elif not self._told_unsigned:
+            self._told_unsigned = True
+            log.warning("webhooks are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set")
+        return headers
+
+    def _failed(self, delivery: Delivery, failure: str) -> None:
+        now = time.time()
+        if now - delivery.at >= GIVE_UP_S:
+            self._store.put(Settled(delivery.id))
+            text = f"webhook {delivery.kind} given up: {failure}"
+            self._store.put(Noted(delivery.call_uuid, now, text))
+            _log(delivery).error("webhook given up", reason=failure)
+            return
+        delay = min(FIRST_RETRY_S * 2**delivery.attempts, LAST_RETRY_S)
+        self._store.put(Postponed(delivery.id, delivery.attempts + 1, now + delay))
+        _log(delivery).warning("webhook not delivered", reason=failure, again_in_s=delay)
+
+
+def _log(delivery: Delivery) -> structlog.stdlib.BoundLogger:
+    return log.bind(id=delivery.id, kind=delivery.kind, call_uuid=delivery.call_uuid)
