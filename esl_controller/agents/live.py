@@ -1,0 +1,317 @@
+"""GPT-Live, or any endpoint that speaks it, through the ``openai`` package.
+
+The model listens and speaks at the same time: it decides itself when to answer, when to fall silent
+and when to go on, and its voice is one stream in real time, silence included (``utterances.py``).
+There is nothing to cancel and nothing to truncate. Its clock is the caller's audio: a model that is
+sent none neither hears nor speaks. Functions are called by a second model, to which the first one
+delegates; it goes on by itself once all results are there.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from openai.types.live.audio_format_param import AudioFormatParam
+from openai.types.live.client_event_param import ClientEventParam
+from openai.types.live.initial_item_param import InitialItemParam
+
+from esl_controller.agents.base import Abilities, Called, Counters, History, Persona, Said
+from esl_controller.agents.connection import Connection, Endpoint
+from esl_controller.agents.delegation import Delegations
+from esl_controller.agents.messages import Reader, read, text, told
+from esl_controller.agents.utterances import Utterances
+from esl_controller.events import (
+    AgentAudio,
+    AgentAudioDone,
+    AgentEvent,
+    AgentReady,
+    AgentText,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+)
+from esl_controller.settings import AgentSettings
+from media.frame import PCMU, Format, pcm
+
+log = structlog.stdlib.get_logger(__name__)
+
+PCM = pcm(24000)
+HISTORY_ITEMS = 128  # the API takes no more
+HISTORY_CHARACTERS = 16_000  # it takes 8,192 tokens; no common language has less than two a token
+TURN_PAUSE_MS = 800  # without a word ends a turn of the caller
+STALL_MS = 5000  # of the caller's audio that nothing answers, not even silence
+
+_APPEND = "session.input_audio.append"
+
+
+class LiveModel:
+    """The endpoint that the agents of all calls share."""
+
+    def __init__(self, settings: AgentSettings, base_url: str) -> None:
+        self.settings = settings
+        self.endpoint = Endpoint(settings, base_url)
+
+    def agent(self, persona: Persona, history: History, *, g711: bool) -> LiveAgent:
+        """An agent for one connection; ``g711``: whether that is the caller's own codec."""
+        audio = self.settings.audio
+        narrow = audio == "pcmu" or (audio == "auto" and g711)
+        return LiveAgent(self, persona, history, PCMU if narrow else PCM)
+
+    async def close(self) -> None:
+        """Free the client."""
+        await self.endpoint.close()
+
+
+@dataclass
+class _Turn:
+    """What the caller is saying: words as they come, their end on the session's clock."""
+
+    item: str
+    words: str
+    end_ms: int
+    quiet_ms: float = 0.0
+
+
+class LiveAgent:
+    """An ``Agent`` over one GPT-Live session.
+
+    A response is an utterance, or a delegation that calls functions or fails. The caller's turns
+    come with their words: ``SpeechStarted`` some hundred milliseconds late, ``SpeechStopped``
+    together with the transcript.
+    """
+
+    abilities = Abilities(truncates=False, takes_turns=True)
+
+    def __init__(self, model: LiveModel, persona: Persona, history: History, audio: Format) -> None:
+        self.input = self.output = audio
+        self.counters = Counters()
+        self._model = model
+        self._persona = persona
+        self._history = history
+        self._connection = Connection(model.endpoint, audio, _APPEND, self.counters)
+        self._emit: Callable[[AgentEvent], None] = lambda event: None
+        self._name = f"live-{secrets.token_hex(4)}"
+        self._named = 0
+        self._utterances = Utterances(audio)
+        self._item = ""  # the utterance that is spoken, or whose words came ahead of its audio
+        self._turn: _Turn | None = None
+        self._delegations = Delegations()
+        self._unanswered_ms = 0.0
+        self._readers: Mapping[str, Reader] = {
+            "session.started": self._started,
+            "session.output_audio.delta": self._audio,
+            "session.output_transcript.delta": self._said,
+            "session.input_transcript.delta": self._heard,
+            "response.event": self._delegated,
+            "session.closed": self._closed,
+            "error": self._error,
+        }
+
+    # --- what a call asks for ---------------------------------------------------------------------
+
+    def hear(self, audio: bytes) -> None:
+        self._connection.hear(audio)
+        if self._connection.ready:
+            self._unanswered_ms += self.input.ms(len(audio))
+            if self._unanswered_ms > STALL_MS:
+                self._connection.give_up(f"the model stalled: nothing came for {STALL_MS} ms")
+
+    def respond(self, instructions: str = "") -> None:
+        if instructions:
+            self._speak(f"Do this now, do not wait for the caller to speak. {instructions}")
+
+    def cancel(self) -> None:
+        """Nothing: the model hears the caller, and falls silent by itself."""
+
+    def truncate(self, item: str, heard_ms: int) -> None:
+        """Nothing: the model speaks in real time, and knows what it has said."""
+
+    def forget(self, item: str) -> None:
+        """Nothing: what was no speech did not become words."""
+
+    def tool_result(self, call: Called) -> None:
+        if not self._delegations.answer(call.call_id):
+            self._speak(_words(call))
+            return
+        self._ask(
+            {
+                "type": "response.item.create",
+                "item": {
+                    "type": "function_call_output",
+                    "call_id": call.call_id,
+                    "output": call.output,
+                },
+            }
+        )
+        self._go_on()
+
+    def tell(self, text: str) -> None:
+        self._speak(f"React to what the caller did and you did not hear: {text}")
+
+    def _speak(self, content: str) -> None:
+        self._ask({"type": "session.commentary.append", "content": content, "delegation_id": None})
+
+    def _go_on(self) -> None:
+        if self._delegations.can_go_on():
+            self._ask({"type": "response.create"})
+
+    def _ask(self, event: ClientEventParam) -> None:
+        self._connection.ask(event)
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
+        self._emit = on_event
+        hello = start(self._persona, self._history, self.input, self._model.settings.backend_model)
+        failed = await self._connection.run(
+            lambda options: self._model.endpoint.client.live.connect(
+                websocket_connection_options=options
+            ),
+            hello,
+            self._message,
+        )
+        self._emit(failed)
+
+    def _message(self, message: bytes) -> None:
+        self._unanswered_ms = 0.0
+        for event in read(message, self._readers, self.counters):
+            self._emit(event)
+
+    # --- what the model says ----------------------------------------------------------------------
+
+    def _started(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        return (AgentReady(),) if self._connection.confirm() else ()
+
+    def _audio(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        data = base64.b64decode(event["delta"])
+        cut = self._utterances.feed(data)
+        self.counters.deltas += 1
+        events = self._pass_time(self.output.ms(len(data)))
+        if cut.audio:
+            item = self._utterance()
+            events += [ResponseStarted(item)] if cut.began else []
+            events.append(AgentAudio(item, cut.audio))
+        if cut.ended:
+            done = ResponseDone(self._item, "completed", usage=self._delegations.take_usage())
+            events += [AgentAudioDone(self._item), done]
+            self._item = ""
+        return events
+
+    def _said(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        return (AgentText(self._utterance(), text(event, "delta")),)
+
+    def _utterance(self) -> str:
+        self._item = self._item or self._new_name()
+        return self._item
+
+    def _new_name(self) -> str:
+        self._named += 1
+        return f"{self._name}-{self._named}"
+
+    def _heard(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        words, start_ms, end_ms = text(event, "delta"), int(event["start_ms"]), int(event["end_ms"])
+        events: list[AgentEvent] = []
+        if self._turn is not None and start_ms - self._turn.end_ms > TURN_PAUSE_MS:
+            events += self._end_turn(self._turn)
+        if self._turn is None:
+            self._turn = _Turn(self._new_name(), "", end_ms)
+            events.append(SpeechStarted(start_ms, self._turn.item))
+        self._turn.words += words
+        self._turn.end_ms = max(self._turn.end_ms, end_ms)
+        self._turn.quiet_ms = 0.0
+        return events
+
+    def _pass_time(self, ms: float) -> list[AgentEvent]:
+        """The model's output is its clock: so much time has passed in the session."""
+        if self._turn is None:
+            return []
+        self._turn.quiet_ms += ms
+        return self._end_turn(self._turn) if self._turn.quiet_ms > TURN_PAUSE_MS else []
+
+    def _end_turn(self, turn: _Turn) -> list[AgentEvent]:
+        self._turn = None
+        return [SpeechStopped(turn.end_ms, turn.item), Transcript(turn.item, turn.words.strip())]
+
+    def _delegated(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        done = self._delegations.read(event)
+        self._go_on()
+        return (ResponseStarted(done.id), done) if done is not None else ()
+
+    def _closed(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        self._connection.give_up(f"the model ended the session: {text(event, 'reason')}")
+        return ()
+
+    def _error(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        error = told(event["error"])
+        self.counters.errors += 1
+        log.warning("the model reports an error", error=error, param=event["error"].get("param"))
+        if not self._connection.ready:
+            self._connection.give_up(f"the model refused the session: {error}", permanent=True)
+        return ()
+
+
+def start(
+    persona: Persona, history: History, audio: Format, backend_model: str
+) -> ClientEventParam:
+    """The event that starts a session."""
+    form: AudioFormatParam
+    if audio.encoding == "pcm":
+        form = {"type": "audio/pcm", "rate": 24000}
+    else:
+        form = {"type": "audio/pcmu", "rate": 8000}
+    return {
+        "type": "session.start",
+        "session": {
+            "model": persona.model,
+            "instructions": persona.instructions,
+            "input": _items(history),
+            "audio": {"format": form, "output": {"voice": persona.voice}},
+            "delegation": {
+                "type": "responses",
+                "responses": {
+                    "model": backend_model,
+                    "instructions": persona.instructions,
+                    "tools": [
+                        {
+                            "type": "function",
+                            "name": tool.name,
+                            "description": tool.description,
+                            "parameters": dict(tool.parameters),
+                        }
+                        for tool in persona.tools
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _items(history: History) -> list[InitialItemParam]:
+    """The newest of ``history`` that the API takes, oldest first."""
+    items: list[InitialItemParam] = []
+    room = HISTORY_CHARACTERS
+    for entry in reversed(history[-HISTORY_ITEMS:]):
+        words = _words(entry)[:room]
+        room -= len(words)
+        if not words:
+            continue
+        if isinstance(entry, Called):
+            items.append({"role": "developer", "content": [{"type": "input_text", "text": words}]})
+        elif entry.who == "caller":
+            items.append({"role": "user", "content": [{"type": "input_text", "text": words}]})
+        else:
+            items.append({"role": "assistant", "content": [{"type": "output_text", "text": words}]})
+    return items[::-1]
+
+
+def _words(entry: Said | Called) -> str:
+    if isinstance(entry, Said):
+        return entry.text
+    return f"The function {entry.name} was called with {entry.arguments}: {entry.output}"

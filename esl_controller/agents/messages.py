@@ -1,0 +1,54 @@
+"""Reading what a model says: JSON events, field by field. [core]
+
+An event that is not as expected is counted and dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import orjson
+import structlog
+
+from esl_controller.agents.base import Counters
+from esl_controller.events import AgentEvent
+
+log = structlog.stdlib.get_logger(__name__)
+
+Reader: TypeAlias = Callable[[Mapping[str, Any]], Sequence[AgentEvent]]
+"""Makes our events of one of the model's. May raise for a field that is not as expected."""
+
+
+def read(message: bytes, readers: Mapping[str, Reader], counters: Counters) -> Sequence[AgentEvent]:
+    """What one message of the model means. What cannot be used is counted; nothing is raised."""
+    event: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        event = orjson.loads(message)
+    if not isinstance(event, dict):
+        counters.ignored += 1
+        return ()
+    kind = event.get("type")
+    reader = readers.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        return ()
+    try:
+        return reader(event)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        counters.ignored += 1
+        log.warning("an event of the model cannot be used", type=kind, why=repr(error))
+        return ()
+
+
+def text(event: Mapping[str, Any], key: str) -> str:
+    """The string at ``key``. Raises KeyError or TypeError if there is none."""
+    value = event[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is no string")
+    return value
+
+
+def told(error: Mapping[str, Any]) -> str:
+    """The ``error`` of an error event in one line."""
+    return f"{error.get('code') or error.get('type')}: {error.get('message')}"[:500]

@@ -1,0 +1,57 @@
+"""The model's voice: one stream without end, silence included."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+from esl_controller.simulator.model.response import Utterance
+from media.frame import Format, encode
+
+
+class Chunk(NamedTuple):
+    """One delta of the stream: of `utterance`, with the words that begin in it, or silence."""
+
+    audio: bytes
+    utterance: str = ""
+    words: str = ""
+
+
+class Voice:
+    """Cuts what is to be said, and the silence around it, into deltas of `delta_ms`."""
+
+    def __init__(self, fmt: Format, delta_ms: int) -> None:
+        frames = fmt.rate * delta_ms // 1000
+        self._format = fmt
+        self._silence = self.silence(frames * fmt.sample_bytes)
+        self._waiting: deque[Chunk] = deque()
+
+    @property
+    def delta_bytes(self) -> int:
+        """Size of every delta."""
+        return len(self._silence)
+
+    def silence(self, count: int) -> bytes:
+        """So many bytes of it."""
+        zeros = np.zeros(count // self._format.sample_bytes, np.int16)
+        return encode(zeros, self._format.encoding)
+
+    def say(self, name: str, utterance: Utterance) -> None:
+        """Say it after what is being said. Its words come ahead of its audio, one a delta."""
+        words = utterance.transcript.split(" ")
+        pieces = [word if not i else f" {word}" for i, word in enumerate(words)]
+        last = len(utterance.chunks) - 1
+        for index, audio in enumerate(utterance.chunks):
+            said = pieces[index] if index < last else "".join(pieces[index:])
+            audio += self._silence[len(audio) :]
+            self._waiting.append(Chunk(audio, name, said if index < len(pieces) else ""))
+
+    def fall_silent(self) -> None:
+        """Say no more of it."""
+        self._waiting.clear()
+
+    def next(self) -> Chunk:
+        """The next delta."""
+        return self._waiting.popleft() if self._waiting else Chunk(self._silence)
