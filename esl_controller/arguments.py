@@ -62,13 +62,18 @@ def _add(
     )
     parser.set_defaults(command=name)
     if config:
-        parser.add_argument(
-            "--config",
-            type=Path,
-            metavar="FILE",
-            help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
-        )
+        _add_config(parser)
     return parser
+
+
+def _add_config(parser: _Parser, default: str | None = None) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
+    )
 
 
 def _examples(text: str) -> str:
@@ -161,16 +166,31 @@ def _add_calls(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "calls",
-        "list the live calls of the running controller",
+        "list the live calls of the running controller, or show what was written down of calls",
         """
         esl-controller calls
         esl-controller calls --json --url http://10.0.0.5:8080
+        esl-controller calls recent --limit 50
+        esl-controller calls show 4f8a2a8e-6a0c-4d51-9f0a-0c6d6d9ea0b4
         """,
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument(
         "--url", type=_http_url, help="of the controller (default: [web] in the settings)"
     )
+    records = parser.add_subparsers(metavar="show UUID | recent", dest="of")
+    show = records.add_parser("show", help="one call, from its record")
+    show.add_argument("call_uuid", type=_call_uuid, metavar="UUID", help="of the call")
+    recent = records.add_parser("recent", help="the last calls, from the record")
+    recent.add_argument(
+        "--limit", type=_limit, default=20, metavar="N", help="how many (default: 20)"
+    )
+    for record in (show, recent):
+        # What stands before the word is not undone by a default behind it.
+        _add_config(record, argparse.SUPPRESS)
+        record.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="as JSON"
+        )
 
 
 def _add_settings(commands: Commands[_Parser]) -> None:
@@ -241,8 +261,17 @@ def _uuid(text: str) -> str:
     return _checked(text, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a UUID").lower()
 
 
+def _call_uuid(text: str) -> str:
+    _uuid(text)
+    return text  # as the switch writes it
+
+
 def _http_url(text: str) -> str:
     return _checked(text, r"https?://[^\s/]+(/[^\s]*)?", "an http:// or https:// URL")
+
+
+def _limit(text: str) -> int:
+    return int(_checked(text, r"[1-9]\d{0,3}", "a number from 1 to 9999"))
 
 
 def _seconds(text: str) -> float:

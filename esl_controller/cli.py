@@ -80,6 +80,12 @@ def _call(args: argparse.Namespace) -> int:
 
 def _calls(args: argparse.Namespace) -> int:
     loaded = _load(args)
+    if args.of:
+        from esl_controller.store import show
+
+        if args.of == "show":
+            return show.show_call(loaded.settings, args.call_uuid, as_json=args.json)
+        return show.show_recent(loaded.settings, args.limit, as_json=args.json)
     from esl_controller.web import client
 
     return client.list_calls(loaded.settings, url=args.url, as_json=args.json)

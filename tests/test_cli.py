@@ -104,6 +104,10 @@ finally:
         (["call", "8000", "--record", "no/x.wav"], "cannot write to 'no/x.wav'"),
         (["call", "8000", "--domain-uuid", "x"], "'x' is not a UUID"),
         (["calls", "--url", "10.0.0.5:8080"], "not an http:// or https:// URL"),
+        (["calls", "show", "x"], "'x' is not a UUID"),
+        (["calls", "show"], "required: UUID"),
+        (["calls", "recent", "--limit", "0"], "'0' is not a number from 1 to 9999"),
+        (["calls", "last"], "invalid choice: 'last'"),
         (["demo", "--codec", "G729"], "invalid choice: 'G729'"),
         (["dialplan"], "required: --domain-uuid, --secretary-uuid"),
     ],
@@ -280,6 +284,23 @@ def test_calls_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["calls", "--json", "--url", "https://h/x"]) == 0
     assert main(["calls"]) == 0
     assert seen == [("https://h/x", True), (None, False)]
+
+
+def test_calls_show_and_recent_get_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str | int, bool]] = []
+
+    def note(_settings: object, which: str | int, *, as_json: bool) -> int:
+        seen.append((which, as_json))
+        return 1
+
+    stand_in(monkeypatch, "store.show", show_call=note, show_recent=note)
+    uuid = EXAMPLE_DOMAIN_UUID
+    assert main(["calls", "show", uuid.upper(), "--json"]) == 1
+    assert main(["calls", "--json", "show", uuid]) == 1
+    assert main(["calls", "show", uuid, "--config", "no.toml"]) == 2
+    assert main(["calls", "recent"]) == 1
+    assert main(["calls", "recent", "--limit", "5", "--json"]) == 1
+    assert seen == [(uuid.upper(), True), (uuid, True), (20, False), (5, True)]
 
 
 @pytest.mark.parametrize(

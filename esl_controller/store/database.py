@@ -66,6 +66,8 @@ def one_line(error: Exception) -> str:
 
 
 def _path(url: str) -> Path:
+    if not url:
+        raise StoreError("[store] url is empty: no record is kept")
     try:
         parsed = make_url(url)
     except ArgumentError:

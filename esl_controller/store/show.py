@@ -1,0 +1,51 @@
+"""``esl-controller calls show`` and ``calls recent``: the record, read while it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Any
+
+from esl_controller.settings import Settings
+from esl_controller.store import StoreError, reading
+from esl_controller.store.timeline import table, timeline
+
+
+def show_call(settings: Settings, call_uuid: str, *, as_json: bool) -> int:
+    """Print what is known of a call; 1, and why, if nothing is."""
+    return _print(_call(settings.store.url, call_uuid, as_json=as_json))
+
+
+def show_recent(settings: Settings, limit: int, *, as_json: bool) -> int:
+    """Print the last ``limit`` calls, the newest first; 1, and why, if that cannot be."""
+    return _print(_recent(settings.store.url, limit, as_json=as_json))
+
+
+async def _call(url: str, call_uuid: str, *, as_json: bool) -> str:
+    async with reading(url) as reader:
+        call = await reader.call(call_uuid)
+    if call is None:
+        raise StoreError(f"there is no call {call_uuid} in the record")
+    return _json(call.as_dict()) if as_json else timeline(call)
+
+
+async def _recent(url: str, limit: int, *, as_json: bool) -> str:
+    async with reading(url) as reader:
+        calls = await reader.recent(limit)
+    return _json([asdict(call) for call in calls]) if as_json else table(calls)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _print(text: Coroutine[Any, Any, str]) -> int:
+    try:
+        print(asyncio.run(text))
+    except StoreError as error:
+        print(f"esl-controller calls: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,96 @@
+"""A call's record for people to read. [core]"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from esl_controller.store.records import CallSummary, StoredCall, ToolUsed, Turn
+
+
+def timeline(call: StoredCall) -> str:
+    """What is known of ``call``, and what happened in it at which second."""
+    start = call.started_at or 0.0
+    happened = sorted(_happened(call), key=lambda line: line[0])
+    lines = [f"{at - start:7.1f}  {who:<8}{_clean(text)}" for at, who, text in happened]
+    return "\n".join([*(f"{name:<10}{_clean(text)}" for name, text in _head(call)), "", *lines])
+
+
+def table(calls: Sequence[CallSummary]) -> str:
+    """A line for each of ``calls``."""
+    head = ("started (UTC)", "lasted_s", "caller", "number", "outcome", "call_uuid")
+    rows = [head, *(tuple(map(_clean, _row(call))) for call in calls)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _row(call: CallSummary) -> tuple[str, ...]:
+    what = call.outcome or call.cause
+    return (_date(call), _lasted(call), call.caller, call.destination, what, call.call_uuid)
+
+
+def _date(call: CallSummary) -> str:
+    if call.started_at is None:
+        return "not known"
+    return f"{datetime.fromtimestamp(call.started_at, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _lasted(call: CallSummary) -> str:
+    if call.started_at is None or call.ended_at is None:
+        return "-"
+    return f"{call.ended_at - call.started_at:.1f}"
+
+
+def _head(call: StoredCall) -> Iterator[tuple[str, str]]:
+    yield "call", call.call_uuid
+    yield "started", f"{_date(call)} UTC"
+    yield (
+        "caller",
+        f"{call.caller or 'not known'}, who dialled {call.destination or 'we know not what'}",
+    )
+    yield "secretary", f"{call.secretary} (domain {call.domain_uuid})"
+    if call.ended_at is None:
+        yield "ended", "not yet, or nobody wrote it down"
+    else:
+        yield "ended", f"after {_lasted(call)} s: {call.outcome} ({call.cause})"
+    if call.recording:
+        yield "recording", call.recording
+    used = call.usage
+    yield (
+        "tokens",
+        f"in {used.input_text} text, {used.input_audio} audio ({used.cached} of both cached);"
+        f" out {used.output_text} text, {used.output_audio} audio",
+    )
+
+
+def _happened(call: StoredCall) -> Iterator[tuple[float, str, str]]:
+    for turn in call.turns:
+        yield from _said(turn)
+    for tool in call.tools:
+        yield tool.at, "tool", _used(tool)
+    for message in call.messages:
+        yield message.at, "message", f"{message.name}, {message.phone}: {message.text}"
+    for note in call.notes:
+        yield note.at, "note", note.text
+
+
+def _said(turn: Turn) -> Iterator[tuple[float, str, str]]:
+    latency = "" if turn.latency_ms is None else f"  [{turn.latency_ms} ms after the caller]"
+    yield turn.started_at, turn.who, (turn.text or "(not transcribed)") + latency
+    if turn.interrupted_ms is not None:
+        heard = f'"{turn.heard_text}"' if turn.heard_text else "nothing"
+        # At its own start: two turns of one moment must not come between.
+        yield (
+            turn.started_at,
+            "",
+            f"cut off after {turn.interrupted_ms / 1000:.1f} s, heard: {heard}",
+        )
+
+
+def _used(tool: ToolUsed) -> str:
+    return f"{tool.name}({tool.arguments}) -> {tool.output}  [{tool.took_ms} ms]"
+
+
+def _clean(text: str) -> str:
+    """Callers and models must not write control sequences to the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
