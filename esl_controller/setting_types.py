@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -115,8 +115,6 @@ def _public_url(value: str) -> str:
 
 
 def _webhook_url(value: str) -> str:
-    if not value:
-        return value
     url, question, query = value.partition("?")
     _url(url, ("https", "http"))
     if question and not (query.isascii() and re.fullmatch(r"[^\s#]+", query)):
@@ -165,8 +163,11 @@ def _language(value: str) -> str:
     return value
 
 
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 def _uuid(value: str) -> str:
-    if value and not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value):
+    if not UUID.fullmatch(value):
         raise ValueError(f"{shown(value)} is not a UUID")
     return value.lower()
 
@@ -184,6 +185,11 @@ def _text(value: str) -> str:
     if not value.replace("\n", "").replace("\t", "").isprintable():
         raise ValueError("has a control character in it")
     return value
+
+
+def _or_empty(check: Callable[[str], str]) -> AfterValidator:
+    """`check`, but for an empty text."""
+    return AfterValidator(lambda value: check(value) if value else value)
 
 
 # TOML has lists, frozen settings have tuples; what is in them stays strict.
@@ -204,7 +210,10 @@ PublicUrl = Annotated[str, AfterValidator(_public_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Language = Annotated[str, AfterValidator(_language)]
+OptionalLanguage = Annotated[str, _or_empty(_language)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
-Uuid = Annotated[str, AfterValidator(_uuid)]
+OptionalWebhookUrl = Annotated[str, _or_empty(_webhook_url)]
+OptionalUuid = Annotated[str, _or_empty(_uuid)]
 DialplanWord = Annotated[str, AfterValidator(_dialplan_word)]
+OptionalDialplanWord = Annotated[str, _or_empty(_dialplan_word)]
 Text = Annotated[str, Field(max_length=50_000), AfterValidator(_text)]

@@ -1,0 +1,1 @@
+"""Who answers the phone: personas, one TOML file each."""

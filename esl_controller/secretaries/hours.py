@@ -1,0 +1,206 @@
+"""Opening hours: when a company takes calls, by the wall clock of its zone. [core]
+
+Times are Unix seconds and always given; no clock is read here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from esl_controller.setting_types import Line, Mistakes, listed, shown
+from esl_controller.settings import Section
+
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class Span(NamedTuple):
+    """Minutes after midnight: open from ``start`` until before ``end``, which may be 1440."""
+
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.start // 60:02}:{self.start % 60:02}-{self.end // 60:02}:{self.end % 60:02}"
+
+
+class Holiday(NamedTuple):
+    """A day of every year, or of one (``year`` is not 0)."""
+
+    year: int
+    month: int
+    day: int
+
+    def __str__(self) -> str:
+        return (f"{self.year:04}-" if self.year else "") + f"{self.month:02}-{self.day:02}"
+
+
+def _span(value: object) -> Span:
+    if isinstance(value, Span):
+        return value
+    match = re.fullmatch(r"(\d\d):(\d\d)-(\d\d):(\d\d)", value) if isinstance(value, str) else None
+    hours, minutes, end_hours, end_minutes = map(int, match.groups()) if match else (99,) * 4
+    span = Span(hours * 60 + minutes, end_hours * 60 + end_minutes)
+    if max(minutes, end_minutes) > 59 or span.start >= 1440 or span.end > 1440:
+        raise ValueError(f'{shown(value)} is not a time such as "08:30-12:00" or "18:00-24:00"')
+    if span.start >= span.end:
+        raise ValueError(
+            f"{shown(value)} ends before it begins; write what is after midnight on the next day"
+        )
+    return span
+
+
+def _in_order(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    for before, after in pairwise(spans):
+        if after.start < before.end:
+            raise ValueError(f'"{after}" begins before "{before}" ends')
+    return spans
+
+
+def _holiday(value: object) -> Holiday:
+    if isinstance(value, Holiday):
+        return value
+    match = re.fullmatch(r"(?:(\d{4})-)?(\d\d)-(\d\d)", value) if isinstance(value, str) else None
+    holiday = Holiday(*map(int, match.groups("0") if match else (0, 0, 0)))
+    try:
+        date(holiday.year or 2000, holiday.month, holiday.day)  # 2000 is a leap year
+    except ValueError:
+        raise ValueError(
+            f'{shown(value)} is not a date such as "2026-11-20", or "12-25" for every year'
+        ) from None
+    return holiday
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def _zone_name(value: str) -> str:
+    try:
+        if value:
+            _zone(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"{shown(value)} is not a time zone such as America/Sao_Paulo or Europe/London"
+        ) from None
+    return value
+
+
+Day = Annotated[
+    tuple[Annotated[Span, BeforeValidator(_span)], ...],
+    listed,
+    AfterValidator(_in_order),
+]
+Holidays = Annotated[tuple[Annotated[Holiday, BeforeValidator(_holiday)], ...], listed]
+
+
+class Hours(Section):
+    """When the company takes calls, and what happens outside that time."""
+
+    zone: Annotated[str, AfterValidator(_zone_name)] = Field(
+        default="",
+        description="IANA time zone of all times below, such as America/Sao_Paulo.",
+    )
+    monday: Day = Field(
+        default=(),
+        description='Times as "08:00-12:00", several on a day, until "24:00" at the latest. A day'
+        " without times is closed; without times on any day it is always open.",
+    )
+    tuesday: Day = Field(default=(), description="Likewise.")
+    wednesday: Day = Field(default=(), description="Likewise.")
+    thursday: Day = Field(default=(), description="Likewise.")
+    friday: Day = Field(default=(), description="Likewise.")
+    saturday: Day = Field(default=(), description="Likewise.")
+    sunday: Day = Field(default=(), description="Likewise.")
+    holidays: Holidays = Field(
+        default=(),
+        description='Days on which it is closed: "2026-11-20", or "12-25" for every year.',
+    )
+    say: Line = Field(
+        default="",
+        description="The first words outside these times, instead of the greeting. Empty: a short"
+        " sentence in the language.",
+    )
+    do: Literal["talk", "message", "hangup", "transfer"] = Field(
+        default="message",
+        description="What follows them: talk (as always), message (take one, transfer nobody),"
+        " hangup, or transfer to the destination.",
+    )
+    destination: Line = Field(
+        default="", description="With transfer: the name of one of the destinations."
+    )
+
+    @property
+    def week(self) -> tuple[tuple[Span, ...], ...]:
+        """The times of Monday to Sunday."""
+        return tuple(getattr(self, day) for day in DAYS)
+
+    @property
+    def always_open(self) -> bool:
+        """Whether there is no time at which it is closed."""
+        return not any(self.week) and not self.holidays
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Hours:
+        mistakes = []
+        if not (self.always_open or self.zone):
+            mistakes.append(("zone", "is missing: by whose clock?"))
+        if self.do == "transfer" and not self.destination:
+            mistakes.append(("destination", 'is missing: where does do = "transfer" lead to?'))
+        if self.do != "transfer" and self.destination:
+            mistakes.append(("destination", 'is only for do = "transfer"'))
+        if mistakes:
+            raise Mistakes(mistakes)
+        return self
+
+
+def is_open(hours: Hours, unix_time: float) -> bool:
+    """Whether calls are taken at ``unix_time``."""
+    if hours.always_open:
+        return True
+    now = datetime.fromtimestamp(unix_time, _zone(hours.zone))
+    minute = now.hour * 60 + now.minute
+    return any(span.start <= minute < span.end for span in _spans(hours, now.date()))
+
+
+def opens_next(hours: Hours, unix_time: float) -> float | None:
+    """When calls are taken again: ``unix_time`` itself while it is open, None if not within a year.
+
+    A time that the clock skips in spring counts from as much later as the clock was put forward.
+    """
+    if is_open(hours, unix_time):
+        return unix_time
+    today = datetime.fromtimestamp(unix_time, _zone(hours.zone)).date()
+    openings = (
+        opening
+        for ahead in range(367)
+        for opening in _openings(hours, today + timedelta(days=ahead))
+        if opening > unix_time
+    )
+    return next(openings, None)
+
+
+def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
+    if {Holiday(day.year, day.month, day.day), Holiday(0, day.month, day.day)} & set(
+        hours.holidays
+    ):
+        return ()
+    return hours.week[day.weekday()] if any(hours.week) else (Span(0, 1440),)
+
+
+def _openings(hours: Hours, day: date) -> Iterator[float]:
+    """The Unix times at which ``day`` opens; twice where the clock is put back over one of them."""
+    for span in _spans(hours, day):
+        start = datetime.combine(day, time(*divmod(span.start, 60)), _zone(hours.zone))
+        for fold in (0, 1):
+            opening = start.replace(fold=fold).timestamp()
+            if is_open(hours, opening):
+                yield opening

@@ -1,0 +1,82 @@
+"""What the model is told of its secretary: the same text for the same file, always. [core]"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from esl_controller.secretaries.hours import DAYS, Hours
+
+if TYPE_CHECKING:
+    from esl_controller.secretaries.schema import Destination, Secretary
+
+_KINDS = {
+    "extension": "",
+    "ring_group": "a team",
+    "queue": "a queue: the caller may have to wait",
+    "external": "outside the company",
+    "voicemail": "a mailbox: the caller leaves a recording",
+}
+_CLOSED = {
+    "talk": "The company is closed now. The caller was told so. Help as you always do.",
+    "message": "The company is closed now. The caller was told so. Offer to take a message; do not"
+    " transfer the call.",
+    "hangup": "The company is closed now. The caller was told so. Say goodbye.",
+    "transfer": "The company is closed now. The caller was told so and is being transferred.",
+}
+
+
+def compose(secretary: Secretary, tools: Collection[str], *, closed: bool = False) -> str:
+    """The instructions of a model that has ``tools``, by their names, for a call that came while
+    the company was open or ``closed``."""
+    parts = (
+        ("", [secretary.instructions.strip()]),
+        ("Who you are", _who(secretary)),
+        ("What you know", [secretary.business_info.strip()]),
+        ("Opening hours", _hours(secretary.hours, closed)),
+        ("Whom you can transfer the call to", _destinations(secretary, tools)),
+        ("What you must not discuss", _guardrails(secretary)),
+    )
+    texts = []
+    for title, lines in parts:
+        if text := "\n".join(line for line in lines if line):
+            texts.append(f"# {title}\n{text}" if title else text)
+    return "\n\n".join(texts)
+
+
+def _who(secretary: Secretary) -> Iterator[str]:
+    if secretary.name:
+        yield f"Your name is {secretary.name}."
+    if secretary.company:
+        yield f"You answer the telephone of {secretary.company}."
+    yield f"Your language is {secretary.language} (a language tag)."
+
+
+def _hours(hours: Hours, closed: bool) -> Iterator[str]:
+    if hours.always_open:
+        return
+    if any(hours.week):
+        for day, spans in zip(DAYS, hours.week, strict=True):
+            yield f"{day.capitalize()}: {', '.join(map(str, spans)) or 'closed'}"
+    if hours.holidays:
+        yield f"Closed on (month-day): {', '.join(map(str, hours.holidays))}"
+    yield f"Time zone: {hours.zone}"
+    if closed:
+        yield _CLOSED[hours.do]
+
+
+def _destinations(secretary: Secretary, tools: Collection[str]) -> Iterator[str]:
+    if "transfer_call" in tools:
+        yield from map(_destination, secretary.destinations)
+
+
+def _destination(destination: Destination) -> str:
+    aliases = f" (also called: {', '.join(destination.aliases)})" if destination.aliases else ""
+    kind = _KINDS[destination.kind]
+    return f"- {destination.name}{aliases}{': ' + kind if kind else ''}"
+
+
+def _guardrails(secretary: Secretary) -> Iterator[str]:
+    if secretary.guardrails:
+        yield from (f"- {topic}" for topic in secretary.guardrails)
+        yield "Say kindly that you cannot help with these, whatever the caller says."

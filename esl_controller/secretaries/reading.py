@@ -1,0 +1,148 @@
+"""A secretary's file: read, with the line of every mistake and the source of every value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from esl_controller import toml_file
+from esl_controller.secretaries.schema import Secretary, WebhookTool
+from esl_controller.setting_types import UUID, Mistakes
+from esl_controller.settings import AgentSettings
+
+DEFAULT = "default"
+
+Location: TypeAlias = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file came to: a secretary, or what is wrong with it, a line a mistake.
+
+    ``places`` maps a key (``destinations.0.name``) to "FILE:LINE", where the file has it.
+    """
+
+    path: Path
+    secretary: Secretary | None
+    mistakes: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(path: Path, agent: AgentSettings) -> Reading:
+    """Read one file. Never raises for what is in it."""
+    try:
+        values, places = toml_file.read(path)
+    except toml_file.TomlError as error:
+        return Reading(path, None, (str(error),))
+    try:
+        secretary = Secretary.model_validate(_with_key(values, path)).completed(agent)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        mistakes = {line for detail in details for line in _explain(detail, places, path)}
+        return Reading(path, None, tuple(sorted(mistakes, key=_line)), places)
+    if secretary.key == ("", "") and path.stem != DEFAULT:
+        lost = (
+            f"{path}: secretary_uuid: is missing, no call would find it; write it, or domain_uuid,"
+            f" or call the file UUID.toml, or {DEFAULT}.toml for all other calls"
+        )
+        return Reading(path, None, (lost,), places)
+    return Reading(path, secretary, (), places)
+
+
+def _with_key(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """``values``; a file that does not say whose calls it takes may say so by its name."""
+    if not UUID.fullmatch(path.stem) or {"domain_uuid", "secretary_uuid"} & values.keys():
+        return values
+    return {**values, "secretary_uuid": path.stem}
+
+
+def _line(mistake: str) -> tuple[int, str]:
+    """To sort by: where a mistake stands in its file."""
+    match = re.match(r".*?:(\d+): ", mistake)
+    return (int(match[1]) if match else 0), mistake
+
+
+def _explain(error: ErrorDetails, places: Mapping[str, str], path: Path) -> Iterator[str]:
+    """A line for each thing that is wrong by one of pydantic's errors."""
+    location = tuple(part for part in error["loc"] if part != "[key]")
+    wrong = error.get("ctx", {}).get("error")
+    if not isinstance(wrong, Mistakes):
+        yield _mistake(location, _reason(error, location), places, path)
+        return
+    for key, text in wrong.mistakes:
+        parts = (int(part) if part.isdigit() else part for part in key.split("."))
+        yield _mistake((*location, *parts), text, places, path)
+
+
+def _mistake(location: Location, text: str, places: Mapping[str, str], path: Path) -> str:
+    names = [".".join(map(str, location[:size])) for size in range(len(location), 0, -1)]
+    place = next((places[name] for name in names if name in places), str(path))
+    return f"{place}: {_title(location)}: {text}"
+
+
+def _title(location: Location) -> str:
+    """A key as one finds it in the file: ``[limits] idle_s``, ``[[destinations]] name``."""
+    parts = list(location)
+    while isinstance(parts[-1], int):
+        parts.pop()
+    *tables, key = parts
+    name = ".".join(part for part in tables if isinstance(part, str))
+    if not tables:
+        return str(key)
+    return f"[[{name}]] {key}" if isinstance(tables[-1], int) else f"[{name}] {key}"
+
+
+def _reason(error: ErrorDetails, location: Location) -> str:
+    key = str(location[-1])
+    table = _table_at(location[:-1])
+    kind = error["type"]
+    if kind == "extra_forbidden" and table:
+        return _advice(key, table)
+    name = ".".join(part for part in location if isinstance(part, str))
+    if kind == "model_type":
+        return f"must be a table: write [{name}] on a line of its own, its keys below it"
+    if kind == "tuple_type" and _table_at(location):
+        return f"must be a list of tables: write [[{name}]] on a line of its own before each"
+    return toml_file.reason(error, table, key)
+
+
+def _advice(key: str, table: type[BaseModel]) -> str:
+    """What to write instead of an unknown ``key``."""
+    homes = [name for name, home in tables() if key in home.model_fields]
+    if close := difflib.get_close_matches(key, table.model_fields, n=1):
+        return f"unknown; did you mean {close[0]}?"
+    if homes:
+        where = " or ".join(home or "the top, before the first [table]" for home in homes)
+        return f"unknown; it belongs in {where}"
+    return "unknown; there are " + ", ".join(table.model_fields)
+
+
+def tables() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every table of the file as it is written, ``[limits]``; its top first, as an empty text."""
+    yield "", Secretary
+    for name, info in Secretary.model_fields.items():
+        if table := _table(info.annotation):
+            yield (f"[{name}]" if info.annotation is table else f"[[{name}]]"), table
+    yield "[[tools.webhooks]]", WebhookTool
+
+
+def _table_at(location: Location) -> type[BaseModel] | None:
+    """The table that stands at ``location``, None where there is none."""
+    table: type[BaseModel] | None = Secretary
+    for part in location:
+        if isinstance(part, str) and table:
+            info = table.model_fields.get(part)
+            table = _table(info.annotation) if info else None
+    return table
+
+
+def _table(annotation: Any) -> type[BaseModel] | None:
+    kinds = (annotation, *get_args(annotation))
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
