@@ -191,7 +191,9 @@ class Connection:
         self._wire.on_message = on_message
         sender = asyncio.create_task(self._send_all(socket))
         try:
-            await socket.send(hello)
+            # A model that refuses may have closed by now; what it said is still to be read.
+            with contextlib.suppress(ConnectionClosed, OpenAIError):
+                await socket.send(hello)
             while True:
                 # Only what came before ``on_message`` was set, or in fragments.
                 on_message(await socket.recv_bytes())

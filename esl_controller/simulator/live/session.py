@@ -29,6 +29,7 @@ from .voice import Voice
 
 _SESSION_S: Final = 3600
 _USAGE_EVERY_MS: Final = 5000
+_WORD_MS: Final = 400  # of the caller's speech
 _ANY: Final = Format("pcm", 24_000)
 
 
@@ -63,7 +64,10 @@ class LiveSession:
         self._muted = False
         self._spoken_bytes = 0
         self._spoken_ms = 0.0  # of the utterance
+        self._speaking = False  # the caller
         self._turn_ms = 0
+        self._word_ms = 0
+        self._heard = ""
         self._turn: Utterance | None = None
         self._due_ms: int | None = None
         self._script = list(behaviour.script)
@@ -187,6 +191,8 @@ class LiveSession:
                 await self._speech_started(found.at_ms)
             else:
                 await self._speech_stopped(found.at_ms)
+        if self._speaking and self._input.end_ms - self._word_ms >= _WORD_MS:
+            await self._hear_word(" bla", self._input.end_ms)
         if before // _USAGE_EVERY_MS != self._input.end_ms // _USAGE_EVERY_MS:
             await self._channel.emit(
                 "session.usage.updated",
@@ -199,22 +205,28 @@ class LiveSession:
         await self._speak()
 
     async def _speech_started(self, at_ms: int) -> None:
-        self._turn_ms = at_ms
+        self._turn_ms = self._word_ms = at_ms
+        self._speaking = True
         self._due_ms = None
         self._voice.fall_silent()
         self.record.speech(started=True)
-        await self._words("input", "(some", at_ms, self._input.end_ms)
+        self._heard = ""
+        await self._hear_word("(bla", self._input.end_ms)
 
     async def _speech_stopped(self, at_ms: int) -> None:
+        self._speaking = False
         self.record.speech(started=False)
         self.record.turns += 1
-        seconds = (at_ms - self._turn_ms) / 1000
-        fmt = self._input.format
+        await self._hear_word(f", {(at_ms - self._turn_ms) / 1000:.1f} s)", at_ms)
         audio = self._input.take(self._turn_ms, at_ms)
-        transcript = f"(some {seconds:.1f} s of speech)"
-        self._turn = Utterance.of(audio, fmt, transcript, self._behaviour.delta_ms)
-        await self._words("input", transcript.removeprefix("(some"), self._turn_ms, at_ms)
+        delta_ms = self._behaviour.delta_ms
+        self._turn = Utterance.of(audio, self._input.format, self._heard, delta_ms)
         self._due_ms = at_ms + self._behaviour.think_ms
+
+    async def _hear_word(self, word: str, end_ms: int) -> None:
+        self._heard += word
+        start_ms, self._word_ms = self._word_ms, max(self._word_ms, end_ms)
+        await self._words("input", word, start_ms, self._word_ms)
 
     async def _words(self, side: str, words: str, start_ms: int, end_ms: int) -> None:
         await self._channel.emit(

@@ -44,9 +44,9 @@ class Voice:
         pieces = [word if not i else f" {word}" for i, word in enumerate(words)]
         last = len(utterance.chunks) - 1
         for index, audio in enumerate(utterance.chunks):
-            said = pieces[index] if index < last else "".join(pieces[index:])
+            said = "".join(pieces[index : index + 1] if index < last else pieces[index:])
             audio += self._silence[len(audio) :]
-            self._waiting.append(Chunk(audio, name, said if index < len(pieces) else ""))
+            self._waiting.append(Chunk(audio, name, said))
 
     def fall_silent(self) -> None:
         """Say no more of it."""

@@ -1,0 +1,537 @@
+"""The GPT-Live agent against its stand-in, and against a server that is told what to say."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from aiohttp import WSMsgType, web
+from openai.types.live import ClientEventParam
+from pydantic import TypeAdapter
+
+from esl_controller import events as ev
+from esl_controller import sounds
+from esl_controller.agents.base import Called, History, Persona, Said, Tool
+from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
+from esl_controller.agents.live import HISTORY_CHARACTERS, PCM, STALL_MS, LiveAgent, LiveModel
+from esl_controller.agents.utterances import LEAD_MS
+from esl_controller.settings_file import load
+from esl_controller.simulator.live import LiveSession, LiveStandIn
+from esl_controller.simulator.model import ModelFaults, ScriptedCall
+from media.frame import PCMU, Format, encode
+from media.resample import convert
+from tests.waiting import until
+
+T = TypeVar("T")
+CLIENT_EVENT: TypeAdapter[Any] = TypeAdapter(ClientEventParam)
+LOOK_UP = Tool("look_up", "Looks it up.", {"type": "object", "properties": {}})
+PERSONA = Persona("gpt-live-1", "cedar", "en", "Be brief.", (LOOK_UP,))
+FRAME = bytes(PCM.frame_bytes)
+STARTED: dict[str, Any] = {"type": "session.started", "event_id": "e", "session": {"id": "s"}}
+
+
+class Conversation:
+    """An agent that runs, what it reported, and a line that feeds it the caller's audio."""
+
+    def __init__(self, agent: LiveAgent) -> None:
+        self.agent = agent
+        self.got: list[ev.AgentEvent] = []
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [event for event in self.got if isinstance(event, kind)]
+
+    async def until(self, *kinds: type[ev.AgentEvent], timeout: float = 5.0) -> None:
+        """Wait until an event of each kind has come."""
+        await until(lambda: all(self.of(kind) for kind in kinds), timeout)
+
+    async def listen(self, *kinds: type[ev.AgentEvent], audio: bytes = b"") -> None:
+        """Let the caller say ``audio`` and then nothing, until an event of each kind has come."""
+        async with asyncio.timeout(5):
+            for at in range(0, len(audio), len(FRAME)):
+                self.agent.hear(audio[at : at + len(FRAME)])
+                await asyncio.sleep(0)
+            while not all(self.of(kind) for kind in kinds):
+                self.agent.hear(FRAME)
+                await asyncio.sleep(0.001)
+
+    def audio(self) -> dict[str, bytes]:
+        """What was said, by item."""
+        said: dict[str, bytes] = {}
+        for event in self.of(ev.AgentAudio):
+            said[event.item] = said.get(event.item, b"") + event.data
+        return said
+
+
+def model_for(base_url: str, **settings: str) -> LiveModel:
+    environment = {f"ESL_CONTROLLER_AGENT_{name}": value for name, value in settings.items()}
+    loaded = load(
+        None, {"OPENAI_API_KEY": "sk-test", "ESL_CONTROLLER_AGENT_KIND": "live", **environment}
+    )
+    return LiveModel(loaded.settings.agent, base_url)
+
+
+@contextlib.asynccontextmanager
+async def talking_to(
+    base_url: str,
+    *,
+    persona: Persona = PERSONA,
+    history: History = (),
+    g711: bool = False,
+    **settings: str,
+) -> AsyncIterator[Conversation]:
+    """A running agent; it is cancelled at the end if it has not ended by itself."""
+    model = model_for(base_url, **settings)
+    conversation = Conversation(model.agent(persona, history, g711=g711))
+    running = asyncio.create_task(conversation.agent.run(conversation.got.append))
+    try:
+        yield conversation
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await model.close()
+
+
+@contextlib.asynccontextmanager
+async def server(talk: Callable[[web.WebSocketResponse], Any]) -> AsyncIterator[str]:
+    """A WebSocket server that does ``talk``; yields its base URL."""
+
+    async def connect(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await talk(socket)
+        return socket
+
+    application = web.Application()
+    application.router.add_get("/v1/live/sessions", connect)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def say(script: list[Any]) -> Callable[[web.WebSocketResponse], Any]:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        for event in script:
+            if isinstance(event, bytes):
+                await socket.send_bytes(event)
+            else:
+                await socket.send_str(event if isinstance(event, str) else json.dumps(event))
+        async for message in socket:
+            assert message.type is WSMsgType.TEXT
+
+    return talk
+
+
+def session_of(standin: LiveStandIn) -> LiveSession:
+    (session,) = standin.sessions
+    return session
+
+
+def sent(standin: LiveStandIn, kind: str) -> list[dict[str, Any]]:
+    events = session_of(standin).record.client_events
+    return [event for event in events if event["type"] == kind]
+
+
+def caller() -> bytes:
+    said, rate = sounds.load("caller")
+    return encode(convert(said, rate, PCM.rate), PCM.encoding)
+
+
+def test_it_says_what_it_cannot_do() -> None:
+    assert LiveAgent.abilities.takes_turns
+    assert not LiveAgent.abilities.truncates
+
+
+async def test_everything_that_we_send_is_of_the_packages_types() -> None:
+    script = (ScriptedCall(0, "look_up"),)
+    history = (Said("caller", "Hi"), Said("agent", "Hello"), Called("c", "f", "{}", '"x"'))
+    async with (
+        LiveStandIn(think_ms=0, script=script) as standin,
+        talking_to(standin.base_url, history=history) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        agent = talk.agent
+        agent.respond("Greet the caller.")
+        await talk.listen(ev.ResponseDone)
+        call = talk.of(ev.ResponseDone)[0].calls[0]
+        agent.tool_result(Called(call.call_id, call.name, call.arguments, "{}"))
+        agent.tool_result(Called("of an earlier connection", "f", "{}", "{}"))
+        agent.tell("They pressed 1.")
+        agent.respond()
+        agent.cancel()
+        agent.truncate("x", 1)
+        agent.forget("x")
+        await talk.listen(ev.AgentAudioDone)
+        record = session_of(standin).record
+        assert [event["type"] for event in record.client_events] == [
+            "session.start",
+            "session.commentary.append",
+            "response.item.create",
+            "response.create",
+            "session.commentary.append",
+            "session.commentary.append",
+        ]
+        for event in record.client_events:
+            CLIENT_EVENT.validate_python(event, strict=True, extra="forbid")
+        assert record.violations == record.refusals == record.early_appends == 0
+
+
+async def test_the_session_is_what_the_persona_and_the_history_say() -> None:
+    history = (
+        Said("caller", "A table for two."),
+        Said("agent", "For when?"),
+        Called("c1", "look_up", '{"a": 1}', '"free"'),
+    )
+    async with (
+        LiveStandIn() as standin,
+        talking_to(standin.base_url, history=history, BACKEND_MODEL="thinker") as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        session = sent(standin, "session.start")[0]["session"]
+    assert session["model"] == "gpt-live-1"
+    assert session["instructions"] == "Be brief."
+    assert session["audio"] == {
+        "format": {"type": "audio/pcm", "rate": 24000},
+        "output": {"voice": "cedar"},
+    }
+    responses = session["delegation"]["responses"]
+    assert responses["model"] == "thinker"
+    assert responses["instructions"] == "Be brief."
+    assert [tool["name"] for tool in responses["tools"]] == ["look_up"]
+    told = [(item["role"], item["content"][0]["text"]) for item in session["input"]]
+    assert told == [
+        ("user", "A table for two."),
+        ("assistant", "For when?"),
+        ("developer", 'The function look_up was called with {"a": 1}: "free"'),
+    ]
+
+
+async def test_of_a_long_history_the_newest_is_told() -> None:
+    history = [Said("caller", f"{number} " + "x" * 500) for number in range(300)]
+    async with LiveStandIn() as standin, talking_to(standin.base_url, history=history) as talk:
+        await talk.until(ev.AgentReady)
+        items = sent(standin, "session.start")[0]["session"]["input"]
+    texts = [item["content"][0]["text"] for item in items]
+    assert len(texts) <= 128
+    assert sum(map(len, texts)) == HISTORY_CHARACTERS
+    assert texts[-1].startswith("299 ")
+
+
+@pytest.mark.parametrize(
+    ("audio", "g711", "expected"),
+    [
+        ("auto", True, PCMU),
+        ("auto", False, PCM),
+        ("pcm", True, PCM),
+        ("pcmu", False, PCMU),
+    ],
+)
+async def test_g711_where_it_loses_nothing(audio: str, g711: bool, expected: Format) -> None:
+    async with (
+        LiveStandIn() as standin,
+        talking_to(standin.base_url, g711=g711, AUDIO=audio) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        assert talk.agent.input == talk.agent.output == expected
+        assert session_of(standin).record.heard_format == expected
+
+
+async def test_nothing_is_sent_before_the_session_is_confirmed() -> None:
+    confirm = asyncio.Event()
+    seen: list[str] = []
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        seen.append((await socket.receive_json())["type"])
+        await confirm.wait()
+        assert seen == ["session.start"]
+        await socket.send_json(STARTED)
+        async for message in socket:
+            seen.append(json.loads(message.data)["type"])
+
+    async with server(talk) as url, talking_to(url) as conversation:
+        conversation.agent.hear(FRAME)
+        conversation.agent.respond("Greet.")
+        await until(lambda: bool(seen))
+        await asyncio.sleep(0.05)
+        assert seen == ["session.start"]
+        confirm.set()
+        await until(lambda: len(seen) == 3)
+        assert seen[1:] == ["session.commentary.append", "session.input_audio.append"]
+
+
+async def test_audio_arrives_whole_and_in_order() -> None:
+    ramp = np.arange(24000, dtype="<i2").tobytes()
+    async with LiveStandIn() as standin, talking_to(standin.base_url) as talk:
+        for at in range(0, len(ramp), len(FRAME)):
+            talk.agent.hear(ramp[at : at + len(FRAME)])
+            await asyncio.sleep(0)
+        await until(lambda: bool(standin.sessions))
+        record = session_of(standin).record
+        await until(lambda: record.append_bytes == len(ramp))
+        assert record.heard()[0].tobytes() == ramp
+        assert talk.agent.counters.dropped_ms == 0
+
+
+async def test_a_model_that_takes_nothing_loses_the_oldest_audio_and_then_counts_as_failed() -> (
+    None
+):
+    async with server(say([])) as url, talking_to(url) as talk:
+        for _ in range(1000):
+            talk.agent.hear(FRAME)
+        assert talk.agent.counters.dropped_ms == 20_000 - BACKLOG_MS
+        for _ in range(CONTROL_LIMIT + 1):
+            talk.agent.respond("Speak.")
+        await talk.until(ev.AgentFailed)
+        assert "takes nothing any more" in talk.of(ev.AgentFailed)[0].reason
+
+
+async def test_a_greeting_is_one_response_with_its_audio_and_words() -> None:
+    async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.ResponseDone)
+        (commentary,) = sent(standin, "session.commentary.append")
+        assert commentary["content"].endswith(" Greet.")
+        assert commentary["delegation_id"] is None
+        (started,), (done,) = talk.of(ev.ResponseStarted), talk.of(ev.ResponseDone)
+        assert (started.id, done.status) == (done.id, "completed")
+        ((item, audio),) = talk.audio().items()
+        assert talk.of(ev.AgentAudioDone) == [ev.AgentAudioDone(item)]
+        (spoken,) = session_of(standin).record.spoken.values()
+        lead, sound, _ = audio.partition(bytes(spoken.audio).strip(b"\0"))
+        assert sound
+        assert PCM.ms(len(lead)) <= LEAD_MS + 20
+        words = "".join(text.text for text in talk.of(ev.AgentText))
+        assert words == sounds.transcript("greeting")
+        assert {text.item for text in talk.of(ev.AgentText)} == {item}
+
+
+async def test_a_turn_of_the_caller_is_told_with_its_words_and_answered() -> None:
+    async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady)
+        await talk.listen(ev.Transcript, ev.ResponseDone, audio=caller())
+        (started,), (stopped,) = talk.of(ev.SpeechStarted), talk.of(ev.SpeechStopped)
+        (transcript,) = talk.of(ev.Transcript)
+        assert started.item == stopped.item == transcript.item
+        assert 0 <= started.at_ms < stopped.at_ms
+        assert transcript.text.startswith("(bla bla")
+        assert transcript.text.endswith(" s)")
+        assert transcript.item not in talk.audio()
+        assert len(talk.audio()) == 1
+
+
+async def test_words_after_a_pause_are_another_turn() -> None:
+    def heard(words: str, start_ms: int, end_ms: int) -> dict[str, Any]:
+        kind = "session.input_transcript.delta"
+        return {"type": kind, "delta": words, "start_ms": start_ms, "end_ms": end_ms}
+
+    script = [STARTED, heard("Good", 0, 200), heard(" day.", 300, 500), heard("Hm", 2000, 2100)]
+    async with server(say(script)) as url, talking_to(url) as talk:
+        await until(lambda: len(talk.of(ev.SpeechStarted)) == 2)
+        first, second = talk.of(ev.SpeechStarted)
+        assert (first.at_ms, second.at_ms) == (0, 2000)
+        assert talk.of(ev.SpeechStopped) == [ev.SpeechStopped(500, first.item)]
+        assert talk.of(ev.Transcript) == [ev.Transcript(first.item, "Good day.")]
+
+
+async def test_a_model_that_is_interrupted_ends_its_utterance_by_itself() -> None:
+    async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.AgentAudio)
+        await talk.listen(ev.AgentAudioDone, audio=caller())
+        (spoken,) = list(session_of(standin).record.spoken.values())[:1]
+        whole = sounds.load("greeting")
+        assert spoken.format.ms(len(spoken.audio)) < len(whole[0]) / whole[1] * 1000
+
+
+async def test_functions_are_called_and_their_results_spoken_of() -> None:
+    script = (ScriptedCall(0, "look_up", '{"a": 1}'), ScriptedCall(0, "look_up", '{"a": 2}'))
+    async with (
+        LiveStandIn(think_ms=0, script=script) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.ResponseDone)
+        (done,) = talk.of(ev.ResponseDone)
+        assert talk.of(ev.ResponseStarted) == [ev.ResponseStarted(done.id)]
+        assert [call.arguments for call in done.calls] == ['{"a": 1}', '{"a": 2}']
+        assert done.usage == ev.Usage(input_text=40, cached=8, output_text=10)
+        for call in done.calls:
+            assert not sent(standin, "response.create")
+            talk.agent.tool_result(Called(call.call_id, call.name, call.arguments, "[7]"))
+        await talk.listen(ev.AgentAudioDone)
+        assert len(sent(standin, "response.create")) == 1
+        assert list(session_of(standin).backend.results.values()) == ["[7]", "[7]"]
+        assert talk.of(ev.ResponseDone)[-1].usage.output_text == 10
+        assert session_of(standin).record.refusals == 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason", "permanent"),
+    [
+        (ModelFaults(refuse_key="http"), "HTTP 401; the key was refused: check", True),
+        (ModelFaults(refuse_key="close"), "invalid_api_key", True),
+        (ModelFaults(too_many=True), "HTTP 429; too many requests", False),
+        (ModelFaults(refuse_update=True), "the model refused the session", True),
+        (ModelFaults(connect_delay_ms=3000), "not ready within 0.5 s", False),
+    ],
+)
+async def test_a_model_that_cannot_be_had_says_why(
+    faults: ModelFaults, reason: str, permanent: bool
+) -> None:
+    async with (
+        LiveStandIn(faults=faults) as standin,
+        talking_to(standin.base_url, CONNECT_TIMEOUT_S="0.5") as talk,
+    ):
+        await talk.until(ev.AgentFailed)
+        (failed,) = talk.of(ev.AgentFailed)
+        assert reason in failed.reason
+        assert failed.permanent is permanent
+        assert "sk-test" not in failed.reason
+        assert not talk.of(ev.AgentReady)
+
+
+@pytest.mark.parametrize("how", ["clean", "abrupt"])
+async def test_a_model_that_closes_in_mid_word_is_reported_once(how: Any) -> None:
+    faults = ModelFaults(close_after_ms=1500, close_how=how)
+    async with (
+        LiveStandIn(think_ms=0, faults=faults) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.AgentFailed)
+        assert talk.of(ev.AgentAudio)
+        assert not talk.of(ev.AgentAudioDone)
+        (failed,) = talk.of(ev.AgentFailed)
+        assert failed.reason.startswith("the model closed the connection")
+        assert not failed.permanent
+
+
+async def test_a_model_that_stalls_is_given_up() -> None:
+    faults = ModelFaults(stall_after_ms=1000)
+    async with (
+        LiveStandIn(think_ms=0, faults=faults) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.AgentFailed)
+        (failed,) = talk.of(ev.AgentFailed)
+        assert failed.reason == f"the model stalled: nothing came for {STALL_MS} ms"
+
+
+async def test_a_caller_who_is_not_fed_does_not_make_it_a_stall() -> None:
+    async with LiveStandIn() as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady)
+        for _ in range(3):
+            deltas = talk.agent.counters.deltas
+            for _ in range(STALL_MS // 20 - 10):
+                talk.agent.hear(FRAME)
+            await until(lambda before=deltas: talk.agent.counters.deltas > before + 40)  # type: ignore[misc]
+        assert not talk.of(ev.AgentFailed)
+
+
+async def test_a_session_that_ends_is_reported() -> None:
+    faults = ModelFaults(expire_s=0.1)
+    async with LiveStandIn(faults=faults) as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady, ev.AgentFailed)
+        (failed,) = talk.of(ev.AgentFailed)
+        assert failed == ev.AgentFailed("the model ended the session: expired")
+
+
+async def test_an_error_in_a_session_is_counted_and_the_session_goes_on() -> None:
+    error = {"type": "error", "error": {"code": "c", "message": "m", "type": "t"}}
+    delta = base64.b64encode(FRAME).decode()
+    audio = {"type": "session.output_audio.delta", "delta": delta}
+    async with server(say([STARTED, error, audio])) as url, talking_to(url) as talk:
+        await until(lambda: talk.agent.counters.deltas == 1)
+        assert talk.agent.counters.errors == 1
+        assert not talk.of(ev.AgentFailed)
+
+
+async def test_what_no_client_expects_is_survived() -> None:
+    faults = ModelFaults(sprinkle_every=3)
+    async with (
+        LiveStandIn(think_ms=0, faults=faults) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.ResponseDone)
+        assert talk.agent.counters.ignored > 3
+
+
+async def test_a_thousand_fuzzed_events_raise_nothing() -> None:
+    random.seed(11)
+    types = [
+        "session.output_audio.delta",
+        "session.output_transcript.delta",
+        "session.input_transcript.delta",
+        "response.event",
+        "session.delegation.created",
+        "session.usage.updated",
+        "error",
+        "no.such.event",
+    ]
+    inner = ["response.created", "response.output_item.done", "response.completed"]
+    inner += ["response.failed", "response.incomplete"]
+    values: list[Any] = [None, 0, -1, 1e99, "", "x", "\n", [], {}, [{}], True, {"id": 7}, "é" * 99]
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    fields = ["delta", "start_ms", "end_ms", "event", "delegation_id", "error", "type"]
+
+    def nested() -> dict[str, Any]:
+        made: dict[str, Any] = {"type": random.choice(inner)}
+        made["item"] = random.choice([*values, call, {**call, "name": 7}])
+        made["response"] = random.choice(
+            [*values, {"id": "r"}, {"id": "r", "usage": {"input_tokens": "x"}, "error": "no"}]
+        )
+        return made
+
+    def event() -> Any:
+        kind = random.randrange(10)
+        if kind == 0:
+            return random.choice(
+                ["", "{", "[]", "null", '"x"', "\ud7ff", "[" * 5000, "{}", "1e999"]
+            )
+        if kind == 1:
+            return random.randbytes(random.randrange(100))
+        made: dict[str, Any] = {"type": random.choice(types)}
+        for name in random.sample(fields, random.randrange(len(fields))):
+            made[name] = random.choice(values)
+        if made["type"] == "response.event" and random.random() < 0.8:
+            made["event"] = nested()
+        return made
+
+    end = {"type": "session.output_transcript.delta", "delta": "the end"}
+    script = [STARTED, *(event() for _ in range(1000)), end]
+    async with server(say(script)) as url, talking_to(url) as talk:
+        await until(lambda: any(text.text == "the end" for text in talk.of(ev.AgentText)))
+        assert not talk.of(ev.AgentFailed)
+        assert talk.agent.counters.ignored > 300
+
+
+async def test_a_cancelled_agent_leaves_within_a_moment_even_if_the_model_stalls() -> None:
+    async def stall(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(STARTED)
+        await asyncio.sleep(30)
+
+    async with server(stall) as url:
+        loop = asyncio.get_running_loop()
+        async with talking_to(url) as talk:
+            await talk.until(ev.AgentReady)
+            began = loop.time()
+        assert loop.time() - began < 2
