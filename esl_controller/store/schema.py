@@ -103,8 +103,8 @@ notes = Table(
     metadata,
     Column("id", String, primary_key=True),
     _of_call(),
-    Column("at", Double, nullable=False),
     _text("text"),
+    Column("at", Double, nullable=False),
     Index(None, "call_uuid"),
 )
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Table, bindparam, delete, update
+from sqlalchemy import Table, UpdateBase, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,7 +77,7 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
 
 
 @cache
-def new_call(dialect: str) -> Executable:
+def new_call(dialect: str) -> UpdateBase:
     """Makes sure that there is a call ``call_uuid``."""
     return (
         _insert(dialect, schema.calls)
@@ -87,7 +87,7 @@ def new_call(dialect: str) -> Executable:
 
 
 @cache
-def statements(dialect: str) -> Mapping[type[Change], Executable]:
+def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
     """The statement for each kind of change, in the order in which they are to be written."""
     calls, deliveries = schema.calls, schema.deliveries
     this_call = calls.c.call_uuid == bindparam("key")
@@ -110,7 +110,7 @@ def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
-def _replace(dialect: str, table: Table) -> Executable:
+def _replace(dialect: str, table: Table) -> UpdateBase:
     insert = _insert(dialect, table)
     rest = {
         column.name: insert.excluded[column.name] for column in table.c if not column.primary_key

@@ -10,8 +10,8 @@ from esl_controller.store.records import CallSummary, StoredCall, ToolUsed, Turn
 
 def timeline(call: StoredCall) -> str:
     """What is known of ``call``, and what happened in it at which second."""
-    start = call.started_at or 0.0
     happened = sorted(_happened(call), key=lambda line: line[0])
+    start = call.started_at or min((at for at, _, _ in happened), default=0.0)
     lines = [f"{at - start:7.1f}  {who:<8}{_clean(text)}" for at, who, text in happened]
     return "\n".join([*(f"{name:<10}{_clean(text)}" for name, text in _head(call)), "", *lines])
 
@@ -31,7 +31,7 @@ def _row(call: CallSummary) -> tuple[str, ...]:
 
 def _date(call: CallSummary) -> str:
     if call.started_at is None:
-        return "not known"
+        return "?"
     return f"{datetime.fromtimestamp(call.started_at, UTC):%Y-%m-%d %H:%M:%S}"
 
 
@@ -46,11 +46,11 @@ def _head(call: StoredCall) -> Iterator[tuple[str, str]]:
     yield "started", f"{_date(call)} UTC"
     yield (
         "caller",
-        f"{call.caller or 'not known'}, who dialled {call.destination or 'we know not what'}",
+        f"{call.caller or '?'}, who dialled {call.destination or '?'}",
     )
     yield "secretary", f"{call.secretary} (domain {call.domain_uuid})"
     if call.ended_at is None:
-        yield "ended", "not yet, or nobody wrote it down"
+        yield "ended", "not yet, or it was not written down"
     else:
         yield "ended", f"after {_lasted(call)} s: {call.outcome} ({call.cause})"
     if call.recording:
@@ -76,7 +76,7 @@ def _happened(call: StoredCall) -> Iterator[tuple[float, str, str]]:
 
 def _said(turn: Turn) -> Iterator[tuple[float, str, str]]:
     latency = "" if turn.latency_ms is None else f"  [{turn.latency_ms} ms after the caller]"
-    yield turn.started_at, turn.who, (turn.text or "(not transcribed)") + latency
+    yield turn.started_at, turn.who, (turn.text or "(no transcript)") + latency
     if turn.interrupted_ms is not None:
         heard = f'"{turn.heard_text}"' if turn.heard_text else "nothing"
         # At its own start: two turns of one moment must not come between.

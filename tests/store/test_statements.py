@@ -1,0 +1,59 @@
+"""Changes as SQL: written twice they are there once, on two databases."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Dialect
+from sqlalchemy.dialects.postgresql import dialect as postgresql
+from sqlalchemy.dialects.sqlite import dialect as sqlite
+
+from esl_controller.store import Store
+from esl_controller.store.records import (
+    JSON_LIMIT,
+    TEXT_LIMIT,
+    Deliver,
+    Noted,
+    Postponed,
+    Settled,
+    ToolUsed,
+)
+from esl_controller.store.statements import entry, new_call, statements, write
+
+from .samples import AT, CALL, UUID, deliver, turn
+
+
+async def test_what_is_written_twice_is_there_once(store: Store) -> None:
+    changes = [*CALL, Postponed("unknown", 1, AT), Settled("unknown"), deliver("http://h")]
+    entries = [entry(change) for change in changes]
+    for _ in range(2):
+        async with store._engine.begin() as connection:
+            await write(connection, entries)
+    call = await store.call(UUID)
+    assert call is not None
+    parts = (call.turns, call.tools, call.messages, call.notes)
+    assert [len(part) for part in parts] == [3, 1, 1, 1]
+    assert len(await store.due(AT * 2, 10)) == 1
+
+
+def test_texts_are_cut_and_cleaned() -> None:
+    long = "x" * (JSON_LIMIT + 1)
+    row = entry(ToolUsed(UUID, "1", long, long, long[:-1], AT, 1)).row
+    assert row["name"] == "x" * (TEXT_LIMIT - 1) + "…"
+    assert row["arguments"] == "x" * (JSON_LIMIT - 1) + "…"
+    assert row["output"] == long[:-1]
+    assert entry(Noted(UUID, AT, "a\0b\ud800ç")).row["text"] == "ab?ç"
+
+
+def test_the_body_of_a_webhook_is_never_cut() -> None:
+    long = "x" * (JSON_LIMIT + 1)
+    assert entry(Deliver("http://h", "k", long, UUID)).row["body"] == long
+
+
+@pytest.mark.parametrize("dialect", [sqlite(), postgresql()])  # type: ignore[no-untyped-call]
+def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None:
+    changes = [*CALL, turn(9), deliver("http://h"), Postponed("x", 1, AT), Settled("x")]
+    assert {type(change) for change in changes} == set(statements(dialect.name))
+    for one in map(entry, changes):
+        statement = statements(dialect.name)[one.kind]
+        assert str(statement.compile(dialect=dialect, column_keys=list(one.row)))
+    assert "DO NOTHING" in str(new_call(dialect.name).compile(dialect=dialect))

@@ -1,0 +1,105 @@
+"""The store as a whole: its end, its death, its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import uvloop
+from structlog.testing import capture_logs
+
+import esl_controller.store
+from esl_controller.store import Store, StoreError, database, reading
+
+from .samples import UUID, deliver, turn
+
+
+async def test_what_was_put_is_written_at_the_end(url: str) -> None:
+    async with Store.open(url) as store:
+        for number in range(300):
+            store.put(turn(number))
+    async with reading(url) as reader:
+        call = await reader.call(UUID)
+    assert call is not None
+    assert len(call.turns) == 300
+
+
+async def test_the_end_does_not_wait_for_a_database_that_is_away(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(esl_controller.store, "CLOSE_S", 0.1)
+    before = asyncio.all_tasks()
+    with capture_logs() as logs, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        async with asyncio.timeout(3), Store.open(url) as store:
+            other.execute("BEGIN IMMEDIATE")
+            store.put(turn(1))
+            store.put(turn(2))
+    assert logs[-1] == {
+        "event": "the end of the call record was not written",
+        "log_level": "error",
+        "changes": 2,
+    }
+    assert asyncio.all_tasks() == before
+
+
+async def test_what_was_put_is_written_when_the_block_fails(url: str) -> None:
+    async def fail() -> None:
+        async with Store.open(url) as store:
+            store.put(turn(1))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    async with reading(url) as reader:
+        assert await reader.call(UUID)
+
+
+async def test_a_record_that_cannot_be_opened_leaves_no_task(tmp_path: Path) -> None:
+    before = asyncio.all_tasks()
+    with pytest.raises(StoreError):
+        async with Store.open(f"sqlite:///{tmp_path}"):
+            pass
+    assert asyncio.all_tasks() == before
+
+
+_KILLED = """
+import asyncio, os, signal, sys
+from esl_controller.store import Store
+from esl_controller.store.records import Deliver, Turn
+
+async def main(url):
+    async with Store.open(url) as store:
+        store.put(Turn("u", 1, "agent", "Hello", "Hello", 1.0))
+        store.put(Deliver("http://127.0.0.1:9/", "message", "{}", "u"))
+        await store.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_what_was_written_outlives_a_kill(url: str) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", _KILLED, url], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (-9, "")
+    async with reading(url) as reader:
+        assert await reader.call("u")
+    async with Store.open(url) as store:
+        assert [one.kind for one in await store.due(2e9, 10)] == ["message"]
+
+
+def test_it_runs_on_uvloop(url: str) -> None:
+    async def run() -> int:
+        async with Store.open(url) as store:
+            store.put(deliver("http://h"))
+            await store.flush()
+            return len(await store.due(2e9, 10))
+
+    assert uvloop.run(run()) == 1
