@@ -37,7 +37,15 @@ def parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"esl-controller {version('esl-controller')}"
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_serve, _add_demo, _add_call, _add_calls, _add_settings, _add_dialplan):
+    for add in (
+        _add_serve,
+        _add_demo,
+        _add_call,
+        _add_calls,
+        _add_settings,
+        _add_dialplan,
+        _add_secretary,
+    ):
         add(commands)
     return top
 
@@ -247,6 +255,36 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
     parser.add_argument("--name", default="", help="of the extension (default: from the number)")
 
 
+def _add_secretary(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "secretary",
+        "check, show or write the personas that answer calls",
+        """
+        esl-controller secretary new Ana --language pt-BR
+        esl-controller secretary check
+        esl-controller secretary show Ana --prompt
+
+        Exit status 1: a file has a mistake.
+        """,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    check = actions.add_parser("check", help="a line for each mistake in the files")
+    check.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="(default: [secretaries] folder)",
+    )
+    show = actions.add_parser("show", help="the values in effect, and where each comes from")
+    show.add_argument("name", metavar="NAME|UUID|FILE", help="default: the one for all other calls")
+    show.add_argument("--prompt", action="store_true", help="what the model is told instead")
+    new = actions.add_parser("new", help="write a file with every key and its help")
+    new.add_argument("name", type=_person, metavar="NAME")
+    new.add_argument("--language", type=_language, metavar="TAG", help="(default: that of [agent])")
+
+
 def _checked(text: str, pattern: str, expected: str) -> str:
     if not re.fullmatch(pattern, text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
@@ -264,6 +302,14 @@ def _uuid(text: str) -> str:
 def _call_uuid(text: str) -> str:
     _uuid(text)
     return text  # as the switch writes it
+
+
+def _person(text: str) -> str:
+    return _checked(text, r"[^\x00-\x1f\x7f-\xa0]{1,100}", "a name")
+
+
+def _language(text: str) -> str:
+    return _checked(text, r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language tag such as pt-BR")
 
 
 def _http_url(text: str) -> str:

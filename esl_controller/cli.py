@@ -116,6 +116,21 @@ def _dialplan(args: argparse.Namespace) -> int:
     return _write(text)
 
 
+def _secretary(args: argparse.Namespace) -> int:
+    settings = _load(args).settings
+    from esl_controller.secretaries import commands
+
+    try:
+        if args.action == "new":
+            return _write(commands.new(args.name, args.language, settings))
+        if args.action == "show":
+            return _write(commands.show(args.name, settings, prompt_only=args.prompt))
+        text, right = commands.check(args.paths, settings)
+    except commands.SecretaryError as error:
+        raise UsageError(error) from None
+    return _write(text) or int(not right)
+
+
 def _load(args: argparse.Namespace) -> Loaded:
     from esl_controller.settings import SettingsError
     from esl_controller.settings_file import load
@@ -163,4 +178,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "calls": _calls,
     "settings": _settings,
     "dialplan": _dialplan,
+    "secretary": _secretary,
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from esl_controller.setting_types import PortRange, shown
+from esl_controller.setting_types import shown
 
 
 class TomlError(Exception):
@@ -118,18 +118,19 @@ def reason(error: Mapping[str, Any], table: type[BaseModel] | None, key: str) ->
 
 
 def toml(value: object) -> str:
-    """``value`` as the right side of a TOML assignment."""
+    """``value`` as the right side of a TOML assignment; a named tuple as its text."""
     if isinstance(value, str) and "\n" in value:
         lines = (json.dumps(line, ensure_ascii=False)[1:-1] for line in value.split("\n"))
         return '"""\n' + "\n".join(lines) + '"""'
-    if isinstance(value, tuple | list) and not isinstance(value, PortRange):
+    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(k)} = {toml(v)}" for k, v in value.items()) + " }"
+        pairs = ", ".join(f"{_key(key)} = {toml(inner)}" for key, inner in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -110,6 +110,9 @@ def _functions(secretary: Secretary) -> Iterator[Mistake]:
         yield "tools.enabled", f'"{name}" stands in it twice'
     if "transfer_call" in enabled and not secretary.destinations:
         yield "tools.enabled", '"transfer_call" needs [[destinations]]'
+    hours = secretary.hours
+    if hours.do == "message" and not hours.always_open and "take_message" not in enabled:
+        yield "hours.do", '"message" needs "take_message" in [tools] enabled'
     used: set[str] = set(BUILT_INS)
     for index, webhook in enumerate(secretary.tools.webhooks):
         key = f"tools.webhooks.{index}"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from esl_controller import toml_file
-from esl_controller.secretaries.schema import Secretary, WebhookTool
+from esl_controller.secretaries.schema import Secretary, of_agent
 from esl_controller.setting_types import UUID, Mistakes
 from esl_controller.settings import AgentSettings
 
@@ -26,7 +26,8 @@ Location: TypeAlias = tuple[int | str, ...]
 class Reading:
     """What a file came to: a secretary, or what is wrong with it, a line a mistake.
 
-    ``places`` maps a key (``destinations.0.name``) to "FILE:LINE", where the file has it.
+    ``places`` says where a value comes from: ``destinations.0.name`` is at "FILE:LINE", or a key
+    that the file leaves to "[agent]".
     """
 
     path: Path
@@ -42,18 +43,19 @@ def read(path: Path, agent: AgentSettings) -> Reading:
     except toml_file.TomlError as error:
         return Reading(path, None, (str(error),))
     try:
-        secretary = Secretary.model_validate(_with_key(values, path)).completed(agent)
+        written = Secretary.model_validate(_with_key(values, path))
     except ValidationError as error:
         details = error.errors(include_url=False)
         mistakes = {line for detail in details for line in _explain(detail, places, path)}
         return Reading(path, None, tuple(sorted(mistakes, key=_line)), places)
-    if secretary.key == ("", "") and path.stem != DEFAULT:
+    if written.key == ("", "") and path.stem != DEFAULT:
         lost = (
             f"{path}: secretary_uuid: is missing, no call would find it; write it, or domain_uuid,"
             f" or call the file UUID.toml, or {DEFAULT}.toml for all other calls"
         )
         return Reading(path, None, (lost,), places)
-    return Reading(path, secretary, (), places)
+    inherited = {key: "[agent]" for key in of_agent(agent) if not getattr(written, key)}
+    return Reading(path, written.completed(agent), (), {**places, **inherited})
 
 
 def _with_key(values: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -124,13 +126,17 @@ def _advice(key: str, table: type[BaseModel]) -> str:
     return "unknown; there are " + ", ".join(table.model_fields)
 
 
-def tables() -> Iterator[tuple[str, type[BaseModel]]]:
+def tables(
+    table: type[BaseModel] = Secretary, prefix: str = ""
+) -> Iterator[tuple[str, type[BaseModel]]]:
     """Every table of the file as it is written, ``[limits]``; its top first, as an empty text."""
-    yield "", Secretary
-    for name, info in Secretary.model_fields.items():
-        if table := _table(info.annotation):
-            yield (f"[{name}]" if info.annotation is table else f"[[{name}]]"), table
-    yield "[[tools.webhooks]]", WebhookTool
+    if not prefix:
+        yield "", table
+    for key, info in table.model_fields.items():
+        if inner := _table(info.annotation):
+            name = prefix + key
+            yield (f"[{name}]" if info.annotation is inner else f"[[{name}]]"), inner
+            yield from tables(inner, f"{name}.")
 
 
 def _table_at(location: Location) -> type[BaseModel] | None:

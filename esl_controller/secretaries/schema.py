@@ -31,6 +31,16 @@ from esl_controller.setting_types import (
 from esl_controller.settings import GREETINGS, AgentSettings, Section
 
 
+def of_agent(agent: AgentSettings) -> dict[str, str]:
+    """The keys that a secretary may leave to [agent], with its values."""
+    return {
+        "model": agent.resolved_model,
+        "voice": agent.voice,
+        "language": agent.language,
+        "instructions": agent.instructions,
+    }
+
+
 class TurnDetection(Section):
     """How the model decides that the caller begins and has finished."""
 
@@ -74,7 +84,8 @@ class TurnDetection(Section):
             "server_vad": ("eagerness",),
             "semantic_vad": ("threshold", "silence_ms", "prefix_ms"),
         }[self.kind]
-        foreign = [key for key in others if key in self.model_fields_set]
+        fields = type(self).model_fields
+        foreign = [key for key in others if getattr(self, key) != fields[key].default]
         if foreign:
             raise Mistakes([(key, f'means nothing with kind = "{self.kind}"') for key in foreign])
         return self
@@ -199,9 +210,7 @@ class Tools(Section):
         " destinations.",
         examples=[["end_call", "take_message"]],
     )
-    webhooks: Annotated[tuple[WebhookTool, ...], listed] = Field(
-        default=(), description="Functions of your own."
-    )
+    webhooks: Annotated[tuple[WebhookTool, ...], listed] = ()
 
 
 class Recording(Section):
@@ -246,7 +255,9 @@ class Secretary(Section):
         default="", description="What it is and how it speaks. Empty: those of [agent]."
     )
     business_info: Text = Field(
-        default="", description="What it knows: address, services, prices, how to get there."
+        default="",
+        description="What it knows: address, services, prices, how to get there.",
+        examples=["Address: 1 Example Street.\nA visit is 50 pounds.\n"],
     )
     greeting: Line = Field(
         default="", description="What it says first. Empty: a short greeting in the language."
@@ -284,15 +295,8 @@ class Secretary(Section):
 
     def completed(self, agent: AgentSettings) -> Secretary:
         """With [agent]'s model, voice, language and instructions where it has none itself."""
-        others = {
-            "model": agent.resolved_model,
-            "voice": agent.voice,
-            "language": agent.language,
-            "instructions": agent.instructions,
-        }
-        return self.model_copy(
-            update={key: value for key, value in others.items() if not getattr(self, key)}
-        )
+        left = {key: value for key, value in of_agent(agent).items() if not getattr(self, key)}
+        return self.model_copy(update=left)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -331,7 +335,12 @@ class Secretary(Section):
         return None
 
     def persona(self, tools: tuple[Tool, ...], *, closed: bool = False) -> Persona:
-        """Who the model is to be, in a call that came while the company was open or ``closed``."""
+        """Who the model is to be, in a call that came while the company was open or ``closed``.
+
+        Where messages are taken instead then, it is not offered ``transfer_call``.
+        """
+        if closed and self.hours.do == "message":
+            tools = tuple(tool for tool in tools if tool.name != "transfer_call")
         return Persona(
             model=self.model,
             voice=self.voice,

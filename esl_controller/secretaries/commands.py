@@ -1,0 +1,128 @@
+"""``esl-controller secretary``: check files, show what is in effect, write a new one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from esl_controller.secretaries import prompt, writing
+from esl_controller.secretaries.checks import folded
+from esl_controller.secretaries.folder import File, files_in, read_all
+from esl_controller.secretaries.phrases import phrase
+from esl_controller.secretaries.reading import DEFAULT
+from esl_controller.secretaries.schema import Secretary, of_agent
+from esl_controller.settings import GREETINGS, Settings
+
+
+class SecretaryError(Exception):
+    """What was asked cannot be done; its text is one line."""
+
+
+def check(paths: Sequence[Path], settings: Settings) -> tuple[str, bool]:
+    """A line for each mistake in the files and folders, or how many secretaries are right.
+
+    Without ``paths`` the folder of the settings is checked. Raises SecretaryError.
+    """
+    paths = paths or [_folder(settings)]
+    files = _read(paths, settings)
+    if not files:
+        raise SecretaryError("there is no .toml file in " + " and ".join(map(str, paths)))
+    mistakes = [line for file in files for line in file.mistakes]
+    if mistakes:
+        return "\n".join(mistakes) + "\n", False
+    count = len(files)
+    return f"{count} secretaries are right\n" if count != 1 else "1 secretary is right\n", True
+
+
+def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
+    """The values of the secretary of that name, uuid or file, or else what the model is told.
+
+    Raises SecretaryError, also for one with mistakes.
+    """
+    file = _find(name, settings)
+    if file and file.mistakes:
+        raise SecretaryError("\n".join(file.mistakes))
+    secretary = file.in_force if file else None
+    if file and secretary:
+        source, places = f"the file {file.reading.path}", file.reading.places
+    else:
+        secretary = Secretary.from_agent(settings.agent)
+        source = "no file, [agent]"
+        places = dict.fromkeys([*of_agent(settings.agent), "greeting"], "[agent]")
+    if prompt_only:
+        return prompt.compose(secretary, secretary.enabled_tools) + "\n"
+    return writing.describe(secretary, source, places)
+
+
+def new(name: str, language: str | None, settings: Settings) -> str:
+    """Write a file for a secretary called ``name`` into the folder; say what comes next.
+
+    Raises SecretaryError, also where the file is there already.
+    """
+    folder = _folder(settings)
+    stem = re.sub(r"[^a-z0-9]+", "-", folded(name)).strip("-")
+    if not stem:
+        raise SecretaryError(f"{name!r} has no letter or digit for the name of a file")
+    language = language or settings.agent.language
+    given = {
+        "language": language,
+        "greeting": phrase(GREETINGS, language),
+        "instructions": settings.agent.instructions,
+    }
+    path = folder / f"{stem}.toml"
+    uuid = str(uuid4())
+    if stem != DEFAULT:
+        given |= {"name": name, "secretary_uuid": uuid}
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(writing.template(given))
+    except FileExistsError:
+        raise SecretaryError(f"{path}: is there already; choose another name") from None
+    if stem == DEFAULT:
+        return f"{path}\nIt takes every call that no other secretary is for.\n"
+    return (
+        f"{path}\nHand it calls: esl-controller dialplan --domain-uuid UUID"
+        f" --secretary-uuid {uuid}\n"
+    )
+
+
+def _folder(settings: Settings) -> Path:
+    if not settings.secretaries.folder:
+        raise SecretaryError(
+            "no folder for secretaries: set [secretaries] folder in the settings, or"
+            " ESL_CONTROLLER_SECRETARIES_FOLDER"
+        )
+    return Path(settings.secretaries.folder)
+
+
+def _read(paths: Sequence[Path], settings: Settings) -> list[File]:
+    found = [file for path in paths for file in (files_in(path) if path.is_dir() else [path])]
+    return list(read_all(found, settings.agent, {}).values())
+
+
+def _find(name: str, settings: Settings) -> File | None:
+    """The one file that ``name`` means; None for the default where it has no file."""
+    if name.endswith(".toml"):
+        return _read([Path(name)], settings)[0]
+    is_default = name == DEFAULT
+    if is_default and not settings.secretaries.folder:
+        return None
+    files = _read([_folder(settings)], settings)
+    matches = [file for file in files if folded(name) in _names(file)]
+    if not matches and not is_default:
+        stems = ", ".join(sorted({DEFAULT, *(file.reading.path.stem for file in files)}))
+        raise SecretaryError(f"there is no secretary {name!r}; there are: {stems}")
+    if len(matches) > 1:
+        paths = ", ".join(str(file.reading.path) for file in matches)
+        raise SecretaryError(f"{name!r} are several; name one of the files: {paths}")
+    return matches[0] if matches else None
+
+
+def _names(file: File) -> set[str]:
+    names = {folded(file.reading.path.stem)}
+    if secretary := file.reading.secretary:
+        names |= {folded(secretary.name), secretary.secretary_uuid}
+    return names

@@ -1,0 +1,209 @@
+"""The secretaries in force: a folder of files that may change at any time.
+
+Any ``*.toml`` file in the folder or below it is one, hidden ones excepted. It says whose calls it
+takes by ``domain_uuid`` and ``secretary_uuid``. ``find`` looks in memory only; ``watch`` is the one
+task, and disks are touched by its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import structlog
+
+from esl_controller.secretaries.reading import Reading, read
+from esl_controller.secretaries.schema import Secretary
+from esl_controller.settings import AgentSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+LOOK_S = 2.0
+
+_Stamp: TypeAlias = tuple[int, ...]
+
+
+class FolderError(Exception):
+    """Secretaries that cannot be used; its text has one line for each mistake."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A secretary's file: its newest content, and what is in force of it, which may be older.
+
+    ``mistakes``: why that is so, a line each.
+    """
+
+    stamp: _Stamp
+    reading: Reading
+    in_force: Secretary | None = None
+    mistakes: tuple[str, ...] = ()
+
+
+Files: TypeAlias = Mapping[Path, File]
+
+
+class Folder:
+    """All secretaries. Without a ``path`` only the one that [agent] describes."""
+
+    def __init__(self, path: Path | None, agent: AgentSettings) -> None:
+        self._path = path
+        self._agent = agent
+        self._files: Files = {}
+        self._secretaries: dict[tuple[str, str], Secretary] = {}
+        self._unreadable = ""
+        self._built_in = Secretary.from_agent(agent)
+
+    def load(self) -> None:
+        """Read everything at the start. Raises FolderError with all mistakes."""
+        if self._path is None:
+            return
+        try:
+            files = self._look()
+        except OSError as error:
+            raise FolderError(
+                f"{self._path}: {error.strerror}; [secretaries] folder must be a folder"
+            ) from None
+        if mistakes := [line for file in files.values() for line in file.mistakes]:
+            raise FolderError("\n".join(mistakes))
+        self._take(files)
+
+    def find(self, domain_uuid: str, secretary_uuid: str) -> Secretary:
+        """The secretary of a call; both may be empty, in any case.
+
+        The first that there is: of this tenant and uuid, of this uuid, of this tenant, the default.
+        """
+        domain, secretary = domain_uuid.lower(), secretary_uuid.lower()
+        for key in ((domain, secretary), ("", secretary), (domain, ""), ("", "")):
+            if key in self._secretaries:
+                return self._secretaries[key]
+        return self._built_in
+
+    @property
+    def files(self) -> Files:
+        """What was read last, in the order of the paths."""
+        return self._files
+
+    async def watch(self) -> None:
+        """Take over what changes, for as long as it is not cancelled."""
+        while self._path is not None:
+            await asyncio.sleep(LOOK_S)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Look once, in a thread. A broken file leaves what was in force, and is logged."""
+        try:
+            files = await asyncio.to_thread(self._look)
+        except OSError as error:
+            if str(error) != self._unreadable:
+                log.error(
+                    "secretaries cannot be read, those before stay in force", error=str(error)
+                )
+            self._unreadable = str(error)
+            return
+        if self._unreadable:
+            log.info("secretaries can be read again", folder=str(self._path))
+        self._unreadable = ""
+        if files != self._files:
+            _tell(self._files, files)
+            self._take(files)
+
+    def _look(self) -> Files:
+        """The files as they are now. Raises OSError where the folder cannot be read."""
+        assert self._path is not None
+        return read_all(files_in(self._path), self._agent, self._files)
+
+    def _take(self, files: Files) -> None:
+        self._files = files
+        secretaries = [file.in_force for file in files.values() if file.in_force]
+        self._secretaries = {secretary.key: secretary for secretary in secretaries}
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """The secretaries' files in ``folder`` and below it. Raises OSError where it cannot be read."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        yield from (
+            Path(place, name)
+            for name in names
+            if name.endswith(".toml") and not name.startswith(".")
+        )
+
+
+def read_all(paths: Iterable[Path], agent: AgentSettings, before: Files) -> Files:
+    """Read those of ``paths`` that are not as they were ``before``, and settle whose calls are
+    whose. A path that is not there is a mistake of its file."""
+    files = {}
+    for path in paths:
+        known = before.get(path)
+        stamp = _stamp(path)
+        if known and known.stamp == stamp:
+            files[path] = known
+        else:
+            files[path] = File(stamp, read(path, agent), known.in_force if known else None)
+    return _settled(files)
+
+
+def _stamp(path: Path) -> _Stamp:
+    """What changes with a file's content."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    # The change time as well: a file may become readable, or a newer one get an older time.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def _settled(files: Files) -> Files:
+    """``files`` with what is in force of each: no two for the same calls.
+
+    A file that keeps to its calls goes before one that is new or takes over others.
+    """
+    owners: dict[tuple[str, str], Path] = {}
+    settled = {}
+    for path in sorted(files, key=lambda path: (not _keeps_to_its_calls(files[path]), path)):
+        file = files[path]
+        newest, mistakes = file.reading.secretary, file.reading.mistakes
+        if newest and newest.key in owners:
+            places = file.reading.places
+            place = places.get("secretary_uuid") or places.get("domain_uuid") or path
+            mistakes = (f"{place}: secretary_uuid: is for the same calls as {owners[newest.key]}",)
+        candidates = [s for s in (newest, file.in_force) if s and s.key not in owners]
+        in_force = candidates[0] if candidates else None
+        if in_force:
+            owners[in_force.key] = path
+        settled[path] = replace(file, in_force=in_force, mistakes=mistakes)
+    return dict(sorted(settled.items()))
+
+
+def _keeps_to_its_calls(file: File) -> bool:
+    newest = file.reading.secretary
+    return file.in_force is not None and (newest is None or newest.key == file.in_force.key)
+
+
+def _tell(before: Files, after: Files) -> None:
+    """Log what changed, a line a file."""
+    for path in before.keys() - after.keys():
+        log.info("secretary removed", file=str(path))
+    for path, file in after.items():
+        old = before.get(path)
+        if file.mistakes and (old is None or old.mistakes != file.mistakes):
+            in_force = "what was before" if file.in_force else "nothing"
+            log.error(
+                "secretary not taken over",
+                file=str(path),
+                mistakes=list(file.mistakes),
+                in_force=in_force,
+            )
+        elif not file.mistakes and (old is None or old.in_force != file.in_force or old.mistakes):
+            log.info(
+                "secretary mended" if old and old.mistakes else "secretary read", file=str(path)
+            )
