@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from esl_controller.events import ToolCall
+from esl_controller.secretaries.schema import Destination
+from esl_controller.tools import CallWebhook, TakeMessage
 
 
 @dataclass(frozen=True)
 class ConnectAgent:
-    """Connect to the model; report AgentReady or AgentFailed."""
+    """Connect to the model, anew if there was a connection; report AgentReady or AgentFailed."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,47 @@ class HearLane:
 
 
 @dataclass(frozen=True)
-class Greet:
-    """Have the model say the greeting."""
+class Record:
+    """Have the switch record the call."""
+
+
+@dataclass(frozen=True)
+class LimitCall:
+    """Have the switch end the call after ``seconds``, whatever becomes of us."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Respond:
+    """Have the model speak: what the conversation asks for, or what ``instructions`` say."""
+
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the response in flight."""
+
+
+@dataclass(frozen=True)
+class CheckSpeech:
+    """Find out whether what the caller utters is speech; report SpeechConfirmed/SpeechDoubted."""
+
+
+@dataclass(frozen=True)
+class StopCheck:
+    """What the caller uttered is over."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Be silent with the next frame, and lose nothing."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on from the sample at which ``Pause`` stopped."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +93,69 @@ class Interrupt:
 
 
 @dataclass(frozen=True)
-class Say:
-    """Play a sentence of ours to its end, after what is already queued; ``name`` is its item."""
+class Forget:
+    """Have the model forget ``item`` of the caller: it was no speech."""
 
-    name: Literal["sorry"]
+    item: str
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Tell the model what cannot be heard."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class AskWebhook:
+    """Ask somebody else's server; report ToolDone. ``secure``: digits by argument name."""
+
+    call_id: str
+    request: CallWebhook
+    secure: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class KeepMessage:
+    """Store a message for the company, and send it on."""
+
+    request: TakeMessage
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """Give the model what a function call came to; ``output`` is a JSON text."""
+
+    call: ToolCall
+    output: str
+
+
+@dataclass(frozen=True)
+class SendDtmf:
+    """Press keys towards the caller."""
+
+    digits: str
+
+
+@dataclass(frozen=True)
+class Music:
+    """Hold music for the caller, until it is switched off again."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Say:
+    """Play a bundled sentence to its end, instead of what waits; ``name`` is its item."""
+
+    name: Literal["sorry", "moment"]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Hand the caller to another destination; report Transferred or TransferFailed."""
+
+    destination: Destination
 
 
 @dataclass(frozen=True)
@@ -82,9 +185,24 @@ Action: TypeAlias = (
     | OpenLane
     | PlayFiles
     | HearLane
-    | Greet
+    | Record
+    | LimitCall
+    | Respond
+    | Cancel
+    | CheckSpeech
+    | StopCheck
+    | Pause
+    | Resume
     | Interrupt
+    | Forget
+    | Tell
+    | AskWebhook
+    | KeepMessage
+    | ToolResult
+    | SendDtmf
+    | Music
     | Say
+    | Transfer
     | Hangup
     | Close
     | Note

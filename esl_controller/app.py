@@ -8,16 +8,23 @@ import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import structlog
 import uvloop
-from aiohttp import web
+from aiohttp import ClientSession, web
 
+from esl_controller.agents.base import Agent, History, Persona
+from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.outbox import Outbox
+from esl_controller.secretaries.folder import Folder
 from esl_controller.server import CallServer
 from esl_controller.session import CallSession, Services
 from esl_controller.settings import Loaded, Settings
 from esl_controller.simulator.model import ModelStandIn
+from esl_controller.store import Store
+from esl_controller.store.records import Change
 from esl_controller.switch import Channel, Switch
 from esl_controller.web.routes import web_routes
 from media.lane import Clock, Ports
@@ -29,7 +36,7 @@ log = structlog.stdlib.get_logger(__name__)
 class Controller:
     """A running controller. Made by ``running``."""
 
-    def __init__(self, settings: Settings, model: RealtimeModel) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = Clock()
         self.calls = CallServer(settings.esl, self._make_session)
@@ -37,41 +44,89 @@ class Controller:
         self.media_url = ""
         self.web_port = 0
         self.ports = Ports(settings.media.lane_ports.first, settings.media.lane_ports.last)
-        self._model = model
+        folder = settings.secretaries.folder
+        self.secretaries = Folder(Path(folder) if folder else None, settings.agent)
+        self.store: Store | None = None
+        self._model: RealtimeModel | LiveModel
+        self._http: ClientSession
+
+    async def open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Set up all that ``stack`` takes down again. Raises OSError, FolderError, StoreError."""
+        settings = self.settings
+        self.secretaries.load()
+        tasks = await stack.enter_async_context(_owned_tasks())
+        tasks.append(asyncio.create_task(self.secretaries.watch()))
+        self._http = await stack.enter_async_context(ClientSession())
+        if settings.store.url:
+            self.store = await stack.enter_async_context(Store.open(settings.store.url))
+            outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
+            tasks.append(asyncio.create_task(outbox.run()))
+        self._model = await _model(settings, stack)
+        stack.push_async_callback(self._model.close)
+        # Media and web first: when a call comes, everything that it needs is there.
+        media, web_address = settings.media, settings.web
+        media_port = await _serve(stack, self.streams.routes(), media.host, media.port)
+        stack.push_async_callback(self.streams.close)
+        self.media_url = media.base_url(media_port)
+        routes = web_routes(self.calls, self.clock)
+        self.web_port = await _serve(stack, routes, web_address.host, web_address.port)
+        stack.push_async_callback(self.calls.stop)
+        await self.calls.start()
 
     def _make_session(self, switch: Switch, channel: Channel) -> CallSession:
         services = Services(
-            self.settings,
-            self.clock,
-            self.ports,
-            self.streams,
-            self.media_url,
-            lambda channel: self._model.agent(g711=channel.is_g711),
+            settings=self.settings,
+            clock=self.clock,
+            ports=self.ports,
+            streams=self.streams,
+            media_url=self.media_url,
+            abilities=self._model.abilities,
+            make_agent=self._make_agent,
+            find_secretary=self.secretaries.find,
+            put=self._put,
+            http=self._http,
         )
         return CallSession(switch, channel, services)
+
+    def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
+        return self._model.agent(persona, history, g711=channel.is_g711)
+
+    def _put(self, change: Change) -> None:
+        if self.store is not None:
+            self.store.put(change)
 
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Controller]:
-    """A controller that listens, until the block is left. Raises OSError for a port in use."""
+    """A controller that listens, until the block is left. Raises OSError for a port in use,
+    FolderError for secretaries that cannot be used, StoreError for a record that cannot be kept."""
     async with contextlib.AsyncExitStack() as stack:
-        base_url = settings.agent.base_url
-        if settings.agent.resolved_kind == "standin":
-            standin = ModelStandIn(language=settings.agent.language, record=False)
-            base_url = (await stack.enter_async_context(standin)).base_url
-        model = RealtimeModel(settings.agent, base_url)
-        stack.push_async_callback(model.close)
-        controller = Controller(settings, model)
-        # Media and web first: when a call comes, everything that it needs is there.
-        media, web_address = settings.media, settings.web
-        media_port = await _serve(stack, controller.streams.routes(), media.host, media.port)
-        stack.push_async_callback(controller.streams.close)
-        controller.media_url = media.base_url(media_port)
-        routes = web_routes(controller.calls, controller.clock)
-        controller.web_port = await _serve(stack, routes, web_address.host, web_address.port)
-        stack.push_async_callback(controller.calls.stop)
-        await controller.calls.start()
+        controller = Controller(settings)
+        await controller.open(stack)
         yield controller
+
+
+async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> RealtimeModel | LiveModel:
+    agent = settings.agent
+    if agent.resolved_kind == "live":
+        return LiveModel(agent, agent.base_url)
+    base_url = agent.base_url
+    if agent.resolved_kind == "standin":
+        standin = ModelStandIn(language=agent.language, record=False)
+        base_url = (await stack.enter_async_context(standin)).base_url
+    return RealtimeModel(agent, base_url)
+
+
+@contextlib.asynccontextmanager
+async def _owned_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Tasks that last as long as the controller."""
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _serve(

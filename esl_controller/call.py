@@ -3,13 +3,18 @@
 ``Call.handle(event, now)`` returns the actions to perform, ``Call.next_deadline()`` says when to
 report ``TimeUp``; times are seconds of any monotonic clock. No socket, task or clock is known here.
 
-    ARRIVED --> ANSWERING --> PREPARING --> TALKING --> CLOSING --> HANGING_UP --> ENDED
-                                  |                        ^
-                                  +------------------------+   (the model fails before it speaks)
+    ARRIVED --> ANSWERING --> PREPARING --> TALKING ------------> HANGING_UP --> ENDED
+                                  |          |   ^                    ^           ^
+                                  |          v   |                    |           |
+                                  +--> TRANSFERRING --------------------------- (gone)
+                                  |          |                        |
+                                  +----------+------> CLOSING --------+   (an apology)
 
-From every state a hangup or a lost connection leads to ENDED. ENDED is final: nothing is done
-after it. Which event means what in which state is said by one table, ``_TABLE``, at the end; an
-event that is not in it for the present state is late or early, and ignored.
+What is said while TALKING is decided by ``conversation.py``; it comes back with the way out, a
+Hangup or a Transfer. CLOSING and TRANSFERRING are also where a call goes that has lost its model
+for good. From every state a hangup or a lost connection leads to ENDED. ENDED is final: nothing is
+done after it. Which event means what in which state is said by one table, ``_TABLE``, at the end;
+an event that is not in it for the present state is late or early, and ignored.
 """
 
 from __future__ import annotations
@@ -23,16 +28,18 @@ from esl_controller.actions import (
     Answer,
     Close,
     ConnectAgent,
-    Greet,
     Hangup,
     HearLane,
-    Interrupt,
+    LimitCall,
     Note,
     OpenLane,
     PlayFiles,
+    Record,
     Say,
     StartStream,
+    Transfer,
 )
+from esl_controller.conversation import Conversation
 from esl_controller.events import (
     AgentFailed,
     AgentReady,
@@ -46,15 +53,16 @@ from esl_controller.events import (
     ItemFinished,
     LaneFailed,
     LaneOpened,
-    ResponseDone,
     ShutDown,
-    SpeechStarted,
     StreamClosed,
     StreamFailed,
     StreamOpened,
     SwitchLost,
     TimeUp,
+    TransferFailed,
+    Transferred,
 )
+from esl_controller.secretaries.schema import Destination
 
 ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
 PREPARE_S = 5.0  # on top of what the model may take; stream and lane have limits of their own
@@ -63,7 +71,14 @@ STREAM_TRIES = 3
 LANE_LOST_S = 0.2  # a hangup closes the lane a moment before it is told
 LAST_WORDS_S = 10.0  # the hard cap on a farewell or an apology
 HANGUP_S = 5.0
+TRANSFER_S = 5.0  # until the switch has taken the caller, not until somebody answers
+BACKSTOP_S = 60.0  # after max_call_s, FreeSWITCH ends the call whatever became of us
+REDIAL_S = (0.0, 0.3, 0.6, 1.2)  # before each further try to reach the model
+MODEL_GOOD_S = 20.0  # a connection that lasted so long was a good one: the tries begin anew
+MODEL_AGE_S = 55 * 60.0  # the API ends a session after 60 minutes
+PATIENCE_S = 1.5  # of silence, while the model is not there
 
+TRANSFERRED = "transferred"
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
 
@@ -74,6 +89,7 @@ class State(Enum):
     ANSWERING = "answering"
     PREPARING = "preparing"
     TALKING = "talking"
+    TRANSFERRING = "transferring"
     CLOSING = "closing"
     HANGING_UP = "hanging up"
     ENDED = "ended"
@@ -82,33 +98,84 @@ class State(Enum):
 class Call:
     """One call's decisions.
 
-    ``playback``: how replies are to reach the caller; ``model_s``: seconds that the model may take
-    to get ready.
+    ``talk``: those about the conversation; ``max_s``: seconds that it may last; ``fallback``: where
+    the caller goes if the model cannot be had; ``record``: whether the call is to be recorded;
+    ``playback``: how replies are to reach the caller; ``model_s``: seconds that each connection to
+    the model may take.
     """
 
-    def __init__(self, playback: Literal["lane", "file"] = "lane", model_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        talk: Conversation,
+        *,
+        max_s: float = 3600.0,
+        fallback: Destination | None = None,
+        record: bool = False,
+        playback: Literal["lane", "file"] = "lane",
+        model_s: float = 10.0,
+    ) -> None:
         self.state = State.ARRIVED
+        self.talk = talk
         self.hearing: Literal["no", "stream", "lane"] = "no"
         self.speaking_by: Literal["no", "lane", "file"] = "no"
         self.cause = ""  # why the call ended
+        self._max_s = max_s
+        self._fallback = fallback
+        self._record = record
         self._playback = playback
         self._prepare_s = model_s + PREPARE_S
-        self._agent: Literal["none", "connecting", "ready", "failed"] = "none"
+        self._agent: Literal["none", "connecting", "ready", "lost"] = "none"
+        self._agent_since = 0.0
+        self._redials = 0
         self._stream_tries = 0
         self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
         self._deadline: float | None = None
         self._stream_deadline: float | None = None
         self._lane_deadline: float | None = None
+        self._redial_at: float | None = None
+        self._patience_until: float | None = None
 
     def handle(self, event: Event, now: float) -> Actions:
         """Decide on ``event``, which happened at ``now``; actions are in order."""
         decide = _TABLE.get((self.state, type(event)))
-        return decide(self, event, now) if decide else []
+        actions = decide(self, event, now) if decide else []
+        if self.state is State.TALKING:
+            actions += self._follow(self.talk.handle(event, now), now)
+        return actions
+
+    @property
+    def outcome(self) -> str:
+        """What became of the call, for its record."""
+        if self.cause == TRANSFERRED:
+            return "transferred"
+        if self._agent == "lost":
+            return "model lost"
+        return "completed" if self.state is State.ENDED else "interrupted"
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due; None: never, so far."""
-        all_of_them = (self._deadline, self._stream_deadline, self._lane_deadline)
-        return min((deadline for deadline in all_of_them if deadline is not None), default=None)
+        times = [
+            self._deadline,
+            self._stream_deadline,
+            self._lane_deadline,
+            self._redial_at,
+            self._patience_until,
+        ]
+        if self.state is State.TALKING:
+            times.append(self.talk.next_deadline())
+            if self._agent == "ready" and self.talk.at_rest:
+                times.append(self._agent_since + MODEL_AGE_S)
+        return min((time for time in times if time is not None), default=None)
+
+    def _follow(self, actions: Actions, now: float) -> Actions:
+        """Go where the conversation has decided to go."""
+        for action in actions:
+            if isinstance(action, Hangup):
+                self.cause = action.cause
+                self._enter(State.HANGING_UP, now + HANGUP_S)
+            elif isinstance(action, Transfer):
+                self._enter(State.TRANSFERRING, now + TRANSFER_S)
+        return actions
 
     # --- the way to the conversation --------------------------------------------------------------
 
@@ -121,9 +188,11 @@ class Call:
         return [*self._connect(), Answer()] if event.codec_known else [Answer()]
 
     def _connect(self) -> Actions:
-        if self._agent != "none":
-            return []
+        return [] if self._agent != "none" else self._dial()
+
+    def _dial(self) -> Actions:
         self._agent = "connecting"
+        self._redial_at = None
         return [ConnectAgent()]
 
     def _answered(self, event: Answered, now: float) -> Actions:
@@ -131,9 +200,11 @@ class Call:
 
     def _prepare(self, now: float, again: bool) -> Actions:
         self._enter(State.PREPARING, now + self._prepare_s)
+        self._patience_until = now + PATIENCE_S
         self._stream_tries = 1
         way = OpenLane() if self._playback == "lane" else PlayFiles()
-        return [*self._connect(), StartStream(again), way]
+        record = [Record()] if self._record else []
+        return [*self._connect(), StartStream(again), way, *record]
 
     def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
         return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
@@ -166,20 +237,68 @@ class Call:
             *self._hang_up(now),
         ]
 
-    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
-        self._agent = "ready"
-        return self._begin(now)
-
     def _begin(self, now: float) -> Actions:
         """Start to talk once there is somebody to talk to and a way to be heard."""
         if self.state is not State.PREPARING or self.speaking_by == "no":
             return []
-        if self._agent == "failed":
-            return self._apologise(now)
+        if self._agent == "lost":
+            return self._without_model(now)
         if self._agent != "ready":
             return []
         self._enter(State.TALKING)
-        return [Greet()]
+        return [LimitCall(self._max_s + BACKSTOP_S), *self._follow(self.talk.begin(now), now)]
+
+    # --- the model --------------------------------------------------------------------------------
+
+    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
+        self._agent, self._agent_since = "ready", now
+        self._patience_until = None
+        if self.state is State.TALKING:
+            return self._follow(self.talk.model_back(now), now)
+        return self._begin(now)
+
+    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
+        if self._agent == "ready" and now - self._agent_since >= MODEL_GOOD_S:
+            self._redials = 0
+        actions: Actions = []
+        if self.state is State.TALKING:
+            self._patience_until = self._patience_until or now + PATIENCE_S
+            actions = self._follow(self.talk.model_lost(), now)
+            if self.state is not State.TALKING:
+                return actions
+        if event.permanent or self._redials == len(REDIAL_S):
+            self._agent = "lost"
+            note = Note("the model cannot be had, the call goes on without it", event.reason)
+            return [*actions, note, *self._without_model(now)]
+        self._agent = "none"
+        wait = REDIAL_S[self._redials]
+        self._redials += 1
+        self._redial_at = now + wait
+        actions.append(Note("the model is called again", event.reason))
+        return actions if wait else [*actions, *self._dial()]
+
+    def _renew_model(self) -> Actions:
+        """A new session before the API ends the old one, while nobody speaks."""
+        return [*self.talk.model_lost(), *self._dial()]
+
+    def _without_model(self, now: float) -> Actions:
+        """To the fallback, or an apology and the end."""
+        if self.speaking_by == "no":
+            return []  # as soon as there is a way to be heard
+        if self._fallback is None or self.state is State.TRANSFERRING:
+            return self._apologise(now)
+        self._enter(State.TRANSFERRING, now + TRANSFER_S)
+        return [Transfer(self._fallback)]
+
+    def _transferred(self, event: Transferred, now: float) -> Actions:
+        return self._end(TRANSFERRED)
+
+    def _transfer_failed(self, event: TransferFailed, now: float) -> Actions:
+        note = Note("the caller could not be transferred", event.reason)
+        if self._agent == "lost":
+            return [note, *self._apologise(now)]
+        self._enter(State.TALKING)  # whose conversation is told by ``handle``
+        return [note]
 
     # --- hearing ----------------------------------------------------------------------------------
 
@@ -231,24 +350,7 @@ class Call:
             HearLane(),
         ]
 
-    # --- talking ----------------------------------------------------------------------------------
-
-    def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
-        return [Interrupt()]
-
-    def _response_done(self, event: ResponseDone, now: float) -> Actions:
-        if event.status != "failed":
-            return []
-        return [Note("the model failed to reply", event.reason)]
-
     # --- the way out ------------------------------------------------------------------------------
-
-    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
-        self._agent = "failed"
-        note = Note("the model cannot be used, the call is ended", event.reason)
-        if self.state is State.TALKING or self.speaking_by != "no":
-            return [note, *self._apologise(now)]
-        return [note]
 
     def _apologise(self, now: float) -> Actions:
         if self.state is State.CLOSING:
@@ -265,8 +367,16 @@ class Call:
             return self._play_files("FreeSWITCH closed it in the middle of the call")
         if self._stream_deadline is not None and now >= self._stream_deadline:
             return self._restart_stream("the media connection was closed and did not come back")
+        if self._redial_at is not None and now >= self._redial_at:
+            return self._dial()
+        if self._patience_until is not None and now >= self._patience_until:
+            return self._ask_patience(now)
+        if self.state is State.TALKING and self._too_old(now):
+            return self._renew_model()
         if self._deadline is None or now < self._deadline:
             return []
+        if self.state is State.TRANSFERRING:
+            return self._transfer_failed(TransferFailed("no reply from the switch"), now)
         if self.state is State.HANGING_UP:
             return self._end("the switch did not confirm the hangup")
         if self.state is State.CLOSING:
@@ -275,6 +385,18 @@ class Call:
         if self.state is State.PREPARING and self.speaking_by != "no":
             return [note, *self._apologise(now)]
         return [note, *self._hang_up(now)]
+
+    def _too_old(self, now: float) -> bool:
+        aged = self._agent == "ready" and now >= self._agent_since + MODEL_AGE_S
+        return aged and self.talk.at_rest
+
+    def _ask_patience(self, now: float) -> Actions:
+        """A word of ours, as soon as the caller hears nothing else."""
+        if self.speaking_by == "no" or self.talk.heard:
+            self._patience_until = now + 0.2
+            return []
+        self._patience_until = None
+        return [Say("moment")]
 
     def _missing(self) -> str:
         if self.state is State.ANSWERING:
@@ -303,13 +425,14 @@ class Call:
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self.state = state
         self._deadline = deadline
-        if state in (State.CLOSING, State.HANGING_UP, State.ENDED):
+        if state in (State.TRANSFERRING, State.CLOSING, State.HANGING_UP, State.ENDED):
             self._stream_deadline = self._lane_deadline = None
+            self._redial_at = self._patience_until = None
 
 
 _S = State
 _UP = (_S.PREPARING, _S.TALKING)
-_ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.CLOSING, _S.HANGING_UP)
+_ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.TRANSFERRING, _S.CLOSING, _S.HANGING_UP)
 _WAITING = (_S.ANSWERING, *_UP)
 
 _ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] = (
@@ -327,10 +450,10 @@ _ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] =
     ((_S.CLOSING,), FilesFailed, lambda call, event, now: call._hang_up(now)),
     (_WAITING, AgentReady, Call._agent_ready),
     (_WAITING, AgentFailed, Call._agent_failed),
-    ((_S.TALKING,), SpeechStarted, Call._speech_started),
-    ((_S.TALKING,), ResponseDone, Call._response_done),
+    ((_S.TRANSFERRING,), Transferred, Call._transferred),
+    ((_S.TRANSFERRING,), TransferFailed, Call._transfer_failed),
     ((_S.CLOSING,), ItemFinished, Call._item_finished),
-    ((*_WAITING, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
+    ((*_WAITING, _S.TRANSFERRING, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
     (_ALIVE, ShutDown, Call._shut_down),
     (_ALIVE, HungUp, Call._hung_up),
     (_ALIVE, SwitchLost, Call._switch_lost),

@@ -123,6 +123,33 @@ class ItemFinished:
     heard_ms: int
 
 
+@dataclass(frozen=True)
+class ItemQueued:
+    """The agent's first audio of ``item`` is in the playout."""
+
+    item: str
+
+
+# --- the caller -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SpeechConfirmed:
+    """What the model takes for speech is speech (media/speech_check.py)."""
+
+
+@dataclass(frozen=True)
+class SpeechDoubted:
+    """It is a cough, an echo, a noise; unless speech follows, and is told then."""
+
+
+@dataclass(frozen=True)
+class Dtmf:
+    """The caller pressed a key: one of 0-9, *, #, A-D. Never to be logged."""
+
+    digit: str
+
+
 # --- the agent ------------------------------------------------------------------------------------
 
 
@@ -133,23 +160,28 @@ class AgentReady:
 
 @dataclass(frozen=True)
 class AgentFailed:
-    """The model cannot be used (any more). ``reason`` says why and what to do."""
+    """The connection to the model is gone or never came. ``reason`` says why and what to do;
+    ``permanent``: to try again is of no use."""
 
     reason: str
+    permanent: bool = False
 
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """The model hears the caller speak. ``at_ms``: its own count of the caller's audio."""
+    """The model hears the caller speak. ``at_ms``: its own count of the caller's audio; ``item``:
+    the turn that begins, if the model names it."""
 
     at_ms: int
+    item: str = ""
 
 
 @dataclass(frozen=True)
 class SpeechStopped:
-    """The caller stopped speaking, the model thinks. ``at_ms`` as in ``SpeechStarted``."""
+    """The caller stopped speaking. Fields as in ``SpeechStarted``."""
 
     at_ms: int
+    item: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,12 +192,38 @@ class ResponseStarted:
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """A function that a response calls; ``arguments`` is a JSON text, not checked."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a response cost, in tokens; ``cached`` are part of the input."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+
+@dataclass(frozen=True)
 class ResponseDone:
-    """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed."""
+    """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed.
+
+    ``calls`` are in the order in which the model made them; those of a response that was not
+    completed are not to be run.
+    """
 
     id: str
     status: str
     reason: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True)
@@ -184,12 +242,42 @@ class AgentAudioDone:
 
 
 @dataclass(frozen=True)
-class Transcript:
-    """What was said: ``who`` is caller or agent. Never reaches the core."""
+class AgentText:
+    """A piece of the words of ``item``, roughly in step with its audio. Never reaches the core."""
 
-    who: str
     item: str
     text: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The whole text of a caller's turn ``item``; it may come seconds after the answer to it."""
+
+    item: str
+    text: str
+
+
+# --- what was done --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ToolDone:
+    """A function call that took its time is done; ``output`` is a JSON text for the model."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """The switch took the caller to another destination."""
+
+
+@dataclass(frozen=True)
+class TransferFailed:
+    """It did not, and the caller is still ours."""
+
+    reason: str
 
 
 # --- the controller -------------------------------------------------------------------------------
@@ -218,8 +306,15 @@ Event: TypeAlias = (
     | LaneFailed
     | FilesReady
     | FilesFailed
+    | ItemQueued
     | ItemStarted
     | ItemFinished
+    | SpeechConfirmed
+    | SpeechDoubted
+    | Dtmf
+    | ToolDone
+    | Transferred
+    | TransferFailed
     | AgentReady
     | AgentFailed
     | SpeechStarted
@@ -239,5 +334,6 @@ AgentEvent: TypeAlias = (
     | ResponseDone
     | AgentAudio
     | AgentAudioDone
+    | AgentText
     | Transcript
 )

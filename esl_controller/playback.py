@@ -41,6 +41,12 @@ class Playback(Protocol):
     def flush(self) -> list[Heard]:
         """Be silent now; returns what was heard of each item that was cut off or never began."""
 
+    def pause(self) -> None:
+        """Be silent with the next frame and lose nothing, where the way can do that."""
+
+    def resume(self) -> None:
+        """Go on from where ``pause`` stopped."""
+
     def close(self) -> None:
         """Free everything; may be called again."""
 
@@ -58,6 +64,7 @@ class LanePlayback:
         self.playout = Playout(rate)
         self.push, self.complete = self.playout.push, self.playout.complete
         self.flush = self.playout.flush
+        self.pause, self.resume = self.playout.pause, self.playout.resume
         self._ports = ports
         self._report = report
         self._closed = False
@@ -179,6 +186,12 @@ class FilePlayback:
         self._dropped.update(segment for segment, _ in self._unwritten)
         self._wake.set()
         return heard
+
+    def pause(self) -> None:
+        """A file is not stopped on suspicion: FreeSWITCH could not go on from the same sample."""
+
+    def resume(self) -> None:
+        """Nothing was paused."""
 
     def close(self) -> None:
         self._playout.flush(self._now())

@@ -10,19 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import structlog
+from aiohttp import ClientSession
 
 from esl_controller import actions as do
 from esl_controller import events as ev
-from esl_controller.agents.base import Agent, Counters
+from esl_controller.agents.base import Abilities, Agent, Called, Counters, History, Persona
 from esl_controller.call import Call, State
+from esl_controller.caller import CallerAudio
+from esl_controller.conversation import Conversation
+from esl_controller.errands import Errands
+from esl_controller.minutes import Minutes
 from esl_controller.playback import FilePlayback, LaneError, LanePlayback, open_lane
+from esl_controller.secretaries.hours import is_open
+from esl_controller.secretaries.schema import Destination, Secretary
 from esl_controller.settings import Settings
+from esl_controller.store.records import CallEnded, CallStarted, Change, Noted
 from esl_controller.switch import (
     Channel,
     FilePlayed,
@@ -33,6 +42,7 @@ from esl_controller.switch import (
     SwitchError,
     SwitchEvent,
 )
+from esl_controller.tools import CallWebhook, Toolbox
 from esl_controller.voice import Voice
 from media.hearing import Hearing
 from media.lane import Clock, Ports
@@ -52,7 +62,11 @@ class Services:
     ports: Ports
     streams: StreamEndpoint
     media_url: str
-    make_agent: Callable[[Channel], Agent]
+    abilities: Abilities  # of the agents
+    make_agent: Callable[[Persona, History, Channel], Agent]
+    find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
+    put: Callable[[Change], None]  # into the store
+    http: ClientSession
 
 
 @dataclass
@@ -72,7 +86,17 @@ class CallSession:
     def __init__(self, switch: Switch, channel: Channel, services: Services) -> None:
         self.channel = channel
         settings = services.settings
-        self.call = Call(settings.media.playback, settings.agent.connect_timeout_s)
+        self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        toolbox = Toolbox(self.secretary)
+        closed = not is_open(self.secretary.hours, time.time())
+        self.call = Call(
+            Conversation(self.secretary, toolbox, closed=closed, abilities=services.abilities),
+            max_s=self.secretary.limits.max_call_s,
+            fallback=self.secretary.destination(self.secretary.fallback),
+            record=self.secretary.recording.stereo,
+            playback=settings.media.playback,
+            model_s=settings.agent.connect_timeout_s,
+        )
         self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
         self.admission = Admission(self, secrets.token_urlsafe(24))
@@ -83,11 +107,20 @@ class CallSession:
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._agent_counters: Counters | None = None
-        self._agent: Agent  # these three are chosen when the caller's codec is known
+        self._persona = self.secretary.persona(toolbox.tools, closed=closed)
+        vad = self.secretary.turn_detection
+        silence_ms = vad.silence_ms if vad.kind == "server_vad" else 0
+        self._minutes = Minutes(channel.uuid, services.put, silence_ms)
+        self._errands = Errands(channel, self.secretary, services.http, services.put)
+        self._counters = Counters()  # of earlier agents of the call
+        self._usage = ev.Usage()
+        self._recording = ""
+        self._agent: Agent | None = None  # these five once the caller's codec is known
+        self._talking: asyncio.Task[None] | None = None  # with the agent
         self._rate: str
         self._hearing: Hearing
         self._lane_hearing: Hearing
+        self._caller: CallerAudio
         self._voice = Voice()
         self._starting: asyncio.Task[None] | None = None  # the stream
         self._stream_connected = asyncio.Event()
@@ -109,6 +142,13 @@ class CallSession:
     async def run(self) -> None:
         """Hold the call until it ends or is let go; frees everything. Raises only our own bugs."""
         self._switch.on_event = self._switch_event
+        uuid, channel = self.channel.uuid, self.channel
+        self._services.put(
+            CallStarted(
+                *(uuid, channel.domain_uuid, self.secretary.name or "default"),
+                *(channel.caller, channel.number, time.time()),
+            )
+        )
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._spawn(self._watch_switch())
@@ -125,13 +165,25 @@ class CallSession:
                 self._timer.cancel()
             await self._services.streams.drop(self)
             self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
+            if self.successor is None:
+                self._close_record()
+
+    def _close_record(self) -> None:
+        outcome = self.call.outcome
+        self._services.put(
+            CallEnded(
+                *(self.channel.uuid, time.time(), self.call.cause, outcome),
+                recording=self._recording,
+                usage=self._usage,
+            )
+        )
+        self._errands.call_ended()
 
     @property
     def counters(self) -> dict[str, float]:
         """What went through and what was lost, of both directions; for the log and ``calls``."""
         counted: dict[str, float] = {"events_dropped": self._switch.dropped}
-        if self._agent_counters is not None:
-            counted |= asdict(self._agent_counters)
+        counted |= asdict(_sum(self._counters, self._agent.counters if self._agent else None))
         if self._voice.playback is not None:
             counted |= self._voice.playback.counters
         return counted
@@ -208,29 +260,113 @@ class CallSession:
                 self._spawn(self._play_files())
             case do.HearLane():
                 self._hear_lane()
-            case do.Greet():
-                self._agent.greet()
-            case do.Interrupt():
-                self._interrupt()
+            case do.Record():
+                self._spawn(self._record())
             case do.Say(name):
-                self._voice.say(name, self._services.settings.agent.language)
+                self._voice.say(name, self.secretary.language)
+            case do.Music(on):
+                self._voice.music(on)
+            case do.Transfer(destination):
+                self._spawn(self._transfer(destination))
+            case do.LimitCall(seconds):
+                self._spawn(self._ask("limit", self._switch.limit(seconds)))
+            case do.SendDtmf(digits):
+                self._spawn(self._ask("DTMF", self._switch.send_dtmf(digits)))
             case do.Hangup(cause):
                 self._spawn(self._hang_up(cause))
             case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
+                note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
+                self._services.put(note)
             case do.Close():
                 self._over.set_result(None)
+            case _:
+                self._converse(action)
+
+    def _converse(self, action: do.Action) -> None:
+        """What concerns the caller's and the model's words."""
+        assert self._agent is not None
+        match action:
+            case do.Respond(instructions):
+                self._agent.respond(instructions)
+            case do.Cancel():
+                self._agent.cancel()
+            case do.CheckSpeech():
+                self._caller.check()
+            case do.StopCheck():
+                self._caller.stop()
+            case do.Pause():
+                self._voice.pause()
+            case do.Resume():
+                self._voice.resume()
+            case do.Interrupt():
+                self._interrupt()
+            case do.Forget(item):
+                self._agent.forget(item)
+                self._minutes.forget(item)
+            case do.Tell(text):
+                self._agent.tell(text)
+            case do.KeepMessage(request):
+                self._errands.message(request, time.time())
+            case do.AskWebhook(call_id, webhook, secure):
+                self._spawn(self._ask_webhook(call_id, webhook, secure))
+            case do.ToolResult(call, output):
+                self._minutes.tool_ended(call, output, time.time())
+                result = Called(call.call_id, call.name, call.arguments, output)
+                self._agent.tool_result(result)
 
     def _connect_agent(self) -> None:
+        """Connect to the model; a connection before it is given up, and its words with it."""
+        if self._talking is not None:
+            self._talking.cancel()
+        if self._agent is not None:
+            self._counters = _sum(self._counters, self._agent.counters)
+        history = self._minutes.history()
+        self._agent = agent = self._services.make_agent(self._persona, history, self.channel)
+        self._voice.source = agent.output
         media = self._services.settings.media
-        self._agent = self._services.make_agent(self.channel)
-        self._agent_counters = self._agent.counters
-        self._voice.source = self._agent.output
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
-        self._rate = "8k" if self._agent.input.rate == 8000 else media.rate
-        asked = RATES[self._rate]
-        self._hearing = Hearing(self._agent.input, asked, self.channel.rate, media.mix)
-        self._spawn(self._agent.run(self._agent_event))
+        self._rate = "8k" if agent.input.rate == 8000 else media.rate
+        if not hasattr(self, "_hearing"):
+            asked = RATES[self._rate]
+            self._hearing = Hearing(agent.input, asked, self.channel.rate, media.mix)
+        confirm_ms = self.secretary.barge_in.confirm_ms
+        self._caller = CallerAudio(agent.input, confirm_ms, self.handle)
+
+        def on_event(event: ev.AgentEvent) -> None:
+            if self._agent is agent:
+                self._agent_event(event)
+
+        self._talking = self._spawn(agent.run(on_event))
+
+    async def _ask(self, what: str, command: Coroutine[Any, Any, None]) -> None:
+        """Have the switch do something that the call can do without."""
+        try:
+            await command
+        except SwitchError as error:
+            self.log.warning(f"the switch refused: {what}", reason=str(error))
+
+    async def _record(self) -> None:
+        folder = self._services.settings.freeswitch.recordings
+        path = f"{folder}/{self.channel.uuid}.wav"
+        await self._ask("recording", self._switch.record(path))
+        self._recording = path
+
+    async def _transfer(self, destination: Destination) -> None:
+        context = destination.context or self.channel.context or "default"
+        try:
+            await self._switch.transfer(destination.number, context, destination.timeout_s)
+        except SwitchError as error:
+            self.handle(ev.TransferFailed(str(error)))
+            return
+        with contextlib.suppress(SwitchError):  # the module would go on sending the caller to us
+            await self._switch.stop_stream()
+        self.handle(ev.Transferred())
+
+    async def _ask_webhook(
+        self, call_id: str, request: CallWebhook, secure: Mapping[str, str]
+    ) -> None:
+        self.handle(ev.ToolDone(call_id, await self._errands.webhook(request, secure)))
 
     async def _watch_switch(self) -> None:
         await self._switch.wait_lost()
@@ -284,7 +420,7 @@ class CallSession:
                 media.lane_host,
                 media.lane_switch_host,
                 self.channel.rate,
-                self.handle,
+                self._played,
             )
         except (LaneError, SwitchError) as error:
             self.handle(ev.LaneFailed(str(error)))
@@ -305,7 +441,7 @@ class CallSession:
         self._interrupt()
         self._voice.close()
         self._voice.playback = playback = FilePlayback(
-            self._switch, self._send_stream, self.channel.rate, self.handle
+            self._switch, self._send_stream, self.channel.rate, self._played
         )
         self.handle(ev.FilesReady())
         await playback.run()
@@ -321,13 +457,16 @@ class CallSession:
     def _hear_lane(self) -> None:
         playback = self._voice.playback
         assert isinstance(playback, LanePlayback)
+        assert self._agent is not None
         rate = playback.rate
         self._lane_hearing = Hearing(self._agent.input, rate, rate, "mono")
         playback.lane.listen(self._lane_audio)
 
     def _interrupt(self) -> None:
         for heard in self._voice.interrupt():
-            self._agent.truncate(heard.item, heard.heard_ms)
+            if self._agent is not None:
+                self._agent.truncate(heard.item, heard.heard_ms)
+            self._minutes.agent_ended(heard.item, time.time(), cut_ms=heard.heard_ms)
             self.log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
 
     async def _hang_up(self, cause: str) -> None:
@@ -381,20 +520,69 @@ class CallSession:
 
     def _hear(self, audio: bytes) -> None:
         # Before the greeting was asked for, the model would answer by itself and collide with it.
-        if audio and self.call.state is State.TALKING:
-            self._agent.hear(audio)
+        if not audio or self.call.state is not State.TALKING or self._agent is None:
+            return
+        if self.call.talk.held or self.call.talk.secure:
+            return  # nobody is to hear that
+        self._agent.hear(audio)
+        self._caller.heard(audio)
 
     def _agent_event(self, event: ev.AgentEvent) -> None:
         try:
             match event:
                 case ev.AgentAudio(item, data):
                     if self.call.state is State.TALKING:
-                        self._voice.speak(item, data)
+                        self._speak(item, data)
                 case ev.AgentAudioDone(item):
                     self._voice.complete(item)
-                case ev.Transcript(who, _, text):
-                    self.log.debug("transcript", who=who, text=text)
+                case ev.AgentFailed():
+                    self._voice.complete_all()  # what came of a sentence is heard
+                    self.handle(event)
+                case ev.AgentText(item, text):
+                    self._minutes.agent_says(item, time.time(), text=text)
+                case ev.Transcript(item, text):
+                    self._minutes.caller_said(item, text)
                 case _:
+                    self._note(event)
                     self.handle(event)
         except Exception as error:
             self._fall(error)
+
+    def _speak(self, item: str, data: bytes) -> None:
+        if self._voice.is_new(item):
+            # Before its audio: music that plays makes room for it.
+            self.handle(ev.ItemQueued(item))
+        self._voice.speak(item, data)
+        audio_ms = self._voice.source.ms(len(data))
+        self._minutes.agent_says(item, time.time(), audio_ms=audio_ms)
+
+    def _note(self, event: ev.AgentEvent) -> None:
+        """What the minutes have to know of it."""
+        now = time.time()
+        match event:
+            case ev.SpeechStarted(_, item):
+                self._minutes.caller_began(item, now)
+            case ev.SpeechStopped(_, item):
+                self._minutes.caller_ended(item, now)
+            case ev.ResponseDone(calls=calls, usage=usage):
+                self._usage = _sum(self._usage, usage)
+                for call in calls:
+                    self._minutes.tool_began(call, now)
+
+    def _played(self, event: ev.Event) -> None:
+        """``Report`` of the playback."""
+        match event:
+            case ev.ItemStarted(item):
+                self._minutes.agent_heard(item, time.time())
+            case ev.ItemFinished(item):
+                self._voice.finished(item)
+                self._minutes.agent_ended(item, time.time())
+        self.handle(event)
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Two dataclasses of numbers, added field by field; the second may be None."""
+    if other is None:
+        return one
+    sums = {f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(one)}
+    return type(one)(**sums)

@@ -231,6 +231,10 @@ class FreeswitchSettings(Section):
         description="Its password; FreeSWITCH's default if not set.",
         json_schema_extra={"variable": "FREESWITCH_PASSWORD"},
     )
+    recordings: Name = Field(
+        default="/var/lib/freeswitch/recordings",
+        description="Folder on its machine for the recordings that secretaries ask for.",
+    )
 
 
 class StoreSettings(Section):

@@ -21,12 +21,13 @@ import structlog
 from genesis import ESLEvent, Session
 from genesis.exceptions import CommandStage, ConnectionLost, GenesisError
 
-from esl_controller.events import Answered, HungUp, StreamFailed
+from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 
 log = structlog.stdlib.get_logger(__name__)
 
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
 
+DTMF_DIGITS = "0123456789*#ABCD"
 STREAM_EVENTS = tuple(
     f"mod_audio_stream::{name}" for name in ("connect", "disconnect", "play", "json", "error")
 )
@@ -57,6 +58,7 @@ class Channel:
     secretary_uuid: str
     caller: str
     number: str
+    context: str
     codec: str
     rate: int
     answered: bool
@@ -91,6 +93,7 @@ class Channel:
             secretary_uuid=variables.get("secretary_uuid", ""),
             caller=_one(headers.get("Caller-Caller-ID-Number")),
             number=_one(headers.get("Caller-Destination-Number")),
+            context=_one(headers.get("Caller-Context")),
             codec=codec,
             rate=rate,
             answered=_one(headers.get("Answer-State")) == "answered",
@@ -120,7 +123,7 @@ class FileWritten:
     path: str
 
 
-SwitchEvent = Answered | HungUp | StreamFailed | FilePlaying | FilePlayed | FileWritten
+SwitchEvent = Answered | Dtmf | HungUp | StreamFailed | FilePlaying | FilePlayed | FileWritten
 
 
 class Switch:
@@ -242,6 +245,30 @@ class Switch:
         """Stop the file that is being played and forget those that wait."""
         await self._api("uuid_break", self._uuid, "all")
 
+    async def transfer(self, number: str, context: str, timeout_s: int) -> None:
+        """Hand the caller to ``number`` in the dialplan's ``context``, and let go of the call.
+
+        With ``socket_resume`` set, closing our connection later would throw the caller out of the
+        new destination (captures/transfer_reset.*), so that is unset first.
+        """
+        await self.set_variable("call_timeout", str(timeout_s))
+        await self._api("uuid_setvar", self._uuid, "socket_resume")
+        words = [_word("destination", number), "XML", _word("context", context)]
+        await self._api("uuid_transfer", self._uuid, *words)
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys towards the caller; w is a pause of half a second."""
+        await self._api("uuid_send_dtmf", self._uuid, _word("digits", digits))
+
+    async def limit(self, seconds: float) -> None:
+        """Have the switch hang up after so many seconds, whatever becomes of us."""
+        await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid, "alloted_timeout")
+
+    async def record(self, path: str) -> None:
+        """Record the call, left the caller and right us, into a file on the switch."""
+        await self.set_variable("RECORD_STEREO", "true")
+        await self._api("uuid_record", self._uuid, "start", _word("file", path))
+
     # --- the wire ---------------------------------------------------------------------------------
 
     @property
@@ -298,6 +325,9 @@ class Switch:
                 return HungUp(_one(event.get("Hangup-Cause")) or "UNKNOWN")
             case "CHANNEL_EXECUTE" | "CHANNEL_EXECUTE_COMPLETE":
                 return self._play_event(name, event)
+            case "DTMF":
+                digit = _one(event.get("DTMF-Digit"))
+                return Dtmf(digit) if digit in DTMF_DIGITS and len(digit) == 1 else None
             case "CUSTOM":
                 return self._stream_event(_one(event.get("Event-Subclass")), event.body)
         return None

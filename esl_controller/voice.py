@@ -1,4 +1,5 @@
-"""What one call says: the agent's speech and sentences of ours, on their way into its playback."""
+"""What one call says: the agent's speech, sentences of ours and music, on their way into its
+playback."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ from functools import cache
 
 from esl_controller import sounds
 from esl_controller.playback import Playback
+from esl_controller.sounds.music import loop
 from media.frame import Format, pcm
 from media.playout import Heard
 from media.resample import Converter, convert
+
+MUSIC = "music"
 
 
 class Voice:
@@ -25,6 +29,13 @@ class Voice:
         self._converters: dict[str, Converter] = {}  # of items whose audio still comes
         self._lead_ms = 0.0  # of silence before each of them
         self._cut: deque[str] = deque(maxlen=64)  # items that were interrupted
+        self._own: set[str] = set()  # items that are not the agent's
+        self._rounds = 0  # of music, so far
+        self._music = False
+
+    def is_new(self, item: str) -> bool:
+        """Whether nothing of ``item`` has come yet, and there is a way to say it."""
+        return self.playback is not None and item not in self._converters and item not in self._cut
 
     def speak(self, item: str, data: bytes) -> None:
         """More speech of ``item``, in the agent's format."""
@@ -44,21 +55,60 @@ class Voice:
             self.playback.push(item, converter.finish())
             self.playback.complete(item)
 
+    def complete_all(self) -> None:
+        """No more audio will come of any item."""
+        for item in tuple(self._converters):
+            self.complete(item)
+
+    def pause(self) -> None:
+        """Be silent now and lose nothing. Files play on: a pause there is not exact."""
+        if self.playback is not None:
+            self.playback.pause()
+
+    def resume(self) -> None:
+        """Go on where ``pause`` stopped."""
+        if self.playback is not None:
+            self.playback.resume()
+
     def interrupt(self) -> list[Heard]:
-        """Be silent now; returns how much was heard of each item, of the agent's own audio."""
+        """Be silent now; returns how much was heard of each item of the agent's own audio."""
         if self.playback is None:
             return []
-        cut = self.playback.flush()
+        cut = [heard for heard in self.playback.flush() if heard.item not in self._own]
+        self._own.clear()
         for heard in cut:
             self._converters.pop(heard.item, None)
             self._cut.append(heard.item)
         return [Heard(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
 
     def say(self, name: str, language: str) -> None:
-        """Drop what waits and play a bundled sentence to its end; its item is ``name``."""
+        """Play a bundled sentence to its end; its item is ``name``. What waits is dropped."""
+        self.interrupt()
         assert self.playback is not None
-        self.playback.flush()
+        self._own.add(name)
         self.playback.push(name, _sound(name, language, self.playback.rate))
+        self.playback.complete(name)
+
+    def music(self, on: bool) -> None:
+        """Play music, instead of all else; or stop it."""
+        if self._music is not on and self.playback is not None:
+            self._music = on
+            self.interrupt()
+            for _ in range(2 * on):  # one plays, one waits: no gap between them
+                self._play_round()
+
+    def finished(self, item: str) -> None:
+        """``item`` was heard to its end."""
+        self._own.discard(item)
+        if self._music and item.startswith(MUSIC):
+            self._play_round()
+
+    def _play_round(self) -> None:
+        assert self.playback is not None
+        self._rounds += 1
+        name = f"{MUSIC} {self._rounds}"
+        self._own.add(name)
+        self.playback.push(name, loop(self.playback.rate).tobytes())
         self.playback.complete(name)
 
     def close(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from esl_controller import sounds
@@ -41,16 +43,24 @@ async def rig(
     *,
     settings: Mapping[str, str] | None = None,
     model: Mapping[str, Any] | None = None,
+    secretary: str = "",
     **switch: Any,
 ) -> AsyncIterator[Rig]:
-    """Run all three; ``settings`` as environment without its prefix ("MEDIA_RATE": "8k").
+    """Run all three; ``settings`` as environment without its prefix ("MEDIA_RATE": "8k"),
+    ``secretary`` as the text of its file.
 
     Afterwards no task and no lane port of the controller may be left.
     """
     before = asyncio.all_tasks()
     short = {"greeting": "caller_interrupts", "think_ms": 20}
-    async with ModelStandIn(**{**short, **(model or {})}) as standin:
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if secretary:
+            (folder / "secretary.toml").write_text(secretary)
+        standin = await stack.enter_async_context(ModelStandIn(**{**short, **(model or {})}))
         environment = {
+            "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
+            "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),
             "OPENAI_API_KEY": "sk-test",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
             **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},

@@ -54,6 +54,8 @@ _APPEND = "session.input_audio.append"
 class LiveModel:
     """The endpoint that the agents of all calls share."""
 
+    abilities = Abilities(truncates=False, takes_turns=True)
+
     def __init__(self, settings: AgentSettings, base_url: str) -> None:
         self.settings = settings
         self.endpoint = Endpoint(settings, base_url)
@@ -87,7 +89,7 @@ class LiveAgent:
     together with the transcript.
     """
 
-    abilities = Abilities(truncates=False, takes_turns=True)
+    abilities = LiveModel.abilities
 
     def __init__(self, model: LiveModel, persona: Persona, history: History, audio: Format) -> None:
         self.input = self.output = audio

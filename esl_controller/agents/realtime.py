@@ -1,9 +1,11 @@
 """The OpenAI Realtime API (GA), or any endpoint that speaks it, through the ``openai`` package.
 
-Control events go out as the package's typed parameters and are read as plain JSON, field by
-field: an event that is not as expected is counted and dropped. Audio takes the short way both ways
-(a formatted ``append``, ``orjson`` of a delta), because the typed way costs half of the
-controller's CPU time (audio.md).
+Control events go out as the package's typed parameters and are read as plain JSON
+(realtime_events.py). Audio takes the short way both ways (a formatted ``append``, ``orjson`` of a
+delta), because the typed way costs half of the controller's CPU time (audio.md).
+
+Who speaks when is decided by the call's core, not by the server: ``create_response`` and
+``interrupt_response`` are off, so that a cough neither cancels a reply nor calls for one.
 """
 
 from __future__ import annotations
@@ -14,44 +16,48 @@ import contextlib
 import importlib
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-import orjson
-import structlog
 from openai import AsyncOpenAI, OpenAIError
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import (
+    ConversationItemParam,
     RealtimeClientEventParam,
     RealtimeSessionCreateRequestParam,
 )
+from openai.types.realtime.realtime_audio_config_input_param import RealtimeAudioConfigInputParam
 from openai.types.realtime.realtime_audio_formats_param import RealtimeAudioFormatsParam
+from openai.types.realtime.realtime_audio_input_turn_detection_param import (
+    RealtimeAudioInputTurnDetectionParam,
+)
+from openai.types.realtime.realtime_response_create_params_param import (
+    RealtimeResponseCreateParamsParam,
+)
 from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from esl_controller.agents.base import Counters
-from esl_controller.agents.wire import ModelConnection
-from esl_controller.events import (
-    AgentAudio,
-    AgentAudioDone,
-    AgentEvent,
-    AgentFailed,
-    AgentReady,
-    ResponseDone,
-    ResponseStarted,
-    SpeechStarted,
-    SpeechStopped,
-    Transcript,
+from esl_controller.agents.base import (
+    Abilities,
+    Called,
+    Counters,
+    History,
+    Persona,
+    Said,
+    SemanticVad,
+    ServerVad,
 )
+from esl_controller.agents.realtime_events import EventReader
+from esl_controller.agents.wire import ModelConnection
+from esl_controller.events import AgentEvent, AgentFailed, AgentReady, ResponseDone
 from esl_controller.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
-
-log = structlog.stdlib.get_logger(__name__)
 
 PCM = pcm(24000)  # the only linear format of the API
 BACKLOG_MS = 5000  # of caller's audio, while the model connects or its network hesitates
 CONTROL_LIMIT = 256  # control events that wait; more means that the model takes nothing any more
+STALL_S = 8.0  # without any event, while a response is due
 MAX_MESSAGE = 16 << 20  # bytes; a delta has some kilobytes
 
 _TRANSCRIBER = "gpt-4o-mini-transcribe"
@@ -67,8 +73,13 @@ _HINTS = {
 }
 
 
+_PERMANENT = (400, 401, 403, 404)
+
+
 class RealtimeModel:
     """The endpoint that the agents of all calls share: one client, one TLS context."""
+
+    abilities = Abilities()
 
     def __init__(self, settings: AgentSettings, base_url: str) -> None:
         self.settings = settings
@@ -96,10 +107,11 @@ class RealtimeModel:
         own = {**self._options, "create_connection": make_wire}
         return cast(WebSocketConnectionOptions, own)
 
-    def agent(self, *, g711: bool) -> RealtimeAgent:
+    def agent(self, persona: Persona, history: History, *, g711: bool) -> RealtimeAgent:
         """An agent for one call; ``g711``: whether that is the caller's own codec."""
         audio = self.settings.audio
-        return RealtimeAgent(self, PCMU if audio == "pcmu" or (audio == "auto" and g711) else PCM)
+        format_ = PCMU if audio == "pcmu" or (audio == "auto" and g711) else PCM
+        return RealtimeAgent(self, persona, history, format_)
 
     async def close(self) -> None:
         """Free the client."""
@@ -109,11 +121,17 @@ class RealtimeModel:
 class RealtimeAgent:
     """An ``Agent`` over one Realtime session."""
 
-    def __init__(self, model: RealtimeModel, audio: Format) -> None:
+    abilities = RealtimeModel.abilities
+
+    def __init__(
+        self, model: RealtimeModel, persona: Persona, history: History, audio: Format
+    ) -> None:
         self.input = self.output = audio
         self.counters = Counters()
         self._model = model
-        self._settings = model.settings
+        self._persona = persona
+        self._history = history
+        self._reader = EventReader(self.counters)
         self._control: deque[RealtimeClientEventParam] = deque()
         self._audio: deque[bytes] = deque()
         self._audio_ms = 0.0
@@ -123,9 +141,11 @@ class RealtimeAgent:
         self._wake = asyncio.Event()
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._failure = ""
-        self._items: dict[str, str] = {}  # items that still get audio -> their response
-        self._response = ""  # the one in flight
-        self._interrupted = ""  # what still comes of it is of no use
+        self._permanent = False
+        self._loop = asyncio.get_running_loop()
+        self._due = False  # a response that was asked for and is not over
+        self._last_event = 0.0
+        self._stall: asyncio.TimerHandle | None = None
 
     # --- what a call asks for ---------------------------------------------------------------------
 
@@ -142,10 +162,24 @@ class RealtimeAgent:
             self.counters.dropped_ms += oldest
         self._wake.set()
 
-    def greet(self) -> None:
-        greeting = self._settings.spoken_greeting
-        say = f"Greet the caller. Say exactly this, and nothing else: {greeting}"
-        self._ask({"type": "response.create", "response": {"instructions": say}})
+    def respond(self, instructions: str = "") -> None:
+        self._due = True
+        self._last_event = self._loop.time()
+        if self._stall is None:
+            self._stall = self._loop.call_later(STALL_S, self._look_for_stall)
+        if instructions:
+            said: RealtimeResponseCreateParamsParam = {
+                "instructions": instructions,
+                "tool_choice": "none",
+            }
+            self._ask({"type": "response.create", "response": said})
+        else:
+            self._ask({"type": "response.create"})
+
+    def cancel(self) -> None:
+        if self._reader.response:
+            self._reader.cancel()
+            self._ask({"type": "response.cancel", "response_id": self._reader.response})
 
     def truncate(self, item: str, heard_ms: int) -> None:
         self._ask(
@@ -156,6 +190,16 @@ class RealtimeAgent:
                 "audio_end_ms": heard_ms,
             }
         )
+
+    def forget(self, item: str) -> None:
+        self._ask({"type": "conversation.item.delete", "item_id": item})
+
+    def tool_result(self, call: Called) -> None:
+        for item in _items(call)[call.call_id in self._reader.calls :]:
+            self._ask({"type": "conversation.item.create", "item": item})
+
+    def tell(self, text: str) -> None:
+        self._ask({"type": "conversation.item.create", "item": _said("user", text)})
 
     def _ask(self, event: RealtimeClientEventParam) -> None:
         if len(self._control) < CONTROL_LIMIT:
@@ -169,16 +213,26 @@ class RealtimeAgent:
         self._failure = self._failure or reason
         self._wake.set()
 
+    def _look_for_stall(self) -> None:
+        self._stall = None
+        if not self._due or not self._ready:
+            return
+        rest = self._last_event + STALL_S - self._loop.time()
+        if rest <= 0:
+            self._give_up(f"the model said nothing for {STALL_S:g} s though a response was due")
+        else:
+            self._stall = self._loop.call_later(rest, self._look_for_stall)
+
     # --- the connection ---------------------------------------------------------------------------
 
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
         self._emit = on_event
-        patience = self._settings.connect_timeout_s
+        patience = self._model.settings.connect_timeout_s
         reason = "the model closed the connection"
         try:
             async with asyncio.timeout(patience) as self._limit:
                 manager = self._model.client.realtime.connect(
-                    model=self._settings.model,
+                    model=self._persona.model,
                     websocket_connection_options=self._model.options(self._make_wire),
                 )
                 async with manager as connection:
@@ -188,6 +242,7 @@ class RealtimeAgent:
         except InvalidStatus as error:
             status = error.response.status_code
             hint = _HINTS.get(status, "")
+            self._permanent = status in _PERMANENT
             reason = f"the model refused the connection: HTTP {status}{hint and '; ' + hint}"
         except ConnectionClosed as error:
             close = error.rcvd
@@ -197,7 +252,9 @@ class RealtimeAgent:
             reason = f"no connection to the model: {error or type(error).__name__}"
         finally:
             self._ready = False
-        self._emit(AgentFailed(self._failure or reason))
+            if self._stall is not None:
+                self._stall.cancel()
+        self._emit(AgentFailed(self._failure or reason, self._permanent))
 
     def _make_wire(self, *args: Any, **kwargs: Any) -> ModelConnection:
         self._wire = ModelConnection(*args, **kwargs)
@@ -235,6 +292,32 @@ class RealtimeAgent:
                     await connection.send_raw(_append(audio).decode())
             await connection.close()
 
+    def _message(self, message: bytes) -> None:
+        self._last_event = self._loop.time()
+        for event in self._reader.read(message):
+            match event:
+                case AgentReady():
+                    if not self._get_ready():
+                        continue
+                case AgentFailed(reason, permanent):
+                    self._permanent = permanent
+                    self._give_up(reason)
+                    continue
+                case ResponseDone():
+                    self._due = False
+            self._emit(event)
+
+    def _get_ready(self) -> bool:
+        if self._limit.expired():
+            return False
+        self._limit.reschedule(None)
+        for entry in reversed(self._history):
+            for item in reversed(_items(entry)):
+                self._control.appendleft({"type": "conversation.item.create", "item": item})
+        self._ready = True
+        self._wake.set()
+        return True
+
     def _session(self) -> RealtimeSessionCreateRequestParam:
         form: RealtimeAudioFormatsParam
         if self.input.encoding == "pcm":
@@ -243,136 +326,78 @@ class RealtimeAgent:
             form = {"type": "audio/pcmu"}
         else:
             form = {"type": "audio/pcma"}
-        return {
+        persona = self._persona
+        hearing: RealtimeAudioConfigInputParam = {
+            "format": form,
+            "transcription": {
+                "model": _TRANSCRIBER,
+                "language": persona.language.partition("-")[0],
+            },
+            "turn_detection": _turn_detection(persona.turn_detection),
+        }
+        if persona.noise_reduction != "off":
+            hearing["noise_reduction"] = {"type": persona.noise_reduction}
+        session: RealtimeSessionCreateRequestParam = {
             "type": "realtime",
             "output_modalities": ["audio"],
-            "instructions": self._settings.instructions,
-            "audio": {
-                "input": {
-                    "format": form,
-                    "transcription": {
-                        "model": _TRANSCRIBER,
-                        "language": self._settings.language.partition("-")[0],
-                    },
-                    "turn_detection": {
-                        "type": "server_vad",
-                        "create_response": True,
-                        "interrupt_response": True,
-                    },
-                },
-                "output": {"format": form, "voice": self._settings.voice},
-            },
+            "instructions": persona.instructions,
+            "audio": {"input": hearing, "output": {"format": form, "voice": persona.voice}},
         }
+        if persona.tools:
+            session["tools"] = [
+                {
+                    "type": "function",
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": dict(tool.parameters),
+                }
+                for tool in persona.tools
+            ]
+        return session
 
-    # --- what the model says ----------------------------------------------------------------------
 
-    def _message(self, message: bytes) -> None:
-        """Report one event of the model. What cannot be used is counted; nothing is raised."""
-        event: Any = None
-        with contextlib.suppress(ValueError, RecursionError):
-            event = orjson.loads(message)
-        if not isinstance(event, dict):
-            self.counters.ignored += 1
-            return
-        kind = event.get("type")
-        read = _READ.get(kind) if isinstance(kind, str) else None
-        if read is None:
-            return
-        try:
-            read_events = read(self, event)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            self.counters.ignored += 1
-            log.warning("an event of the model cannot be used", type=kind, why=repr(error))
-            return
-        for told in read_events:
-            self._emit(told)
+def _turn_detection(wanted: ServerVad | SemanticVad) -> RealtimeAudioInputTurnDetectionParam:
+    if isinstance(wanted, SemanticVad):
+        return {
+            "type": "semantic_vad",
+            "eagerness": wanted.eagerness,
+            "create_response": False,
+            "interrupt_response": False,
+        }
+    return {
+        "type": "server_vad",
+        "threshold": wanted.threshold,
+        "silence_duration_ms": wanted.silence_ms,
+        "prefix_padding_ms": wanted.prefix_ms,
+        "create_response": False,
+        "interrupt_response": False,
+    }
 
-    def _confirmed(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        if self._ready or self._limit.expired():
-            return ()
-        self._ready = True
-        self._limit.reschedule(None)
-        self._wake.set()
-        return (AgentReady(),)
 
-    def _audio_delta(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        item, response = _string(event, "item_id"), _string(event, "response_id")
-        data = base64.b64decode(event["delta"])
-        self.counters.deltas += 1
-        if response == self._interrupted:
-            return ()
-        self._items.setdefault(item, response)
-        return (AgentAudio(item, data),)
+def _items(entry: Said | Called) -> list[ConversationItemParam]:
+    """What was said or done before, as items of a new conversation."""
+    if isinstance(entry, Said):
+        return [_said("user" if entry.who == "caller" else "assistant", entry.text)]
+    return [
+        {
+            "type": "function_call",
+            "call_id": entry.call_id,
+            "name": entry.name,
+            "arguments": entry.arguments,
+        },
+        {"type": "function_call_output", "call_id": entry.call_id, "output": entry.output},
+    ]
 
-    def _audio_done(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        item = _string(event, "item_id")
-        self._items.pop(item, None)
-        return (AgentAudioDone(item),)
 
-    def _response_created(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        self._response = _string(event["response"], "id")
-        return (ResponseStarted(self._response),)
-
-    def _response_done(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        response = event["response"]
-        response_id, status = _string(response, "id"), _string(response, "status")
-        details = response.get("status_details")
-        reason = ""
-        if isinstance(details, dict) and isinstance(details.get("error"), dict):
-            reason = str(details["error"].get("message") or details["error"].get("code"))[:500]
-        if self._response == response_id:
-            self._response = ""
-        # A cancelled response does not say that its audio is done.
-        open_items = [item for item, of in self._items.items() if of == response_id]
-        for item in open_items:
-            del self._items[item]
-        return [*map(AgentAudioDone, open_items), ResponseDone(response_id, status, reason)]
-
-    def _speech_started(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        started = SpeechStarted(int(event["audio_start_ms"]))
-        # The server cancels the response (interrupt_response); its last deltas may be on the way.
-        self._interrupted = self._response
-        return (started,)
-
-    def _speech_stopped(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        return (SpeechStopped(int(event["audio_end_ms"])),)
-
-    def _heard(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        return (Transcript("caller", _string(event, "item_id"), _string(event, "transcript")),)
-
-    def _said(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        return (Transcript("agent", _string(event, "item_id"), _string(event, "transcript")),)
-
-    def _error(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        error = event["error"]
-        told = f"{error.get('code') or error.get('type')}: {error.get('message')}"[:500]
-        self.counters.errors += 1
-        log.warning("the model reports an error", error=told, param=error.get("param"))
-        if not self._ready:
-            self._give_up(f"the model refused the session: {told}")
-        return ()
+def _said(role: Literal["user", "assistant"], text: str) -> ConversationItemParam:
+    if role == "assistant":
+        return {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": text}],
+        }
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def _append(audio: bytes) -> bytes:
     return b'{"type":"input_audio_buffer.append","audio":"%b"}' % base64.b64encode(audio)
-
-
-def _string(event: Mapping[str, Any], key: str) -> str:
-    value = event[key]
-    if not isinstance(value, str):
-        raise TypeError(f"{key} is no string")
-    return value
-
-
-_READ: dict[str, Callable[[RealtimeAgent, Mapping[str, Any]], Sequence[AgentEvent]]] = {
-    "session.updated": RealtimeAgent._confirmed,
-    "response.output_audio.delta": RealtimeAgent._audio_delta,
-    "response.output_audio.done": RealtimeAgent._audio_done,
-    "response.created": RealtimeAgent._response_created,
-    "response.done": RealtimeAgent._response_done,
-    "input_audio_buffer.speech_started": RealtimeAgent._speech_started,
-    "input_audio_buffer.speech_stopped": RealtimeAgent._speech_stopped,
-    "conversation.item.input_audio_transcription.completed": RealtimeAgent._heard,
-    "response.output_audio_transcript.done": RealtimeAgent._said,
-    "error": RealtimeAgent._error,
-}

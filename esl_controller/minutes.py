@@ -1,0 +1,160 @@
+"""The minutes of one call: what was said, heard and done, for the record and the model. [core]
+
+``put`` gets a change for the store whenever something is known that was not; ``history`` is what a
+new connection to the model must know. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from esl_controller.agents.base import Called, History, Said
+from esl_controller.events import ToolCall
+from esl_controller.store.records import Change, ToolUsed, Turn
+
+ENTRIES = 400  # turns and function calls that a new connection is told of: the last ones
+
+
+@dataclass
+class _Entry:
+    who: Literal["caller", "agent"]
+    number: int
+    started_at: float
+    item: str
+    text: str = ""
+    audio_ms: float = 0.0  # received of the agent
+    ended_at: float | None = None
+    latency_ms: int | None = None
+    heard_ms: int | None = None  # where it was cut off
+
+    @property
+    def heard_text(self) -> str:
+        """The words that were heard: all, or in proportion to the audio, in whole words."""
+        if self.heard_ms is None:
+            return self.text
+        share = min(1.0, self.heard_ms / self.audio_ms) if self.audio_ms else 0.0
+        if share == 1.0:
+            return self.text
+        return self.text[: int(len(self.text) * share)].rpartition(" ")[0]
+
+
+class Minutes:
+    """The minutes. ``silence_ms`` is what the model waits for before it says that the caller has
+    stopped: the last word was so much earlier."""
+
+    def __init__(self, call_uuid: str, put: Callable[[Change], None], silence_ms: int = 0) -> None:
+        self._uuid = call_uuid
+        self._put = put
+        self._silence_s = silence_ms / 1000
+        self._entries: list[_Entry | Called] = []
+        self._items: dict[str, _Entry] = {}
+        self._began: dict[str, float] = {}  # function calls
+        self._count = 0
+        self._last_word: float | None = None  # of a turn that was not answered yet
+
+    # --- the caller -------------------------------------------------------------------------------
+
+    def caller_began(self, item: str, at: float) -> None:
+        """A turn of the caller, as the model's ``item`` if it names one."""
+        self._add("caller", item or f"caller {self._count}", at)
+
+    def caller_ended(self, item: str, at: float) -> None:
+        """The caller has stopped."""
+        entry = self._caller(item)
+        if entry is not None and entry.ended_at is None:
+            entry.ended_at = self._last_word = max(entry.started_at, at - self._silence_s)
+            self._changed(entry)
+
+    def caller_said(self, item: str, text: str) -> None:
+        """The words of a turn; they may come late."""
+        entry = self._caller(item)
+        if entry is not None:
+            entry.text = text.strip()
+            self._changed(entry)
+
+    def forget(self, item: str) -> None:
+        """That was no speech."""
+        entry = self._items.pop(item, None)
+        if entry is not None:
+            self._entries.remove(entry)
+
+    def _caller(self, item: str) -> _Entry | None:
+        if item:
+            return self._items.get(item)
+        callers = (e for e in reversed(self._entries) if isinstance(e, _Entry))
+        return next((entry for entry in callers if entry.who == "caller"), None)
+
+    # --- the agent --------------------------------------------------------------------------------
+
+    def agent_says(self, item: str, at: float, *, text: str = "", audio_ms: float = 0.0) -> None:
+        """More of ``item``: words, audio, or both."""
+        entry = self._items.get(item) or self._add("agent", item, at)
+        entry.text += text
+        entry.audio_ms += audio_ms
+        if text and entry.ended_at is not None:
+            self._changed(entry)
+
+    def agent_heard(self, item: str, at: float) -> None:
+        """Its first sample is heard."""
+        entry = self._items.get(item)
+        if entry is not None:
+            entry.started_at = at
+            if self._last_word is not None:
+                entry.latency_ms = round((at - self._last_word) * 1000)
+                self._last_word = None
+
+    def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
+        """It was heard to its end, or up to ``cut_ms``."""
+        entry = self._items.get(item)
+        if entry is not None and entry.ended_at is None:
+            entry.ended_at, entry.heard_ms = at, cut_ms
+            self._changed(entry)
+
+    # --- functions --------------------------------------------------------------------------------
+
+    def tool_began(self, call: ToolCall, at: float) -> None:
+        """The model calls a function."""
+        self._began[call.call_id] = at
+
+    def tool_ended(self, call: ToolCall, output: str, at: float) -> None:
+        """It has a result."""
+        began = self._began.pop(call.call_id, at)
+        self._entries.append(Called(call.call_id, call.name, call.arguments, output))
+        took_ms = round((at - began) * 1000)
+        used = ToolUsed(self._uuid, call.call_id, call.name, call.arguments, output, began, took_ms)
+        self._put(used)
+
+    # --- for a new connection ---------------------------------------------------------------------
+
+    def history(self) -> History:
+        """What was said and done, oldest first; of the agent only what was or will be heard."""
+        told: list[Said | Called] = []
+        for entry in self._entries[-ENTRIES:]:
+            if isinstance(entry, Called):
+                told.append(entry)
+            elif text := entry.heard_text.strip():
+                told.append(Said(entry.who, text))
+        return told
+
+    def _add(self, who: Literal["caller", "agent"], item: str, at: float) -> _Entry:
+        self._count += 1
+        entry = self._items[item] = _Entry(who, self._count, at, item)
+        self._entries.append(entry)
+        return entry
+
+    def _changed(self, entry: _Entry) -> None:
+        self._put(
+            Turn(
+                self._uuid,
+                entry.number,
+                entry.who,
+                entry.text,
+                entry.heard_text,
+                entry.started_at,
+                entry.ended_at,
+                entry.latency_ms,
+                entry.heard_ms,
+            )
+        )
