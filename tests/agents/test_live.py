@@ -260,9 +260,9 @@ async def test_nothing_is_sent_before_the_session_is_confirmed() -> None:
             seen.append(json.loads(message.data)["type"])
 
     async with server(talk) as url, talking_to(url) as conversation:
+        await until(lambda: bool(seen))
         conversation.agent.hear(FRAME)
         conversation.agent.respond("Greet.")
-        await until(lambda: bool(seen))
         await asyncio.sleep(0.05)
         assert seen == ["session.start"]
         confirm.set()
@@ -442,6 +442,16 @@ async def test_a_caller_who_is_not_fed_does_not_make_it_a_stall() -> None:
             for _ in range(STALL_MS // 20 - 10):
                 talk.agent.hear(FRAME)
             await until(lambda before=deltas: talk.agent.counters.deltas > before + 40)  # type: ignore[misc]
+        assert not talk.of(ev.AgentFailed)
+
+
+async def test_the_time_to_connect_does_not_limit_the_session() -> None:
+    async with (
+        LiveStandIn() as standin,
+        talking_to(standin.base_url, CONNECT_TIMEOUT_S="0.5") as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        await asyncio.sleep(0.6)
         assert not talk.of(ev.AgentFailed)
 
 
