@@ -10,6 +10,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from esl_controller.setting_types import (
     Address,
     BaseUrl,
+    DialplanWord,
     Host,
     Language,
     Line,
@@ -17,12 +18,18 @@ from esl_controller.setting_types import (
     Mix,
     Name,
     Networks,
+    OptionalDialplanWord,
+    OptionalLanguage,
+    OptionalUuid,
+    OptionalWebhookUrl,
     Port,
     PortRange,
     Ports,
     PublicUrl,
     Rate,
     Secret,
+    Text,
+    WebhookUrl,
     shown,
 )
 
@@ -53,6 +60,15 @@ def message(kind: Any, value: object) -> str:
         (PublicUrl, "ws://[::1]:8085"),
         (BaseUrl, "https://models.example.net/v1"),
         (Language, "pt-BR"),
+        (OptionalLanguage, ""),
+        (WebhookUrl, "https://a.example/hooks/?token=a%20b&x=1"),
+        (OptionalWebhookUrl, ""),
+        (OptionalUuid, ""),
+        (DialplanWord, "+441174960123"),
+        (DialplanWord, "*99101"),
+        (DialplanWord, "clinic-1.example"),
+        (OptionalDialplanWord, ""),
+        (Text, "Two\n\tlines — é"),
     ],
 )
 def test_is_taken_as_it_stands(kind: Any, value: object) -> None:
@@ -136,3 +152,23 @@ def test_a_shown_value_is_short_and_one_line() -> None:
     text = shown("a\n" * 100)
     assert len(text) == 60
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (WebhookUrl, "", "must be a URL that begins with https:// or http://"),
+        (WebhookUrl, "ftp://a.example", "must be a URL that begins with https:// or http://"),
+        (WebhookUrl, "https://u:secret@a.example", "must hold no user, password"),
+        (WebhookUrl, "https://a.example/?a b", "must have no space or # behind its ?"),
+        (OptionalUuid, "abc", '"abc" is not a UUID'),
+        (DialplanWord, "", "may hold letters, digits"),
+        (DialplanWord, "600 XML", "may hold letters, digits"),
+        (DialplanWord, "600\n", "may hold letters, digits"),
+        (DialplanWord, "9" * 65, "at most 64"),
+        (Text, "a\x00", "has a control character in it"),
+    ],
+)
+def test_what_a_secretary_may_not_hold(kind: Any, value: str, text: str) -> None:
+    assert text in message(kind, value)
+    assert "secret" not in message(kind, value)
