@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import orjson
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Delivery, Noted, Postponed, Settled
@@ -100,12 +100,13 @@ class Outbox:
             ) as reply:
                 if not 200 <= reply.status < 300:
                     failure = f"{reply.url.host} answered {reply.status}"
-        except ValueError:
-            failure = "its URL is none"  # it is not shown: it may hold a token
         except TimeoutError:
             failure = f"no answer within {TIMEOUT_S:g} s"
-        except (ClientError, OSError) as error:
+        except (ClientConnectionError, OSError) as error:
             failure = str(error)
+        except (ClientError, ValueError) as error:
+            # Their texts hold the URL, and that may hold a token.
+            failure = type(error).__name__
         if failure:
             self._failed(delivery, failure)
         else:

@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 from esl_controller import outbox
 from esl_controller.outbox import Outbox, signature
 from esl_controller.store import Store, database
-from esl_controller.store.records import CallStarted, Deliver, Turn
+from esl_controller.store.records import CallStarted, Deliver, Delivery, Turn
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
 SECRET = "s3cret-of-webhooks"
@@ -126,6 +126,27 @@ async def test_a_webhook_is_sent_once_and_signed(store: Store) -> None:
     assert headers["X-Esl-Controller-Signature"] == f"sha256={expected.hexdigest()}"
 
 
+async def test_the_database_is_read_only_when_something_is_due(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    real = store.due
+
+    async def due(now: float, limit: int) -> list[Delivery]:
+        reads.append(now)
+        return await real(now, limit)
+
+    monkeypatch.setattr(store, "due", due)
+    receiver = Receiver()
+    async with listening(receiver) as hook, running(store):
+        store.put(Deliver(hook, "message", "{}", UUID))
+        await receiver.received(1)
+        await nothing_waits(store)
+        await asyncio.sleep(0.1)
+    # At the start, with the webhook, and after it.
+    assert len(reads) <= 4
+
+
 def test_the_readme_tells_how_to_check_a_signature() -> None:
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     [code] = [part for part in re.findall(r"```python\n(.*?)```", text, re.S) if "hmac" in part]
@@ -204,6 +225,25 @@ async def test_a_receiver_that_is_not_there(
             while len(logs) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
     assert {line["event"] for line in logs} == {"webhook not delivered"}
+    assert "hidden" not in str(logs)
+
+
+async def test_a_receiver_that_does_not_speak_http(
+    store: Store, logs: list[MutableMapping[str, Any]]
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 mail.example.net ESMTP\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, running(store):
+        store.put(Deliver(f"http://127.0.0.1:{port}/hidden", "message", "{}", UUID))
+        async with asyncio.timeout(5):
+            while not logs:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    assert logs[0]["event"] == "webhook not delivered"
     assert "hidden" not in str(logs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,12 +33,8 @@ async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
     Raises StoreError.
     """
     path = _path(url)
-    if read_only and not path.is_file():
-        raise StoreError(f"there is no record at {path}: is [store] url the controller's?")
     with failing(f"the record at {path} cannot be {'read' if read_only else 'written'}"):
-        if not read_only:
-            # It holds what people said: nobody else's business. SQLite's other files follow it.
-            path.touch(mode=0o600)
+        _check_file(path, read_only)
         engine = _engine(path, read_only)
         try:
             async with engine.begin() as connection:
@@ -77,6 +75,20 @@ def _path(url: str) -> Path:
     return Path(str(parsed.database))
 
 
+def _check_file(path: Path, read_only: bool) -> None:
+    """Raises StoreError or OSError here, for aiosqlite leaves a thread behind where it cannot open
+    a file."""
+    if not path.exists():
+        if read_only:
+            raise StoreError(f"there is no record at {path}: is [store] url the controller's?")
+        # It holds what people said: nobody else's business. SQLite's other files follow it.
+        path.touch(mode=0o600)
+    if not path.is_file():
+        raise StoreError(f"{path} is no file: [store] url must name one")
+    if not os.access(path, os.R_OK if read_only else os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def _engine(path: Path, read_only: bool) -> AsyncEngine:
     query = {"uri": "true", "mode": "ro"} if read_only else {}
     database = path.absolute().as_uri() if read_only else str(path)
@@ -85,21 +97,23 @@ def _engine(path: Path, read_only: bool) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        # Else the driver begins transactions where it likes, and none around a CREATE TABLE.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA foreign_keys = ON")
+        pragmas = [f"busy_timeout = {BUSY_TIMEOUT_MS}", "foreign_keys = ON"]
         if not read_only:
-            cursor.execute("PRAGMA journal_mode = WAL")
             # Safe against our own death; a power cut may take the last moments.
-            cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.close()
+            pragmas += ["journal_mode = WAL", "synchronous = NORMAL"]
+        try:
+            cursor = connection.cursor()
+            for pragma in pragmas:
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            connection.close()
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads and then writes fails at once, without the busy timeout, if
-        # another process wrote in between.
+        # The driver begins none around a CREATE TABLE. And one that reads and then writes fails at
+        # once, without the busy timeout, if another process wrote in between.
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine

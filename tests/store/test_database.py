@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -96,6 +98,23 @@ async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     assert line.endswith("calls.db cannot be written: No such file or directory")
 
 
+async def test_a_directory_is_no_record(tmp_path: Path) -> None:
+    before = threading.active_count()
+    line = await refused(f"sqlite:///{tmp_path}")
+    assert line == f"{tmp_path} is no file: [store] url must name one"
+    assert threading.active_count() == before
+
+
+async def test_a_file_of_somebody_else(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made(url)
+    # Root, who may run the tests, is refused nothing.
+    monkeypatch.setattr(os, "access", lambda _path, mode: not mode & os.W_OK)
+    assert await refused(url) == f"the record at {path} cannot be written: Permission denied"
+    await (await open_engine(url, read_only=True)).dispose()
+
+
 @pytest.fixture
 def text_file(path: Path) -> Path:
     path.write_text("something else " * 100)
@@ -103,9 +122,11 @@ def text_file(path: Path) -> Path:
 
 
 async def test_a_file_that_is_no_record(url: str, text_file: Path) -> None:
+    before = threading.active_count()
     assert await refused(url) == (
         f"the record at {text_file} cannot be written: file is not a database"
     )
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -125,6 +146,15 @@ async def test_a_reader_does_not_make_or_change_anything(url: str, path: Path) -
         async with engine.begin() as connection:
             await connection.execute(text("DELETE FROM calls"))
     await engine.dispose()
+
+
+async def test_an_error_does_not_tell_what_people_said(url: str) -> None:
+    engine = await open_engine(url)
+    with pytest.raises(OperationalError) as caught:
+        async with engine.begin() as connection:
+            await connection.execute(text("INSERT INTO no_table VALUES (:a)"), {"a": "my number"})
+    await engine.dispose()
+    assert "my number" not in str(caught.value)
 
 
 def test_an_error_is_one_line_without_what_people_said() -> None:
