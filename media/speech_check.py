@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from math import log2
+from math import isfinite, log2
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -38,7 +38,7 @@ _SMOOTHING: Final = np.array([1, 2, 3, 2, 1]) / 9
 
 _VOICED: Final = 0.6  # least correlation
 _SAME_PEAK: Final = 0.9  # of the highest: a peak at two periods must not win over that at one
-_LEAST_STEP: Final = 0.12  # semitones a frame; less is a note
+_LEAST_STEP: Final = 0.1  # semitones a frame; less is a note
 _LARGEST_STEP: Final = 2.5  # more is another note
 _CARRIED_SHARE: Final = 0.25  # of the voiced frames
 
@@ -93,6 +93,8 @@ class SpeechCheck:
             raise ValueError(f"rate must be a multiple of {_RATE} Hz, not {rate}")
         if confirm_ms < FRAME_MS or lead_ms < 0:
             raise ValueError(f"confirm_ms must be at least {FRAME_MS}, lead_ms not negative")
+        if not isfinite(reference_db):
+            raise ValueError(f"reference_db must be a number, not {reference_db}")
         self._step = rate // _RATE
         self._rest = np.empty(0, np.int16)
         self._past: _Floats = np.zeros(_LOOK_BACK + _SMOOTHING.size - 1)
