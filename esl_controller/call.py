@@ -27,7 +27,6 @@ from esl_controller.actions import (
     Actions,
     Answer,
     Close,
-    ConnectAgent,
     Hangup,
     HearLane,
     LimitCall,
@@ -62,6 +61,7 @@ from esl_controller.events import (
     TransferFailed,
     Transferred,
 )
+from esl_controller.model_line import ModelLine
 from esl_controller.secretaries.schema import Destination
 
 ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
@@ -73,10 +73,6 @@ LAST_WORDS_S = 10.0  # the hard cap on a farewell or an apology
 HANGUP_S = 5.0
 TRANSFER_S = 5.0  # until the switch has taken the caller, not until somebody answers
 BACKSTOP_S = 60.0  # after max_call_s, FreeSWITCH ends the call whatever became of us
-REDIAL_S = (0.0, 0.3, 0.6, 1.2)  # before each further try to reach the model
-MODEL_GOOD_S = 20.0  # a connection that lasted so long was a good one: the tries begin anew
-MODEL_AGE_S = 55 * 60.0  # the API ends a session after 60 minutes
-PATIENCE_S = 1.5  # of silence, while the model is not there
 
 TRANSFERRED = "transferred"
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
@@ -124,16 +120,12 @@ class Call:
         self._record = record
         self._playback = playback
         self._prepare_s = model_s + PREPARE_S
-        self._agent: Literal["none", "connecting", "ready", "lost"] = "none"
-        self._agent_since = 0.0
-        self._redials = 0
+        self._model = ModelLine()
         self._stream_tries = 0
         self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
         self._deadline: float | None = None
         self._stream_deadline: float | None = None
         self._lane_deadline: float | None = None
-        self._redial_at: float | None = None
-        self._patience_until: float | None = None
 
     def handle(self, event: Event, now: float) -> Actions:
         """Decide on ``event``, which happened at ``now``; actions are in order."""
@@ -148,23 +140,20 @@ class Call:
         """What became of the call, for its record."""
         if self.cause == TRANSFERRED:
             return "transferred"
-        if self._agent == "lost":
+        if self._model.state == "lost":
             return "model lost"
         return "completed" if self.state is State.ENDED else "interrupted"
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due; None: never, so far."""
+        talking = self.state is State.TALKING
         times = [
             self._deadline,
             self._stream_deadline,
             self._lane_deadline,
-            self._redial_at,
-            self._patience_until,
+            self._model.deadline(at_rest=talking and self.talk.at_rest),
+            self.talk.next_deadline() if talking else None,
         ]
-        if self.state is State.TALKING:
-            times.append(self.talk.next_deadline())
-            if self._agent == "ready" and self.talk.at_rest:
-                times.append(self._agent_since + MODEL_AGE_S)
         return min((time for time in times if time is not None), default=None)
 
     def _follow(self, actions: Actions, now: float) -> Actions:
@@ -188,23 +177,19 @@ class Call:
         return [*self._connect(), Answer()] if event.codec_known else [Answer()]
 
     def _connect(self) -> Actions:
-        return [] if self._agent != "none" else self._dial()
-
-    def _dial(self) -> Actions:
-        self._agent = "connecting"
-        self._redial_at = None
-        return [ConnectAgent()]
+        return [] if self._model.state != "none" else self._model.dial()
 
     def _answered(self, event: Answered, now: float) -> Actions:
         return self._prepare(now, again=False)
 
     def _prepare(self, now: float, again: bool) -> Actions:
         self._enter(State.PREPARING, now + self._prepare_s)
-        self._patience_until = now + PATIENCE_S
         self._stream_tries = 1
         way = OpenLane() if self._playback == "lane" else PlayFiles()
         record = [Record()] if self._record else []
-        return [*self._connect(), StartStream(again), way, *record]
+        actions = [*self._connect(), StartStream(again), way, *record]
+        self._model.awaited(now)
+        return actions
 
     def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
         return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
@@ -241,9 +226,9 @@ class Call:
         """Start to talk once there is somebody to talk to and a way to be heard."""
         if self.state is not State.PREPARING or self.speaking_by == "no":
             return []
-        if self._agent == "lost":
+        if self._model.state == "lost":
             return self._without_model(now)
-        if self._agent != "ready":
+        if self._model.state != "ready":
             return []
         self._enter(State.TALKING)
         return [LimitCall(self._max_s + BACKSTOP_S), *self._follow(self.talk.begin(now), now)]
@@ -251,35 +236,27 @@ class Call:
     # --- the model --------------------------------------------------------------------------------
 
     def _agent_ready(self, event: AgentReady, now: float) -> Actions:
-        self._agent, self._agent_since = "ready", now
-        self._patience_until = None
+        self._model.ready(now)
         if self.state is State.TALKING:
             return self._follow(self.talk.model_back(now), now)
         return self._begin(now)
 
     def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
-        if self._agent == "ready" and now - self._agent_since >= MODEL_GOOD_S:
-            self._redials = 0
         actions: Actions = []
         if self.state is State.TALKING:
-            self._patience_until = self._patience_until or now + PATIENCE_S
             actions = self._follow(self.talk.model_lost(), now)
             if self.state is not State.TALKING:
-                return actions
-        if event.permanent or self._redials == len(REDIAL_S):
-            self._agent = "lost"
-            note = Note("the model cannot be had, the call goes on without it", event.reason)
-            return [*actions, note, *self._without_model(now)]
-        self._agent = "none"
-        wait = REDIAL_S[self._redials]
-        self._redials += 1
-        self._redial_at = now + wait
-        actions.append(Note("the model is called again", event.reason))
-        return actions if wait else [*actions, *self._dial()]
+                return actions  # all was said
+        actions += self._model.failed(event, now)
+        if self.state is State.TALKING:
+            self._model.awaited(now)
+        if self._model.state == "lost":
+            actions += self._without_model(now)
+        return actions
 
     def _renew_model(self) -> Actions:
         """A new session before the API ends the old one, while nobody speaks."""
-        return [*self.talk.model_lost(), *self._dial()]
+        return [*self.talk.model_lost(), *self._model.dial()]
 
     def _without_model(self, now: float) -> Actions:
         """To the fallback, or an apology and the end."""
@@ -295,7 +272,7 @@ class Call:
 
     def _transfer_failed(self, event: TransferFailed, now: float) -> Actions:
         note = Note("the caller could not be transferred", event.reason)
-        if self._agent == "lost":
+        if self._model.state == "lost":
             return [note, *self._apologise(now)]
         self._enter(State.TALKING)  # whose conversation is told by ``handle``
         return [note]
@@ -367,11 +344,12 @@ class Call:
             return self._play_files("FreeSWITCH closed it in the middle of the call")
         if self._stream_deadline is not None and now >= self._stream_deadline:
             return self._restart_stream("the media connection was closed and did not come back")
-        if self._redial_at is not None and now >= self._redial_at:
-            return self._dial()
-        if self._patience_until is not None and now >= self._patience_until:
-            return self._ask_patience(now)
-        if self.state is State.TALKING and self._too_old(now):
+        if self._model.redial_due(now):
+            return self._model.dial()
+        can_be_heard = self.speaking_by != "no" and not self.talk.heard
+        if self._model.excuse_due(now, can_be_heard=can_be_heard):
+            return [Say("moment")]
+        if self.state is State.TALKING and self._model.too_old(now) and self.talk.at_rest:
             return self._renew_model()
         if self._deadline is None or now < self._deadline:
             return []
@@ -385,18 +363,6 @@ class Call:
         if self.state is State.PREPARING and self.speaking_by != "no":
             return [note, *self._apologise(now)]
         return [note, *self._hang_up(now)]
-
-    def _too_old(self, now: float) -> bool:
-        aged = self._agent == "ready" and now >= self._agent_since + MODEL_AGE_S
-        return aged and self.talk.at_rest
-
-    def _ask_patience(self, now: float) -> Actions:
-        """A word of ours, as soon as the caller hears nothing else."""
-        if self.speaking_by == "no" or self.talk.heard:
-            self._patience_until = now + 0.2
-            return []
-        self._patience_until = None
-        return [Say("moment")]
 
     def _missing(self) -> str:
         if self.state is State.ANSWERING:
@@ -427,7 +393,7 @@ class Call:
         self._deadline = deadline
         if state in (State.TRANSFERRING, State.CLOSING, State.HANGING_UP, State.ENDED):
             self._stream_deadline = self._lane_deadline = None
-            self._redial_at = self._patience_until = None
+            self._model.hang_up()
 
 
 _S = State

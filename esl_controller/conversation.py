@@ -269,7 +269,7 @@ class Conversation:
         if self._leave is not None:
             return []  # thanks and goodbyes do not interrupt a farewell
         if not self._own_turns:
-            return [Interrupt()] if self._items else []
+            return []  # the model hears the caller, and falls silent by itself
         heard = self._items or self._replies.in_flight
         if not heard or not self._interruptible():
             self._speaking = True

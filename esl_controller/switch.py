@@ -262,7 +262,7 @@ class Switch:
 
     async def limit(self, seconds: float) -> None:
         """Have the switch hang up after so many seconds, whatever becomes of us."""
-        await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid, "alloted_timeout")
+        await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid)
 
     async def record(self, path: str) -> None:
         """Record the call, left the caller and right us, into a file on the switch."""

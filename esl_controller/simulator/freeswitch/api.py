@@ -6,6 +6,7 @@ and ``inbound``; where no capture has them, of the source of 1.10.12.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -145,6 +146,19 @@ def _uuid_kill(switch: SwitchStandIn, arg: str) -> str:
         return _NO_CHANNEL
     session.channel.hangup(cause or "NORMAL_CLEARING")
     return _OK
+
+
+def _sched_hangup(switch: SwitchStandIn, arg: str) -> str:
+    words = arg.split()
+    if not words:
+        return "-USAGE: [+]<time> <uuid> [<cause>]\n"
+    session = switch.sessions.get(words[1]) if len(words) > 1 else None
+    if session is None:
+        return _NO_CHANNEL
+    cause = words[2] if len(words) > 2 else "ALLOTTED_TIMEOUT"
+    seconds = int(words[0].removeprefix("+") or 0)  # the other form, a point in time, is not used
+    asyncio.get_running_loop().call_later(seconds, session.channel.hangup, cause)
+    return "+OK\n"
 
 
 def _uuid_send_dtmf(switch: SwitchStandIn, arg: str) -> str:
@@ -307,6 +321,7 @@ COMMANDS: Mapping[str, Api] = {
     "create_uuid": _create_uuid,
     "module_exists": _module_exists,
     "reloadxml": _reloadxml,
+    "sched_hangup": _sched_hangup,
     "show": _show,
     "status": _status,
     "uuid_answer": _uuid_answer,
