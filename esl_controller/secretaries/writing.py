@@ -33,9 +33,11 @@ def _values(
     inner: list[tuple[str, BaseModel]] = []
     for key, field in type(table).model_fields.items():
         name = prefix + key
-        value = effective.get(name, getattr(table, key))
+        written = getattr(table, key)
+        value = effective.get(name, written)
         if field.description:
-            yield f"{key} = {toml(value)}  # {places.get(name, 'default')}"
+            source = places.get(name, "default") if value == written else "default"
+            yield f"{key} = {toml(value)}  # {source}"
         elif isinstance(value, BaseModel):
             inner.append((name, value))
         else:

@@ -124,18 +124,21 @@ def test_show_is_toml_of_the_values_in_effect_with_their_source(
     folder.mkdir()
     path = folder / "a.toml"
     source = CLINICA.read_text(encoding="utf-8")
-    path.write_text(source.replace('voice = "marin"\n', "").replace("idle_s = 12\n", ""))
+    for line in ('voice = "marin"\n', "idle_s = 12\n"):
+        source = source.replace(line, "")
+    path.write_text(re.sub("\nfarewell = .*", "\nfarewell = ''", source), encoding="utf-8")
     outs = {run(capsys, "show", name)[1] for name in ("a", "ana", str(path))}
     outs.add(run(capsys, "show", "B1D2F7A4-5C3E-4F60-8A9B-0C1D2E3F4A5B")[1])
     [text] = outs
     assert 'voice = "marin"  # [agent]\n' in text
     assert "idle_s = 15.0  # default\n" in text
+    assert 'farewell = "Obrigada por ligar. Até logo!"  # default\n' in text
     assert f'company = "Clínica Boa Vista"  # {path}:8\n' in text
     assert f'[[tools.webhooks]]\nname = "find_slots"  # {path}:' in text
     again = folder / "again.toml"
     again.write_text(text, encoding="utf-8")
     assert read(again, AGENT).secretary == read(path, AGENT).secretary.model_copy(  # type: ignore[union-attr]
-        update={"voice": "marin"}
+        update={"voice": "marin", "farewell": "Obrigada por ligar. Até logo!"}
     )
 
 

@@ -18,6 +18,7 @@ from tests.secretaries.rig import AGENT
 
 A, B = "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"
 X, Y = "11111111-0000-4000-8000-000000000000", "22222222-0000-4000-8000-000000000000"
+Z = "33333333-0000-4000-8000-000000000000"
 
 Log = list[Any]
 
@@ -64,6 +65,7 @@ def test_the_closest_secretary_takes_the_call(tmp_path: Path) -> None:
     write(tmp_path / "one.toml", "tenant's", domain=A, secretary=X)
     write(tmp_path / "acme" / "any.toml", "anybody's", secretary=X)
     write(tmp_path / "acme" / "tenant.toml", "the tenant's default", domain=A)
+    write(tmp_path / "acme" / "more.toml", "anybody's other", secretary=Z)
     write(tmp_path / ".hidden.toml", "hidden", secretary=Y)
     write(tmp_path / ".git" / "x.toml", "hidden", secretary=Y)
     write(tmp_path / "note.txt", "no secretary")
@@ -72,6 +74,7 @@ def test_the_closest_secretary_takes_the_call(tmp_path: Path) -> None:
     assert folder.find(A.upper(), X.upper()).name == "tenant's"
     assert folder.find(B, X).name == "anybody's"
     assert folder.find("", X).name == "anybody's"
+    assert folder.find(A, Z).name == "anybody's other"
     assert folder.find(A, Y).name == "the tenant's default"
     assert folder.find(A, "").name == "the tenant's default"
     assert folder.find(B, Y).name == folder.find("", "").name == "default"
@@ -116,9 +119,11 @@ async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
     folder = loaded(tmp_path)
     write(path, "new", secretary=X, more="[limits]\nidle_s = -1")
     await folder.refresh()
+    write(tmp_path / "b.toml", "another", secretary=Y)
     await folder.refresh()
     assert folder.find("", X).name == "old"
-    [line] = log
+    line, another = log
+    assert another["event"] == "secretary read"
     assert line["event"] == "secretary not taken over"
     assert line["log_level"] == "error"
     assert line["mistakes"] == [
@@ -128,7 +133,7 @@ async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
     write(path, "new", secretary=X)
     await folder.refresh()
     assert folder.find("", X).name == "new"
-    assert [line["event"] for line in log[1:]] == ["secretary mended"]
+    assert [line["event"] for line in log[2:]] == ["secretary mended"]
 
 
 async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
