@@ -101,14 +101,10 @@ def _engine(path: Path, read_only: bool) -> AsyncEngine:
         if not read_only:
             # Safe against our own death; a power cut may take the last moments.
             pragmas += ["journal_mode = WAL", "synchronous = NORMAL"]
-        try:
-            cursor = connection.cursor()
-            for pragma in pragmas:
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-        except BaseException:
-            connection.close()
-            raise
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
