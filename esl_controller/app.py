@@ -184,4 +184,7 @@ def serve(loaded: Loaded) -> int:
     except OSError as error:
         print(f"esl-controller: cannot listen: {error.strerror or error}", file=sys.stderr)
         return 1
+    except (FolderError, StoreError) as error:
+        print(f"esl-controller: {error}", file=sys.stderr)
+        return 1
     return 0

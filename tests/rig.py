@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from esl_controller.app import Controller, running
 from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn
+from esl_controller.simulator.model.record import Record
 from media.frame import Samples
 
 
@@ -32,6 +33,15 @@ class Rig:
     controller: Controller
     switch: SwitchStandIn
     model: ModelStandIn
+
+    async def record(self, call_uuid: str) -> dict[str, Any]:
+        """What is written down of a call."""
+        store = self.controller.store
+        assert store is not None
+        await store.flush()
+        stored = await store.call(call_uuid)
+        assert stored is not None
+        return asdict(stored)
 
     async def no_calls(self, timeout: float = 5.0) -> None:
         """Wait until the controller holds no call any more."""
@@ -56,7 +66,7 @@ async def rig(
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if secretary:
-            (folder / "secretary.toml").write_text(secretary)
+            (folder / "default.toml").write_text(secretary)
         standin = await stack.enter_async_context(ModelStandIn(**{**short, **(model or {})}))
         environment = {
             "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
@@ -87,3 +97,18 @@ async def greeted(call: CallStandIn, timeout: float = 10.0) -> None:
     """Wait until the greeting has been heard to its end."""
     await call.wait_heard(timeout=timeout)
     await call.wait_silence(0.5, timeout=timeout)
+
+
+def words_of(name: str) -> str:
+    """The text of bundled speech."""
+    return sounds.transcript(name, "en")
+
+
+async def asked(record: Record, kind: str, timeout: float = 10.0) -> dict[str, Any]:
+    """Wait until the model was sent an event of this kind; the first one."""
+    of_kind = [e for e in record.client_events if e["type"] == kind]
+    async with asyncio.timeout(timeout):
+        while not of_kind:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+            of_kind = [e for e in record.client_events if e["type"] == kind]
+    return of_kind[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,10 +13,11 @@ from esl_controller.simulator.freeswitch import CallStandIn, Faults
 from esl_controller.simulator.freeswitch.events import CodecName
 from esl_controller.simulator.freeswitch.faults import Step
 from esl_controller.simulator.model import ModelFaults
+from esl_controller.simulator.model.record import Record
 from esl_controller.sounds import load as load_sound
 from media.frame import Samples
 from media.resample import convert
-from tests.rig import Rig, greeted, rig, until, words
+from tests.rig import Rig, asked, greeted, rig, until, words, words_of
 
 
 def correlation(heard: Samples, sent: Samples) -> float:
@@ -106,9 +107,7 @@ async def test_barge_in_stops_speech_and_truncates_at_what_was_heard() -> None:
         call.speak(pcm, rate)
         quiet = await call.wait_silence(0.5)
         record = of.model.sessions[0].record
-        truncate = next(
-            e for e in record.client_events if e["type"] == "conversation.item.truncate"
-        )
+        truncate = await asked(record, "conversation.item.truncate")
         heard_ms = (quiet - began) * 1000
         assert 1000 < heard_ms < 2500
         # The greeting starts with some silence, which was heard too but is no sound.
@@ -125,6 +124,12 @@ async def test_hangup_frees_everything_at_any_step(step: Step) -> None:
         await of.no_calls()
         healthy = await of.switch.call(faults=Faults())
         await greeted(healthy)
+
+
+def _history(record: Record) -> list[Any]:
+    """The items that a session was given before anything else was said."""
+    made = [e["item"] for e in record.client_events if e["type"] == "conversation.item.create"]
+    return [item for item in made if item["type"] == "message"]
 
 
 async def apology(call: CallStandIn) -> None:
@@ -147,21 +152,37 @@ async def test_a_refused_key_is_an_apology_and_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize("how", ["clean", "abrupt"])
-async def test_a_model_that_closes_in_mid_word(how: str) -> None:
+async def test_a_model_that_closes_in_mid_word_is_called_again(how: str) -> None:
     faults = ModelFaults(close_after_ms=800, close_how=how)  # type: ignore[arg-type]
-    async with rig(model={"faults": faults}) as of:
+    async with rig(model={"faults": faults, "greeting": "greeting"}) as of:
         with capture_logs() as logs:
             bad = await of.switch.call()
             await bad.wait_heard()
             of.model.faults = ModelFaults()
             good = await of.switch.call()
-            await asyncio.gather(apology(bad), greeted(good))
-            assert good.cause == ""
-            assert correlation(frames(good), greeting_sent(of, 8000, session=1)) > 0.95
+            await asyncio.gather(greeted(bad), greeted(good))
+            assert good.cause == bad.cause == ""
         reasons = [line["reason"] for line in logs if line["log_level"] == "warning"]
         assert len(reasons) == 1
         assert "the model closed the connection" in reasons[0]
-        good.hangup()
+        again = next(s.record for s in of.model.sessions[1:] if _history(s.record))
+        # It knows what was heard of its greeting, and is asked for the rest.
+        (said,) = _history(again)
+        assert said["role"] == "assistant"
+        assert words_of("greeting").startswith(said["content"][0]["text"][:10])
+        first = next(e for e in again.client_events if e["type"] == "response.create")
+        assert "cut off" in first["response"]["instructions"]
+        for call in (good, bad):
+            call.hangup()
+
+
+async def test_a_model_that_never_comes_back_is_an_apology() -> None:
+    async with rig(model={"faults": ModelFaults(close_after_ms=800)}) as of:
+        with capture_logs() as logs:
+            await apology(await of.switch.call())
+        warnings = [line["event"] for line in logs if line["log_level"] == "warning"]
+        assert warnings.count("the model is called again") == 4
+        assert warnings[-1] == "the model cannot be had, the call goes on without it"
 
 
 async def test_an_apology_does_not_wait_behind_what_the_model_said_in_advance() -> None:
@@ -266,9 +287,7 @@ async def test_barge_in_stops_a_file() -> None:
         call.speak(pcm, rate)
         quiet = await call.wait_silence(0.5)
         record = of.model.sessions[0].record
-        truncate = next(
-            e for e in record.client_events if e["type"] == "conversation.item.truncate"
-        )
+        truncate = await asked(record, "conversation.item.truncate")
         heard_ms = (quiet - began) * 1000
         assert 1000 < heard_ms < 2600
         assert truncate["audio_end_ms"] == pytest.approx(heard_ms, abs=250)
