@@ -75,7 +75,7 @@ class SpeechCheck:
 
     rate: a multiple of 8000.
     confirm_ms: how much voice makes it speech; it has to come within twice that time.
-    lead_ms: how much of the audio is from before the report; there is no NOISE within it.
+    lead_ms: how much of the audio is from before the report; NOISE comes 300 ms later at the earliest.
     reference_db: the level of what we play meanwhile, dBFS RMS. The voice has to be at most 14 dB
     fainter, and never fainter than -50 dBFS.
     Raises ValueError for values out of range.
@@ -102,9 +102,8 @@ class SpeechCheck:
         self._least_power = _FULL_SCALE_POWER * 10 ** (least_db / 10)
         self._least_frame_power = self._least_power * 10 ** (-_FRAME_BELOW_DB / 10)
         frames = -(-confirm_ms // FRAME_MS)
-        self._needed = max(
-            frames - 1, 1
-        )  # looking back, the first frame of a voice is half silence
+        # One less: to a look back, the first frame of a voice is half silence.
+        self._needed = max(frames - 1, 1)
         self._recent: deque[_Voiced] = deque(maxlen=2 * frames)
         self._period = 0.0  # of the last frame, in samples; 0: it was not voiced
         self._glide = 0.0  # the last step of the pitch in semitones; 0: it stood still, or jumped
