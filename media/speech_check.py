@@ -75,7 +75,7 @@ class SpeechCheck:
 
     rate: a multiple of 8000.
     confirm_ms: how much voice makes it speech; it has to come within twice that time.
-    lead_ms: how much of the audio is from before the report; NOISE comes 300 ms later at the earliest.
+    lead_ms: how much of the audio is from before the report. No NOISE until 300 ms after it.
     reference_db: the level of what we play meanwhile, dBFS RMS. The voice has to be at most 14 dB
     fainter, and never fainter than -50 dBFS.
     Raises ValueError for values out of range.
