@@ -10,9 +10,10 @@ import asyncio
 import base64
 import contextlib
 import importlib
+import json
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -45,9 +46,6 @@ _PERMANENT = (400, 401, 403, 404)
 
 class Socket(Protocol):
     """What the package's connections to all its APIs have in common."""
-
-    async def send(self, event: Any) -> None:
-        """Send a typed event."""
 
     async def send_raw(self, data: str) -> None:
         """Send JSON."""
@@ -106,6 +104,7 @@ class Connection:
         self._head = f'{{"type":"{append}","audio":"'.encode()
         self._counters = counters
         self._control: deque[Mapping[str, Any]] = deque()
+        self._most = CONTROL_LIMIT
         self._audio: deque[bytes] = deque()
         self._audio_ms = 0.0
         self._wire: ModelConnection | None = None
@@ -129,16 +128,19 @@ class Connection:
 
     def ask(self, event: Mapping[str, Any]) -> None:
         """Send a control event, once the session is confirmed."""
-        if len(self._control) < CONTROL_LIMIT:
+        if len(self._control) < self._most:
             self._control.append(event)
             self._wake.set()
         else:
             self.give_up("the model takes nothing any more")
 
-    def confirm(self) -> bool:
-        """The session is ready: what waits is sent. False if it was already, or is too late."""
+    def confirm(self, first: Sequence[Mapping[str, Any]] = ()) -> bool:
+        """The session is ready: ``first`` is sent, then what waits. False, and nothing is sent, if
+        it was ready already, or is too late."""
         if self.ready or self._limit.expired():
             return False
+        self._control.extendleft(reversed(first))
+        self._most += len(first)
         self.ready = True
         self._limit.reschedule(None)
         self._wake.set()
@@ -193,7 +195,7 @@ class Connection:
         try:
             # A model that refuses may have closed by now; what it said is still to be read.
             with contextlib.suppress(ConnectionClosed, OpenAIError):
-                await socket.send(hello)
+                await socket.send_raw(json.dumps(hello))
             while True:
                 # Only what came before ``on_message`` was set, or in fragments.
                 on_message(await socket.recv_bytes())
@@ -210,7 +212,10 @@ class Connection:
                 await self._wake.wait()
                 self._wake.clear()
                 while self.ready and self._control:
-                    await socket.send(self._control.popleft())
+                    # Not the package's ``send``: it looks at types for a millisecond, and the
+                    # conversation so far may be hundreds of events, while all calls need the loop.
+                    await socket.send_raw(json.dumps(self._control.popleft()))
+                    await asyncio.sleep(0)
                 while self.ready and self._audio:
                     audio = b"".join(self._audio)
                     self._audio.clear()
