@@ -202,13 +202,15 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a response cost, in tokens; ``cached`` are part of the input."""
+    """What a response cost: tokens, of which ``cached`` are part of the input; and ``seconds`` of a
+    model that is paid by time, since the response before."""
 
     input_text: int = 0
     input_audio: int = 0
     cached: int = 0
     output_text: int = 0
     output_audio: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -106,6 +106,7 @@ class LiveAgent:
         self._turn: _Turn | None = None
         self._delegations = Delegations()
         self._unanswered_ms = 0.0
+        self._unpaid_ms = 0.0  # of the session, which is paid by time
         self._readers: Mapping[str, Reader] = {
             "session.started": self._started,
             "session.output_audio.delta": self._audio,
@@ -195,13 +196,17 @@ class LiveAgent:
         data = base64.b64decode(event["delta"])
         cut = self._utterances.feed(data)
         self.counters.deltas += 1
-        events = self._pass_time(self.output.ms(len(data)))
+        ms = self.output.ms(len(data))
+        self._unpaid_ms += ms
+        events = self._pass_time(ms)
         if cut.audio:
             item = self._utterance()
             events += [ResponseStarted(item)] if cut.began else []
             events.append(AgentAudio(item, cut.audio))
         if cut.ended:
-            done = ResponseDone(self._item, "completed", usage=self._delegations.take_usage())
+            usage = replace(self._delegations.take_usage(), seconds=self._unpaid_ms / 1000)
+            self._unpaid_ms = 0.0
+            done = ResponseDone(self._item, "completed", usage=usage)
             events += [AgentAudioDone(self._item), done]
             self._item = ""
         return events

@@ -58,6 +58,7 @@ calls = Table(
     _count("cached"),
     _count("output_text"),
     _count("output_audio"),
+    Column("seconds", Double, nullable=False, server_default="0"),
 )
 
 turns = Table(

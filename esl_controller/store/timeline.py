@@ -61,6 +61,8 @@ def _head(call: StoredCall) -> Iterator[tuple[str, str]]:
         f"in {used.input_text} text, {used.input_audio} audio ({used.cached} of both cached);"
         f" out {used.output_text} text, {used.output_audio} audio",
     )
+    if used.seconds:
+        yield "model", f"{used.seconds:.0f} s that are paid by time"
 
 
 def _happened(call: StoredCall) -> Iterator[tuple[float, str, str]]:

@@ -306,6 +306,8 @@ async def test_a_greeting_is_one_response_with_its_audio_and_words() -> None:
         assert commentary["delegation_id"] is None
         (started,), (done,) = talk.of(ev.ResponseStarted), talk.of(ev.ResponseDone)
         assert (started.id, done.status) == (done.id, "completed")
+        heard_s = PCM.ms(session_of(standin).record.append_bytes) / 1000
+        assert done.usage.seconds == pytest.approx(heard_s, abs=0.5)
         ((item, audio),) = talk.audio().items()
         assert talk.of(ev.AgentAudioDone) == [ev.AgentAudioDone(item)]
         (spoken,) = session_of(standin).record.spoken.values()

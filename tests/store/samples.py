@@ -26,7 +26,9 @@ REPLY = Turn(UUID, 3, "agent", "On Monday at nine.", "On Monday at nine.", AT + 
 TOOL = ToolUsed(UUID, "call_1", "book", '{"day": "monday"}', '{"ok": true}', AT + 3.1, 180)
 MESSAGE = MessageTaken(UUID, "Ana", "+5511", "Call me back", AT + 6)
 NOTE = Noted(UUID, AT + 5.5, "the model was connected again")
-USAGE = Usage(input_text=10, input_audio=200, cached=30, output_text=40, output_audio=500)
+USAGE = Usage(
+    input_text=10, input_audio=200, cached=30, output_text=40, output_audio=500, seconds=8.25
+)
 ENDED = CallEnded(UUID, AT + 9.5, "NORMAL_CLEARING", "completed", "/var/calls/a.wav", USAGE)
 
 CALL: tuple[Change, ...] = (STARTED, GREETING, WISH, TOOL, REPLY, NOTE, MESSAGE, ENDED)

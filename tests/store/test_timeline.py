@@ -40,6 +40,7 @@ secretary clinic (domain tenant)
 ended     after 9.5 s: completed (NORMAL_CLEARING)
 recording /var/calls/a.wav
 tokens    in 10 text, 200 audio (30 of both cached); out 40 text, 500 audio
+model     8 s that are paid by time
 
     0.5  agent   Olá! Como posso ajudar?
     0.5          cut off after 0.9 s, heard: "Olá! Como"
@@ -60,6 +61,7 @@ def test_a_call_of_which_little_is_known_is_told_too() -> None:
     assert "ended     not yet, or it was not written down\n" in text
     assert "    0.0  caller  (no transcript)" in text
     assert "recording" not in text
+    assert "paid by time" not in text
 
 
 def test_a_sentence_of_which_nothing_was_heard() -> None:

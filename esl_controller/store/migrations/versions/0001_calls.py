@@ -54,6 +54,7 @@ def _calls() -> None:
         *(_text(name) for name in ("cause", "outcome", "recording")),
         *(_count(name) for name in ("input_text", "input_audio", "cached")),
         *(_count(name) for name in ("output_text", "output_audio")),
+        sa.Column("seconds", sa.Double, nullable=False, server_default="0"),
         _primary("calls", "call_uuid"),
     )
     _index("calls", "started_at")
