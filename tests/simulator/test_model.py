@@ -237,6 +237,20 @@ async def test_function_call_and_its_output() -> None:
         assert bytes(*client.audio.values()) == GREETING.tobytes()
 
 
+async def test_a_response_that_may_call_nothing_leaves_the_call_to_the_next() -> None:
+    async with (
+        ModelStandIn(pace=0, think_ms=0, script=(ScriptedCall(0, "now"),)) as stand_in,
+        connected(stand_in) as client,
+    ):
+        kinds = []
+        for choice in ("none", "auto", "auto"):
+            await client.connection.response.create(response={"tool_choice": choice})
+            done = await client.until("response.done")
+            kinds += [item["type"] for item in done["response"]["output"]]
+            await client.until("rate_limits.updated")
+        assert kinds == ["message", "function_call", "message"]
+
+
 @pytest.mark.parametrize(("name", "fmt"), [("audio/pcmu", PCMU), ("audio/pcma", PCMA)])
 async def test_g711_both_ways(name: str, fmt: Format, client: Client) -> None:
     both: Any = {"input": {"format": {"type": name}}, "output": {"format": {"type": name}}}

@@ -113,6 +113,20 @@ async def test_stalled(after_ms: int) -> None:
         assert sum(map(len, client.audio.values())) == after_ms * 48
 
 
+async def test_responses_that_fail() -> None:
+    async with (
+        ModelStandIn(pace=0, think_ms=0, faults=ModelFaults(fail_responses=1)) as stand_in,
+        connected(stand_in) as client,
+    ):
+        for status, output in (("failed", 0), ("completed", 1)):
+            await client.connection.response.create()
+            response = (await client.until("response.done"))["response"]
+            assert (response["status"], len(response["output"])) == (status, output)
+            if status == "failed":
+                assert response["status_details"]["error"]["code"] == "overloaded"
+            await client.until("rate_limits.updated")
+
+
 async def test_sprinkled_messages_do_not_disturb_a_client_that_skips_them() -> None:
     faults = ModelFaults(sprinkle_every=2)
     async with (

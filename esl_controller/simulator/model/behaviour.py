@@ -30,6 +30,8 @@ class ModelFaults:
     """With a WebSocket close frame (1011), or by cutting the TCP connection."""
     stall_after_ms: int | None = None
     """Send nothing any more after this much of a response's audio; 0: from response.created on."""
+    fail_responses: int = 0
+    """So many first responses end at once, with the status failed."""
     sprinkle_every: int = 0
     """After every n-th event one message that no client expects: malformed JSON, an event of an
     unknown type, JSON that is no object, a binary message, in turn."""
@@ -43,6 +45,7 @@ class ScriptedCall:
 
     after_turn: 0 is the first response, before the caller has said anything.
     arguments: a JSON text, sent as it is; it need not be valid.
+    A response whose tool_choice is "none" makes no call and leaves it to the next one.
     Several calls after the same turn come in one response.
     """
 

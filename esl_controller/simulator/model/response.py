@@ -113,18 +113,19 @@ class Response:
         await self._channel.emit(f"{kind}.done", **at, name=scripted.name, arguments=text)
         await self._close_item(item, "completed")
 
-    async def finish(self, status: str, reason: str | None = None) -> None:
+    async def finish(self, status: str, **details: Any) -> None:
         """Close what is open, then response.done and rate_limits.updated.
 
-        status: completed or cancelled; reason: turn_detected or client_cancelled.
+        status: completed, cancelled or failed; details: the reason of a cancelled response
+        (turn_detected or client_cancelled), the error of a failed one.
         """
         self.finished = True
         if self._open is not None and self._open.body["type"] == "message":
             await self._close_message(self._open, "incomplete")
         elif self._open is not None:
             await self._close_item(self._open, "incomplete")
-        details = {"type": status, "reason": reason} if reason else None
-        body = {**self._body(status), "status_details": details, "usage": self._usage()}
+        told = {"type": status, **details} if details else None
+        body = {**self._body(status), "status_details": told, "usage": self._usage()}
         await self._channel.emit("response.done", response=body)
         used = body["usage"]["total_tokens"]
         await self._channel.emit("rate_limits.updated", rate_limits=_rate_limits(used))

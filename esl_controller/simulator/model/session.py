@@ -27,6 +27,7 @@ from .validation import APPEND, Event, ProtocolError, check
 
 _SESSION_S: Final = 3600
 _LEAST_COMMIT_MS: Final = 100
+_FAILURE: Final = {"type": "server_error", "code": "overloaded", "message": "Try again."}
 _NOT_SUPPORTED: Final = ("conversation", "input", "audio", "prompt")
 
 
@@ -59,6 +60,7 @@ class ModelSession:
         self._turn: tuple[str, int] | None = None
         self._last_turn: tuple[bytes, Format] | None = None
         self._script = list(behaviour.script)
+        self._failures = 0
         self._greeted = False
         self._response: Response | None = None
         self._answering: asyncio.Task[None] | None = None
@@ -177,7 +179,7 @@ class ModelSession:
         )
         await self._end_turn(item_id, self._input.take(start_ms, at_ms))
         if self._detection("create_response"):
-            await self._answer(None)
+            await self._answer(None, calls=self.config.body["tool_choice"] != "none")
 
     def _detection(self, name: str) -> bool:
         detection = self.config.turn_detection
@@ -267,7 +269,8 @@ class ModelSession:
                 "not_supported", "The stand-in answers in audio.", "response.output_modalities"
             )
         self._refuse_while_answering()
-        await self._answer(params.get("metadata"))
+        choice = params.get("tool_choice", self.config.body["tool_choice"])
+        await self._answer(params.get("metadata"), calls=choice != "none")
 
     async def _cancel_response(self, event: Event) -> None:
         wanted = event.get("response_id")
@@ -286,13 +289,13 @@ class ModelSession:
                 "Wait until the response is finished before creating a new one.",
             )
 
-    async def _answer(self, metadata: dict[str, str] | None) -> None:
+    async def _answer(self, metadata: dict[str, str] | None, *, calls: bool) -> None:
         self._refuse_while_answering()
         if self._answering is not None:
             await asyncio.wait({self._answering})  # the closing events of the one before
         response = await self._begin(metadata)
         if not await self._channel.disturb(0):
-            self._answering = self._tasks.create_task(self._think_and_speak(response))
+            self._answering = self._tasks.create_task(self._think_and_speak(response, calls))
 
     async def _begin(self, metadata: dict[str, str] | None) -> Response:
         self._response = response = Response(
@@ -301,10 +304,14 @@ class ModelSession:
         await response.begin()
         return response
 
-    async def _think_and_speak(self, response: Response) -> None:
+    async def _think_and_speak(self, response: Response, may_call: bool) -> None:
         while True:
             await asyncio.sleep(self._behaviour.think_ms / 1000)
-            calls = self._scripted()
+            if self._failures < self.faults.fail_responses:
+                self._failures += 1
+                await response.finish("failed", error=_FAILURE)
+                return
+            calls = self._scripted() if may_call else []
             for scripted in calls:
                 await response.call(scripted)
             if not calls:
@@ -324,7 +331,7 @@ class ModelSession:
         if self._answering is not None:
             self._answering.cancel()
             await asyncio.wait({self._answering})
-        await response.finish("cancelled", reason)
+        await response.finish("cancelled", reason=reason)
         return True
 
     def _scripted(self) -> list[ScriptedCall]:
