@@ -71,7 +71,7 @@ async def run(options: Options, folder: Path) -> Run:
     )
     async with started(*model_command, log=model_log) as model:
         base_url = (await told(model, model_log, OPEN_S))["base_url"]
-        environment = _environment(options, base_url)
+        environment = _environment(options, base_url, folder)
         async with started(
             "esl_controller", "serve", environment=environment, log=controller_log
         ) as controller:
@@ -123,10 +123,11 @@ async def run(options: Options, folder: Path) -> Run:
     )
 
 
-def _environment(options: Options, base_url: str) -> dict[str, str]:
+def _environment(options: Options, base_url: str, folder: Path) -> dict[str, str]:
     return {
         "OPENAI_API_KEY": KEY,
         "ESL_CONTROLLER_AGENT_BASE_URL": base_url,
+        "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
         "ESL_CONTROLLER_MEDIA_PLAYBACK": options.playback,
         "ESL_CONTROLLER_LOG_FORMAT": "json",
         **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},

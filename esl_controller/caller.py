@@ -45,7 +45,8 @@ class CallerAudio:
         if not self._confirm_ms:
             self._report(SpeechConfirmed())
             return
-        self._check = SpeechCheck(self._format.rate, self._confirm_ms)
+        before_ms = round(self._before_ms)
+        self._check = SpeechCheck(self._format.rate, self._confirm_ms, lead_ms=before_ms)
         self._feed(b"".join(self._before))
 
     def stop(self) -> None:

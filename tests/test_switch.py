@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esl_controller import switch as module
-from esl_controller.events import Answered, HungUp, StreamFailed
+from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 from esl_controller.switch import (
     Channel,
     FileWritten,
@@ -278,7 +278,10 @@ async def replay(name: str) -> tuple[list[SwitchEvent], int]:
 
 async def test_events_of_a_conversation() -> None:
     got, dropped = await replay("conversation")
-    assert got == [Answered("PCMU", 8000), HungUp("NORMAL_CLEARING"), HungUp("NORMAL_CLEARING")]
+    hung_up = HungUp("NORMAL_CLEARING")
+    keys = [event for event in got if isinstance(event, Dtmf)]
+    assert got == [Answered("PCMU", 8000), *keys, hung_up, hung_up]
+    assert [key.digit for key in keys] == ["5", "#"]
     assert dropped == 0
 
 

@@ -135,7 +135,9 @@ def _settings(script: Script, base_url: str) -> Settings:
         "ESL_CONTROLLER_MEDIA_PLAYBACK": script.playback,
         **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
     }
-    return load(None, environment).settings
+    settings = load(None, environment).settings
+    # A demo leaves nothing behind but its picture and its sound.
+    return settings.model_copy(update={"store": settings.store.model_copy(update={"url": ""})})
 
 
 def _left(controller: Controller) -> str:

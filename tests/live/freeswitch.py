@@ -296,5 +296,11 @@ _EXTENSIONS: Final = """\
       <action application="park"/>
     </condition>
   </extension>
+  <extension name="somebody">
+    <condition field="destination_number" expression="^7001$">
+      <action application="answer"/>
+      <action application="playback" data="tone_stream://%(400,200,700);loops=-1"/>
+    </condition>
+  </extension>
 </include>
 """

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import math
 import random
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from esl_controller.settings import Settings
 from esl_controller.settings_file import load
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.record import Record, Spoken
+from esl_controller.store.records import StoredCall
 from media.frame import FRAME_MS, Samples, samples
 from media.lane import Clock
 from media.resample import convert
@@ -150,6 +152,15 @@ class Live:
         """The model's utterances in their order."""
         return list(self.record(session).spoken.values())[item]
 
+    async def stored(self, number: int = 0) -> StoredCall:
+        """What is written down of a call, the newest first."""
+        store = self.controller.store
+        assert store is not None
+        await store.flush()
+        call = await store.call((await store.recent(10))[number].call_uuid)
+        assert call is not None
+        return call
+
     async def all_over(self) -> None:
         """Wait until no call is left, here and on the switch. Raises TimeoutError."""
         await until(lambda: not self.controller.calls.calls)
@@ -209,14 +220,25 @@ def caller_settings(switch: FreeSwitch) -> Settings:
 
 @contextlib.asynccontextmanager
 async def live(
-    switch: FreeSwitch, model: Mapping[str, Any] | None = None, **settings: str
+    switch: FreeSwitch,
+    model: Mapping[str, Any] | None = None,
+    secretary: str = "",
+    **settings: str,
 ) -> AsyncIterator[Live]:
-    """Run a controller and a model at the switch; ``settings`` without their prefix.
+    """Run a controller and a model at the switch; ``settings`` without their prefix,
+    ``secretary`` the text of its file.
 
     Afterwards no call, task, lane or bound lane port may be left, here or on the switch.
     """
     before = asyncio.all_tasks()
-    async with ModelStandIn(**(model or {})) as standin:
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "default.toml").write_text(secretary)
+        settings |= {
+            "STORE_URL": f"sqlite:///{folder}/calls.db",
+            "SECRETARIES_FOLDER": str(folder),
+        }
+        standin = await stack.enter_async_context(ModelStandIn(**(model or {})))
         loaded = load(None, environment(switch, standin.base_url, **settings)).settings
         lanes = range(loaded.media.lane_ports.first, loaded.media.lane_ports.last + 1)
         taken = bound_ports(lanes)
