@@ -51,4 +51,5 @@ def text(event: Mapping[str, Any], key: str) -> str:
 
 def told(error: Mapping[str, Any]) -> str:
     """The ``error`` of an error event in one line."""
-    return f"{error.get('code') or error.get('type')}: {error.get('message')}"[:500]
+    parts = (error.get("code") or error.get("type"), error.get("message"))
+    return " ".join(": ".join(str(part) for part in parts if part).split())[:500]

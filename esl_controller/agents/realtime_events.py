@@ -99,17 +99,17 @@ class EventReader:
     def _response_done(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         response = event["response"]
         response_id, status = text(response, "id"), text(response, "status")
+        calls = tuple(_calls(response.get("output") or ()))
+        done = ResponseDone(
+            response_id, status, _reason(response), calls, _usage(response.get("usage"))
+        )
         if self.response == response_id:
             self.response = ""
+        self.calls.update(call.call_id for call in calls)
         # A cancelled response does not say that its audio is done.
         open_items = [item for item, of in self._items.items() if of == response_id]
         for item in open_items:
             del self._items[item]
-        calls = tuple(_calls(response.get("output") or ()))
-        self.calls.update(call.call_id for call in calls)
-        done = ResponseDone(
-            response_id, status, _reason(response), calls, _usage(response.get("usage"))
-        )
         return [*map(AgentAudioDone, open_items), done]
 
     def _speech_started(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:

@@ -41,4 +41,6 @@ def test_what_cannot_be_used_is_counted(
 def test_an_error_is_told_in_one_line() -> None:
     assert told({"code": "bad", "type": "t", "message": "It is."}) == "bad: It is."
     assert told({"type": "t", "message": "It is."}) == "t: It is."
+    assert told({"code": "bad", "message": None}) == "bad"
+    assert told({"code": "bad", "message": "It is.\nVery."}) == "bad: It is. Very."
     assert len(told({"code": "x" * 9000})) == 500
