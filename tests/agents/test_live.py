@@ -6,13 +6,12 @@ import asyncio
 import base64
 import contextlib
 import json
-import random
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from openai.types.live import ClientEventParam
 from pydantic import TypeAdapter
 
@@ -27,9 +26,10 @@ from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media.frame import PCMU, Format, encode
 from media.resample import convert
+from tests.agents.rig import Conversation, nonsense, running, say, server
 from tests.waiting import until
 
-T = TypeVar("T")
+PATH = "live/sessions"
 CLIENT_EVENT: TypeAdapter[Any] = TypeAdapter(ClientEventParam)
 LOOK_UP = Tool("look_up", "Looks it up.", {"type": "object", "properties": {}})
 PERSONA = Persona("gpt-live-1", "cedar", "en", "Be brief.", (LOOK_UP,))
@@ -37,19 +37,8 @@ FRAME = bytes(PCM.frame_bytes)
 STARTED: dict[str, Any] = {"type": "session.started", "event_id": "e", "session": {"id": "s"}}
 
 
-class Conversation:
-    """An agent that runs, what it reported, and a line that feeds it the caller's audio."""
-
-    def __init__(self, agent: LiveAgent) -> None:
-        self.agent = agent
-        self.got: list[ev.AgentEvent] = []
-
-    def of(self, kind: type[T]) -> list[T]:
-        return [event for event in self.got if isinstance(event, kind)]
-
-    async def until(self, *kinds: type[ev.AgentEvent], timeout: float = 5.0) -> None:
-        """Wait until an event of each kind has come."""
-        await until(lambda: all(self.of(kind) for kind in kinds), timeout)
+class LiveConversation(Conversation):
+    """With a line that feeds the agent the caller's audio, which is the model's clock."""
 
     async def listen(self, *kinds: type[ev.AgentEvent], audio: bytes = b"") -> None:
         """Let the caller say ``audio`` and then nothing, until an event of each kind has come."""
@@ -60,13 +49,6 @@ class Conversation:
             while not all(self.of(kind) for kind in kinds):
                 self.agent.hear(FRAME)
                 await asyncio.sleep(0.001)
-
-    def audio(self) -> dict[str, bytes]:
-        """What was said, by item."""
-        said: dict[str, bytes] = {}
-        for event in self.of(ev.AgentAudio):
-            said[event.item] = said.get(event.item, b"") + event.data
-        return said
 
 
 def model_for(base_url: str, **settings: str) -> LiveModel:
@@ -85,52 +67,12 @@ async def talking_to(
     history: History = (),
     g711: bool = False,
     **settings: str,
-) -> AsyncIterator[Conversation]:
-    """A running agent; it is cancelled at the end if it has not ended by itself."""
+) -> AsyncIterator[LiveConversation]:
     model = model_for(base_url, **settings)
-    conversation = Conversation(model.agent(persona, history, g711=g711))
-    running = asyncio.create_task(conversation.agent.run(conversation.got.append))
-    try:
+    conversation = LiveConversation(model.agent(persona, history, g711=g711))
+    async with running(conversation):
         yield conversation
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-        await model.close()
-
-
-@contextlib.asynccontextmanager
-async def server(talk: Callable[[web.WebSocketResponse], Any]) -> AsyncIterator[str]:
-    """A WebSocket server that does ``talk``; yields its base URL."""
-
-    async def connect(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await talk(socket)
-        return socket
-
-    application = web.Application()
-    application.router.add_get("/v1/live/sessions", connect)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
-
-
-def say(script: list[Any]) -> Callable[[web.WebSocketResponse], Any]:
-    async def talk(socket: web.WebSocketResponse) -> None:
-        for event in script:
-            if isinstance(event, bytes):
-                await socket.send_bytes(event)
-            else:
-                await socket.send_str(event if isinstance(event, str) else json.dumps(event))
-        async for message in socket:
-            assert message.type is WSMsgType.TEXT
-
-    return talk
+    await model.close()
 
 
 def session_of(standin: LiveStandIn) -> LiveSession:
@@ -259,7 +201,7 @@ async def test_nothing_is_sent_before_the_session_is_confirmed() -> None:
         async for message in socket:
             seen.append(json.loads(message.data)["type"])
 
-    async with server(talk) as url, talking_to(url) as conversation:
+    async with server(PATH, talk) as url, talking_to(url) as conversation:
         await until(lambda: bool(seen))
         conversation.agent.hear(FRAME)
         conversation.agent.respond("Greet.")
@@ -286,7 +228,7 @@ async def test_audio_arrives_whole_and_in_order() -> None:
 async def test_a_model_that_takes_nothing_loses_the_oldest_audio_and_then_counts_as_failed() -> (
     None
 ):
-    async with server(say([])) as url, talking_to(url) as talk:
+    async with server(PATH, say([])) as url, talking_to(url) as talk:
         for _ in range(1000):
             talk.agent.hear(FRAME)
         assert talk.agent.counters.dropped_ms == 20_000 - BACKLOG_MS
@@ -339,7 +281,7 @@ async def test_words_after_a_pause_are_another_turn() -> None:
         return {"type": kind, "delta": words, "start_ms": start_ms, "end_ms": end_ms}
 
     script = [STARTED, heard("Good", 0, 200), heard(" day.", 300, 500), heard("Hm", 2000, 2100)]
-    async with server(say(script)) as url, talking_to(url) as talk:
+    async with server(PATH, say(script)) as url, talking_to(url) as talk:
         await until(lambda: len(talk.of(ev.SpeechStarted)) == 2)
         first, second = talk.of(ev.SpeechStarted)
         assert (first.at_ms, second.at_ms) == (0, 2000)
@@ -469,7 +411,7 @@ async def test_an_error_in_a_session_is_counted_and_the_session_goes_on() -> Non
     error = {"type": "error", "error": {"code": "c", "message": "m", "type": "t"}}
     delta = base64.b64encode(FRAME).decode()
     audio = {"type": "session.output_audio.delta", "delta": delta}
-    async with server(say([STARTED, error, audio])) as url, talking_to(url) as talk:
+    async with server(PATH, say([STARTED, error, audio])) as url, talking_to(url) as talk:
         await until(lambda: talk.agent.counters.deltas == 1)
         assert talk.agent.counters.errors == 1
         assert not talk.of(ev.AgentFailed)
@@ -488,8 +430,7 @@ async def test_what_no_client_expects_is_survived() -> None:
 
 
 async def test_a_thousand_fuzzed_events_raise_nothing() -> None:
-    random.seed(11)
-    types = [
+    kinds = [
         "session.output_audio.delta",
         "session.output_transcript.delta",
         "session.input_transcript.delta",
@@ -501,36 +442,17 @@ async def test_a_thousand_fuzzed_events_raise_nothing() -> None:
     ]
     inner = ["response.created", "response.output_item.done", "response.completed"]
     inner += ["response.failed", "response.incomplete"]
-    values: list[Any] = [None, 0, -1, 1e99, "", "x", "\n", [], {}, [{}], True, {"id": 7}, "é" * 99]
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
-    fields = ["delta", "start_ms", "end_ms", "event", "delegation_id", "error", "type"]
-
-    def nested() -> dict[str, Any]:
-        made: dict[str, Any] = {"type": random.choice(inner)}
-        made["item"] = random.choice([*values, call, {**call, "name": 7}])
-        made["response"] = random.choice(
-            [*values, {"id": "r"}, {"id": "r", "usage": {"input_tokens": "x"}, "error": "no"}]
-        )
-        return made
-
-    def event() -> Any:
-        kind = random.randrange(10)
-        if kind == 0:
-            return random.choice(
-                ["", "{", "[]", "null", '"x"', "\ud7ff", "[" * 5000, "{}", "1e999"]
-            )
-        if kind == 1:
-            return random.randbytes(random.randrange(100))
-        made: dict[str, Any] = {"type": random.choice(types)}
-        for name in random.sample(fields, random.randrange(len(fields))):
-            made[name] = random.choice(values)
-        if made["type"] == "response.event" and random.random() < 0.8:
-            made["event"] = nested()
-        return made
-
+    parts: dict[str, Sequence[Any]] = {
+        "item": [call, {**call, "name": 7}],
+        "response": [{"id": "r"}, {"id": "r", "usage": {"input_tokens": "x"}, "error": "no"}],
+    }
+    nested = [event for event in nonsense(inner, parts, 3) if isinstance(event, dict)]
+    plain = ("delta", "start_ms", "end_ms", "delegation_id", "error", "type")
+    fields: dict[str, Sequence[Any]] = {**dict.fromkeys(plain, ()), "event": nested}
     end = {"type": "session.output_transcript.delta", "delta": "the end"}
-    script = [STARTED, *(event() for _ in range(1000)), end]
-    async with server(say(script)) as url, talking_to(url) as talk:
+    script = [STARTED, *nonsense(kinds, fields, 11), end]
+    async with server(PATH, say(script)) as url, talking_to(url) as talk:
         await until(lambda: any(text.text == "the end" for text in talk.of(ev.AgentText)))
         assert not talk.of(ev.AgentFailed)
         assert talk.agent.counters.ignored > 300
@@ -541,7 +463,7 @@ async def test_a_cancelled_agent_leaves_within_a_moment_even_if_the_model_stalls
         await socket.send_json(STARTED)
         await asyncio.sleep(30)
 
-    async with server(stall) as url:
+    async with server(PATH, stall) as url:
         loop = asyncio.get_running_loop()
         async with talking_to(url) as talk:
             await talk.until(ev.AgentReady)
