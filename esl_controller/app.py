@@ -18,12 +18,12 @@ from esl_controller.agents.base import Agent, History, Persona
 from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
 from esl_controller.outbox import Outbox
-from esl_controller.secretaries.folder import Folder
+from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.server import CallServer
 from esl_controller.session import CallSession, Services
 from esl_controller.settings import Loaded, Settings
 from esl_controller.simulator.model import ModelStandIn
-from esl_controller.store import Store
+from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Change
 from esl_controller.switch import Channel, Switch
 from esl_controller.web.routes import web_routes

@@ -73,7 +73,10 @@ def gaps(heard: Samples, sent: Samples, rate: int, longest_ms: int = 400) -> lis
         wanted = following.astype(float)
         likeness = after @ wanted / np.sqrt((after @ after) * (wanted @ wanted) + 1e-9)
         assert shift > 0, f"after {at / rate:.2f} s something is missing"
-        between = heard[offset + at + step : offset + at + shift]
+        begin = at
+        while is_silent(heard[offset + begin - step : offset + begin]) and begin > step:
+            begin -= step  # so faint that silence passed for it
+        between = heard[offset + at + step : offset + begin + shift]
         assert is_silent(between), f"after {at / rate:.2f} s something is said twice"
         assert likeness > 0.9, f"after {at / rate:.2f} s it does not go on ({likeness:.2f})"
         found.append(shift * 1000 / rate)
