@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change, Deliver, MessageTaken
@@ -50,7 +50,7 @@ class Errands:
                 timeout=ClientTimeout(total=tool.timeout_s),
                 allow_redirects=False,
             ) as answer:
-                body = await answer.content.read(ANSWER_LIMIT + 1)
+                body = await _read(answer.content)
                 status = answer.status
         except TimeoutError:
             return self._failed(tool.name, f"no answer within {tool.timeout_s:g} s")
@@ -88,6 +88,16 @@ class Errands:
     def _failed(self, name: str, why: str) -> str:
         log.warning("a webhook function failed", function=name, reason=why)
         return failure(f"{name} failed: {why}")
+
+
+async def _read(content: StreamReader) -> bytes:
+    """All of it, or enough to see that it is too much."""
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > ANSWER_LIMIT:
+            break
+    return bytes(body)
 
 
 def _json(body: bytes) -> str:
