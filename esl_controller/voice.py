@@ -3,7 +3,7 @@ playback."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from functools import cache
 
 from esl_controller import sounds
@@ -28,18 +28,19 @@ class Voice:
         self.playback: Playback | None = None
         self._converters: dict[str, Converter] = {}  # of items whose audio still comes
         self._lead_ms = 0.0  # of silence before each of them
-        self._cut: deque[str] = deque(maxlen=64)  # items that were interrupted
+        self._over: deque[str] = deque(maxlen=64)  # items that were interrupted or are complete
         self._own: set[str] = set()  # items that are not the agent's
+        self._said: Counter[str] = Counter()  # sentences of ours
         self._rounds = 0  # of music, so far
         self._music = False
 
     def is_new(self, item: str) -> bool:
         """Whether nothing of ``item`` has come yet, and there is a way to say it."""
-        return self.playback is not None and item not in self._converters and item not in self._cut
+        return self.playback is not None and item not in self._converters and item not in self._over
 
     def speak(self, item: str, data: bytes) -> None:
         """More speech of ``item``, in the agent's format."""
-        if self.playback is None or item in self._cut:
+        if self.playback is None or item in self._over:
             return
         converter = self._converters.get(item)
         if converter is None:
@@ -54,6 +55,7 @@ class Voice:
         if converter is not None and self.playback is not None:
             self.playback.push(item, converter.finish())
             self.playback.complete(item)
+            self._over.append(item)
 
     def complete_all(self) -> None:
         """No more audio will come of any item."""
@@ -76,24 +78,28 @@ class Voice:
             return []
         cut = [heard for heard in self.playback.flush() if heard.item not in self._own]
         self._own.clear()
+        self._music = False
         for heard in cut:
             self._converters.pop(heard.item, None)
-            self._cut.append(heard.item)
+            self._over.append(heard.item)
         return [Heard(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
 
     def say(self, name: str, language: str) -> None:
-        """Play a bundled sentence to its end; its item is ``name``. What waits is dropped."""
+        """Play a bundled sentence to its end; what waits is dropped. Its item is ``name``, with a
+        number if it was said before: an item that is over cannot be played again."""
         self.interrupt()
         assert self.playback is not None
-        self._own.add(name)
-        self.playback.push(name, _sound(name, language, self.playback.rate))
-        self.playback.complete(name)
+        self._said[name] += 1
+        item = name if self._said[name] == 1 else f"{name} {self._said[name]}"
+        self._own.add(item)
+        self.playback.push(item, _sound(name, language, self.playback.rate))
+        self.playback.complete(item)
 
     def music(self, on: bool) -> None:
         """Play music, instead of all else; or stop it."""
         if self._music is not on and self.playback is not None:
-            self._music = on
             self.interrupt()
+            self._music = on
             for _ in range(2 * on):  # one plays, one waits: no gap between them
                 self._play_round()
 

@@ -9,7 +9,7 @@ import numpy as np
 from media.frame import Samples
 
 _BEAT_S = 0.5
-_LEVEL = 0.09  # of full scale: about -26 dBFS with all voices, quieter than speech
+_LEVEL = 0.12  # of full scale: about -26 dBFS with all voices, quieter than speech
 _RING_S = 1.4  # of a note
 
 # Broken chords, in semitones from A3; two beats a chord tone, four chords, twice.
