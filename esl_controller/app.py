@@ -20,7 +20,8 @@ from esl_controller.agents.realtime import RealtimeModel
 from esl_controller.outbox import Outbox
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.server import CallServer
-from esl_controller.session import CallSession, Services
+from esl_controller.services import Services
+from esl_controller.session import CallSession
 from esl_controller.settings import Loaded, Settings
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import Store, StoreError

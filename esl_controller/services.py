@@ -1,0 +1,32 @@
+"""What all calls of the process share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import ClientSession
+
+from esl_controller.agents.base import Abilities, Agent, History, Persona
+from esl_controller.secretaries.schema import Secretary
+from esl_controller.settings import Settings
+from esl_controller.store.records import Change
+from esl_controller.switch import Channel
+from media.lane import Clock, Ports
+from media.stream import StreamEndpoint
+
+
+@dataclass(frozen=True)
+class Services:
+    """Made once, by ``app.py``."""
+
+    settings: Settings
+    clock: Clock
+    ports: Ports
+    streams: StreamEndpoint
+    media_url: str
+    abilities: Abilities  # of the agents
+    make_agent: Callable[[Persona, History, Channel], Agent]
+    find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
+    put: Callable[[Change], None]  # into the store
+    http: ClientSession
