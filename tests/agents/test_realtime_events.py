@@ -175,6 +175,7 @@ def test_what_cannot_be_used_leaves_everything_as_it_was(reader: EventReader) ->
         assert reader.read(json.dumps(event).encode()) == ()
     assert reader.response == "r1"
     assert done(reader, "r1") == [ev.AgentAudioDone("i1"), ev.ResponseDone("r1", "completed")]
+    assert done(reader, "r1") == [ev.ResponseDone("r1", "completed")]
 
 
 def test_a_thousand_fuzzed_events_raise_nothing() -> None:
