@@ -1,6 +1,6 @@
 """One call's shell: does what ``call.py`` decided, and tells it what came of it.
 
-How it is heard and spoken to is in ``ways.py``, its conversation with the model in ``dialogue.py``.
+How it is heard and spoken to is in ``media_session.py``, its conversation with the model in ``dialogue.py``.
 
 Everything here runs in the event loop and in one task group a call. Audio does not pass through
 decisions: a caller's message goes straight to the agent (``stream_audio``), an agent's delta
@@ -24,6 +24,7 @@ from esl_controller import events as ev
 from esl_controller.call import Call, State
 from esl_controller.conversation import Conversation
 from esl_controller.dialogue import Dialogue
+from esl_controller.media_session import MediaSession
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.schema import Destination
 from esl_controller.services import Services
@@ -39,7 +40,6 @@ from esl_controller.switch import (
 )
 from esl_controller.tools import Toolbox
 from esl_controller.voice import Voice
-from esl_controller.ways import Ways
 from media.stream import Admission
 
 
@@ -94,7 +94,7 @@ class CallSession:
             talking=lambda: self.call.state is State.TALKING,
         )
         token = secrets.token_urlsafe(24)
-        self._ways = Ways(
+        self._media = MediaSession(
             switch,
             services,
             self._voice,
@@ -105,7 +105,7 @@ class CallSession:
             spawn=self._spawn,
             mark=self._mark,
         )
-        self.admission = Admission(self._ways, token)
+        self.admission = Admission(self._media, token)
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._timer: asyncio.TimerHandle | None = None
@@ -144,7 +144,7 @@ class CallSession:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            await self._services.streams.drop(self._ways)
+            await self._services.streams.drop(self._media)
             self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
             if self.successor is None:
                 self._close_record()
@@ -172,7 +172,7 @@ class CallSession:
     async def give_back(self) -> None:
         """Let go of the call without ending it: the switch goes on with the dialplan."""
         # A connection that breaks instead may leave the module mute, see _prove_stream.
-        await self._ways.stop_stream()
+        await self._media.stop_stream()
         self.handle(ev.ShutDown())
 
     async def over(self) -> None:
@@ -227,17 +227,17 @@ class CallSession:
     def _perform(self, action: do.Action) -> None:
         match action:
             case do.ConnectAgent():
-                self._ways.prepare(self.channel, self._dialogue.connect(self.channel))
+                self._media.prepare(self.channel, self._dialogue.connect(self.channel))
             case do.Answer():
                 self._spawn(self._answer())
             case do.StartStream(again):
-                self._ways.start_stream(again)
+                self._media.start_stream(again)
             case do.OpenLane():
-                self._spawn(self._ways.open_lane())
+                self._spawn(self._media.open_lane())
             case do.PlayFiles():
-                self._spawn(self._ways.play_files())
+                self._spawn(self._media.play_files())
             case do.HearLane():
-                self._ways.hear_lane()
+                self._media.hear_lane()
             case do.Record():
                 self._spawn(self._record())
             case do.Say(name):
@@ -281,7 +281,7 @@ class CallSession:
         except SwitchError as error:
             self.handle(ev.TransferFailed(str(error)))
             return
-        await self._ways.stop_stream()  # the module would go on sending the caller to us
+        await self._media.stop_stream()  # the module would go on sending the caller to us
         self.handle(ev.Transferred())
 
     async def _watch_switch(self) -> None:
@@ -304,7 +304,7 @@ class CallSession:
 
     def _switch_event(self, event: SwitchEvent) -> None:
         if isinstance(event, FileWritten | FilePlaying | FilePlayed):
-            self._ways.file_event(event)
+            self._media.file_event(event)
             return
         if isinstance(event, ev.Answered) and event.codec:
             self.channel = replace(self.channel, codec=event.codec, rate=event.rate)

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,7 +40,9 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(**environment: str) -> AsyncIterator[Served]:
+    folder = tempfile.mkdtemp()
     command = (sys.executable, "-m", "esl_controller", "serve")
+    environment = {"ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db", **environment}
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("ESL_", "OPENAI_"))}
     process = await asyncio.create_subprocess_exec(
         *command, env={**clean, **ANY_PORT, **environment}, stderr=asyncio.subprocess.PIPE
@@ -49,6 +53,7 @@ async def serving(**environment: str) -> AsyncIterator[Served]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+        shutil.rmtree(folder)
 
 
 async def test_it_takes_a_call_and_gives_it_back_when_it_is_stopped() -> None:

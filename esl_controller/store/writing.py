@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -12,11 +13,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from esl_controller.store.database import one_line
-from esl_controller.store.records import BODY_LIMIT, Change, Deliver
+from esl_controller.store.records import BODY_LIMIT, Change, Deliver, Postponed
 from esl_controller.store.statements import Entry, entry, write
 
 LIMIT = 20_000  # changes that wait: five minutes of two hundred calls
 BATCH = 100  # of them in a transaction: a millisecond or two of the event loop
+GATHER_S = 0.25  # what comes so soon after the first goes with it: a transaction costs its while
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
 
@@ -41,6 +43,7 @@ class Writer:
         self._engine = engine
         self._waiting: deque[Entry] = deque()
         self._not_empty = asyncio.Event()
+        self._hurry = asyncio.Event()  # somebody waits for what is written
         self._taken = 0  # changes out of the queue, ever
         self._progress = asyncio.Condition()
 
@@ -60,10 +63,13 @@ class Writer:
         else:
             self._waiting.append(entry(change))
             self._not_empty.set()
+            if isinstance(change, Deliver | Postponed):
+                self._hurry.set()
 
     async def flush(self) -> None:
         """Wait until all that was put before is written (or dropped)."""
         goal = self._taken + len(self._waiting)
+        self._hurry.set()
         async with self._progress:
             await self._progress.wait_for(lambda: self._taken >= goal)
 
@@ -71,12 +77,16 @@ class Writer:
         """Write what is put, until cancelled."""
         while True:
             await self._not_empty.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._hurry.wait()
             batch = list(islice(self._waiting, BATCH))
             await self._write_when_possible(batch)
             for _ in batch:
                 self._waiting.popleft()
             if not self._waiting:
                 self._not_empty.clear()
+                self._hurry.clear()
             if any(waited.kind is Deliver for waited in batch):
                 self.delivery_written.set()
             self._taken += len(batch)
