@@ -131,6 +131,7 @@ STEPS: tuple[Step, ...] = (
     "greeting",
     "reply",
     "interruption",
+    "message",
     "second reply",
     "goodbye",
 )

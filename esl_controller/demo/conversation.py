@@ -20,20 +20,29 @@ from esl_controller.demo.sound import lay_out
 from esl_controller.settings import Settings
 from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
-from esl_controller.simulator.model import ModelStandIn, Record
+from esl_controller.simulator.model import ModelStandIn, Record, ScriptedCall
 from media.frame import Samples
 from media.lane import Lane
 from media.resample import convert
 
 Tell: TypeAlias = Callable[[float, str, str], None]
 """Told what happens: seconds since the answer, who does it, what."""
-Step = Literal["answered", "greeting", "reply", "interruption", "second reply", "goodbye"]
+Step = Literal[
+    "answered", "greeting", "reply", "interruption", "message", "second reply", "goodbye"
+]
 
 _STEP_S = 10.0  # nobody lets the other wait so long, unless something is broken
 _LONGEST_S = 3600.0
 _PAUSE_S = 0.6  # of silence, after which the caller takes it that the other has finished
 
 _T = TypeVar("_T")
+
+TOOL_CALL = ScriptedCall(
+    after_turn=2,
+    name="take_message",
+    arguments='{"name": "the caller", "text": "wants an appointment for Tuesday"}',
+)
+"""What the model does between the interruption and its second reply."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +120,16 @@ async def hold(script: Script, tell: Tell) -> Take:
     """Hold the call. Raises OSError where no ports can be had on 127.0.0.1."""
     take = Take(script)
     async with contextlib.AsyncExitStack() as stack:
-        standin = ModelStandIn(language=script.language, greeting=script.greeting)
+        standin = ModelStandIn(
+            language=script.language, greeting=script.greeting, script=(TOOL_CALL,)
+        )
         model = await stack.enter_async_context(standin)
         settings = _settings(script, model.base_url)
         controller = await stack.enter_async_context(running(settings))
         switch = SwitchStandIn(f"127.0.0.1:{controller.calls.port}")
         await stack.enter_async_context(switch)
         call = await switch.call(codec=script.codec)
-        caller = _Caller(call, controller, take, tell)
+        caller = _Caller(call, controller, model, take, tell)
         await caller.talk()
         if model.sessions:
             take.record = model.sessions[0].record
@@ -152,9 +163,17 @@ def _left(controller: Controller) -> str:
 class _Caller:
     """The person on the phone, who goes by the script and writes the take."""
 
-    def __init__(self, call: CallStandIn, controller: Controller, take: Take, tell: Tell) -> None:
+    def __init__(
+        self,
+        call: CallStandIn,
+        controller: Controller,
+        model: ModelStandIn,
+        take: Take,
+        tell: Tell,
+    ) -> None:
         self._call = call
         self._controller = controller
+        self._model = model
         self._take = take
         self._script = take.script
         self._tell_at = tell
@@ -170,6 +189,7 @@ class _Caller:
             ("greeting", self._hear_greeting),
             ("reply", self._ask),
             ("interruption", self._interrupt),
+            ("message", self._have_message_taken),
             ("second reply", self._hear_second_reply),
         )
         try:
@@ -235,6 +255,20 @@ class _Caller:
         self._speak("caller_interrupts", "interrupts: ")
         quiet = await self._silence()
         self._tell("controller", "stopped the model's speech", quiet)
+
+    async def _have_message_taken(self) -> None:
+        """The model calls a function, and gets its result before it goes on."""
+        await self._within(self._function_called(), "the model called no function")
+        self._tell("model", f"calls {TOOL_CALL.name}({TOOL_CALL.arguments})")
+
+    async def _function_called(self) -> None:
+        record = self._model.sessions[0].record
+        async with asyncio.timeout(self._call.speaking_for + _STEP_S):
+            while not any(  # noqa: ASYNC110
+                event.get("item", {}).get("type") == "function_call_output"
+                for event in record.client_events
+            ):
+                await asyncio.sleep(0.01)
 
     async def _hear_second_reply(self) -> None:
         words = f"repeats: {self._quoted('caller_interrupts')}"
