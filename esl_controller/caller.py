@@ -10,6 +10,7 @@ from media.frame import Format, decode
 from media.speech_check import SpeechCheck, Verdict
 
 BEFORE_MS = 500  # of what led the model to say that speech began
+MESSAGES = BEFORE_MS // 20  # that hold so much at least
 
 
 class CallerAudio:
@@ -27,16 +28,12 @@ class CallerAudio:
         self._format = format_
         self._confirm_ms = confirm_ms
         self._report = report
-        self._before: deque[bytes] = deque()
-        self._before_ms = 0.0
+        self._before: deque[bytes] = deque(maxlen=MESSAGES)
         self._check: SpeechCheck | None = None
 
     def heard(self, audio: bytes) -> None:
         """More of the caller, in the agent's format."""
         self._before.append(audio)
-        self._before_ms += self._format.ms(len(audio))
-        while self._before_ms - self._format.ms(len(self._before[0])) > BEFORE_MS:
-            self._before_ms -= self._format.ms(len(self._before.popleft()))
         if self._check is not None:
             self._feed(audio)
 
@@ -45,9 +42,10 @@ class CallerAudio:
         if not self._confirm_ms:
             self._report(SpeechConfirmed())
             return
-        before_ms = round(self._before_ms)
-        self._check = SpeechCheck(self._format.rate, self._confirm_ms, lead_ms=before_ms)
-        self._feed(b"".join(self._before))
+        before = b"".join(self._before)[-self._format.frame_bytes * MESSAGES :]
+        lead_ms = round(self._format.ms(len(before)))
+        self._check = SpeechCheck(self._format.rate, self._confirm_ms, lead_ms=lead_ms)
+        self._feed(before)
 
     def stop(self) -> None:
         """No verdict is wanted any more."""

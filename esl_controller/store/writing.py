@@ -18,7 +18,7 @@ from esl_controller.store.statements import Entry, entry, write
 
 LIMIT = 20_000  # changes that wait: five minutes of two hundred calls
 BATCH = 100  # of them in a transaction: a millisecond or two of the event loop
-GATHER_S = 0.25  # what comes so soon after the first goes with it: a transaction costs its while
+GATHER_S = 0.5  # what comes so soon after the first goes with it: a transaction costs its while
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
 
