@@ -36,7 +36,7 @@ from media.frame import Samples
 FRAME_S: Final = 0.02
 PHASES: Final = 5
 ROUND_FRAMES: Final = 100
-LOUD_FRAMES: Final = 15
+LOUD_FRAMES: Final = 40  # enough to be taken for speech, and not for a cough
 OPEN_S: Final = 15.0
 END_S: Final = 10.0
 EFFECT_S: Final = 0.5
@@ -63,17 +63,21 @@ class Counted(Utterance):
         if index >= len(self.handed):
             self.handed += [math.nan] * (index - len(self.handed))
             self.handed.append(time.monotonic())
-        said = self._said(rate, any(index in burst for burst in self.loud))
+        for burst in self.loud:
+            if index in burst:
+                spoken: bytes = signals.words(rate)[index - burst.start].tobytes()
+                return spoken
+        said = self._said(rate)
         data: bytes = said[(self._start + index) % len(said)].tobytes()
         return data
 
-    def _said(self, rate: int, loud: bool) -> Samples:
-        return signals.callers(self._count, rate, self._g711 and rate == 8000, loud)
+    def _said(self, rate: int) -> Samples:
+        return signals.callers(self._count, rate, self._g711 and rate == 8000)
 
     def prepare(self, rate: int) -> None:
-        """Make both levels of it now rather than in a tick."""
-        for loud in (False, True):
-            self._said(rate, loud)
+        """Make it now rather than in a tick."""
+        self._said(rate)
+        signals.words(rate)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from esl_controller import sounds
 from media.frame import Format, Samples, decode, encode, pcm
 from media.resample import Converter, convert
 
@@ -35,7 +36,6 @@ _FADE_S: Final = 0.02
 CALLER_STRIDE: Final = 100
 """Frames between the places in the common signal at which two callers begin."""
 _QUIET_LEVEL: Final = 100.0  # -50 dBFS: no speech to any voice detection
-_LOUD_LEVEL: Final = 3000.0
 
 RESAMPLED: Final = 4
 """How far samples may be off (of 32768) for callers' audio that was resampled once."""
@@ -66,16 +66,22 @@ def _frames(values: Samples, rate: int) -> Samples:
 
 
 @cache
-def callers(count: int, rate: int, g711: bool, loud: bool = False) -> Samples:
+def callers(count: int, rate: int, g711: bool) -> Samples:
     """What all callers say, shape (frames, samples a frame); caller c begins at c * CALLER_STRIDE.
 
     With `g711` every sample is one that mu-law can say exactly.
     """
-    level = _LOUD_LEVEL if loud else _QUIET_LEVEL
-    said = _samples(level * noise(max(500, count * CALLER_STRIDE), rate, seed=1))
+    said = _samples(_QUIET_LEVEL * noise(max(500, count * CALLER_STRIDE), rate, seed=1))
     if g711:
         said = decode(encode(said, "pcmu"), "pcmu")
     return _frames(said, rate)
+
+
+@cache
+def words(rate: int) -> Samples:
+    """What callers say when they interrupt, shape (frames, samples a frame), at `rate` Hz."""
+    values, own_rate = sounds.load("caller", "en")
+    return _frames(convert(values, own_rate, rate), rate)
 
 
 @cache

@@ -33,6 +33,8 @@ from media.stream import StreamEndpoint
 
 log = structlog.stdlib.get_logger(__name__)
 
+SWITCH_S = 0.0005
+
 
 class Controller:
     """A running controller. Made by ``running``."""
@@ -152,6 +154,8 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    # The database's thread may hold the interpreter for so long when the clock's time has come.
+    sys.setswitchinterval(SWITCH_S)
 
 
 async def _serve_until_stopped(settings: Settings) -> None:
