@@ -10,11 +10,22 @@ import json
 from dataclasses import dataclass, field
 
 from esl_controller import tools
-from esl_controller.actions import Actions, AskWebhook, KeepMessage, Music, SendDtmf, ToolResult
+from esl_controller.actions import (
+    Actions,
+    AskWebhook,
+    KeepMessage,
+    Music,
+    SendDtmf,
+    Tell,
+    ToolResult,
+)
 from esl_controller.events import ToolCall
 from esl_controller.tools import Toolbox, ToolError, failure
 
 DONE = json.dumps({"status": "done"})
+PRIVATE_S = 3.0  # after secret digits, keys are still of them: one too many, or one too late
+MOST_KEYS = 64
+KEYS_S = 1.5  # after the last key that nobody asked for, until the model is told
 
 
 @dataclass
@@ -22,13 +33,14 @@ class _Collection:
     call: ToolCall
     wanted: tools.CollectDigits
     ends: float
-    digits: str = ""
+    digits: str = field(default="", repr=False)
 
 
 @dataclass
 class _Hold:
     call: ToolCall
     ends: float
+    music: bool = False
 
 
 @dataclass
@@ -44,14 +56,26 @@ class Desk:
     secure: dict[str, str] = field(default_factory=dict, repr=False)
     _outputs: dict[tuple[str, str], str] = field(default_factory=dict)
     _again: dict[str, list[ToolCall]] = field(default_factory=dict)
+    _private_until: float = 0.0
+    _keys: str = field(default="", repr=False)  # that nobody asked for
+    _keys_until: float = 0.0
 
     @property
     def busy(self) -> bool:
         """Whether the caller is kept waiting, by whatever."""
-        return bool(self.running or self.collection or self.hold)
+        return bool(self.running or self.collection or self.hold or self._keys)
+
+    @property
+    def music(self) -> bool:
+        """Whether the caller hears music."""
+        return self.hold is not None and self.hold.music
+
+    def private(self, now: float) -> bool:
+        """Whether a key that is pressed now belongs to secret digits that came to an end."""
+        return self.collection is None and now < self._private_until
 
     def new_turn(self) -> None:
-        """The caller said something: the same call may now be meant once more."""
+        """The caller said or typed something: the same call may now be meant once more."""
         self._outputs.clear()
 
     def request(self, call: ToolCall) -> tools.Request | Actions:
@@ -83,7 +107,7 @@ class Desk:
                 if self.hold is not None:
                     return self.fail(call, "the caller is on hold already")
                 self.hold = _Hold(call, now + seconds)
-                return [Music(True)]
+                return []
             case tools.Unhold():
                 if self.hold is None:
                     return self.fail(call, "the caller is not on hold")
@@ -91,8 +115,11 @@ class Desk:
             case tools.CollectDigits(timeout_s=timeout_s):
                 if self.collection is not None:
                     return self.fail(call, "digits are being collected already")
+                self.secure.pop(request.name, None)
                 self.collection = _Collection(call, request, now + timeout_s)
-                return []
+                # Who knows what is asked for begins to type before it is asked.
+                keys, self._keys = self._keys, ""
+                return [action for key in keys for action in self.key(key, now)]
         raise AssertionError(request)  # the others end the conversation
 
     def webhook_done(self, call_id: str, output: str) -> Actions:
@@ -107,36 +134,62 @@ class Desk:
         return actions
 
     def key(self, digit: str, now: float) -> Actions:
-        """The caller pressed a key while digits are collected or music plays."""
+        """The caller pressed a key: for a collection, to end a hold, or without being asked."""
         if self.collection is None:
-            return self.end_hold("the caller pressed a key")
+            over = self.end_hold("the caller pressed a key")
+            if not over:
+                self._keys = (self._keys + digit)[-MOST_KEYS:]
+                self._keys_until = now + KEYS_S
+            return over
         wanted = self.collection.wanted
         if digit == wanted.terminator:
-            return self._collected()
+            return self._collected(now, "the caller typed nothing more")
         self.collection.digits += digit
-        full = wanted.count or 64
-        return self._collected() if len(self.collection.digits) >= full else []
+        self.collection.ends = now + wanted.timeout_s
+        full = wanted.count or MOST_KEYS
+        return self._collected(now) if len(self.collection.digits) >= full else []
 
-    def time(self, now: float) -> Actions:
-        """End what has lasted long enough."""
+    def play(self) -> Actions:
+        """All was said: the caller on hold gets music."""
+        if self.hold is None or self.hold.music:
+            return []
+        self.hold.music = True
+        return [Music(True)]
+
+    def time(self, now: float, *, model: bool) -> Actions:
+        """End what has lasted long enough; ``model``: it is there to be told of keys."""
         actions: Actions = []
+        if model and self._keys and now >= self._keys_until:
+            told = f"(The caller pressed {self._keys} on the telephone's keypad.)"
+            self._keys, self.reply_due = "", True
+            actions.append(Tell(told))
         if self.hold is not None and now >= self.hold.ends:
             actions += self.end_hold("the time is over")
         if self.collection is not None and now >= self.collection.ends:
-            actions += self._collected(timeout=True)
+            actions += self._collected(now, "the caller typed nothing more in time")
         return actions
 
-    def deadline(self) -> float | None:
+    def deadline(self, *, model: bool) -> float | None:
         """When ``time`` has something to do."""
         ends = [waits.ends for waits in (self.hold, self.collection) if waits is not None]
+        if model and self._keys:
+            ends.append(self._keys_until)
         return min(ends, default=None)
 
     def end_hold(self, reason: str) -> Actions:
-        """Stop the music, if there is any."""
+        """Let the caller talk with the model again, if there is a hold."""
         if self.hold is None:
             return []
-        call, self.hold = self.hold.call, None
-        return [Music(False), *self._finish(call, json.dumps({"hold": "over", "reason": reason}))]
+        hold, self.hold = self.hold, None
+        music: Actions = [Music(False)] if hold.music else []
+        return [*music, self._result(hold.call, json.dumps({"hold": "over", "reason": reason}))]
+
+    def leave(self) -> Actions:
+        """The conversation ends: nobody waits for keys any more, or hears music."""
+        music: Actions = [Music(False)] if self.music else []
+        self.hold = self.collection = None
+        self._keys = ""
+        return music
 
     def fail(self, call: ToolCall, why: str) -> Actions:
         """Tell the model why a call came to nothing."""
@@ -145,25 +198,29 @@ class Desk:
     def _done(self, call: ToolCall) -> Actions:
         return self._finish(call, DONE)
 
-    def _collected(self, *, timeout: bool = False) -> Actions:
+    def _collected(self, now: float, reason: str = "") -> Actions:
         assert self.collection is not None
         done, self.collection = self.collection, None
-        wanted = done.wanted
-        complete = bool(done.digits) and not (timeout and wanted.count)
+        wanted, digits = done.wanted, done.digits
+        complete = len(digits) == wanted.count if wanted.count else bool(digits)
         told: dict[str, object] = {"status": "complete" if complete else "incomplete"}
         if wanted.secure:
+            self._private_until = now + PRIVATE_S
             if complete:
-                self.secure[wanted.name] = done.digits
+                self.secure[wanted.name] = digits
         else:
-            told["digits"] = done.digits
-        if timeout:
-            told["reason"] = "the caller typed nothing more in time"
-        return self._finish(done.call, json.dumps(told))
+            told["digits"] = digits
+        if not complete:
+            told["reason"] = reason
+        return [self._result(done.call, json.dumps(told))]
 
     def _finish(self, call: ToolCall, output: str) -> Actions:
         self._outputs[_key(call)] = output
+        return [self._result(call, output)]
+
+    def _result(self, call: ToolCall, output: str) -> ToolResult:
         self.reply_due = True
-        return [ToolResult(call, output)]
+        return ToolResult(call, output)
 
 
 def _key(call: ToolCall) -> tuple[str, str]:

@@ -5,7 +5,7 @@ The switch, the media server, the lane and the agent report these; ``call.py`` d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 # --- the switch -----------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class SpeechDoubted:
 class Dtmf:
     """The caller pressed a key: one of 0-9, *, #, A-D. Never to be logged."""
 
-    digit: str
+    digit: str = field(repr=False)
 
 
 # --- the agent ------------------------------------------------------------------------------------

@@ -27,8 +27,15 @@ class ModelLine:
         self._redial_at: float | None = None
         self._patience_until: float | None = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether it cannot be had any more."""
+        return self.state == "lost"
+
     def dial(self) -> Actions:
         """Connect, or connect anew."""
+        if self.state == "ready":
+            self._redials = 0
         self.state = "connecting"
         self._redial_at = None
         return [ConnectAgent()]
@@ -51,6 +58,10 @@ class ModelLine:
         self._redial_at = now + wait
         note = Note("the model is called again", event.reason)
         return [note] if wait else [note, *self.dial()]
+
+    def give_up(self) -> None:
+        """The model is there and of no use."""
+        self.state = "lost"
 
     def awaited(self, now: float) -> None:
         """The caller listens, and from now on misses the model."""

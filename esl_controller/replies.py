@@ -21,7 +21,8 @@ class Want(IntEnum):
     GREETING = 2
     ANSWER = 3
     NOTICE = 4
-    PROMPT = 5
+    WARNING = 5
+    PROMPT = 6
 
 
 class Replies:
@@ -32,7 +33,7 @@ class Replies:
         self._wants: dict[Want, str] = {}
         self._reply: tuple[Want, str] | None = None  # asked for or in flight
         self._response = ""  # its id, once it has begun
-        self._cancel_next = False
+        self._cancelled = False
 
     @property
     def in_flight(self) -> bool:
@@ -43,6 +44,10 @@ class Replies:
     def quiet(self) -> bool:
         """Whether nothing is in flight and nothing wanted."""
         return self._reply is None and not self._wants
+
+    def cancelled(self, response: str) -> bool:
+        """Whether ``response`` was cancelled, also if the model had finished it by then."""
+        return self._cancelled and response == self._response
 
     def want(self, want: Want, words: str = "") -> None:
         """Have the model speak; ``words``: instructions, or what the conversation asks for."""
@@ -67,30 +72,29 @@ class Replies:
 
     def started(self, response: str) -> Actions:
         """The model began to reply, perhaps by itself."""
+        if self._response:
+            return []  # a model that takes turns itself also calls functions while it speaks
+        if self._reply is None:
+            self._reply = Want.ANSWER, ""
+            self.spoke = False
         self._response = response
-        self._reply = self._reply or (Want.ANSWER, "")
-        if not self._cancel_next:
-            return []
-        self._cancel_next = False
-        return [Cancel()]
+        return [Cancel()] if self._cancelled else []
 
-    def done(self) -> None:
-        """The reply is over, however."""
-        self._reply, self._response, self._cancel_next = None, "", False
+    def done(self, response: str) -> tuple[Want, str] | None:
+        """``response`` is over; returns what would have to be said if it failed."""
+        return self.lost() if self._response in ("", response) else None
 
     def cancel(self) -> Actions:
         """Stop the reply in flight, as soon as it has a name."""
-        if self._response:
-            return [Cancel()]
-        self._cancel_next = self.in_flight
-        return []
+        if self._reply is None or self._cancelled:
+            return []
+        self._cancelled = True
+        return [Cancel()] if self._response else []
 
-    def lost(self) -> None:
-        """The reply in flight will not come: it is wanted again, or the rest of it."""
-        if self._reply is not None:
-            want, words = self._reply
-            if not self.spoke:
-                self._wants.setdefault(want, words)
-            elif want is not Want.LAST_WORDS:
-                self._wants.setdefault(Want.ANSWER, CONTINUE)
-        self.done()
+    def lost(self) -> tuple[Want, str] | None:
+        """The reply in flight will not come; returns what is to be said: it, or the rest of it."""
+        reply = None if self._cancelled else self._reply
+        self._reply, self._response, self._cancelled = None, "", False
+        if reply is None or not self.spoke:
+            return reply
+        return None if reply[0] is Want.LAST_WORDS else (Want.ANSWER, CONTINUE)

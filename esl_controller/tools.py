@@ -59,7 +59,8 @@ class SendDtmf:
 
 @dataclass(frozen=True)
 class CollectDigits:
-    """Wait for keys: ``count`` of them (0: any), or until ``terminator``, within ``timeout_s``.
+    """Wait for keys: ``count`` of them (0: any), or until ``terminator``; at most ``timeout_s``
+    for each.
 
     ``secure``: neither the model nor a log gets them; webhook tools do, by ``name``.
     """
@@ -218,6 +219,8 @@ def _arguments(text: str) -> Mapping[str, Any]:
         raise ToolError(f"the arguments are longer than {ARGUMENTS_LIMIT} characters")
     try:
         given = json.loads(text or "{}")
+        # What Python reads and others do not: NaN, half a character, thousands of brackets.
+        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ToolError("the arguments are not valid JSON") from None
     if not isinstance(given, dict):

@@ -1,0 +1,59 @@
+"""How a conversation ends, once all that is to be said has been heard. [core]
+
+Part of ``conversation.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from esl_controller.actions import Actions, Hangup, Transfer
+from esl_controller.events import ToolCall
+from esl_controller.secretaries.schema import Secretary
+
+CLEARING = "NORMAL_CLEARING"
+
+Way: TypeAlias = Hangup | Transfer
+
+
+class Departure:
+    """``gone``: the way out was taken; nothing is said or asked any more."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self._way: Way | None = None
+        self._call: ToolCall | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Whether there will be no more turns."""
+        return self.gone or self._way is not None
+
+    def decide(self, way: Way, call: ToolCall | None = None) -> None:
+        """Leave by ``way``; ``call``: the function call that wants it and has no result yet."""
+        self._way, self._call = way, call
+
+    def go(self) -> Actions:
+        """Leave now, if that was decided; once."""
+        if self.gone or self._way is None:
+            return []
+        self.gone = True
+        return [self._way]
+
+    def back(self) -> ToolCall | None:
+        """The way was blocked; returns the function call that has to be told."""
+        self.gone, self._way = False, None
+        call, self._call = self._call, None
+        return call
+
+
+def outside_hours(secretary: Secretary) -> Way | None:
+    """What follows the first words while the company is closed, if it is no conversation."""
+    hours = secretary.hours
+    if hours.do == "hangup":
+        return Hangup(CLEARING)
+    if hours.do == "transfer":
+        destination = secretary.destination(hours.destination)
+        assert destination is not None  # the schema sees to it
+        return Transfer(destination)
+    return None
