@@ -25,6 +25,8 @@ class Interruption:
 
     def check(self, *, pause: bool) -> Actions:
         """The caller makes a sound while we speak; ``pause``: it may interrupt us."""
+        if self._checking:
+            return []
         self._checking = True
         if self._fooled or not pause:
             return [CheckSpeech()]

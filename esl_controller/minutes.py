@@ -52,7 +52,7 @@ class Minutes:
         self._items: dict[str, _Entry] = {}
         self._began: dict[str, float] = {}  # function calls
         self._count = 0
-        self._last_word: float | None = None  # of a turn that was not answered yet
+        self._unanswered: _Entry | None = None  # the caller's last turn, once it is over
 
     # --- the caller -------------------------------------------------------------------------------
 
@@ -64,8 +64,10 @@ class Minutes:
         """The caller has stopped."""
         entry = self._caller(item)
         if entry is not None and entry.ended_at is None:
-            entry.ended_at = self._last_word = max(entry.started_at, at - self._silence_s)
-            self._changed(entry)
+            entry.ended_at = max(entry.started_at, at - self._silence_s)
+            self._unanswered = entry
+            if entry.text:  # without, it may have been a cough: recorded when it is answered
+                self._changed(entry)
 
     def caller_said(self, item: str, text: str) -> None:
         """The words of a turn; they may come late."""
@@ -79,6 +81,8 @@ class Minutes:
         entry = self._items.pop(item, None)
         if entry is not None:
             self._entries.remove(entry)
+            if self._unanswered is entry:
+                self._unanswered = None
 
     def _caller(self, item: str) -> _Entry | None:
         if item:
@@ -101,9 +105,10 @@ class Minutes:
         entry = self._items.get(item)
         if entry is not None:
             entry.started_at = at
-            if self._last_word is not None:
-                entry.latency_ms = round((at - self._last_word) * 1000)
-                self._last_word = None
+            answered, self._unanswered = self._unanswered, None
+            if answered is not None and answered.ended_at is not None:
+                entry.latency_ms = round((at - answered.ended_at) * 1000)
+                self._changed(answered)
 
     def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
         """It was heard to its end, or up to ``cut_ms``."""

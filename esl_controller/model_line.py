@@ -14,6 +14,7 @@ REDIAL_S = (0.0, 0.3, 0.6, 1.2)  # before each further try to reach the model
 GOOD_S = 20.0  # a connection that lasted so long was a good one: the tries begin anew
 AGE_S = 55 * 60.0  # the API ends a session after 60 minutes
 PATIENCE_S = 1.5  # of silence, while the model is not there
+AGAIN_S = 10.0  # until the caller hears that word once more
 LOOK_AGAIN_S = 0.2  # at whether the caller still hears what was said before
 
 
@@ -73,10 +74,10 @@ class ModelLine:
         return self._redial_at is not None and now >= self._redial_at
 
     def excuse_due(self, now: float, *, can_be_heard: bool) -> bool:
-        """Whether the caller has waited long enough for a word of ours; true once each time."""
+        """Whether the caller has waited long enough for a word of ours, again."""
         if self._patience_until is None or now < self._patience_until:
             return False
-        self._patience_until = None if can_be_heard else now + LOOK_AGAIN_S
+        self._patience_until = now + (AGAIN_S if can_be_heard else LOOK_AGAIN_S)
         return can_be_heard
 
     def too_old(self, now: float) -> bool:
