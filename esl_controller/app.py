@@ -57,11 +57,13 @@ class Controller:
         """Set up all that ``stack`` takes down again. Raises OSError, FolderError, StoreError."""
         settings = self.settings
         self.secretaries.load()
-        tasks = await stack.enter_async_context(_owned_tasks())
-        tasks.append(asyncio.create_task(self.secretaries.watch()))
         self._http = await stack.enter_async_context(ClientSession())
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
+        # After the store: they must be gone before it is closed.
+        tasks = await stack.enter_async_context(_owned_tasks())
+        tasks.append(asyncio.create_task(self.secretaries.watch()))
+        if self.store is not None:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
             tasks.append(asyncio.create_task(outbox.run()))
         self._model = await _model(settings, stack)

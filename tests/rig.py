@@ -108,7 +108,7 @@ async def asked(record: Record, kind: str, timeout: float = 10.0) -> dict[str, A
     """Wait until the model was sent an event of this kind; the first one."""
     of_kind = [e for e in record.client_events if e["type"] == kind]
     async with asyncio.timeout(timeout):
-        while not of_kind:  # noqa: ASYNC110
+        while not of_kind:
             await asyncio.sleep(0.01)
             of_kind = [e for e in record.client_events if e["type"] == kind]
     return of_kind[0]
