@@ -133,9 +133,9 @@ class Call:
         actions = decide(self, event, now) if decide else []
         if self.state in (State.TALKING, State.TRANSFERRING):
             actions += self._follow(self.talk.handle(event, now), now)
-        if self.state is State.TALKING and self.talk.helpless and not self.talk.leaving:
+        if self.state is State.TALKING and self.talk.helpless and not self._model.lost:
             self._model.give_up()
-            actions += self._without_model(now)
+            actions += self._model_lost(now)
         return actions
 
     @property
@@ -152,11 +152,23 @@ class Call:
         talking = self.state is State.TALKING
         times = [
             self._deadline,
-            self._ways.deadline(),
-            self._model.deadline(at_rest=talking and self.talk.at_rest),
+            self._ways.deadline() if self.state in _UP else None,
+            self._model_deadline(),
             self.talk.next_deadline() if talking else None,
         ]
         return min((time for time in times if time is not None), default=None)
+
+    def _model_deadline(self) -> float | None:
+        if self.state not in _WITH_MODEL:
+            return None
+        at_rest = self.state is State.TALKING and self.talk.at_rest
+        return self._model.deadline(at_rest=at_rest, silent=self._silent)
+
+    @property
+    def _silent(self) -> bool:
+        """Whether the caller hears nothing, and could."""
+        heard = self.talk.heard or self.talk.held
+        return self.state in _UP and self.speaking_by != "no" and not heard
 
     def _follow(self, actions: Actions, now: float) -> Actions:
         """Go where the conversation has decided to go."""
@@ -197,6 +209,8 @@ class Call:
     def _way(self, event: Event, now: float) -> Actions:
         """News of how we hear or are heard."""
         actions = self._ways.handle(event, now)
+        if self.state is State.TRANSFERRING:
+            return actions
         if self._ways.mute:
             return [*actions, *self._hang_up(now)]
         if self._ways.deaf:
@@ -225,18 +239,27 @@ class Call:
     def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
         if self._model.lost:
             return []
-        actions = self._model.failed(event, now)
-        for_good = self._model.lost
+        return [*self._model.failed(event, now), *self._model_lost(now)]
+
+    def _model_lost(self, now: float) -> Actions:
+        actions: Actions = []
         if self.state in (State.TALKING, State.TRANSFERRING):
             self._model.awaited(now)
-            actions += self._follow(self.talk.model_lost(now, for_good=for_good), now)
-        if for_good and not self.talk.leaving:
+            lost = self.talk.model_lost(now, for_good=self._model.lost)
+            actions += self._follow(lost, now)
+        if self._model.lost and not self.talk.leaving:
             actions += self._without_model(now)
         return actions
 
-    def _renew_model(self, now: float) -> Actions:
-        """A new session before the API ends the old one, while nobody speaks."""
-        return [*self.talk.model_lost(now), *self._model.dial()]
+    def _model_time(self, now: float) -> Actions:
+        if self._model.redial_due(now):
+            return self._model.dial()
+        if self._silent and self._model.excuse_due(now):
+            return [Say("moment")]
+        if self.state is State.TALKING and self._model.too_old(now) and self.talk.at_rest:
+            # A new session before the API ends the old one, while nobody speaks.
+            return [*self.talk.model_lost(now), *self._model.dial()]
+        return []
 
     def _without_model(self, now: float) -> Actions:
         """To the fallback, or an apology and the end."""
@@ -252,7 +275,7 @@ class Call:
 
     def _transfer_failed(self, event: TransferFailed, now: float) -> Actions:
         note = Note("the caller could not be transferred", event.reason)
-        if self._model.lost:
+        if self._model.lost or self.talk.helpless:
             return [note, *self._apologise(now)]
         self._enter(State.TALKING)
         return [note, *self._follow(self.talk.transfer_failed(event.reason, now), now)]
@@ -270,16 +293,10 @@ class Call:
         return self._hang_up(now) if event.item == "sorry" else []
 
     def _time_up(self, event: TimeUp, now: float) -> Actions:
-        if actions := self._ways.time(now):
+        if self.state in _UP and (actions := self._ways.time(now)):
             return actions
-        if self._model.redial_due(now):
-            return self._model.dial()
-        waiting = self.state in _UP and not (self.talk.heard or self.talk.held)
-        can_be_heard = waiting and self.speaking_by != "no"
-        if self._model.excuse_due(now, can_be_heard=can_be_heard):
-            return [Say("moment")]
-        if self.state is State.TALKING and self._model.too_old(now) and self.talk.at_rest:
-            return self._renew_model(now)
+        if self.state in _WITH_MODEL and (actions := self._model_time(now)):
+            return actions
         if self._deadline is None or now < self._deadline:
             return []
         if self.state is State.TRANSFERRING:
@@ -321,36 +338,34 @@ class Call:
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self.state = state
         self._deadline = deadline
-        if state in (State.TRANSFERRING, State.CLOSING, State.HANGING_UP, State.ENDED):
-            self._ways.leave()
-        if state in (State.CLOSING, State.HANGING_UP, State.ENDED):
-            self._model.hang_up()
 
 
 _S = State
 _UP = (_S.PREPARING, _S.TALKING)
+_REACHED = (*_UP, _S.TRANSFERRING)
 _ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.TRANSFERRING, _S.CLOSING, _S.HANGING_UP)
 _WAITING = (_S.ANSWERING, *_UP)
+_WITH_MODEL = (*_WAITING, _S.TRANSFERRING)
 
 _ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] = (
     ((_S.ARRIVED,), Arrived, Call._arrived),
     ((_S.ANSWERING,), Answered, Call._answered),
     ((_S.ANSWERING,), AnswerFailed, Call._answer_failed),
-    (_UP, StreamOpened, Call._way),
-    (_UP, StreamClosed, Call._way),
+    (_REACHED, StreamOpened, Call._way),
+    (_REACHED, StreamClosed, Call._way),
     (_UP, StreamFailed, Call._way),
     (_UP, LaneOpened, Call._way),
-    (_UP, LaneFailed, Call._way),
-    (_UP, FilesReady, Call._way),
+    (_REACHED, LaneFailed, Call._way),
+    (_REACHED, FilesReady, Call._way),
     (_UP, FilesFailed, Call._way),
     ((_S.CLOSING,), LaneFailed, lambda call, event, now: call._hang_up(now)),
     ((_S.CLOSING,), FilesFailed, lambda call, event, now: call._hang_up(now)),
-    ((*_WAITING, _S.TRANSFERRING), AgentReady, Call._agent_ready),
-    ((*_WAITING, _S.TRANSFERRING), AgentFailed, Call._agent_failed),
+    (_WITH_MODEL, AgentReady, Call._agent_ready),
+    (_WITH_MODEL, AgentFailed, Call._agent_failed),
     ((_S.TRANSFERRING,), Transferred, Call._transferred),
     ((_S.TRANSFERRING,), TransferFailed, Call._transfer_failed),
     ((_S.CLOSING,), ItemFinished, Call._item_finished),
-    ((*_WAITING, _S.TRANSFERRING, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
+    ((*_WITH_MODEL, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
     (_ALIVE, ShutDown, Call._shut_down),
     (_ALIVE, HungUp, Call._hung_up),
     (_ALIVE, SwitchLost, Call._switch_lost),

@@ -309,6 +309,7 @@ class Conversation:
 
     def _files_ready(self, event: FilesReady, now: float) -> Actions:
         """Instead of the lane; what waited in that is lost."""
+        self._caller.silenced()
         if not self._items:
             return []
         actions = self._interrupt()

@@ -15,7 +15,6 @@ GOOD_S = 20.0  # a connection that lasted so long was a good one: the tries begi
 AGE_S = 55 * 60.0  # the API ends a session after 60 minutes
 PATIENCE_S = 1.5  # of silence, while the model is not there
 AGAIN_S = 10.0  # until the caller hears that word once more
-LOOK_AGAIN_S = 0.2  # at whether the caller still hears what was said before
 
 
 class ModelLine:
@@ -73,24 +72,21 @@ class ModelLine:
         """Whether it is time to connect again."""
         return self._redial_at is not None and now >= self._redial_at
 
-    def excuse_due(self, now: float, *, can_be_heard: bool) -> bool:
+    def excuse_due(self, now: float) -> bool:
         """Whether the caller has waited long enough for a word of ours, again."""
         if self._patience_until is None or now < self._patience_until:
             return False
-        self._patience_until = now + (AGAIN_S if can_be_heard else LOOK_AGAIN_S)
-        return can_be_heard
+        self._patience_until = now + AGAIN_S
+        return True
 
     def too_old(self, now: float) -> bool:
         """Whether the API will soon end the session by itself."""
         return self.state == "ready" and now >= self._since + AGE_S
 
-    def hang_up(self) -> None:
-        """Nothing of it is due any more."""
-        self._redial_at = self._patience_until = None
-
-    def deadline(self, *, at_rest: bool) -> float | None:
-        """When something is due; ``at_rest``: a new session would disturb nobody."""
-        times = [self._redial_at, self._patience_until]
+    def deadline(self, *, at_rest: bool, silent: bool) -> float | None:
+        """When something is due; ``at_rest``: a new session would disturb nobody; ``silent``: the
+        caller hears nothing, and could."""
+        times = [self._redial_at, self._patience_until if silent else None]
         if at_rest and self.state == "ready":
             times.append(self._since + AGE_S)
         return min((time for time in times if time is not None), default=None)

@@ -87,10 +87,6 @@ class Ways:
         times = (self._stream_deadline, self._lane_deadline)
         return min((time for time in times if time is not None), default=None)
 
-    def leave(self) -> None:
-        """Nothing is due any more."""
-        self._stream_deadline = self._lane_deadline = None
-
     # --- hearing ----------------------------------------------------------------------------------
 
     def _stream_failed(self, event: StreamFailed) -> Actions:

@@ -30,6 +30,8 @@ ALL_TOOLS = (
     "take_message",
 )
 SALES = Destination(name="Sales", aliases=("shop",), number="1001")
+FAREWELL = do.Respond("Say exactly this to the caller, and nothing else: Bye now.")
+HANGUP = do.Hangup("NORMAL_CLEARING")
 LATE_S = 1e-6  # a timer may be so late
 
 
@@ -99,6 +101,11 @@ class World:
         self._ran: set[tuple[str, str]] = set()  # in this turn of the caller
         self._count = 0
         self._last = ""  # response
+
+    @property
+    def words(self) -> list[str]:
+        """Items of the model that wait to be heard."""
+        return [item for item in self.items if item != "moment"]
 
     @property
     def in_flight(self) -> bool:
@@ -243,11 +250,11 @@ class World:
                 self.items, self.paused = [], False
             case do.Music(on):
                 assert on is not self.music
-                assert not (on and (self.items or over))
+                assert not (on and (self.words or over))
                 self.music = on
             case do.Say(name):
                 assert not over, "said after the end"
-                assert name == "sorry" or not (self.music or set(self.items) - {name})
+                assert name == "sorry" or not (self.music or self.words)
                 self.items, self.paused = [name], False
             case do.Tell() | do.Forget():
                 assert self.model == "ready"
@@ -274,12 +281,18 @@ class World:
             since = self._leaving_since
             assert since is not None
             abandoned = self.call.outcome == "model lost"
-            said = not self.items or self.now >= since + LAST_WORDS_S
+            said = not self.words or self.now >= since + LAST_WORDS_S
             assert said or abandoned, "the last words were cut off"
         self.over = isinstance(way, do.Hangup)
         self.transferring = not self.over
         if self.transferring:
             self._leaving_since = None
+
+
+def output(actions: list[do.Action]) -> dict[str, Any]:
+    """What the model gets for its first function call of these."""
+    result = next(a for a in actions if isinstance(a, do.ToolResult))
+    return json.loads(result.output)  # type: ignore[no-any-return]
 
 
 def kinds(actions: Iterable[do.Action]) -> list[str]:
