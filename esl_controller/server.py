@@ -9,10 +9,11 @@ from ipaddress import IPv6Address, ip_address
 
 import structlog
 
-from esl_controller.events import ShutDown
+from esl_controller.call import TRANSFERRED
+from esl_controller.events import HungUp, ShutDown
 from esl_controller.session import CallSession
 from esl_controller.settings import EslSettings
-from esl_controller.switch import Channel, Switch, SwitchError
+from esl_controller.switch import Channel, Switch, SwitchError, SwitchEvent
 from media.stream import Admission
 
 log = structlog.stdlib.get_logger(__name__)
@@ -38,6 +39,7 @@ class CallServer:
         self._make_session = make_session
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
@@ -60,6 +62,7 @@ class CallServer:
         """Take no more calls and let go of those that live, without ending them."""
         if self._server is None:
             return
+        self._stopping.set()
         self._server.close()
         await asyncio.gather(*(session.give_back() for session in list(self.calls.values())))
         if self._connections:
@@ -149,11 +152,37 @@ class CallServer:
             finally:
                 if self.calls.get(channel.uuid) is session:
                     del self.calls[channel.uuid]
+            if session.call.cause == TRANSFERRED:
+                await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
             # newer one's park, and the dialplan would dial once more (captures/transfer_back.*).
             while session.successor is not None:
                 session = session.successor
                 await session.over()
+
+    async def _linger(self, switch: Switch) -> None:
+        """Wait until the call that was handed on is over, or we are.
+
+        A connection that is closed before would throw it out of a park that it is in by then
+        (captures/transfer_back.*).
+        """
+        over = asyncio.Event()
+
+        def watch(event: SwitchEvent) -> None:
+            if isinstance(event, HungUp):
+                over.set()
+
+        switch.on_event = watch
+        waits = [
+            asyncio.ensure_future(each)
+            for each in (over.wait(), switch.wait_lost(), self._stopping.wait())
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
 
 def _keep_alive(writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,6 @@
 """One call's shell: does what ``call.py`` decided, and tells it what came of it.
 
-How it is heard and spoken to is in ``media_session.py``, its words with the model in ``dialogue.py``.
+``media_session.py`` hears and speaks for it, ``dialogue.py`` has its words with the model.
 
 Everything here runs in the event loop and in one task group a call. Audio does not pass through
 decisions: a caller's message goes straight to the agent (``stream_audio``), an agent's delta
