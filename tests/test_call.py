@@ -237,6 +237,7 @@ def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
 
 def test_a_permanent_failure_leads_to_the_fallback() -> None:
     call = talking(fallback=SALES)
+    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
     assert run(call, GONE) == [Transfer(SALES)]
     assert run(call, ev.AgentFailed("again"), ev.SpeechStarted(0), ev.Dtmf("1")) == []
     assert run(call, ev.Transferred()) == [Close()]

@@ -219,6 +219,30 @@ def test_results_of_one_response_are_answered_together() -> None:
     assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult", "Respond"]
 
 
+def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
+    world = World().greeted()
+    for call_id in ("c1", "c2"):
+        assert "AskWebhook" in kinds(world.asks(tool_call("find", call_id), speak=True))
+        world.hear_all()
+        assert "AskWebhook" not in kinds(world.feed(ev.ToolDone(call_id, "{}")))
+        assert kinds(world.reply(tool_call("find", "again"))) == ["ToolResult", "Respond"]
+        world.reply()
+        world.hear_all()
+
+
+def test_who_interrupts_needs_no_words_for_the_wait() -> None:
+    world = World().greeted()
+    world.asks(tool_call("find", "c1", a=1), speak=True)
+    world.feed(ev.ToolDone("c1", "{}"))
+    # The first sentence is still heard: the words for the wait have to wait.
+    assert kinds(world.reply(tool_call("find", "c2", a=2), speak=False)) == ["AskWebhook"]
+    world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
+    assert world.feed(ev.SpeechStopped(0))[-1] == do.Respond()
+    world.reply()
+    world.hear_all()
+    assert not world.asked
+
+
 def test_a_wait_is_announced_unless_the_model_did() -> None:
     world = World().greeted()
     actions = world.asks(tool_call("find"))
@@ -249,6 +273,30 @@ def test_a_farewell_that_the_model_spoke_is_not_said_twice() -> None:
     world = World().greeted()
     assert kinds(world.asks(tool_call("end_call"), speak=True)) == ["ToolResult"]
     assert world.hear() == [HANGUP]
+
+
+def test_nothing_is_said_before_the_farewell_that_was_due_before() -> None:
+    limits = {"max_call_s": 60, "warn_s": 20, "idle_s": 0.0}
+    world = World(secretary(limits=limits)).greeted()
+    world.turn()
+    world.feed(world.started(), world.queued())
+    world.later(41.0)
+    assert world.feed(world.done(tool_call("end_call")))[0] != FAREWELL
+    assert world.hear() == [HANGUP], "no warning any more"
+
+
+def test_nothing_is_said_while_the_caller_is_on_the_way() -> None:
+    limits = {"max_call_s": 60, "idle_s": 0.0}
+    world = World(secretary(limits=limits)).greeted()
+    world.later(58.0)
+    world.reply()
+    world.hear_all()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear()
+    world.now = 61.0
+    assert world.feed(ev.TimeUp(), ev.SpeechStarted(0), ev.Dtmf("1")) == []
+    actions = world.feed(ev.TransferFailed("busy")) + world.later(0.1)
+    assert actions[-1] == do.Interrupt(), "the limit holds"
 
 
 def test_a_farewell_has_a_hard_cap() -> None:

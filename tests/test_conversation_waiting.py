@@ -287,6 +287,16 @@ def test_a_model_that_takes_turns_itself_is_not_asked_for_its_own_reply() -> Non
     assert world.call.talk.at_rest
 
 
+def test_a_pause_of_the_lost_lane_is_over() -> None:
+    world = World().greeted()
+    world.turn()
+    world.feed(world.started(), ev.SpeechStarted(0, "u2"), ev.LaneFailed("closed"))
+    world.later(1.0)
+    world.paused = False  # files know no pause
+    assert world.feed(ev.FilesReady()) == []
+    assert do.Resume() not in world.feed(ev.SpeechStopped(0, "u2"))
+
+
 def test_what_waited_in_a_lost_lane_is_said_again() -> None:
     world = World().greeted()
     world.turn()

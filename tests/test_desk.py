@@ -152,6 +152,8 @@ def test_leaving_drops_what_waits_for_the_caller() -> None:
     of.key("1", 0.0)
     assert of.leave() == [Music(False)]
     assert of.leave() == []
+    of.key("2", 0.0)
+    of.leave()
     assert not of.busy
     assert of.deadline(model=True) is None
 
