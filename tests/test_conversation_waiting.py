@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -101,6 +102,7 @@ def test_secret_digits_are_seen_by_the_webhook_only() -> None:
     (webhook,) = (a for a in asked if isinstance(a, do.AskWebhook))
     assert webhook.secure == {"code": "4711"}
     shown = repr([events, actions, asked, vars(world.call.talk)])
+    shown = re.sub("0x[0-9a-f]+", "", shown)  # addresses of objects
     assert "4711" not in shown
     assert "47" not in shown
     assert not any(isinstance(a, do.Tell) for a in actions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from esl_controller.actions import (
@@ -207,7 +208,7 @@ def test_secret_digits_go_to_the_webhook_that_names_them() -> None:
     (asked,) = hand(of, tool_call("check_pin"))
     assert isinstance(asked, AskWebhook)
     assert asked.secure == {"code": "4711"}
-    assert "4711" not in repr((of, actions, asked))
+    assert "4711" not in re.sub("0x[0-9a-f]+", "", repr((of, actions, asked)))
     (asked,) = hand(of, tool_call("find"))
     assert isinstance(asked, AskWebhook)
     assert asked.secure == {}
