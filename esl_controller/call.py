@@ -108,7 +108,7 @@ class Call:
     ) -> None:
         self.state = State.ARRIVED
         self.talk = talk
-        self.cause = ""  # why the call ended
+        self.cause = ""  # why it has ended
         self._max_s = max_s
         self._fallback = fallback
         self._record = record
@@ -174,7 +174,6 @@ class Call:
         """Go where the conversation has decided to go."""
         for action in actions:
             if isinstance(action, Hangup):
-                self.cause = action.cause
                 self._enter(State.HANGING_UP, now + HANGUP_S)
             elif isinstance(action, Transfer):
                 self._enter(State.TRANSFERRING, now + TRANSFER_S)
@@ -286,7 +285,6 @@ class Call:
         if self.state is State.CLOSING:
             return []
         self._enter(State.CLOSING, now + SORRY_S)
-        self.cause = self.cause or FAILURE
         return [*self.talk.abandon(), Say("sorry")]
 
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
@@ -320,9 +318,8 @@ class Call:
         return self._end("handed back to the switch")
 
     def _hang_up(self, now: float) -> Actions:
-        self.cause = self.cause or FAILURE
         self._enter(State.HANGING_UP, now + HANGUP_S)
-        return [Hangup(self.cause)]
+        return [Hangup(FAILURE)]
 
     def _hung_up(self, event: HungUp, now: float) -> Actions:
         return self._end(event.cause)

@@ -86,6 +86,16 @@ def test_a_cough_leaves_no_turn_and_no_latency() -> None:
     assert book.minutes.history() == [Said("agent", "Still there?")]
 
 
+def test_words_that_come_before_their_end_or_are_taken_back() -> None:
+    book = Book()
+    book.minutes.caller_began("u1", 1.0)
+    book.minutes.caller_said("u1", "Well.")
+    book.minutes.caller_ended("u1", 2.0)
+    assert [turn.ended_at for turn in book.turns] == [2.0]
+    book.minutes.forget("u1")
+    assert book.minutes.history() == []
+
+
 def test_only_the_first_answer_has_a_latency() -> None:
     book = Book()
     book.minutes.caller_began("u1", 1.0)

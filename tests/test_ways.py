@@ -91,9 +91,19 @@ def test_a_lane_that_does_not_open_is_replaced_at_once() -> None:
     assert tell(ways, ev.LaneFailed("busy")) == [PlayFiles()]
 
 
+def test_a_stream_that_is_back_has_all_its_tries() -> None:
+    ways = up()
+    tell(ways, ev.StreamClosed(1006), MISSING, ev.StreamOpened(), ev.StreamClosed(1006))
+    again = [StartStream(again=True)]
+    assert tell(ways, REFUSED) == [*again, HearLane()]
+    assert tell(ways, REFUSED) == again
+    assert tell(ways, REFUSED) == again
+
+
 def test_neither_stream_nor_lane_is_deaf() -> None:
     ways = up()
     tell(ways, ev.StreamClosed(1006), MISSING)
+    assert ways.deadline() is None
     assert ways.hearing == "lane"
     tell(ways, ev.LaneFailed("closed"))
     ways.time(10.0)
@@ -104,5 +114,6 @@ def test_neither_stream_nor_lane_is_deaf() -> None:
 
 def test_neither_lane_nor_files_is_mute() -> None:
     ways = up()
-    tell(ways, ev.LaneFailed("closed"), ev.FilesFailed("gone"))
+    tell(ways, ev.LaneFailed("closed"), ev.FilesReady(), ev.FilesFailed("gone"))
     assert ways.mute
+    assert by(ways) == ("stream", "no")
