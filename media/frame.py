@@ -120,6 +120,17 @@ def encoder(encoding: Encoding) -> Callable[[Samples], bytes]:
     return lambda values: codes.take(values.view(_UINT16)).tobytes()
 
 
+def recoder(source: Encoding, target: Encoding) -> Callable[[bytes], bytes]:
+    """What turns bytes in one encoding into another, at the same rate."""
+    if source == target:
+        return lambda data: data
+    if source == "pcm":
+        codes = _CODES[target]
+        return lambda data: codes.take(np.frombuffer(data, _UINT16)).tobytes()
+    decode, encode = decoder(source), encoder(target)
+    return lambda data: encode(decode(data))
+
+
 def decode(data: bytes, encoding: Encoding) -> Samples:
     """Samples of ``data``, whatever its encoding."""
     return decoder(encoding)(data)

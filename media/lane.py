@@ -134,6 +134,8 @@ class Lane:
         except OSError:
             self._socket.close()
             raise
+        self._send = self._socket.send  # looked up once, not fifty times a second
+        self._closed = False
 
     @property
     def local(self) -> tuple[str, int]:
@@ -153,7 +155,7 @@ class Lane:
 
     def listen(self, hear: Callable[[bytes], None] | None) -> None:
         """Change who gets the caller's frames, from the next one on."""
-        if self._socket.fileno() < 0:
+        if self._closed:
             return
         if self._on_frame is None:
             self._discard()
@@ -164,24 +166,26 @@ class Lane:
 
     def tick(self) -> None:
         """Send one frame."""
-        if self.playout is None or self._socket.fileno() < 0:
+        playout = self.playout
+        if playout is None or self._closed:
             return
         try:
-            self._socket.send(self.playout.pop())
+            self._send(playout.pop())
             self.frames += 1
         except BlockingIOError:
             self.unsent += 1
         except OSError as error:
             self._lose(error)
             return
-        if self.playout.events:
+        if playout.events:
             self.on_event()
 
     def close(self) -> None:
         """Leave the clock and free the port. May be called again."""
         self._clock.remove(self)
         self.opened.cancel()
-        if self._socket.fileno() >= 0:
+        if not self._closed:
+            self._closed = True
             self._loop.remove_reader(self._socket)
             self._socket.close()
 

@@ -125,9 +125,7 @@ class Playout:
                 self.events.append(Started(item.name))
             item.played += len(frame)
             self._waiting -= len(frame)
-            return (
-                frame if len(frame) == len(self.silence) else frame.ljust(len(self.silence), b"\0")
-            )
+            return frame if len(frame) == self._size else frame.ljust(self._size, b"\0")
         return self.silence
 
     def pause(self) -> None:

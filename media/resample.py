@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from media.frame import Format, Samples, decoder, encoder, to_pcm
+from media.frame import Format, Samples, decoder, encoder, recoder, to_pcm
 
 _STOP_DB = 76.0
 _TRANSITION = 0.30  # of the lower Nyquist frequency: 3400-4600 Hz for 8 kHz
@@ -121,7 +121,7 @@ class Converter:
 
     def __init__(self, source: Format, target: Format, *, lead: bool = False) -> None:
         self._decode, self._encode = decoder(source.encoding), encoder(target.encoding)
-        self._same = source == target
+        self._recode = recoder(source.encoding, target.encoding)
         self._two_bytes = source.sample_bytes == 2
         self._resampler: Resampler | None = None
         self.lead_ms = 0.0
@@ -136,12 +136,9 @@ class Converter:
             data = self._partial + data
             whole = len(data) & ~1
             data, self._partial = data[:whole], data[whole:]
-        if self._same or not data:
-            return data
-        values = self._decode(data)
-        if self._resampler is not None:
-            values = self._resampler.feed(values)
-        return self._encode(values)
+        if self._resampler is None:
+            return self._recode(data)
+        return self._encode(self._resampler.feed(self._decode(data)))
 
     def finish(self) -> bytes:
         """The tail of the utterance; half a sample at its end is dropped."""

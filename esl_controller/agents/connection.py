@@ -7,7 +7,6 @@ sends control before audio, and knows in one line why it ended.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import importlib
 import json
@@ -18,6 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
+import pybase64
 from openai import AsyncOpenAI, OpenAIError
 from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -225,4 +225,4 @@ class Connection:
             await socket.close()
 
     def _append(self, audio: bytes) -> bytes:
-        return b'%b%b"}' % (self._head, base64.b64encode(audio))
+        return b'%b%b"}' % (self._head, pybase64.b64encode(audio))

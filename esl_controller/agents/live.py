@@ -9,12 +9,12 @@ delegates; it goes on by itself once all results are there.
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pybase64
 import structlog
 from openai.types.live.audio_format_param import AudioFormatParam
 from openai.types.live.client_event_param import ClientEventParam
@@ -193,7 +193,7 @@ class LiveAgent:
         return (AgentReady(),) if self._connection.confirm() else ()
 
     def _audio(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        data = base64.b64decode(event["delta"])
+        data = pybase64.b64decode(event["delta"])
         cut = self._utterances.feed(data)
         self.counters.deltas += 1
         ms = self.output.ms(len(data))

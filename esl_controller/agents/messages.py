@@ -5,7 +5,6 @@ An event that is not as expected is counted and dropped.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -23,9 +22,10 @@ Reader: TypeAlias = Callable[[Mapping[str, Any]], Sequence[AgentEvent]]
 
 def read(message: bytes, readers: Mapping[str, Reader], counters: Counters) -> Sequence[AgentEvent]:
     """What one message of the model means. What cannot be used is counted; nothing is raised."""
-    event: Any = None
-    with contextlib.suppress(ValueError, RecursionError):
+    try:
         event = orjson.loads(message)
+    except (ValueError, RecursionError):
+        event = None
     if not isinstance(event, dict):
         counters.ignored += 1
         return ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
@@ -73,7 +73,7 @@ class EventReader:
 
     def _audio_delta(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         item, response = text(event, "item_id"), text(event, "response_id")
-        data = base64.b64decode(event["delta"])
+        data = pybase64.b64decode(event["delta"])
         if len(data) % self._audio.sample_bytes:
             raise ValueError("half a sample")
         self._counters.deltas += 1
