@@ -154,6 +154,7 @@ async def test_a_refused_model_is_an_apology(switch: FreeSwitch) -> None:
     async with live(switch, {"faults": ModelFaults(refuse_key="http")}) as of:
         async with of.phone() as phone:
             assert await phone.ended(20) == "NORMAL_TEMPORARY_FAILURE"
-        values, rate = sounds.load("sorry", "en")
-        heard = phone.heard()
-        assert match(heard, convert(values, rate, phone.leg.rate)).correlation >= 0.9
+        sorry = convert(*sounds.load("sorry", "en"), phone.leg.rate)
+        # It is said at once, and the phone's own ear opens some frames after the call's.
+        words = sorry[phone.leg.rate // 10 :]
+        assert match(phone.heard(), words).correlation >= 0.9
