@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -92,3 +94,111 @@ async def test_a_closed_connection_declines() -> None:
         with pytest.raises(ConnectionClosed):
             await wire.recv()
         assert not wire.send_now(b"late")
+
+
+# What the transport brings, in pieces of our choice.
+
+TEXT, BINARY, PING = 0x81, 0x82, 0x89
+SIZES = (0, 1, 125, 126, 127, 65535, 65536, 100_000)
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    """A frame as a server sends it; ``first``: its first byte."""
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 1 << 16:
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
+async def idle(socket: ServerConnection) -> None:
+    await socket.wait_closed()
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000, 65537, 1 << 20])
+async def test_messages_are_whole_however_they_are_cut(step: int) -> None:
+    sent = [bytes((65 + number,)) * size for number, size in enumerate(SIZES)]
+    data = b"".join(frame(TEXT, message) for message in sent)
+    got: list[bytes] = []
+    async with talking(idle) as wire:
+        wire.on_message = got.append
+        for at in range(0, len(data), step):
+            wire.data_received(data[at : at + step])
+    assert got == sent
+
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+async def test_all_else_is_left_to_the_library_and_in_order(step: int) -> None:
+    data = (
+        frame(TEXT, b"one") + frame(PING, b"?") + frame(0x01, b"in ") + frame(PING, b"!")
+        + frame(0x80, b"fragments") + frame(BINARY, b"binary") + frame(TEXT, b"two")
+    )  # fmt: skip
+    got: list[bytes] = []
+    async with talking(idle) as wire:
+        wire.on_message = got.append
+        for at in range(0, len(data), step):
+            wire.data_received(data[at : at + step])
+        assert got == [b"one", b"two"]
+        assert await wire.recv() == "in fragments"
+        assert await wire.recv() == b"binary"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (bytes((TEXT, 0x83)) + b"maskabc", 1002),
+        (bytes((TEXT, 127)) + (1 << 40).to_bytes(8, "big"), 1009),
+        (bytes((TEXT, 126)) + (1001).to_bytes(2, "big"), 1009),
+        (frame(0x83, b"a kind that does not exist"), 1002),
+        (frame(0x80, b"the end of nothing"), 1002),
+    ],
+)
+async def test_what_is_wrong_ends_the_connection(wrong: bytes, code: int) -> None:
+    got: list[bytes] = []
+    async with talking(idle) as wire:
+        wire.protocol.max_size = 1000
+        wire.on_message = got.append
+        wire.data_received(frame(TEXT, b"good") + wrong + frame(TEXT, b"late"))
+        wire.data_received(frame(TEXT, b"later"))
+        with pytest.raises(ConnectionClosed) as failed:
+            await wire.recv()
+        assert failed.value.sent is not None
+        assert failed.value.sent.code == code
+    assert got == [b"good"]
+
+
+@pytest.mark.parametrize("step", [1, 2, 1 << 20])
+async def test_what_comes_together_with_the_handshake(step: int) -> None:
+    """Part of a frame; who asks for messages only then gets it whole."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        (key,) = (
+            line.partition(":")[2].strip()
+            for line in request.splitlines()
+            if line.lower().startswith("sec-websocket-key:")
+        )
+        proof = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        first = (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: %b\r\n\r\n" % base64.b64encode(proof)
+        ) + frame(TEXT, b"early")[:4]
+        for at in range(0, len(first), step):
+            writer.write(first[at : at + step])
+            await writer.drain()
+        await reader.readexactly(1)  # somebody listens now
+        writer.write(frame(TEXT, b"early")[4:] + frame(TEXT, b"next"))
+        await reader.read()
+        writer.close()
+
+    got: list[bytes] = []
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connect(url, create_connection=ModelConnection, close_timeout=0.2) as wire:
+            assert isinstance(wire, ModelConnection)
+            wire.on_message = got.append
+            wire.send_now(b"go")
+            await until(lambda: len(got) == 2)
+    assert got == [b"early", b"next"]
