@@ -9,8 +9,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 CALLS ?= 40
 SECONDS ?= 20
 WORKERS ?= 4
+FAREWELLS ?= 100
+KILLS ?= 20
 
-.PHONY: help demo test style types check format bench lock clean
+.PHONY: help demo test style types check format bench bench-talk lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +44,9 @@ format: $(VENV)/.ready ## put the code into shape
 
 bench: $(VENV)/.ready ## CALLS=40 SECONDS=20: three processes, CPU, latency, gaps
 	@$(PY) -m benchmarks.bench --calls $(CALLS) --seconds $(SECONDS)
+
+bench-talk: $(VENV)/.ready ## FAREWELLS=100 KILLS=20: hangups after the last word, models that die in mid-word
+	@$(PY) -m benchmarks.talk --farewells $(FAREWELLS) --kills $(KILLS)
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

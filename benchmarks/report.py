@@ -156,14 +156,7 @@ class Run:
             f"{self.calls} calls for {self.seconds:.0f} s, {self.codec}, mod_audio_stream"
             f" {self.build}, playback {self.playback}"
         )
-        lines = [head, "", f"{'figure':52}{'measured':>10}  {'':5}{'limit':>7}"]
-        for figure in self.figures():
-            limit = "" if figure.limit is None else f"{figure.limit:g}"
-            verdict = "" if figure.limit is None else "ok" if figure.ok else "MISSED"
-            value = _number(figure.value)
-            lines.append(
-                f"{figure.name:52}{value:>10}  {figure.unit:5}{limit:>7}  {verdict}".rstrip()
-            )
+        lines = [head, "", table(self.figures())]
         return "\n".join([*lines, *(["", self.profile] if self.profile else [])])
 
     def data(self) -> dict[str, Any]:
@@ -177,6 +170,17 @@ class Run:
             "ok": self.ok,
             "figures": [{**asdict(figure), "ok": figure.ok} for figure in self.figures()],
         }
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures with their limits, to be read."""
+    lines = [f"{'figure':52}{'measured':>10}  {'':5}{'limit':>7}"]
+    for figure in figures:
+        limit = "" if figure.limit is None else f"{figure.limit:g}"
+        verdict = "" if figure.limit is None else "ok" if figure.ok else "MISSED"
+        value = _number(figure.value)
+        lines.append(f"{figure.name:52}{value:>10}  {figure.unit:5}{limit:>7}  {verdict}".rstrip())
+    return "\n".join(lines)
 
 
 def _ratio(total: float, count: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bench, profiler, signals
+from benchmarks import bench, profiler, signals, talk
 from benchmarks.measure import Audio, Span, measure
 from benchmarks.records import CallRecord, SessionRecord
 from benchmarks.report import Lateness, Resources, Run
@@ -187,3 +187,21 @@ def test_callers_pcmu_survives_mu_law() -> None:
     said = signals.callers(2, 8000, g711=True)
     again = decode(encode(said.reshape(-1), "pcmu"), "pcmu")
     assert np.array_equal(said.reshape(-1), again)
+
+
+async def test_farewells_and_killed_models_are_measured() -> None:
+    result = talk.Result()
+    await talk.farewells(2, result)
+    await talk.kills(1, result)
+    figures = {figure.name: figure for figure in result.figures()}
+    assert all(figure.ok for figure in figures.values())
+    assert not any(math.isnan(figure.value) for figure in figures.values())
+    assert len(result.after) == 2
+    assert len(result.back) == 1
+
+
+def test_a_cut_farewell_or_a_lost_history_is_a_missed_limit() -> None:
+    good = talk.Result(1, 1, [0.1], 1, 1, [0.5])
+    assert all(figure.ok for figure in good.figures())
+    for bad in (replace(good, complete=0), replace(good, went_on=0), replace(good, back=[2.1])):
+        assert not all(figure.ok for figure in bad.figures())
