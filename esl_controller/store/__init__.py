@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from esl_controller.store.claiming import claim, lost
 from esl_controller.store.database import StoreError, open_engine
 from esl_controller.store.reading import Reader, reading
-from esl_controller.store.records import Change
+from esl_controller.store.records import Change, Claimed
 from esl_controller.store.writing import Writer
 
 __all__ = ["Reader", "Store", "StoreError", "reading"]
@@ -67,6 +68,21 @@ class Store(Reader):
     def put(self, change: Change) -> None:
         """Have ``change`` written soon. Never waits, never raises."""
         self._writer.put(change)
+
+    async def claim(self, call_uuid: str, owner: str) -> Claimed:
+        """Take a call over from whoever had it. Raises StoreError."""
+        await self.flush()  # it may have been ours a moment ago
+        async with self._connection() as connection:
+            epoch, memory = await claim(connection, call_uuid, owner)
+        call = await self.call(call_uuid)
+        assert call is not None
+        return Claimed(epoch, memory, call)
+
+    async def lost(self, epochs: Mapping[str, int]) -> list[str]:
+        """Which of these calls, each with its epoch, somebody else has claimed since. Raises
+        StoreError."""
+        async with self._connection() as connection:
+            return await lost(connection, epochs)
 
     async def flush(self) -> None:
         """Wait until all that was put before is written, or dropped."""

@@ -24,6 +24,7 @@ from esl_controller.store.records import (
 )
 
 _USAGE = {field.name for field in fields(Usage)}
+_NOT_TOLD = ("owner", "epoch", "memory")
 
 
 @asynccontextmanager
@@ -104,6 +105,6 @@ class Reader:
 
 
 def _call(row: Row[Any]) -> dict[str, Any]:
-    whole = dict(row._mapping)
+    whole = {name: value for name, value in row._mapping.items() if name not in _NOT_TOLD}
     usage = Usage(**{name: whole.pop(name) for name in _USAGE})
     return {**whole, "usage": usage}

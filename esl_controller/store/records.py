@@ -32,6 +32,19 @@ class CallStarted:
     caller: str
     destination: str
     at: float
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What the call needs to go on in another process: a JSON text, see ``memory.py``.
+
+    ``epoch`` says how often it did so far: who lost the call to somebody else writes in vain.
+    """
+
+    call_uuid: str
+    epoch: int
+    memory: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,8 @@ class Turn:
 
     ``latency_ms``: from the caller's last word to our first sample that was heard, if it answers
     one. ``interrupted_ms``: how much of it was heard before the caller cut it off, None if nobody
-    did; ``heard_text`` is what those milliseconds held.
+    did; ``heard_text`` is what those milliseconds held. ``audio_ms``: the length of the agent's, as far
+    as it is known.
     """
 
     call_uuid: str
@@ -52,6 +66,7 @@ class Turn:
     ended_at: float | None = None
     latency_ms: int | None = None
     interrupted_ms: int | None = None
+    audio_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,7 @@ class CallEnded:
     outcome: str
     recording: str = ""
     usage: Usage = field(default_factory=Usage)
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +149,16 @@ class Settled:
 
 
 Change: TypeAlias = (
-    CallStarted | Turn | ToolUsed | MessageTaken | Noted | CallEnded | Deliver | Postponed | Settled
+    CallStarted
+    | Remembered
+    | Turn
+    | ToolUsed
+    | MessageTaken
+    | Noted
+    | CallEnded
+    | Deliver
+    | Postponed
+    | Settled
 )
 
 
@@ -170,6 +195,15 @@ class StoredCall(CallSummary):
             for record in whole[part]:
                 del record["call_uuid"]
         return whole
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A call that is ours from now on: its record so far, and what it needs to go on."""
+
+    epoch: int
+    memory: str
+    call: StoredCall
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ calls = Table(
     _count("output_text"),
     _count("output_audio"),
     Column("seconds", Double, nullable=False, server_default="0"),
+    _text("owner"),  # the controller that has it
+    _count("epoch"),  # how often it went on elsewhere
+    _text("memory"),  # JSON: what it needs to go on
 )
 
 turns = Table(
@@ -73,6 +76,7 @@ turns = Table(
     Column("ended_at", Double),
     Column("latency_ms", Integer),
     Column("interrupted_ms", Integer),
+    Column("audio_ms", Integer),
 )
 
 tools = Table(

@@ -21,12 +21,17 @@ from esl_controller.store.records import (
     MessageTaken,
     Noted,
     Postponed,
+    Remembered,
     Settled,
     ToolUsed,
     Turn,
 )
 
-_LIMITS = {"arguments": records.JSON_LIMIT, "output": records.JSON_LIMIT}
+_LIMITS = {
+    "arguments": records.JSON_LIMIT,
+    "output": records.JSON_LIMIT,
+    "memory": records.JSON_LIMIT,
+}
 
 
 class Entry(NamedTuple):
@@ -46,7 +51,9 @@ def entry(change: Change) -> Entry:
             row |= {"key": row.pop("call_uuid"), "started_at": row.pop("at")}
         case CallEnded():
             row |= {"key": row.pop("call_uuid"), "ended_at": row.pop("at")}
-            row |= asdict(row.pop("usage"))
+            row |= {"mine": row.pop("epoch"), **asdict(row.pop("usage"))}
+        case Remembered():
+            row |= {"key": row.pop("call_uuid"), "mine": row.pop("epoch")}
         case Deliver():
             now = time.time()
             row |= {"at": now, "due_at": now}
@@ -91,14 +98,16 @@ def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
     """The statement for each kind of change, in the order in which they are to be written."""
     calls, deliveries = schema.calls, schema.deliveries
     this_call = calls.c.call_uuid == bindparam("key")
+    still_mine = calls.c.epoch <= bindparam("mine")
     this_delivery = deliveries.c.id == bindparam("key")
     return {
         CallStarted: update(calls).where(this_call, calls.c.started_at.is_(None)),
+        Remembered: update(calls).where(this_call, still_mine),
         Turn: _replace(dialect, schema.turns),
         ToolUsed: _replace(dialect, schema.tools),
         MessageTaken: _replace(dialect, schema.messages),
         Noted: _replace(dialect, schema.notes),
-        CallEnded: update(calls).where(this_call),
+        CallEnded: update(calls).where(this_call, still_mine),
         Deliver: _insert(dialect, deliveries).on_conflict_do_nothing(),
         Postponed: update(deliveries).where(this_delivery),
         Settled: delete(deliveries).where(this_delivery),

@@ -14,6 +14,7 @@ from esl_controller.store.records import (
     Deliver,
     Noted,
     Postponed,
+    Remembered,
     Settled,
     ToolUsed,
 )
@@ -51,7 +52,8 @@ def test_the_body_of_a_webhook_is_never_cut() -> None:
 
 @pytest.mark.parametrize("dialect", [sqlite(), postgresql()])  # type: ignore[no-untyped-call]
 def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None:
-    changes = [*CALL, turn(9), deliver("http://h"), Postponed("x", 1, AT), Settled("x")]
+    others = [deliver("http://h"), Postponed("x", 1, AT), Settled("x"), Remembered(UUID, 0, "")]
+    changes = [*CALL, turn(9), *others]
     assert {type(change) for change in changes} == set(statements(dialect.name))
     for one in map(entry, changes):
         statement = statements(dialect.name)[one.kind]
