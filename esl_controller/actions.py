@@ -148,7 +148,7 @@ class Music:
 class Say:
     """Play a bundled sentence to its end, instead of what waits; ``name`` is its item."""
 
-    name: Literal["sorry", "moment"]
+    name: Literal["sorry", "moment", "back"]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from aiohttp import ClientSession, web
 from esl_controller.agents.base import Agent, History, Persona
 from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.orders import Orders
 from esl_controller.outbox import Outbox
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.server import CallServer
@@ -25,7 +29,7 @@ from esl_controller.session import CallSession
 from esl_controller.settings import Loaded, Settings
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Change
+from esl_controller.store.records import Change, Claimed
 from esl_controller.switch import Channel, Switch
 from esl_controller.web.routes import web_routes
 from media.lane import Clock, Ports
@@ -34,6 +38,10 @@ from media.stream import StreamEndpoint
 log = structlog.stdlib.get_logger(__name__)
 
 SWITCH_S = 0.0005
+CLAIM_S = 1.0  # the caller waits meanwhile
+WATCH_S = 1.0
+WRITTEN_S = 2.0
+MEDIA_PORTS = 20  # that are tried where the ports are shared
 
 
 class Controller:
@@ -42,7 +50,9 @@ class Controller:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.calls = CallServer(settings.esl, self._make_session)
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.orders = Orders()
+        self.calls = CallServer(settings.esl, self._make_session, self._claim)
         self.streams = StreamEndpoint(self.calls.admission)
         self.media_url = ""
         self.web_port = 0
@@ -66,20 +76,25 @@ class Controller:
         if self.store is not None:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
             tasks.append(asyncio.create_task(outbox.run()))
+            tasks.append(asyncio.create_task(self._watch_claims()))
         self._model = await _model(settings, stack)
         stack.push_async_callback(self._model.close)
         # Media and web first: when a call comes, everything that it needs is there.
         media, web_address = settings.media, settings.web
-        media_port = await _serve(stack, self.streams.routes(), media.host, media.port)
+        share = settings.esl.share
+        media_port = await _serve_media(stack, self.streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
         self.media_url = media.base_url(media_port)
-        routes = web_routes(self.calls, self.clock)
-        self.web_port = await _serve(stack, routes, web_address.host, web_address.port)
+        routes = web_routes(self.calls, self.clock, self.orders)
+        self.web_port = await _serve(stack, routes, web_address.host, web_address.port, share=share)
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
 
-    def _make_session(self, switch: Switch, channel: Channel) -> CallSession:
+    def _make_session(
+        self, switch: Switch, channel: Channel, claimed: Claimed | None
+    ) -> CallSession:
         services = Services(
+            name=self.name,
             settings=self.settings,
             clock=self.clock,
             ports=self.ports,
@@ -89,9 +104,41 @@ class Controller:
             make_agent=self._make_agent,
             find_secretary=self.secretaries.find,
             put=self._put,
+            written=self._written,
             http=self._http,
         )
-        return CallSession(switch, channel, services)
+        return CallSession(switch, channel, services, claimed)
+
+    async def _claim(self, channel: Channel) -> Claimed | None:
+        """Take over a call that was answered before; None if nothing can be known of it."""
+        if self.store is None:
+            return None
+        try:
+            async with asyncio.timeout(CLAIM_S):
+                return await self.store.claim(channel.uuid, self.name)
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {CLAIM_S:g} s"
+            log.warning("a call begins anew: its record cannot be read", reason=reason)
+            return None
+
+    async def _watch_claims(self) -> None:
+        """Step back from calls that another controller has taken over."""
+        assert self.store is not None
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(StoreError):
+                mine = {uuid: session.epoch for uuid, session in self.calls.calls.items()}
+                for uuid in await self.store.lost(mine) if mine else ():
+                    session = self.calls.calls.get(uuid)
+                    if session is not None and session.epoch == mine[uuid]:
+                        session.step_back()
+
+    async def _written(self) -> None:
+        """Wait until what was put is written, as long as that makes sense."""
+        if self.store is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_S):
+                    await self.store.flush()
 
     def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
         return self._model.agent(persona, history, g711=channel.is_g711)
@@ -135,17 +182,37 @@ async def _owned_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 async def _serve(
-    stack: contextlib.AsyncExitStack, routes: list[web.AbstractRouteDef], host: str, port: int
+    stack: contextlib.AsyncExitStack,
+    routes: list[web.AbstractRouteDef],
+    host: str,
+    port: int,
+    *,
+    share: bool = False,
 ) -> int:
-    """Serve ``routes``; returns the port."""
+    """Serve ``routes``; returns the port. ``share``: others may listen on it as well."""
     application = web.Application()
     application.add_routes(routes)
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host, port, reuse_port=share or None)
     await site.start()
     return int(runner.addresses[0][1])
+
+
+async def _serve_media(
+    stack: contextlib.AsyncExitStack, streams: StreamEndpoint, host: str, port: int, *, share: bool
+) -> int:
+    """Serve the media endpoint; returns the port. A stream must reach the very process that has its
+    call, so this port is never shared: with ``share``, the next free one is taken."""
+    last = port + MEDIA_PORTS if share and port else port
+    while True:
+        try:
+            return await _serve(stack, streams.routes(), host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port >= last:
+                raise
+        port += 1
 
 
 def settle() -> None:
@@ -161,11 +228,10 @@ def settle() -> None:
 
 
 async def _serve_until_stopped(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     async with running(settings) as controller:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, controller.orders.stop)
         if settings.agent.resolved_kind == "standin":
             log.warning(
                 "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
@@ -179,8 +245,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
             web=f"http://{settings.web.host}:{controller.web_port}",
             agent=settings.agent.resolved_kind,
         )
-        await stop.wait()
-        log.info("stopping", calls=len(controller.calls.calls))
+        await controller.orders.obeyed(controller.calls)
 
 
 def serve(loaded: Loaded) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_call,
         _add_calls,
+        _add_drain,
         _add_settings,
         _add_dialplan,
         _add_secretary,
@@ -168,6 +170,25 @@ def _add_call(commands: Commands[_Parser]) -> None:
         parser.add_argument(
             name, type=_uuid, metavar="UUID", help="set on the call (default: the dialplan's)"
         )
+
+
+def _add_drain(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "drain",
+        "let the running controller finish its calls and end, without taking new ones",
+        """
+        esl-controller drain
+        esl-controller drain --limit 600
+        """,
+    )
+    parser.add_argument(
+        "--limit",
+        type=_seconds,
+        default=math.inf,
+        metavar="S",
+        help="then hand over what is left (default: none). To hand the calls over at once: SIGTERM",
+    )
 
 
 def _add_calls(commands: Commands[_Parser]) -> None:

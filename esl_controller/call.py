@@ -59,6 +59,7 @@ from esl_controller.events import (
     TransferFailed,
     Transferred,
 )
+from esl_controller.memory import Past
 from esl_controller.model_line import ModelLine
 from esl_controller.secretaries.schema import Destination
 from esl_controller.ways import Ways
@@ -68,9 +69,11 @@ PREPARE_S = 5.0  # on top of what the model may take; stream and lane have limit
 SORRY_S = 10.0  # the hard cap on an apology
 HANGUP_S = 5.0
 TRANSFER_S = 5.0  # until the switch has taken the caller, not until somebody answers
+EXCUSE_S = 1.0  # who has waited for longer, while the call changed hands, is told so
 BACKSTOP_S = 60.0  # after max_call_s, FreeSWITCH ends the call whatever became of us
 
 TRANSFERRED = "transferred"
+INTERRUPTED = "interrupted"
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
 
@@ -93,7 +96,9 @@ class Call:
     ``talk``: those about the conversation; ``max_s``: seconds that it may last; ``fallback``: where
     the caller goes if the model cannot be had; ``record``: whether the call is to be recorded;
     ``playback``: how replies are to reach the caller; ``model_s``: seconds that each connection to
-    the model may take.
+    the model may take;
+
+    ``past``, to be set before anything happens: what the call remembers of another process.
     """
 
     def __init__(
@@ -111,7 +116,9 @@ class Call:
         self.cause = ""  # why it has ended
         self._max_s = max_s
         self._fallback = fallback
+        self.past: Past | None = None
         self._record = record
+        self._let_go = False  # the call may live on without us
         self._ways = Ways(playback)
         self._prepare_s = model_s + PREPARE_S
         self._model = ModelLine()
@@ -145,7 +152,7 @@ class Call:
             return "transferred"
         if self._model.lost:
             return "model lost"
-        return "completed" if self.state is State.ENDED else "interrupted"
+        return "completed" if self.state is State.ENDED and not self._let_go else INTERRUPTED
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due; None: never, so far."""
@@ -197,7 +204,8 @@ class Call:
 
     def _prepare(self, now: float, again: bool) -> Actions:
         self._enter(State.PREPARING, now + self._prepare_s)
-        record = [Record()] if self._record else []
+        recorded = self.past is not None and self.past.recorded
+        record = [Record()] if self._record and not recorded else []
         actions = [*self._connect(), *self._ways.open(again=again), *record]
         self._model.awaited(now)
         return actions
@@ -225,7 +233,11 @@ class Call:
         if self.state is not State.PREPARING or self._model.state != "ready":
             return []
         self._enter(State.TALKING)
-        return [LimitCall(self._max_s + BACKSTOP_S), *self._follow(self.talk.begin(now), now)]
+        if self.past is None:
+            limit = LimitCall(self._max_s + BACKSTOP_S)
+            return [limit, *self._follow(self.talk.begin(now), now)]
+        excuse = [Say("back")] if self.past.away_s > EXCUSE_S else []
+        return [*excuse, *self._follow(self.talk.resume(self.past, now), now)]
 
     # --- the model --------------------------------------------------------------------------------
 
@@ -315,6 +327,7 @@ class Call:
         return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
     def _shut_down(self, event: ShutDown, now: float) -> Actions:
+        self._let_go = True
         return self._end("handed back to the switch")
 
     def _hang_up(self, now: float) -> Actions:
@@ -325,6 +338,7 @@ class Call:
         return self._end(event.cause)
 
     def _switch_lost(self, event: SwitchLost, now: float) -> Actions:
+        self._let_go = True
         return self._end(event.reason)
 
     def _end(self, cause: str) -> Actions:

@@ -91,6 +91,12 @@ def _calls(args: argparse.Namespace) -> int:
     return client.list_calls(loaded.settings, url=args.url, as_json=args.json)
 
 
+def _drain(args: argparse.Namespace) -> int:
+    from esl_controller.web import client
+
+    return client.drain(_load(args).settings, limit_s=args.limit)
+
+
 def _settings(args: argparse.Namespace) -> int:
     from esl_controller import settings_file
 
@@ -176,6 +182,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "call": _call,
     "calls": _calls,
+    "drain": _drain,
     "settings": _settings,
     "dialplan": _dialplan,
     "secretary": _secretary,

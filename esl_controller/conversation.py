@@ -14,7 +14,7 @@ from typing import Any
 from esl_controller import tools
 from esl_controller.actions import Actions, Hangup, Interrupt, Note, ToolResult, Transfer
 from esl_controller.agents.base import Abilities
-from esl_controller.departure import CLEARING, Departure, Way, outside_hours
+from esl_controller.departure import CLEARING, Departure, Way, outside_hours, remembered
 from esl_controller.desk import DONE, Desk
 from esl_controller.events import (
     Dtmf,
@@ -33,7 +33,8 @@ from esl_controller.events import (
     ToolDone,
 )
 from esl_controller.interruption import Interruption
-from esl_controller.replies import CONTINUE, Replies, Want
+from esl_controller.memory import Memory, Past
+from esl_controller.replies import ANSWER_NOW, CONTINUE, LOST_WORDS, Replies, Want, back_from
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.timetable import Due, Timetable
 from esl_controller.tools import Toolbox, failure
@@ -122,6 +123,46 @@ class Conversation:
                 want = Want.LAST_WORDS
         self._replies.want(want, f"Greet the caller. {_say(words)}")
         return self._settle(now)
+
+    def memory(self) -> Memory:
+        """What another process must know to go on from here."""
+        hold, leaving = self._desk.hold, self._departure.call
+        return Memory(
+            ends_at=self._times.limit_at,
+            greeted=self._greeting_heard,
+            turns=self._times.turns,
+            prompts=self._times.prompts,
+            owes=self._replies.owes,
+            leaving=self._departure.told,
+            goodbye=self._replies.last_words,
+            leaving_call=leaving.call_id if leaving else "",
+            hold=hold.call.call_id if hold else "",
+            held_until=hold.ends if hold else 0.0,
+            pending=(*self._desk.pending, *([leaving] if leaving else [])),
+        )
+
+    def resume(self, past: Past, now: float) -> Actions:
+        """Go on with a conversation that began in another process."""
+        memory = past.memory
+        if not (memory.greeted or past.cut or past.history):
+            return self.begin(now)
+        self._ready = self._greeting_heard = True
+        self._times.resume(now, memory)
+        actions = self._desk.resume(memory)
+        if memory.leaving:
+            self._desk.reply_due = False
+            call = next((c for c in memory.pending if c.call_id == memory.leaving_call), None)
+            self._departure.decide(remembered(memory.leaving, self._secretary), call)
+            self._times.last_words(now)
+            if words := CONTINUE if past.cut else memory.goodbye:
+                self._replies.want(Want.LAST_WORDS, words)
+        elif memory.back_from:
+            self._want(Want.ANSWER, back_from(memory.back_from))
+        elif past.cut:
+            self._want(Want.ANSWER, CONTINUE)
+        elif memory.owes:
+            self._want(Want.ANSWER, LOST_WORDS if past.lost_words else ANSWER_NOW)
+        return [*actions, *self._settle(now)]
 
     def handle(self, event: Event, now: float) -> Actions:
         """Decide on ``event``; what does not concern the conversation is ignored."""

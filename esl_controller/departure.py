@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from esl_controller.actions import Actions, Hangup, Transfer
 from esl_controller.events import ToolCall
+from esl_controller.memory import HANGUP
 from esl_controller.secretaries.schema import Secretary
 
 CLEARING = "NORMAL_CLEARING"
@@ -28,6 +29,18 @@ class Departure:
     def decided(self) -> bool:
         """Whether there will be no more turns."""
         return self.gone or self._way is not None
+
+    @property
+    def told(self) -> str:
+        """How, for a ``Memory``; "" if that is not decided."""
+        if self._way is None:
+            return ""
+        return HANGUP if isinstance(self._way, Hangup) else self._way.destination.name
+
+    @property
+    def call(self) -> ToolCall | None:
+        """The function call that wants it and has no result yet."""
+        return self._call
 
     def decide(self, way: Way, call: ToolCall | None = None) -> None:
         """Leave by ``way``; ``call``: the function call that wants it and has no result yet."""
@@ -57,3 +70,9 @@ def outside_hours(secretary: Secretary) -> Way | None:
         assert destination is not None  # the schema sees to it
         return Transfer(destination)
     return None
+
+
+def remembered(name: str, secretary: Secretary) -> Way:
+    """The way that ``Departure.told`` names. A destination that is no more is a hangup."""
+    destination = None if name == HANGUP else secretary.destination(name)
+    return Hangup(CLEARING) if destination is None else Transfer(destination)

@@ -20,11 +20,16 @@ from esl_controller.actions import (
     ToolResult,
 )
 from esl_controller.events import ToolCall
+from esl_controller.memory import Memory
 from esl_controller.tools import Toolbox, ToolError, failure
 
 DONE = json.dumps({"status": "done"})
 PRIVATE_S = 3.0  # after secret digits, keys are still of them: one too many, or one too late
 MOST_KEYS = 64
+INTERRUPTED = (
+    "interrupted by a fault of the telephone system; whether it was done is not known. Digits that"
+    " were being typed are lost and have to be asked for again."
+)
 KEYS_S = 1.5  # after the last key that nobody asked for, until the model is told
 
 
@@ -69,6 +74,24 @@ class Desk:
     def music(self) -> bool:
         """Whether the caller hears music."""
         return self.hold is not None and self.hold.music
+
+    @property
+    def pending(self) -> tuple[ToolCall, ...]:
+        """Function calls without a result."""
+        waiting = [each.call for each in (self.hold, self.collection) if each is not None]
+        again = [call for calls in self._again.values() for call in calls]
+        return (*self.running.values(), *again, *waiting)
+
+    def resume(self, memory: Memory) -> Actions:
+        """Go on in another process. A hold goes on; of what else was running, nobody knows whether
+        it was done, and it is not done again."""
+        actions: Actions = []
+        for call in memory.pending:
+            if call.call_id == memory.hold:
+                self.hold = _Hold(call, memory.held_until)
+            elif call.call_id != memory.leaving_call:
+                actions += self.fail(call, INTERRUPTED)
+        return actions
 
     def private(self, now: float) -> bool:
         """Whether a key that is pressed now belongs to secret digits that came to an end."""

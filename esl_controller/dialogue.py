@@ -15,12 +15,13 @@ import structlog
 
 from esl_controller import actions as do
 from esl_controller import events as ev
-from esl_controller.agents.base import Agent, Called, Counters, Persona
+from esl_controller.agents.base import Agent, Called, Counters, History, Persona
 from esl_controller.caller import CallerAudio
 from esl_controller.errands import Errands
 from esl_controller.minutes import Minutes
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.services import Services
+from esl_controller.store.records import Claimed
 from esl_controller.switch import Channel
 from esl_controller.tools import CallWebhook
 from esl_controller.voice import Voice
@@ -72,6 +73,12 @@ class Dialogue:
     def counters(self) -> Counters:
         """Of all agents that the call has had."""
         return add(self._earlier, self._agent.counters) if self._agent else self._earlier
+
+    def resume(self, claimed: Claimed, lost_at: float) -> tuple[History, bool]:
+        """Go on with a conversation that another process lost; returns what was said so far, and
+        whether we were cut off by that."""
+        cut = self._minutes.resume(claimed.call, claimed.epoch, lost_at)
+        return self._minutes.history(), cut
 
     def connect(self, channel: Channel) -> Format:
         """Connect to the model; a connection before it is given up, and its words with it.
@@ -141,6 +148,8 @@ class Dialogue:
     async def _ask_webhook(
         self, call_id: str, request: CallWebhook, secure: Mapping[str, str]
     ) -> None:
+        # Whoever has the call after us must know that this was asked for: never twice.
+        await self._services.written()
         self._report(ev.ToolDone(call_id, await self._errands.webhook(request, secure)))
 
     def interrupt(self) -> None:
@@ -161,6 +170,7 @@ class Dialogue:
                         self._speak(item, data)
                 case ev.AgentAudioDone(item):
                     self._voice.complete(item)
+                    self._minutes.agent_complete(item)
                 case ev.AgentFailed():
                     self._voice.complete_all()  # what came of a sentence is heard
                     self._report(event)

@@ -12,8 +12,9 @@ from typing import Literal
 
 from esl_controller.agents.base import Called, History, Said
 from esl_controller.events import ToolCall
-from esl_controller.store.records import Change, ToolUsed, Turn
+from esl_controller.store.records import Change, StoredCall, ToolUsed, Turn
 
+NUMBERS = 10_000  # turns in each process that has the call, at most
 ENTRIES = 400  # turns and function calls that a new connection is told of: the last ones
 
 
@@ -25,6 +26,8 @@ class _Entry:
     item: str
     text: str = ""
     audio_ms: float = 0.0  # received of the agent
+    complete: bool = False  # and nothing more will come
+    heard: bool = False  # its first sample, at least
     ended_at: float | None = None
     latency_ms: int | None = None
     heard_ms: int | None = None  # where it was cut off
@@ -53,6 +56,38 @@ class Minutes:
         self._began: dict[str, float] = {}  # function calls
         self._count = 0
         self._unanswered: _Entry | None = None  # the caller's last turn, once it is over
+
+    def resume(self, call: StoredCall, epoch: int, lost_at: float) -> bool:
+        """Go on with the minutes of another process, which lost the call at ``lost_at``.
+
+        Returns whether the agent was cut off by that. ``epoch``: how often this has happened.
+        """
+        self._count = epoch * NUMBERS
+        cut = False
+        told: list[Turn | ToolUsed] = [*call.turns, *call.tools]
+        for one in sorted(
+            told, key=lambda one: one.at if isinstance(one, ToolUsed) else one.started_at
+        ):
+            if isinstance(one, Turn):
+                cut = self._resume_turn(one, lost_at)
+            else:
+                self._entries.append(Called(one.call_id, one.name, one.arguments, one.output))
+        return cut
+
+    def _resume_turn(self, turn: Turn, lost_at: float) -> bool:
+        entry = _Entry(turn.who, turn.number, turn.started_at, "", turn.heard_text)
+        entry.latency_ms = turn.latency_ms
+        self._entries.append(entry)
+        if turn.ended_at is not None or turn.who == "caller":
+            return False  # written down for good; only its words are of use
+        entry.ended_at = lost_at
+        heard_ms = max(0, round((lost_at - turn.started_at) * 1000))
+        cut = turn.audio_ms is None or heard_ms < turn.audio_ms
+        if cut:
+            # Of what had not come whole, all that had come was heard.
+            entry.audio_ms, entry.heard_ms = turn.audio_ms or heard_ms, heard_ms
+        self._changed(entry)
+        return cut
 
     # --- the caller -------------------------------------------------------------------------------
 
@@ -104,11 +139,20 @@ class Minutes:
         """Its first sample is heard."""
         entry = self._items.get(item)
         if entry is not None:
-            entry.started_at = at
+            entry.started_at, entry.heard = at, True
             answered, self._unanswered = self._unanswered, None
             if answered is not None and answered.ended_at is not None:
                 entry.latency_ms = round((at - answered.ended_at) * 1000)
                 self._changed(answered)
+            self._changed(entry)
+
+    def agent_complete(self, item: str) -> None:
+        """All of it has come."""
+        entry = self._items.get(item)
+        if entry is not None:
+            entry.complete = True
+            if entry.heard and entry.ended_at is None:
+                self._changed(entry)
 
     def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
         """It was heard to its end, or up to ``cut_ms``."""
@@ -161,5 +205,6 @@ class Minutes:
                 entry.ended_at,
                 entry.latency_ms,
                 entry.heard_ms,
+                round(entry.audio_ms) if entry.complete else None,
             )
         )

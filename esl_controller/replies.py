@@ -13,6 +13,9 @@ from esl_controller.actions import Actions, Cancel, Respond
 
 CONTINUE = "You were cut off while you spoke. Go on from there, without a greeting or an apology."
 
+ANSWER_NOW = "Answer what the caller said last."
+LOST_WORDS = "You could not hear what the caller said last. Apologise in a few words and ask again."
+
 
 class Want(IntEnum):
     """Why the model is to speak; the first one comes first."""
@@ -44,6 +47,19 @@ class Replies:
     def quiet(self) -> bool:
         """Whether nothing is in flight and nothing wanted."""
         return self._reply is None and not self._wants
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is to be said of which nothing was heard yet."""
+        return bool(self._wants) or (self._reply is not None and not self.spoke)
+
+    @property
+    def last_words(self) -> str:
+        """The last words, as long as nothing of them was heard."""
+        want, words = self._reply or (None, "")
+        if want is Want.LAST_WORDS and not self.spoke:
+            return words
+        return self._wants.get(Want.LAST_WORDS, "")
 
     def cancelled(self, response: str) -> bool:
         """Whether ``response`` was cancelled, also if the model had finished it by then."""
@@ -98,3 +114,11 @@ class Replies:
         if reply is None or not self.spoke:
             return reply
         return None if reply[0] is Want.LAST_WORDS else (Want.ANSWER, CONTINUE)
+
+
+def back_from(destination: str) -> str:
+    """What to say to a caller who returns."""
+    return (
+        f"The caller was connected to {destination} and is back with you now. Ask in a few words"
+        " whether there is anything else."
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
 
 import structlog
@@ -13,6 +14,7 @@ from esl_controller.call import TRANSFERRED
 from esl_controller.events import HungUp, ShutDown
 from esl_controller.session import CallSession
 from esl_controller.settings import EslSettings
+from esl_controller.store.records import Claimed
 from esl_controller.switch import Channel, Switch, SwitchError, SwitchEvent
 from media.stream import Admission
 
@@ -24,19 +26,24 @@ STOP_S = 5.0
 class CallServer:
     """Listens for the dialplan's ``socket`` action; one session a call.
 
+    ``recall`` takes over what is known of a call that was answered before.
     ``refused`` counts connections that were closed without a word, ``taken`` the calls so far.
     A connection that is closed costs no call: the dialplan goes on with its next action
     (captures/controller_lost.*; ``socket_resume=true`` makes it do so at once).
     """
 
     def __init__(
-        self, settings: EslSettings, make_session: Callable[[Switch, Channel], CallSession]
+        self,
+        settings: EslSettings,
+        make_session: Callable[[Switch, Channel, Claimed | None], CallSession],
+        recall: Callable[[Channel], Awaitable[Claimed | None]],
     ) -> None:
         self.refused = 0
         self.taken = 0
         self.calls: dict[str, CallSession] = {}
         self._settings = settings
         self._make_session = make_session
+        self._recall = recall
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -44,7 +51,10 @@ class CallServer:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self._server = await asyncio.start_server(
-            self._accept, self._settings.host, self._settings.port
+            self._accept,
+            self._settings.host,
+            self._settings.port,
+            reuse_port=self._settings.share or None,
         )
 
     @property
@@ -58,13 +68,24 @@ class CallServer:
         """Whether new calls are taken."""
         return self._server is not None and self._server.is_serving()
 
-    async def stop(self) -> None:
-        """Take no more calls and let go of those that live, without ending them."""
+    async def drain(self, limit_s: float) -> None:
+        """Take no more calls, and wait until those that live are over, or ``limit_s`` seconds."""
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._connections:
+                    await asyncio.wait(self._connections)
+
+    async def stop(self, patience_s: float = 0.0) -> None:
+        """Take no more calls and let go of those that live, without ending them: each when nobody
+        speaks in it, or after ``patience_s``."""
         if self._server is None:
             return
-        self._stopping.set()
         self._server.close()
-        await asyncio.gather(*(session.give_back() for session in list(self.calls.values())))
+        sessions = list(self.calls.values())
+        await asyncio.gather(*(session.give_back(patience_s) for session in sessions))
+        self._stopping.set()
         if self._connections:
             await asyncio.wait(self._connections, timeout=STOP_S)
         for task in list(self._connections):
@@ -132,7 +153,8 @@ class CallServer:
         ):
             if f"/{channel.domain_uuid}/" not in channel.media_path:
                 log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
-            session = self._make_session(switch, channel)
+            claimed = await self._recall(channel) if channel.answered else None
+            session = self._make_session(switch, channel, claimed)
             older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
             if older is not None:
                 # The switch dialled again: whoever holds the call holds it in vain.
@@ -152,7 +174,7 @@ class CallServer:
             finally:
                 if self.calls.get(channel.uuid) is session:
                     del self.calls[channel.uuid]
-            if session.call.cause == TRANSFERRED:
+            if session.call.cause == TRANSFERRED or session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
             # newer one's park, and the dialplan would dial once more (captures/transfer_back.*).
@@ -161,7 +183,7 @@ class CallServer:
                 await session.over()
 
     async def _linger(self, switch: Switch) -> None:
-        """Wait until the call that was handed on is over, or we are.
+        """Wait until the call that somebody else has is over, or we are.
 
         A connection that is closed before would throw it out of a park that it is in by then
         (captures/transfer_back.*).

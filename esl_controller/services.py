@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import ClientSession
@@ -20,6 +20,7 @@ from media.stream import StreamEndpoint
 class Services:
     """Made once, by ``app.py``."""
 
+    name: str  # of the controller, among others
     settings: Settings
     clock: Clock
     ports: Ports
@@ -29,4 +30,5 @@ class Services:
     make_agent: Callable[[Persona, History, Channel], Agent]
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
     put: Callable[[Change], None]  # into the store
+    written: Callable[[], Awaitable[None]]  # what was put is, or cannot be in time
     http: ClientSession

@@ -10,6 +10,7 @@ straight to the playback (``Voice.speak``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import deque
@@ -21,14 +22,15 @@ import structlog
 
 from esl_controller import actions as do
 from esl_controller import events as ev
-from esl_controller.call import Call, State
+from esl_controller.call import INTERRUPTED, TRANSFERRED, Call, State
 from esl_controller.conversation import Conversation
 from esl_controller.dialogue import Dialogue
 from esl_controller.media_session import MediaSession
+from esl_controller.recall import Recall
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.schema import Destination
 from esl_controller.services import Services
-from esl_controller.store.records import CallEnded, CallStarted, Noted
+from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
 from esl_controller.switch import (
     Channel,
     FilePlayed,
@@ -57,7 +59,13 @@ class Marks:
 class CallSession:
     """The life of one call on one Event Socket connection: ``await run()``."""
 
-    def __init__(self, switch: Switch, channel: Channel, services: Services) -> None:
+    def __init__(
+        self,
+        switch: Switch,
+        channel: Channel,
+        services: Services,
+        claimed: Claimed | None = None,
+    ) -> None:
         self.channel = channel
         settings = services.settings
         self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
@@ -73,6 +81,7 @@ class CallSession:
         )
         self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
+        self.stepped_back = False  # for another controller
         self.log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -80,7 +89,7 @@ class CallSession:
         self._services = services
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._recording = ""
+        self._quiet = asyncio.Event()  # nobody speaks, nothing is awaited
         self._voice = Voice()
         self._dialogue = Dialogue(
             channel,
@@ -111,6 +120,9 @@ class CallSession:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] = self._loop.create_future()
+        self._recall = Recall(channel, self._dialogue, services.put)
+        if claimed is not None:
+            self.call.past = self._recall.resume(claimed)
         self._group: asyncio.TaskGroup
 
     @property
@@ -128,6 +140,7 @@ class CallSession:
             CallStarted(
                 *(uuid, channel.domain_uuid, self.secretary.name or "default"),
                 *(channel.caller, channel.number, time.time()),
+                owner=self._services.name,
             )
         )
         try:
@@ -146,7 +159,9 @@ class CallSession:
                 self._timer.cancel()
             await self._services.streams.drop(self._media)
             self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
-            if self.successor is None:
+            if self.call.cause == TRANSFERRED:
+                self._recall.transferred()
+            if self.successor is None and not self.stepped_back:
                 self._close_record()
 
     def _close_record(self) -> None:
@@ -154,11 +169,13 @@ class CallSession:
         self._services.put(
             CallEnded(
                 *(self.channel.uuid, time.time(), self.call.cause, outcome),
-                recording=self._recording,
+                recording=self._recall.recording,
                 usage=self._dialogue.usage,
+                epoch=self._recall.epoch,
             )
         )
-        self._dialogue.call_ended()
+        if outcome != INTERRUPTED:  # somebody else may go on with it
+            self._dialogue.call_ended()
 
     @property
     def counters(self) -> dict[str, float]:
@@ -169,8 +186,14 @@ class CallSession:
             counted |= self._voice.playback.counters
         return counted
 
-    async def give_back(self) -> None:
-        """Let go of the call without ending it: the switch goes on with the dialplan."""
+    async def give_back(self, patience_s: float = 0.0) -> None:
+        """Let go of the call without ending it: the switch goes on with the dialplan.
+
+        For at most ``patience_s`` seconds we wait until nobody speaks and nothing is awaited.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._quiet.wait()
         # A connection that breaks instead may leave the module mute, see _prove_stream.
         await self._media.stop_stream()
         self.handle(ev.ShutDown())
@@ -178,6 +201,17 @@ class CallSession:
     async def over(self) -> None:
         """Wait until the session has ended, however."""
         await asyncio.wait([self._over])
+
+    def step_back(self) -> None:
+        """Another controller has the call."""
+        self.log.warning("another controller has the call: this one steps back")
+        self.stepped_back = True
+        self.handle(ev.ShutDown())
+
+    @property
+    def epoch(self) -> int:
+        """How often the call went on elsewhere before it was ours."""
+        return self._recall.epoch
 
     def handle(self, event: ev.Event) -> None:
         """Let the core decide on ``event`` and do what it says. Safe to call from any callback."""
@@ -194,10 +228,21 @@ class CallSession:
                 if self.call.state is not before:
                     self._mark(self.call.state.value)
             self._set_timer()
+            self._take_note()
         except Exception as error:
             self._fall(error)
         finally:
             self._handling = False
+
+    def _take_note(self) -> None:
+        """After each event, of what another process would have to know."""
+        if self.call.state in (State.TALKING, State.TRANSFERRING):
+            self._recall.remember(self.call.talk.memory())
+        talking = self.call.state is State.TALKING
+        if self._over.done() or (talking and self.call.talk.at_rest):
+            self._quiet.set()
+        else:
+            self._quiet.clear()
 
     def _fall(self, error: Exception) -> None:
         """Our bug: callers are the clock and the sockets of all calls, so only this call falls."""
@@ -272,7 +317,7 @@ class CallSession:
         folder = self._services.settings.freeswitch.recordings
         path = f"{folder}/{self.channel.uuid}.wav"
         await self._ask("recording", self._switch.record(path))
-        self._recording = path
+        self._recall.recording = path
 
     async def _transfer(self, destination: Destination) -> None:
         context = destination.context or self.channel.context or "default"

@@ -60,6 +60,11 @@ class EslSettings(Section):
         description="Networks that may connect; every other connection is closed at once."
         " The Event Socket has no password in this direction.",
     )
+    share: bool = Field(
+        default=False,
+        description="Let another controller listen on the same ports, [esl] and [web]; [media]"
+        " takes the next free one. So a new process takes calls before the old one has gone.",
+    )
     max_calls: int = Field(
         default=0,
         ge=0,

@@ -63,12 +63,22 @@ class Channel:
     rate: int
     answered: bool
     variables: Mapping[str, str] = field(repr=False)
+    now_us: int = 0  # microseconds of Unix time, by the switch's clock
 
     @property
     def media_path(self) -> str:
         """The path of its media WebSocket. A dialplan that sets no valid domain_uuid gets zeros."""
         domain = self.domain_uuid if _UUID.fullmatch(self.domain_uuid) else str(UUID(int=0))
         return f"/stream/{domain}/{self.uuid}"
+
+    @property
+    def away_s(self) -> float:
+        """How long ago the call lost a controller, by the switch's clock; 0 where the dialplan does
+        not say (``controller_lost_at``, see freeswitch/dialplan)."""
+        lost = self.variables.get("controller_lost_at", "")
+        if not (lost.isdecimal() and self.now_us):
+            return 0.0
+        return max(0.0, (self.now_us - int(lost)) / 1e6)
 
     @property
     def is_g711(self) -> bool:
@@ -98,6 +108,9 @@ class Channel:
             rate=rate,
             answered=_one(headers.get("Answer-State")) == "answered",
             variables=variables,
+            now_us=int(now)
+            if (now := _one(headers.get("Event-Date-Timestamp"))).isdecimal()
+            else 0,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from esl_controller.memory import Memory
 from esl_controller.secretaries.schema import Limits
 
 LAST_WORDS_S = 10.0  # the hard cap on a farewell or an announcement
@@ -22,21 +23,30 @@ class Due(Enum):
 
 
 class Timetable:
-    """The times of one conversation."""
+    """The times of one conversation: of it ``turns`` of the caller so far, ``prompts`` since the
+    last one, and ``limit_at``."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._prompts = 0
-        self._turns = 0
-        self._limit_at = 0.0
+        self.prompts = 0
+        self.turns = 0
+        self.limit_at = 0.0
         self._due: dict[Due, float] = {}
 
     def begin(self, now: float) -> None:
         """The conversation begins."""
         limits = self._limits
-        self._limit_at = self._due[Due.LIMIT] = now + limits.max_call_s
+        self.limit_at = self._due[Due.LIMIT] = now + limits.max_call_s
         if 0 < limits.warn_s < limits.max_call_s:
-            self._due[Due.WARNING] = self._limit_at - limits.warn_s
+            self._due[Due.WARNING] = self.limit_at - limits.warn_s
+
+    def resume(self, now: float, memory: Memory) -> None:
+        """It goes on; what is due by now is due at once, but for a warning that was given."""
+        self.turns, self.prompts = memory.turns, memory.prompts
+        self.limit_at = self._due[Due.LIMIT] = memory.ends_at
+        warning = self.limit_at - self._limits.warn_s
+        if self._limits.warn_s and warning > now:
+            self._due[Due.WARNING] = warning
 
     def rest(self, now: float, *, at_rest: bool) -> None:
         """Whether everybody is silent; from when they are on, time counts."""
@@ -47,18 +57,18 @@ class Timetable:
 
     def caller_acts(self) -> None:
         """There is somebody."""
-        self._prompts = 0
+        self.prompts = 0
 
     def turn(self) -> bool:
         """The caller has said something; whether that was more than is allowed."""
         self.caller_acts()
-        self._turns += 1
-        return 0 < self._limits.max_turns < self._turns
+        self.turns += 1
+        return 0 < self._limits.max_turns < self.turns
 
     def prompt(self) -> bool:
         """Nobody answers; whether to ask once more."""
-        self._prompts += 1
-        return self._prompts <= self._limits.idle_prompts
+        self.prompts += 1
+        return self.prompts <= self._limits.idle_prompts
 
     def last_words(self, now: float) -> None:
         """They are said now, and nothing else is due."""
@@ -70,7 +80,7 @@ class Timetable:
 
     def back(self) -> None:
         """The conversation goes on; it has lasted as long as before."""
-        self._due = {Due.LIMIT: self._limit_at}
+        self._due = {Due.LIMIT: self.limit_at}
 
     def next(self, now: float) -> Due | None:
         """What it is time for, once each."""

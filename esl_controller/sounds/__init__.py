@@ -16,7 +16,7 @@ import numpy.typing as npt
 Samples: TypeAlias = npt.NDArray[np.int16]
 
 LANGUAGES: Final = ("en", "pt-BR")
-NAMES: Final = ("greeting", "sorry", "moment", "caller", "caller_interrupts")
+NAMES: Final = ("greeting", "sorry", "moment", "back", "caller", "caller_interrupts")
 
 _WORDS: Final = {
     ("greeting", "en"): "Hello, you have reached the demo receptionist. How can I help you today?",
@@ -24,6 +24,8 @@ _WORDS: Final = {
     " Goodbye.",
     ("moment", "en"): "One moment please, I will be right with you.",
     ("moment", "pt-BR"): "Um momento, por favor. Já volto a falar com você.",
+    ("back", "en"): "Sorry about the pause. I am back.",
+    ("back", "pt-BR"): "Desculpe pela pausa. Já estou de volta.",
     ("caller", "en"): "Good morning. I would like to book an appointment for Tuesday.",
     ("caller_interrupts", "en"): "Sorry, one moment please.",
     ("greeting", "pt-BR"): "Olá, você ligou para a recepção de demonstração. Como posso ajudar?",

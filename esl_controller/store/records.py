@@ -53,8 +53,8 @@ class Turn:
 
     ``latency_ms``: from the caller's last word to our first sample that was heard, if it answers
     one. ``interrupted_ms``: how much of it was heard before the caller cut it off, None if nobody
-    did; ``heard_text`` is what those milliseconds held. ``audio_ms``: the length of the agent's, as far
-    as it is known.
+    did; ``heard_text`` is what those milliseconds held. ``audio_ms``: the length of what the agent
+    said, once all of it has come.
     """
 
     call_uuid: str

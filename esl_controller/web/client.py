@@ -1,27 +1,29 @@
-"""``esl-controller calls``: what the running controller says of its calls."""
+"""``esl-controller calls`` and ``drain``: the running controller, asked over HTTP."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import time
 from http.client import HTTPException
 from typing import Any
-from urllib.request import ProxyHandler, build_opener
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 from esl_controller.settings import Settings
 
 TIMEOUT_S = 5.0
+POLL_S = 0.5
+CONFLICT = 409
 _COLUMNS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "hearing", "speaking_by")
 
 
 def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
     """Print the live calls; 1 if the controller cannot be asked. ``url``: its web address."""
-    host = "127.0.0.1" if settings.web.host in ("0.0.0.0", "::") else settings.web.host  # noqa: S104
-    base = (url or f"http://{host}:{settings.web.port}").rstrip("/")
+    base = _base(settings, url)
     try:
-        # No proxy: the controller is on this machine or in its network.
-        with build_opener(ProxyHandler({})).open(f"{base}/calls", timeout=TIMEOUT_S) as reply:
-            told = json.load(reply)
+        told = _ask(f"{base}/calls")
         printed = json.dumps(told, indent=2) if as_json else _table(told)
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         print(
@@ -32,6 +34,49 @@ def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
         return 1
     print(printed)
     return 0
+
+
+def drain(settings: Settings, *, limit_s: float) -> int:
+    """Have the controller of this machine take no more calls and end when those that live are over;
+    wait for that, and say how many are left. 1 if it cannot be asked."""
+    base = _base(settings, None)
+    try:
+        told = _ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")
+    except HTTPError as error:
+        why = "it stops already" if error.code == CONFLICT else str(error)
+        print(f"esl-controller drain: not accepted: {why}", file=sys.stderr)
+        return 1
+    except (OSError, HTTPException, ValueError) as error:
+        print(
+            f"esl-controller drain: no answer from {base}: {error}. Is the controller running on"
+            " this machine, and is this its [web] address?",
+            file=sys.stderr,
+        )
+        return 1
+    left = told["calls"]
+    print(f"no more calls are taken; {left} live")
+    with contextlib.suppress(OSError, HTTPException, ValueError):
+        while True:  # until nobody answers any more
+            time.sleep(POLL_S)
+            now = len(_ask(f"{base}/calls")["calls"])
+            if now != left:
+                left = now
+                print(f"{left} live", flush=True)
+    print("the controller has ended")
+    return 0
+
+
+def _base(settings: Settings, url: str | None) -> str:
+    host = "127.0.0.1" if settings.web.host in ("0.0.0.0", "::") else settings.web.host  # noqa: S104
+    return (url or f"http://{host}:{settings.web.port}").rstrip("/")
+
+
+def _ask(url: str, method: str = "GET") -> dict[str, Any]:
+    # No proxy: the controller is on this machine or in its network.
+    opener = build_opener(ProxyHandler({}))
+    with opener.open(Request(url, method=method), timeout=TIMEOUT_S) as reply:  # noqa: S310
+        told: dict[str, Any] = json.load(reply)
+        return told
 
 
 def _table(told: dict[str, Any]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
 
+from esl_controller.orders import Orders
 from esl_controller.server import CallServer
 from esl_controller.session import CallSession
 from media.lane import Clock
 
 
-def web_routes(calls: CallServer, clock: Clock) -> list[web.AbstractRouteDef]:
+def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.AbstractRouteDef]:
     """``/healthz``: the process lives. ``/readyz``: it takes calls (503: it does not). ``/calls``:
-    the live calls as JSON."""
+    the live calls as JSON. ``/drain`` (POST, from this machine only): let them finish, then end."""
 
     async def healthz(request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -38,7 +40,18 @@ def web_routes(calls: CallServer, clock: Clock) -> list[web.AbstractRouteDef]:
             }
         )
 
+    async def drain(request: web.Request) -> web.Response:
+        if request.remote is None or not ip_address(request.remote).is_loopback:
+            return web.Response(status=403, text="only from this machine\n")
+        try:
+            limit_s = float(request.query.get("limit_s", "inf"))
+        except ValueError:
+            return web.Response(status=400, text="limit_s is no number\n")
+        accepted = orders.drain(limit_s)
+        return web.json_response({"calls": len(calls.calls)}, status=202 if accepted else 409)
+
     return [
+        web.post("/drain", drain),
         web.get("/healthz", healthz),
         web.get("/readyz", readyz),
         web.get("/calls", list_calls),

@@ -1,0 +1,76 @@
+"""What one call remembers, kept in the store, so that it can go on in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from esl_controller.agents.base import Said
+from esl_controller.dialogue import Dialogue
+from esl_controller.memory import Memory, Past, Stored, dump, load
+from esl_controller.store.records import Change, Claimed, Noted, Remembered
+from esl_controller.switch import Channel
+
+
+class Recall:
+    """The memory of one call. ``put`` takes changes for the store.
+
+    ``epoch``: how often the call went on elsewhere; ``recording``: its path at the switch, or "".
+    """
+
+    def __init__(self, channel: Channel, dialogue: Dialogue, put: Callable[[Change], None]) -> None:
+        self.epoch = 0
+        self.recording = ""
+        self._channel = channel
+        self._dialogue = dialogue
+        self._put = put
+        self._memory = Memory()
+        self._log = structlog.stdlib.get_logger(__name__).bind(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        )
+
+    def resume(self, claimed: Claimed) -> Past | None:
+        """A call that another process had, or that comes back from a transfer; None where nothing
+        of it is known, so that it begins anew."""
+        self.epoch = claimed.epoch
+        stored = load(claimed.memory)
+        if stored is None:
+            return None
+        away_s = self._channel.away_s
+        history, cut = self._dialogue.resume(claimed, time.time() - away_s)
+        self.recording, self._dialogue.usage = stored.recording, stored.usage
+        last = history[-1] if history else None
+        if not stored.memory.back_from:
+            note = f"a controller was lost; the call went on after {away_s:.1f} s"
+            self._put(Noted(self._channel.uuid, time.time(), note))
+        self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
+        return Past(
+            stored.memory.moved(-_offset()),
+            history,
+            cut,
+            lost_words=not (isinstance(last, Said) and last.who == "caller"),
+            away_s=0.0 if stored.memory.back_from else away_s,
+            recorded=bool(stored.recording),
+        )
+
+    def remember(self, memory: Memory) -> None:
+        """Write down what has changed."""
+        if memory != self._memory:
+            self._memory = memory
+            self._write(memory)
+
+    def transferred(self) -> None:
+        """The caller is elsewhere, and may come back."""
+        self._write(self._memory.transferred)
+
+    def _write(self, memory: Memory) -> None:
+        stored = Stored(memory.moved(_offset()), self.recording, self._dialogue.usage)
+        self._put(Remembered(self._channel.uuid, self.epoch, dump(stored)))
+
+
+def _offset() -> float:
+    """From the loop's clock to Unix time."""
+    return time.time() - asyncio.get_running_loop().time()
