@@ -21,7 +21,7 @@ HANGUP: Final = "hangup"
 class Memory:
     """What was decided so far. Times are seconds of the call's clock; in the store, of Unix.
 
-    ``owes``: the model was to speak, and has not begun. ``leaving``: how the conversation ends if
+    ``owes``: the model was to answer, and has not begun. ``leaving``: how the conversation ends if
     that is decided, HANGUP or the name of a destination; ``goodbye``: what is still to be said
     before. ``pending``: function calls without a result; ``leaving_call`` is the one that wants to
     leave, ``hold`` the one that keeps the caller on hold until ``held_until``.

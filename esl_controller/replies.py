@@ -50,8 +50,9 @@ class Replies:
 
     @property
     def owes(self) -> bool:
-        """Whether something is to be said of which nothing was heard yet."""
-        return bool(self._wants) or (self._reply is not None and not self.spoke)
+        """Whether an answer is due of which nothing was heard yet."""
+        asked = self._reply is not None and self._reply[0] is Want.ANSWER and not self.spoke
+        return asked or Want.ANSWER in self._wants
 
     @property
     def last_words(self) -> str:

@@ -80,7 +80,7 @@ def step(world: World, kind: str, pick: int) -> None:
 
 def _calls(world: World, pick: int, count: int) -> list[ev.ToolCall]:
     chosen = [CALLS[(pick + i) % len(CALLS)] for i in range(count)]
-    names = [f"{len(world.actions)}-{i}" for i in range(count)]
+    names = [f"{world._count}-{len(world.actions)}-{i}" for i in range(count)]
     return [
         ev.ToolCall(name, call.name, call.arguments)
         for name, call in zip(names, chosen, strict=True)

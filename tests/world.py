@@ -12,10 +12,11 @@ from typing import Any
 
 from esl_controller import actions as do
 from esl_controller import events as ev
-from esl_controller.agents.base import Abilities
+from esl_controller.agents.base import Abilities, Said
 from esl_controller.call import Call, State
 from esl_controller.conversation import Conversation
 from esl_controller.events import ToolCall
+from esl_controller.memory import Past, Stored, dump, load
 from esl_controller.secretaries.schema import Destination, Secretary
 from esl_controller.timetable import LAST_WORDS_S
 from esl_controller.tools import Toolbox
@@ -74,7 +75,8 @@ class World:
         takes_turns: bool = False,
         fallback: str = "",
     ) -> None:
-        who = who or secretary()
+        self.who = who = who or secretary()
+        self.closed, self.fallback = closed, fallback
         self.takes_turns = takes_turns
         talk = Conversation(
             who,
@@ -153,6 +155,31 @@ class World:
             ev.AgentReady(),
         )
         assert self.call.state is State.TALKING
+        return self
+
+    def crashed(self, *, away_s: float = 0.0, lost_words: bool = False) -> World:
+        """The same call in another process, which has just got it; its clock began elsewhere."""
+        stored = load(dump(Stored(self.call.talk.memory().moved(7.0))))
+        assert stored is not None
+        heard = any(isinstance(action, do.Respond) for action in self.actions)
+        other = World(
+            self.who, closed=self.closed, takes_turns=self.takes_turns, fallback=self.fallback
+        )
+        other.now = self.now + 7.0
+        other.call.past = Past(
+            stored.memory,
+            (Said("agent", "Clinic"),) if heard else (),
+            cut=bool(self.words),
+            lost_words=lost_words,
+            away_s=away_s,
+        )
+        other._count = 1000 * (self._count + 1)
+        other.feed(ev.Arrived(True))
+        return other
+
+    def resumed(self) -> World:
+        """It goes on."""
+        self.feed(ev.StreamOpened(), ev.LaneOpened(8000), ev.AgentReady())
         return self
 
     def greeted(self) -> World:
