@@ -1,21 +1,42 @@
 """The dialplan extension that hands a call to this controller, tries again, and falls back.
 
-What FreeSWITCH does with each action is in the comments that `render` writes; it was seen on
-FreeSWITCH 1.10.12 (captures `controller_lost.1`, `controller_lost.2` and `invalid_application`).
+It is a list of tries with growing waits. Behind each try stands a `transfer` back to the extension
+itself, which has no data and does nothing until a controller has taken the call (`Switch.took`).
+So the list begins anew with each controller that is lost, and a call outlives any number of them.
+While none can be reached, the list costs the switch nothing but the tries; a loop by transfers
+would look the dialplan up for each of them, and add a leg to the call's record.
+
+What FreeSWITCH does with each action is in the comments that `render` writes. Sources: measured on
+1.10.12 (tests/live/test_ladder.py, captures `controller_lost.1`, `controller_lost.2` and
+`invalid_application`), and its code:
+
+- switch_ivr.c, `switch_ivr_session_transfer`: each transfer counts `max_session_transfers` down, or
+  where that is not set `max_forwards` (which a SIP call brings along), and the call ends at 0.
+- mod_dptools.c, `transfer_function`: without data nothing happens.
+- switch_channel.c: `endpoint_disposition` becomes ANSWER with the answer, EARLY MEDIA before it.
+- switch_ivr.c, `switch_ivr_sleep`: a call without media sleeps as well; one with media is read
+  meanwhile, so that mod_audio_stream goes on.
+- mod_event_socket.c, `socket_function`: each connection takes memory that is freed with the call.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import indent
 from uuid import UUID
 
 Action = tuple[str, str]
 """An application and its data."""
 
-WAITS_MS = (0, 250, 500, 1000, 2000)
+WAITS_MS = (250, 250, 500, *[500] * 4, *[1000] * 7, *[2000] * 5, *[5000] * 11)
+"""75 s, for a restart of 60 s; closest together where a process that was killed is back."""
+SILENT_MS = 1000
+"""How long an answered caller waits in silence before tones begin."""
+TONE_MS = 120
+TONE_HZ = 425
+TONE_DB = -24
 FALLBACK: tuple[Action, ...] = (
     ("playback", "tone_stream://%(250,250,480,620);loops=8"),
     ("hangup", "NORMAL_TEMPORARY_FAILURE"),
@@ -42,25 +63,41 @@ def render(
     """A file for FreeSWITCH's dialplan directory, explained by comments.
 
     `socket` is HOST:PORT, or several with | between them, which are tried in order. `waits_ms`
-    are the milliseconds before each further try. With `context` the extension stands in a context
-    of that name; without, the file belongs in the directory of a context. `name` is the
-    extension's; empty, it is made from `number`. Raises DialplanError.
+    are the milliseconds before each further try. `fallback` is what comes after the last one.
+    With `context` the extension stands in a context of that name; without, the file belongs in
+    the directory of a context. `name` is the extension's; empty, it is made from `number`.
+    Raises DialplanError.
     """
     _check(number, domain_uuid, secretary_uuid, socket, fallback, context, name, waits_ms)
-    dial = ("socket", f"{socket} async full")
+    home = f"{number} XML {context or '${context}'}"
+    called = f'field="destination_number" expression="^{_xml(re.escape(number))}$"'
     rows = [
-        *_rows("Which tenant this is, and which persona: the controller's log names both."),
-        *_rows(None, ("set", f"domain_uuid={UUID(domain_uuid)}")),
-        *_rows(None, ("set", f"secretary_uuid={UUID(secretary_uuid)}")),
-        *_rows(_WHY_RESUME, ("set", "socket_resume=true")),
-        *_rows(_WHY_UNSET, ("unset", "hangup_after_bridge")),
-        *_rows(_WHY_SOCKET, dial),
-        *(_rows(_WHY_AGAIN) if waits_ms else ()),
+        _condition(
+            called,
+            _rows("Which tenant this is, and which persona: the controller's log names both."),
+            _rows(None, ("set", f"domain_uuid={UUID(domain_uuid)}")),
+            _rows(None, ("set", f"secretary_uuid={UUID(secretary_uuid)}")),
+            _rows(_WHY_RESUME, ("set", "socket_resume=true")),
+            _rows(_WHY_UNSET, ("unset", "hangup_after_bridge")),
+            _rows(_WHY_HOME, ("set", f"controller_home={home}")),
+            _rows(_WHY_TRANSFERS, ("set", "max_session_transfers=70")),
+        ),
+        _comment(_WHY_LOST),
+        _condition(
+            'field="${controller_again}" expression="." break="never"',
+            _rows(None, ("set", "controller_lost_at=${strmicroepoch()}")),
+            _rows(_WHY_ANEW, ("unset", "controller_again")),
+        ),
+        _comment(_WHY_TWO_LISTS),
+        _condition(
+            'field="${endpoint_disposition}" expression="^ANSWER$|^EARLY MEDIA$" break="never"',
+            _tries(socket, waits_ms, answered=True),
+            _as_anti_actions(_tries(socket, waits_ms, answered=False)),
+        ),
+        _comment(_WHY_FALLBACK),
+        _condition(called, _rows(None, *fallback)),
     ]
-    for wait_ms in waits_ms:
-        rows += _rows(None, *([("sleep", str(wait_ms))] if wait_ms else []), dial)
-    rows += _rows(_WHY_FALLBACK, *fallback)
-    extension = _extension(number, name or f"voice_ai_{number}", rows)
+    extension = _extension(name or f"voice_ai_{number}", rows)
     if context:
         extension = f'<context name="{_xml(context)}">\n{indent(extension, "  ")}</context>\n'
     # FreeSWITCH drops every line that holds one of these two tags, and what else stands on it.
@@ -75,30 +112,89 @@ _WHY_UNSET = (
     "After a bridge the call comes back to the controller; a default elsewhere in the dialplan"
     " may have set the contrary."
 )
+_WHY_HOME = (
+    "The way back to this extension. A controller that takes the call copies it to"
+    " controller_again, which makes the transfers below do something."
+)
+_WHY_TRANSFERS = (
+    "FreeSWITCH counts this down with each transfer and hangs up at 0: it begins anew here, so that"
+    " any number of controllers can be lost. (Without it FreeSWITCH counts the call's SIP"
+    " Max-Forwards, which protects against calls that go round in circles and is left alone.)"
+)
+_WHY_LOST = (
+    "Is it a controller that lost the call which brings it here? Then the next one is told since"
+    " when the caller has waited, in microseconds."
+)
+_WHY_ANEW = "From here on the transfers do nothing again, until a controller takes the call."
+_WHY_TWO_LISTS = (
+    "The tries: the first list for a caller who is connected already, the second (anti-action) for"
+    " one who is not, because the controller answers the phone. They differ in how he waits."
+)
 _WHY_SOCKET = (
     "Dial the controller and give it the call. async: commands do not wait for each other. full:"
-    " it may use every command, uuid_audio_stream among them. The controller answers the phone."
+    " it may use every command, uuid_audio_stream among them."
 )
-_WHY_AGAIN = (
-    "Further tries. A controller that does not listen costs no time, and a call that was given"
-    " back is taken again at once; the waits grow so that a restart of a few seconds is outlived"
-    " and the caller does not sit in silence for longer. Each try that is left over is one more"
-    " lost controller that the call survives."
+_WHY_TRANSFER = (
+    "We come here when the controller was not reached or was lost. If it had taken the call, it"
+    " begins anew above. If not, there is nothing in controller_again, and a transfer without data"
+    " does nothing: the list goes on."
 )
+_WHY_WAIT = (
+    "Further tries, close together at first. A controller that does not listen costs no time. The"
+    " first second is silent: a controller that is started again at once is back by then."
+)
+_WHY_TONE = (
+    "Then a soft short tone with each wait says that somebody is still there. 5 s are the longest:"
+    " so late at most is the call taken once a controller is back."
+)
+_WHY_RING = "The caller's phone rings until somebody can answer it. (180, no early media.)"
 _WHY_FALLBACK = "No controller: what the caller gets instead."
 
 
-def _extension(number: str, name: str, rows: Sequence[str]) -> str:
+def _extension(name: str, rows: Sequence[str]) -> str:
     return "\n".join(
         [
             _comment("Made by: esl-controller dialplan. Run it again rather than editing this."),
             f'<extension name="{_xml(name)}">',
-            f'  <condition field="destination_number" expression="^{_xml(re.escape(number))}$">',
-            *(indent(row, "    ") for row in rows),
-            "  </condition>",
+            *(indent(row, "  ") for row in rows),
             "</extension>\n",
         ]
     )
+
+
+def _condition(test: str, *rows: Iterable[str]) -> str:
+    inside = [indent(row, "  ") for some in rows for row in some]
+    return "\n".join([f"<condition {test}>", *inside, "</condition>"])
+
+
+def _tries(socket: str, waits_ms: Sequence[int], *, answered: bool) -> Iterator[str]:
+    """The list of tries; comments only where something comes for the first time."""
+    attempt = ("socket", f"{socket} async full"), ("transfer", "${controller_again}")
+    if answered:
+        yield from _rows(_WHY_SOCKET, attempt[0])
+        yield from _rows(_WHY_TRANSFER, attempt[1])
+        yield from _rows(_WHY_WAIT if waits_ms else None)
+    else:
+        yield from _rows(None, *attempt)
+        yield from _rows(_WHY_RING, ("ring_ready", ""))
+    waited_ms, told = 0, not answered
+    for wait_ms in waits_ms:
+        tone = answered and waited_ms >= SILENT_MS and wait_ms > TONE_MS
+        if tone and not told:
+            yield _comment(_WHY_TONE)
+            told = True
+        wait = ("playback", _tone(wait_ms)) if tone else ("sleep", str(wait_ms))
+        yield from _rows(None, wait, *attempt)
+        waited_ms += wait_ms
+
+
+def _tone(wait_ms: int) -> str:
+    return f"tone_stream://v={TONE_DB};%({TONE_MS},{wait_ms - TONE_MS},{TONE_HZ})"
+
+
+def _as_anti_actions(rows: Iterable[str]) -> Iterator[str]:
+    for row in rows:
+        yield row.replace("<action ", "<anti-action ") if row.startswith("<action ") else row
 
 
 def _rows(why: str | None, *actions: Action) -> Iterator[str]:

@@ -207,6 +207,16 @@ class Switch:
         """Set a channel variable."""
         await self._api("uuid_setvar", self._uuid, _word("variable", name), _text(name, value))
 
+    async def took(self) -> None:
+        """Tell the dialplan that the call is ours, so that its ladder begins anew if we lose it.
+
+        Give this once the call is held as it should be: a controller that is lost before counts as
+        a try that failed. Nothing is done where the dialplan has no such ladder.
+        """
+        assert self.channel is not None, "connect first"
+        if home := self.channel.variables.get("controller_home", ""):
+            await self.set_variable("controller_again", home)
+
     async def start_stream(self, url: str, mix: str, rate: str, token: str) -> None:
         """Have mod_audio_stream send the caller's audio to ``url``.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +18,8 @@ from esl_controller.dialplan import (
     EXAMPLE_DOMAIN_UUID,
     EXAMPLE_SECRETARY_UUID,
     FALLBACK,
+    SILENT_MS,
+    WAITS_MS,
     DialplanError,
     render,
 )
@@ -24,34 +28,83 @@ example = partial(render, domain_uuid=EXAMPLE_DOMAIN_UUID, secretary_uuid=EXAMPL
 EXAMPLE_FILE = Path(__file__).parent.parent / "freeswitch" / "dialplan" / "voice_ai.xml"
 
 
-def actions(text: str) -> list[tuple[str, str]]:
-    found = ElementTree.fromstring(text).iter("action")
+SOCKET = ("socket", "127.0.0.1:8022 async full")
+ANEW = ("transfer", "${controller_again}")
+
+
+def actions(text: str, tag: str = "action") -> list[tuple[str, str]]:
+    found = ElementTree.fromstring(text).iter(tag)
     return [(action.attrib["application"], action.attrib["data"]) for action in found]
+
+
+def conditions(text: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(text).iter("condition"))
+
+
+def tries(waits_ms: Sequence[int], tag: str) -> list[tuple[str, str]]:
+    """The list of tries, for a caller who is answered (action) or not (anti-action)."""
+    return actions(ElementTree.tostring(conditions(example(waits_ms=waits_ms))[2], "unicode"), tag)
 
 
 def test_the_file_in_the_tree_is_the_one_that_is_printed() -> None:
     assert EXAMPLE_FILE.read_text(encoding="utf-8") == example()
 
 
-def test_the_extension_sets_hands_over_tries_again_and_falls_back() -> None:
-    dial = ("socket", "127.0.0.1:8022 async full")
-    assert actions(example()) == [
+def test_the_extension_sets_hands_over_and_falls_back() -> None:
+    called, lost, answered, last = conditions(example())
+    number = {"field": "destination_number", "expression": "^8000$"}
+    assert called.attrib == last.attrib == number, "FreeSWITCH stops at the first that fails"
+    assert lost.attrib["break"] == answered.attrib["break"] == "never"
+    assert actions(ElementTree.tostring(called, "unicode")) == [
         ("set", f"domain_uuid={EXAMPLE_DOMAIN_UUID}"),
         ("set", f"secretary_uuid={EXAMPLE_SECRETARY_UUID}"),
         ("set", "socket_resume=true"),
         ("unset", "hangup_after_bridge"),
-        dial,
-        dial,
-        ("sleep", "250"),
-        dial,
-        ("sleep", "500"),
-        dial,
-        ("sleep", "1000"),
-        dial,
-        ("sleep", "2000"),
-        dial,
-        *FALLBACK,
+        ("set", "controller_home=8000 XML ${context}"),
+        ("set", "max_session_transfers=70"),
     ]
+    assert lost.attrib["field"] == "${controller_again}"
+    assert not re.search(lost.attrib["expression"], "")
+    assert actions(ElementTree.tostring(lost, "unicode")) == [
+        ("set", "controller_lost_at=${strmicroepoch()}"),
+        ("unset", "controller_again"),
+    ]
+    assert actions(ElementTree.tostring(last, "unicode")) == list(FALLBACK)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "connected"),
+    [("ANSWER", True), ("EARLY MEDIA", True), ("", False), ("RECEIVED", False)],
+)
+def test_only_a_caller_who_can_hear_it_gets_the_tones(disposition: str, connected: bool) -> None:
+    condition = conditions(example())[2]
+    assert condition.attrib["field"] == "${endpoint_disposition}"
+    assert bool(re.search(condition.attrib["expression"], disposition)) == connected
+
+
+def test_who_is_answered_waits_in_silence_and_then_with_tones() -> None:
+    assert tries([250, 750, 500, 100, 2000], "action") == [
+        *(SOCKET, ANEW),
+        *(("sleep", "250"), SOCKET, ANEW),
+        *(("sleep", "750"), SOCKET, ANEW),
+        *(("playback", "tone_stream://v=-24;%(120,380,425)"), SOCKET, ANEW),
+        *(("sleep", "100"), SOCKET, ANEW),
+        *(("playback", "tone_stream://v=-24;%(120,1880,425)"), SOCKET, ANEW),
+    ]
+
+
+def test_who_is_not_answered_hears_ringing() -> None:
+    assert tries([250, 2000], "anti-action") == [
+        *(SOCKET, ANEW, ("ring_ready", "")),
+        *(("sleep", "250"), SOCKET, ANEW),
+        *(("sleep", "2000"), SOCKET, ANEW),
+    ]
+
+
+def test_the_waits_outlast_a_restart_of_a_minute() -> None:
+    assert sum(WAITS_MS) >= 60_000 + max(WAITS_MS)
+    assert list(WAITS_MS) == sorted(WAITS_MS)
+    assert SILENT_MS in accumulate(WAITS_MS)
 
 
 def test_given_values_stand_in_it() -> None:
@@ -68,15 +121,16 @@ def test_given_values_stand_in_it() -> None:
     root = ElementTree.fromstring(text)
     [context] = root.iter("context")
     [extension] = context.iter("extension")
-    [condition] = extension.iter("condition")
     assert context.attrib == {"name": "tenant.example.net"}
     assert extension.attrib == {"name": "reception"}
     assert actions(text)[0] == ("set", f"domain_uuid={EXAMPLE_DOMAIN_UUID}")
-    assert actions(text)[-2:] == [
+    assert ("set", "controller_home=+55.11*1# XML tenant.example.net") in actions(text)
+    assert actions(text)[-3:] == [
         ("socket", "a.example.net:8022|10.0.0.2:9000 async full"),
+        ANEW,
         ("transfer", 'operator XML "a & b" <c>'),
     ]
-    expression = condition.attrib["expression"]
+    expression = conditions(text)[0].attrib["expression"]
     assert re.search(expression, "+55.11*1#")
     for other in ("55.11*1#", "+55x11*1#", "+55.11*1##", "0+55.11*1#"):
         assert not re.search(expression, other)
@@ -88,9 +142,15 @@ def test_freeswitch_can_read_the_file() -> None:
     for line in lines:
         assert "include>" not in line or line in ("<include>", "</include>")
         assert len(line) <= 100
-        for mark in ("<?", "<!--#", "${", "X-PRE-PROCESS"):
+        for mark in ("<?", "<!--#", "$${", "X-PRE-PROCESS"):
             assert mark not in line
     ElementTree.fromstring("\n".join(lines[1:-1]))
+
+
+def test_no_condition_captures() -> None:
+    """With a parenthesis in a condition FreeSWITCH would replace $1 and the like in its actions."""
+    for condition in conditions(example()):
+        assert "(" not in condition.attrib["expression"]
 
 
 @pytest.mark.parametrize(

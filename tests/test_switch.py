@@ -150,6 +150,17 @@ async def test_commands_are_those_of_the_captures() -> None:
         await task
 
 
+async def test_took_tells_the_dialplan_where_to_begin_anew() -> None:
+    headers = {"Unique-ID": UUID, "variable_controller_home": "8000 XML default"}
+    async with connected() as (switch, peer):
+        await switch.took()  # a dialplan without the ladder: no command
+        switch.channel = Channel.parse(headers)
+        taking = asyncio.create_task(switch.took())
+        command = await peer.reply(api_reply("+OK"))
+        await taking
+        assert command == f"api uuid_setvar {UUID} controller_again 8000 XML default\n\n"
+
+
 async def test_replies_are_matched_under_concurrency() -> None:
     async with connected() as (switch, peer):
         tasks = [asyncio.create_task(switch.set_variable(f"v{i}", str(i))) for i in range(50)]
