@@ -161,8 +161,10 @@ def _set_levels(level: int) -> None:
     logging.getLogger().setLevel(libraries)
     for ours in ("esl_controller", "media"):
         logging.getLogger(ours).setLevel(level)
-    # At debug it logs every message, which is one for each piece of audio.
-    logging.getLogger("websockets").setLevel(max(libraries, logging.INFO))
+    # At debug they log every message, which is one for each piece of audio, and every statement
+    # with its values, which are what callers said, and the URLs of webhooks.
+    for too_much in ("websockets", "aiosqlite"):
+        logging.getLogger(too_much).setLevel(max(libraries, logging.INFO))
     _take_over_genesis()
 
 

@@ -24,7 +24,7 @@ TOKEN = "tok-4f167587"
 @pytest.fixture(autouse=True)
 def _leave_nothing_behind() -> Iterator[None]:
     root = logging.getLogger()
-    named = [root, *map(logging.getLogger, ("esl_controller", "media", "websockets"))]
+    named = [root, *map(logging.getLogger, ("esl_controller", "media", "websockets", "aiosqlite"))]
     handlers, levels = list(root.handlers), [logger.level for logger in named]
     config = structlog.get_config()
     yield
@@ -118,6 +118,7 @@ def test_libraries_are_heard_from_warnings_up_unless_at_debug(
     genesis.info("theirs i")
     genesis.warning("theirs w")
     logging.getLogger("websockets.client").debug("a frame of audio")
+    logging.getLogger("aiosqlite").debug("what a caller said")
     logging.getLogger("websockets.client").info("sockets i")
     assert [line["event"] for line in lines(out)] == expected
 
