@@ -351,6 +351,7 @@ class Conversation:
     def _files_ready(self, event: FilesReady, now: float) -> Actions:
         """Instead of the lane; what waited in that is lost."""
         self._caller.silenced()
+        self._desk.silenced()
         if not self._items:
             return []
         actions = self._interrupt()

@@ -179,6 +179,11 @@ class Desk:
         self.hold.music = True
         return [Music(True)]
 
+    def silenced(self) -> None:
+        """The music was lost with the way to the caller: ``play`` plays it again."""
+        if self.hold is not None:
+            self.hold.music = False
+
     def time(self, now: float, *, model: bool) -> Actions:
         """End what has lasted long enough; ``model``: it is there to be told of keys."""
         actions: Actions = []

@@ -54,6 +54,19 @@ def test_who_interrupts_the_announcement_of_a_hold_is_not_put_on_hold() -> None:
     assert not world.music
 
 
+def test_a_hold_goes_on_with_music_where_files_replace_the_lane() -> None:
+    world = World().greeted()
+    world.asks(tool_call("hold", seconds=30))
+    assert world.music
+    world.feed(ev.LaneFailed("closed"))
+    world.later(1)
+    assert world.feed(ev.FilesReady()) == [do.Music(True)]
+    actions = world.later(30)
+    assert kinds(actions) == ["Music", "ToolResult", "Respond"]
+    assert output(actions)["reason"] == "the time is over"
+    assert not world.music
+
+
 def test_the_same_hold_may_be_wanted_again() -> None:
     world = World().greeted()
     world.asks(tool_call("hold", seconds=5))

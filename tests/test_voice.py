@@ -190,6 +190,16 @@ def test_music_stops_at_once_and_is_not_the_agents(voice: Voice, ear: Ear) -> No
     assert not silent(ear.hear(5))
 
 
+def test_music_is_played_again_on_another_way(voice: Voice, ear: Ear) -> None:
+    voice.music(True)
+    ear.hear(10)
+    voice.interrupt()
+    other = Ear(voice, 16000)
+    voice.music(True)
+    heard = other.hear(50)
+    assert heard == loop(16000).tobytes()[: len(heard)]
+
+
 def test_a_sentence_or_an_interruption_ends_the_music(voice: Voice, ear: Ear) -> None:
     voice.music(True)
     ear.hear(10)

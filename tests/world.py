@@ -249,6 +249,8 @@ class World:
                 self.items.remove(item)
             case ev.SpeechStopped() | ev.Dtmf():
                 self._ran.clear()
+            case ev.FilesReady():
+                self.music = False
 
     def _perform(self, action: do.Action) -> None:
         over = self.over or self.transferring
