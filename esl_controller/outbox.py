@@ -1,7 +1,8 @@
 """Webhooks: what waits in the call record is sent until its receiver has taken it.
 
 At least once: after a lost answer, or a crash between the answer and the note of it, a webhook is
-sent again under the same id.
+sent again under the same id. Of several controllers on one record the one that takes a webhook has
+it for ``LEASE_S``; what it did not settle in that time, another one sends.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ AT_ONCE = 16
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 3600.0
 GIVE_UP_S = 86_400.0
+LEASE_S = 30.0  # longer than sending takes, with what clocks may differ
+LOOK_AGAIN_S = 30.0  # another controller may have left something behind
 READ_AGAIN_S = 5.0  # after a database that does not answer
 
 log = structlog.stdlib.get_logger(__name__)
@@ -68,18 +71,23 @@ class Outbox:
 
     async def _send_due(self, http: ClientSession) -> None:
         self._store.delivery_written.clear()
-        while due := await self._store.due(time.time(), AT_ONCE):
+        while due := await self._take_due():
             bodies = [await self._body(delivery) for delivery in due]
             async with asyncio.TaskGroup() as group:
                 for delivery, body in zip(due, bodies, strict=True):
                     group.create_task(self._send(http, delivery, body))
-            # Else the same ones would still be due.
+            # Else the lease would be read for the time of the next try.
             await self._store.flush()
+
+    async def _take_due(self) -> list[Delivery]:
+        now = time.time()
+        return await self._store.take_due(now, AT_ONCE, now + LEASE_S)
 
     async def _wait(self) -> None:
         at = await self._store.next_due()
+        wait_s = LOOK_AGAIN_S if at is None else min(at - time.time(), LOOK_AGAIN_S)
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if at is None else at - time.time()):
+            async with asyncio.timeout(wait_s):
                 await self._store.delivery_written.wait()
 
     async def _body(self, delivery: Delivery) -> bytes:
@@ -100,6 +108,10 @@ class Outbox:
             ) as reply:
                 if not 200 <= reply.status < 300:
                     failure = f"{reply.url.host} answered {reply.status}"
+        except asyncio.CancelledError:
+            # We stop: whoever comes next need not wait for our lease.
+            self._store.put(Postponed(delivery.id, delivery.attempts, time.time()))
+            raise
         except TimeoutError:
             failure = f"no answer within {TIMEOUT_S:g} s"
         except (ClientConnectionError, OSError) as error:

@@ -42,6 +42,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def without_password(text: str) -> str:
+    """`text`, where it is a database's URL, with its password masked."""
+    return re.sub(r"^(postgresql\S*?://[^:@/]*):.*@", r"\1:…@", text)
+
+
 def _one_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("has a line break or another control character in it")
@@ -126,9 +131,23 @@ def _base_url(value: str) -> str:
     return _url(value, ("https", "http")) if value else value
 
 
+_SQLITE = re.compile(r"sqlite:///(?!:memory:)[^?#]*[^?#/]")
+_POSTGRESQL = re.compile(
+    r"postgresql(\+asyncpg)?://([^\s:/@]*(:[^\s@]*)?@)?(\[[\da-fA-F:]+\]|[^\s:/@?#\[\]]*)(:\d{1,5})?"
+    r"/[^\s/@?#]+(\?[^\s@#]+)?"
+)
+
+
 def _store_url(value: str) -> str:
-    if value and not re.fullmatch(r"sqlite:///(?!:memory:)[^?#]*[^?#/]", _one_line(value)):
-        raise ValueError("must be sqlite:///FILE, sqlite:////FILE from the root on, or empty")
+    if value.startswith("postgresql") and not _POSTGRESQL.fullmatch(value):
+        raise ValueError(
+            "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE; in a password, @ is written %40"
+        )
+    if value and not (_POSTGRESQL.fullmatch(value) or _SQLITE.fullmatch(_one_line(value))):
+        raise ValueError(
+            "must be sqlite:///FILE, sqlite:////FILE from the root on,"
+            " postgresql://USER:PASSWORD@HOST/DATABASE, or empty"
+        )
     return value
 
 

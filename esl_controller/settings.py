@@ -248,7 +248,9 @@ class StoreSettings(Section):
     url: StoreUrl = Field(
         default="sqlite:///esl-controller.db",
         description="Where it is kept: sqlite:///FILE in the working directory, sqlite:////FILE"
-        " from the root on. Empty: there is no record, and no webhook is sent.",
+        " from the root on, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several"
+        " controllers can share. A password is better set in the environment, here or as"
+        " PGPASSWORD. Empty: there is no record, and no webhook is sent.",
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from esl_controller import toml_file
-from esl_controller.setting_types import PortRange
+from esl_controller.setting_types import PortRange, without_password
 from esl_controller.settings import (
     PREFIX,
     Loaded,
@@ -162,6 +162,8 @@ def describe(loaded: Loaded) -> str:
         origin = loaded.origins[f"{section}.{key}"]
         if secret_variable(field):
             return f"# {key}: {_masked(value, field.default)}  # {origin}"
+        if isinstance(value, str):
+            value = without_password(value)
         return f"{key} = {toml(value)}  # {origin}"
 
     source = f"the file {loaded.path}" if loaded.path else "no file"

@@ -22,8 +22,10 @@ from structlog.testing import capture_logs
 
 from esl_controller import outbox
 from esl_controller.outbox import Outbox, signature
-from esl_controller.store import Store, database
+from esl_controller.store import Store, sqlite
 from esl_controller.store.records import CallStarted, Deliver, Delivery, Turn
+
+from . import postgres
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
 SECRET = "s3cret-of-webhooks"
@@ -130,13 +132,13 @@ async def test_the_database_is_read_only_when_something_is_due(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    real = store.due
+    real = store.take_due
 
-    async def due(now: float, limit: int) -> list[Delivery]:
+    async def take_due(now: float, limit: int, until: float) -> list[Delivery]:
         reads.append(now)
-        return await real(now, limit)
+        return await real(now, limit, until)
 
-    monkeypatch.setattr(store, "due", due)
+    monkeypatch.setattr(store, "take_due", take_due)
     receiver = Receiver()
     async with listening(receiver) as hook, running(store):
         store.put(Deliver(hook, "message", "{}", UUID))
@@ -309,7 +311,7 @@ async def test_webhooks_wait_while_the_database_is_away(
     monkeypatch: pytest.MonkeyPatch,
     logs: list[MutableMapping[str, Any]],
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 10)
     receiver = Receiver()
     async with listening(receiver) as hook, Store.open(url) as store:
         store.put(Deliver(hook, "message", "{}", UUID))
@@ -324,3 +326,60 @@ async def test_webhooks_wait_while_the_database_is_away(
                 await receiver.received(1)
     assert logs[0]["event"] == "webhooks wait"
     assert logs[0]["reason"] == "the call record cannot be read: database is locked"
+
+
+async def test_of_two_controllers_one_sends_a_webhook(postgresql: postgres.Server) -> None:
+    receiver = Receiver()
+    made = postgres.Database(postgresql)
+    async with (
+        listening(receiver) as hook,
+        Store.open(made.url) as store,
+        Store.open(made.url) as other,
+        running(store),
+        running(other),
+    ):
+        for number in range(100):
+            (store, other)[number % 2].put(Deliver(hook, "message", str(number), UUID))
+        await receiver.received(100)
+        await nothing_waits(store)
+    assert sorted(int(body) for _, body in receiver.got) == list(range(100))
+    made.drop()
+
+
+async def test_what_a_dead_controller_had_taken_is_sent_by_another(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LOOK_AGAIN_S", 0.05)
+    receiver = Receiver()
+    async with listening(receiver) as hook, Store.open(url) as other:
+        store.put(Deliver(hook, "message", "{}", UUID))
+        await store.flush()
+        now = time.time()
+        assert len(await store.take_due(now, 1, until=now + 0.3)) == 1
+        async with running(other):
+            await receiver.received(1)
+            assert time.time() >= now + 0.3
+            await nothing_waits(store)
+
+
+async def test_what_another_controller_left_behind_is_found(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LOOK_AGAIN_S", 0.05)
+    receiver = Receiver()
+    async with listening(receiver) as hook, Store.open(url) as other, running(other):
+        await asyncio.sleep(0.05)
+        store.put(Deliver(hook, "message", "{}", UUID))
+        await receiver.received(1)
+
+
+async def test_who_stops_gives_back_what_it_was_sending(store: Store) -> None:
+    receiver = Receiver(None)
+    async with listening(receiver) as hook:
+        async with running(store):
+            store.put(Deliver(hook, "message", "{}", UUID))
+            await receiver.received(1)
+        await store.flush()
+        at = await store.next_due()
+    assert at is not None
+    assert at <= time.time()

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from esl_controller.store.claiming import claim, lost
-from esl_controller.store.database import StoreError, open_engine
+from esl_controller.store.claiming import claim, lost, take_due
+from esl_controller.store.database import open_engine
+from esl_controller.store.errors import StoreError
 from esl_controller.store.reading import Reader, reading
-from esl_controller.store.records import Change, Claimed
+from esl_controller.store.records import Change, Claimed, Delivery
 from esl_controller.store.writing import Writer
 
 __all__ = ["Reader", "Store", "StoreError", "reading"]
@@ -35,7 +36,7 @@ class Store(Reader):
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str) -> AsyncIterator[Store]:
-        """The record at ``url`` (sqlite:///PATH), made or brought up to date if need be.
+        """The record at ``url`` (see ``open_engine``), made or brought up to date if need be.
 
         At the end what was put is written, for at most ``CLOSE_S``. Raises StoreError.
         """
@@ -83,6 +84,15 @@ class Store(Reader):
         StoreError."""
         async with self._connection() as connection:
             return await lost(connection, epochs)
+
+    async def take_due(self, now: float, limit: int, until: float) -> list[Delivery]:
+        """Up to ``limit`` webhooks that are to be sent at ``now``; nobody else gets them before
+        ``until``. Raises StoreError.
+
+        Those least often tried come first: a receiver that is down does not hold up the others.
+        """
+        async with self._connection() as connection:
+            return await take_due(connection, now, limit, until)
 
     async def flush(self) -> None:
         """Wait until all that was put before is written, or dropped."""

@@ -1,13 +1,15 @@
-"""Taking over a call from whoever had it, and noticing that somebody else did."""
+"""What one controller has at a time: a call, which another may take over, and a webhook."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.store import schema
+from esl_controller.store.records import Delivery
 from esl_controller.store.statements import new_call
 
 
@@ -33,3 +35,27 @@ async def lost(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[s
     calls = schema.calls
     query = select(calls.c.call_uuid, calls.c.epoch).where(calls.c.call_uuid.in_(epochs))
     return [uuid for uuid, epoch in await connection.execute(query) if epoch > epochs[uuid]]
+
+
+async def take_due(
+    connection: AsyncConnection, now: float, limit: int, until: float
+) -> list[Delivery]:
+    """Webhooks that are due at ``now``, put off until ``until`` so that nobody else takes them."""
+    table = schema.deliveries
+    # SQLite has no row locks and needs none: it has one writer.
+    due = (
+        select(table.c.id)
+        .where(table.c.due_at <= now)
+        .order_by(table.c.attempts, table.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    taken = await connection.execute(
+        update(table)
+        .where(table.c.id.in_(select(due.c.id)))
+        .values(due_at=until)
+        .returning(*(table.c[field.name] for field in fields(Delivery)))
+    )
+    found = [Delivery(**row._mapping) for row in taken]
+    return sorted(found, key=lambda delivery: (delivery.attempts, delivery.at))

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from esl_controller.events import Usage
 from esl_controller.store import schema
-from esl_controller.store.database import failing, open_engine
+from esl_controller.store.database import open_engine
+from esl_controller.store.errors import failing
 from esl_controller.store.records import (
     CallSummary,
-    Delivery,
     MessageTaken,
     Noted,
     StoredCall,
@@ -73,20 +73,6 @@ class Reader:
             .limit(limit)
         )
         return [CallSummary(**_call(row)) for row in await self._all(query)]
-
-    async def due(self, now: float, limit: int) -> list[Delivery]:
-        """Up to ``limit`` webhooks that are to be sent at ``now``.
-
-        Those least often tried come first: a receiver that is down does not hold up the others.
-        """
-        table = schema.deliveries
-        query = (
-            select(*(table.c[field.name] for field in fields(Delivery)))
-            .where(table.c.due_at <= now)
-            .order_by(table.c.attempts, table.c.due_at)
-            .limit(limit)
-        )
-        return [Delivery(**row._mapping) for row in await self._all(query)]
 
     async def next_due(self) -> float | None:
         """When the next webhook is to be sent, None if none waits."""

@@ -75,8 +75,8 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
     """Write ``entries``. Doing it again changes nothing."""
     dialect = connection.dialect.name
     # A call whose start was dropped is written down all the same.
-    uuids = {entry.call_uuid for entry in entries if entry.call_uuid is not None}
-    if uuids:
+    # In one order, for two controllers that write the same ones would wait for each other.
+    if uuids := sorted({entry.call_uuid for entry in entries if entry.call_uuid is not None}):
         await connection.execute(new_call(dialect), [{"call_uuid": uuid} for uuid in uuids])
     for kind, statement in statements(dialect).items():
         if rows := [entry.row for entry in entries if entry.kind is kind]:

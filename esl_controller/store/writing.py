@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from itertools import islice
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from esl_controller.store.database import one_line
+from esl_controller.store.errors import is_refusal, one_line
 from esl_controller.store.records import BODY_LIMIT, Change, Deliver, Postponed
 from esl_controller.store.statements import Entry, entry, write
 
@@ -21,9 +20,6 @@ BATCH = 100  # of them in a transaction: a millisecond or two of the event loop
 GATHER_S = 0.5  # what comes so soon after the first goes with it: a transaction costs its while
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
-
-# What a database says that is not there, busy or full; it may be there again.
-_AWAY = (OperationalError, InterfaceError, OSError)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -98,7 +94,7 @@ class Writer:
         while True:
             try:
                 await self._write(batch)
-            except _AWAY as error:
+            except Exception as error:
                 if delay == FIRST_RETRY_S:
                     log.warning("the call record cannot be written now", reason=one_line(error))
                 await asyncio.sleep(delay)
@@ -112,9 +108,9 @@ class Writer:
         try:
             async with self._engine.begin() as connection:
                 await write(connection, batch)
-        except _AWAY:
-            raise
         except Exception as error:
+            if not is_refusal(error):
+                raise
             if len(batch) == 1:
                 self._refuse(batch[0].kind, one_line(error))
                 return

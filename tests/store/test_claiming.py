@@ -1,13 +1,14 @@
-"""A call goes from one controller to another: what is taken over, and who writes in vain."""
+"""A call goes from one controller to another, and a webhook to one of them."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from esl_controller.store import Store
-from esl_controller.store.records import CallEnded, Remembered, StoredCall
+from esl_controller.store.records import CallEnded, Postponed, Remembered, Settled, StoredCall
 
-from .samples import AT, CALL, UUID
+from .samples import AT, CALL, UUID, deliver
 
 
 async def stored(store: Store) -> StoredCall:
@@ -50,3 +51,29 @@ async def test_who_lost_a_call_writes_in_vain_and_is_told(store: Store) -> None:
     store.put(replace(ended, epoch=second, at=AT))
     assert (await stored(store)).ended_at == AT
     assert (await store.claim(UUID, "d")).memory == "new"
+
+
+async def test_webhooks_that_were_tried_least_are_taken_first(store: Store) -> None:
+    first, second, later, done = (deliver(f"http://{n}") for n in range(4))
+    for change in (first, second, later, done):
+        store.put(change)
+    store.put(Postponed(first.id, 3, AT))
+    store.put(Postponed(later.id, 1, AT * 3))
+    store.put(Settled(done.id))
+    await store.flush()
+    [taken] = await store.take_due(AT * 2, 1, until=AT * 2.5)
+    assert (taken.url, taken.attempts) == ("http://1", 0)
+    assert [one.url for one in await store.take_due(AT * 2, 10, until=AT * 2.5)] == ["http://0"]
+    assert await store.take_due(AT * 2, 10, until=AT * 2.5) == []
+    due = await store.take_due(AT * 3, 10, until=AT * 4)
+    assert [one.url for one in due] == ["http://1", "http://2", "http://0"]
+
+
+async def test_of_many_that_take_webhooks_at_once_each_gets_others(url: str) -> None:
+    async with Store.open(url) as store, Store.open(url) as other:
+        for number in range(100):
+            store.put(deliver(f"http://{number}"))
+        await store.flush()
+        rounds = [one.take_due(AT * 2, 7, AT * 3) for _ in range(10) for one in (store, other)]
+        taken = [one.id for due in await asyncio.gather(*rounds) for one in due]
+    assert len(set(taken)) == len(taken) == 100

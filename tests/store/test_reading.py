@@ -92,19 +92,14 @@ async def test_recent_calls_come_newest_first(store: Store) -> None:
     assert [call.call_uuid for call in await store.recent(2)] == ["c", "b"]
 
 
-async def test_webhooks_that_were_tried_least_come_first(store: Store) -> None:
-    first, second, later, done = (deliver(f"http://{n}") for n in range(4))
-    for change in (first, second, later, done):
+async def test_when_the_next_webhook_is_to_be_sent(store: Store) -> None:
+    assert await store.next_due() is None
+    first, later = deliver("http://h"), deliver("http://h")
+    for change in (first, later, Postponed(first.id, 3, AT), Postponed(later.id, 1, AT * 3)):
         store.put(change)
-    store.put(Postponed(first.id, 3, AT))
-    store.put(Postponed(later.id, 1, AT * 3))
-    store.put(Settled(done.id))
     await store.flush()
-    due = await store.due(AT * 2, 10)
-    assert [(one.url, one.attempts) for one in due] == [("http://1", 0), ("http://0", 3)]
-    assert [one.url for one in await store.due(AT * 2, 1)] == ["http://1"]
     assert await store.next_due() == AT
-    for change in (first, second, later):
+    for change in (first, later):
         store.put(Settled(change.id))
     await store.flush()
     assert await store.next_due() is None
@@ -113,5 +108,5 @@ async def test_webhooks_that_were_tried_least_come_first(store: Store) -> None:
 async def test_a_database_that_does_not_answer_is_one_line(store: Store) -> None:
     async with store._engine.begin() as connection:
         await connection.execute(text("DROP TABLE deliveries"))
-    with pytest.raises(StoreError, match=r"^the call record cannot be read: no such table"):
+    with pytest.raises(StoreError, match=r"cannot be read: (no such table|relation)"):
         await store.next_due()

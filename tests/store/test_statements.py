@@ -11,6 +11,7 @@ from esl_controller.store import Store
 from esl_controller.store.records import (
     JSON_LIMIT,
     TEXT_LIMIT,
+    Change,
     Deliver,
     Noted,
     Postponed,
@@ -33,7 +34,7 @@ async def test_what_is_written_twice_is_there_once(store: Store) -> None:
     assert call is not None
     parts = (call.turns, call.tools, call.messages, call.notes)
     assert [len(part) for part in parts] == [3, 1, 1, 1]
-    assert len(await store.due(AT * 2, 10)) == 1
+    assert len(await store.take_due(AT * 2, 10, AT * 3)) == 1
 
 
 def test_texts_are_cut_and_cleaned() -> None:
@@ -52,7 +53,12 @@ def test_the_body_of_a_webhook_is_never_cut() -> None:
 
 @pytest.mark.parametrize("dialect", [sqlite(), postgresql()])  # type: ignore[no-untyped-call]
 def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None:
-    others = [deliver("http://h"), Postponed("x", 1, AT), Settled("x"), Remembered(UUID, 0, "")]
+    others: list[Change] = [
+        deliver("http://h"),
+        Postponed("x", 1, AT),
+        Settled("x"),
+        Remembered(UUID, 0, ""),
+    ]
     changes = [*CALL, turn(9), *others]
     assert {type(change) for change in changes} == set(statements(dialect.name))
     for one in map(entry, changes):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
-from pathlib import Path
+from contextlib import AsyncExitStack
 
 import pytest
 import uvloop
 from structlog.testing import capture_logs
 
 import esl_controller.store
-from esl_controller.store import Store, StoreError, database, reading
+from esl_controller.store import Store, StoreError, reading, sqlite
 
+from .conftest import Database
 from .samples import UUID, deliver, turn
 
 
@@ -30,16 +29,18 @@ async def test_what_was_put_is_written_at_the_end(url: str) -> None:
 
 
 async def test_the_end_does_not_wait_for_a_database_that_is_away(
-    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 10)
     monkeypatch.setattr(esl_controller.store, "CLOSE_S", 0.1)
     before = asyncio.all_tasks()
-    with capture_logs() as logs, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        async with asyncio.timeout(3), Store.open(url) as store:
-            other.execute("BEGIN IMMEDIATE")
-            store.put(turn(1))
-            store.put(turn(2))
+    with capture_logs() as logs:
+        async with asyncio.timeout(5), AsyncExitStack() as stack:
+            store = await stack.enter_async_context(Store.open(database.url))
+            with database.away():
+                store.put(turn(1))
+                store.put(turn(2))
+                await stack.aclose()
     assert logs[-1] == {
         "event": "the end of the call record was not written",
         "log_level": "error",
@@ -60,10 +61,13 @@ async def test_what_was_put_is_written_when_the_block_fails(url: str) -> None:
         assert await reader.call(UUID)
 
 
-async def test_a_record_that_cannot_be_opened_leaves_no_task(tmp_path: Path) -> None:
+async def test_a_record_that_cannot_be_opened_leaves_no_task(database: Database) -> None:
+    async with Store.open(database.url):
+        pass
+    database.sql("UPDATE alembic_version SET version_num = '9999'")
     before = asyncio.all_tasks()
     with pytest.raises(StoreError):
-        async with Store.open(f"sqlite:///{tmp_path}"):
+        async with Store.open(database.url):
             pass
     assert asyncio.all_tasks() == before
 
@@ -92,7 +96,7 @@ async def test_what_was_written_outlives_a_kill(url: str) -> None:
     async with reading(url) as reader:
         assert await reader.call("u")
     async with Store.open(url) as store:
-        assert [one.kind for one in await store.due(2e9, 10)] == ["message"]
+        assert [one.kind for one in await store.take_due(2e9, 10, 3e9)] == ["message"]
 
 
 def test_it_runs_on_uvloop(url: str) -> None:
@@ -100,6 +104,6 @@ def test_it_runs_on_uvloop(url: str) -> None:
         async with Store.open(url) as store:
             store.put(deliver("http://h"))
             await store.flush()
-            return len(await store.due(2e9, 10))
+            return len(await store.take_due(2e9, 10, 3e9))
 
     assert uvloop.run(run()) == 1
