@@ -49,6 +49,11 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """Tell the dialplan that the call is ours: if we are lost, its tries begin anew."""
+
+
+@dataclass(frozen=True)
 class LimitCall:
     """Have the switch end the call after ``seconds``, whatever becomes of us."""
 
@@ -186,6 +191,7 @@ Action: TypeAlias = (
     | PlayFiles
     | HearLane
     | Record
+    | Keep
     | LimitCall
     | Respond
     | Cancel

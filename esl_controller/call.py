@@ -30,6 +30,7 @@ from esl_controller.actions import (
     Answer,
     Close,
     Hangup,
+    Keep,
     LimitCall,
     Note,
     Record,
@@ -235,9 +236,9 @@ class Call:
         self._enter(State.TALKING)
         if self.past is None:
             limit = LimitCall(self._max_s + BACKSTOP_S)
-            return [limit, *self._follow(self.talk.begin(now), now)]
+            return [Keep(), limit, *self._follow(self.talk.begin(now), now)]
         excuse = [Say("back")] if self.past.away_s > EXCUSE_S else []
-        return [*excuse, *self._follow(self.talk.resume(self.past, now), now)]
+        return [Keep(), *excuse, *self._follow(self.talk.resume(self.past, now), now)]
 
     # --- the model --------------------------------------------------------------------------------
 

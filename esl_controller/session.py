@@ -291,6 +291,8 @@ class CallSession:
                 self._voice.music(on)
             case do.Transfer(destination):
                 self._spawn(self._transfer(destination))
+            case do.Keep():
+                self._spawn(self._ask("to keep the call", self._switch.took()))
             case do.LimitCall(seconds):
                 self._spawn(self._ask("limit", self._switch.limit(seconds)))
             case do.SendDtmf(digits):
