@@ -130,6 +130,26 @@ async def test_hold_plays_music_and_the_model_hears_nothing() -> None:
         call.hangup()
 
 
+async def test_a_hold_outlives_the_lane() -> None:
+    script = (ScriptedCall(1, "hold", '{"seconds": 6}'),)
+    async with rig(model={"script": script}, secretary='[tools]\nenabled = ["hold"]') as of:
+        call = await of.switch.call()
+        await greeted(call)
+        await say(call)
+        session = await _session(of, call)
+        await until(lambda: session.call.talk.held)
+        of.switch.sessions[call.uuid].channel.lanes.reset()
+        await until(lambda: session.call.speaking_by == "file")
+        before = len(frames(call))
+        await until(lambda: bool(outputs(of)), 10)
+        music = loop(call.rate)[: 2 * call.rate]
+        assert correlation(frames(call)[before:], music) > 0.95
+        assert outputs(of) == [{"hold": "over", "reason": "the time is over"}]
+        await call.wait_silence(0.5)  # the music has ended, and the model answers
+        await until(lambda: len(replies(of)) == 3)
+        call.hangup()
+
+
 async def test_secure_digits_are_seen_by_nobody_but_the_webhook() -> None:
     script = (
         ScriptedCall(1, "collect_digits", '{"name": "pin", "count": 4, "secure": true}'),
