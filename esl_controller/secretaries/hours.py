@@ -6,6 +6,7 @@ Times are Unix seconds and always given; no clock is read here.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from functools import cache
@@ -172,10 +173,7 @@ def is_open(hours: Hours, unix_time: float) -> bool:
 
 
 def opens_next(hours: Hours, unix_time: float) -> float | None:
-    """When calls are taken again: ``unix_time`` itself while it is open, None if not within a year.
-
-    A time that the clock skips in spring counts from as much later as the clock was put forward.
-    """
+    """When calls are taken again: ``unix_time`` while it is open, None if not within a year."""
     if is_open(hours, unix_time):
         return unix_time
     today = datetime.fromtimestamp(unix_time, _zone(hours.zone)).date()
@@ -197,10 +195,28 @@ def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
 
 
 def _openings(hours: Hours, day: date) -> Iterator[float]:
-    """The Unix times at which ``day`` opens; twice where the clock is put back over one of them."""
+    """The Unix times of ``day`` at which it opens, or is open and the clock is put forward or back:
+    into the hours, or over their beginning or their end."""
+    zone = _zone(hours.zone)
+    openings = set(_clock_changes(day, zone))
     for span in _spans(hours, day):
-        start = datetime.combine(day, time(*divmod(span.start, 60)), _zone(hours.zone))
-        for fold in (0, 1):
-            opening = start.replace(fold=fold).timestamp()
-            if is_open(hours, opening):
-                yield opening
+        start = datetime.combine(day, time(*divmod(span.start, 60)), zone)
+        openings |= {start.replace(fold=fold).timestamp() for fold in (0, 1)}
+    return (opening for opening in sorted(openings) if is_open(hours, opening))
+
+
+def _clock_changes(day: date, zone: ZoneInfo) -> Iterator[float]:
+    """The Unix time at which the clock is put forward or back, if it is on ``day``."""
+    midnight = datetime.combine(day, time(), zone)
+    # Where midnight itself is skipped, the change comes with the first second of the day.
+    seconds = range(
+        int(midnight.timestamp()) - 1, int((midnight + timedelta(days=1)).timestamp()) + 1
+    )
+
+    def offset(second: int) -> timedelta | None:
+        return datetime.fromtimestamp(second, zone).utcoffset()
+
+    before = offset(seconds[0])
+    if offset(seconds[-1]) != before:
+        changed = bisect_left(seconds, True, key=lambda second: offset(second) != before)
+        yield float(seconds[changed])

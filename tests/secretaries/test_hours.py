@@ -50,17 +50,48 @@ def test_the_wall_clock_is_that_of_the_zone() -> None:
     assert not is_open(hours("Asia/Tokyo", **WEEK), moment)
 
 
-def test_the_clock_that_is_put_forward_or_back_opens_at_the_same_wall_time() -> None:
+def test_the_clock_that_is_put_forward_or_back_opens_by_the_wall_clock() -> None:
     early = hours(sunday=["01:30-08:00"], saturday=["22:00-24:00"])
     assert at("2026-03-29 02:00") - at("2026-03-29 00:59") == 60  # 01:00 is 02:00 in spring
     assert is_open(early, at("2026-03-29 02:00"))
-    assert opens_next(early, at("2026-03-29 00:30")) == at("2026-03-29 02:30")
+    assert opens_next(early, at("2026-03-29 00:30")) == at("2026-03-29 02:00")
     for fold in (0, 1):
         opening = at("2026-10-25 01:30", fold=fold)
         assert is_open(early, opening)
         assert not is_open(early, opening - 1)
     assert opens_next(early, at("2026-10-25 00:30")) == at("2026-10-25 01:30")
     assert opens_next(early, at("2026-10-25 01:29", fold=1)) == at("2026-10-25 01:30", fold=1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "keys", "now", "expected"),
+    [
+        # 02:00-03:00 comes twice in Berlin on 2026-10-25. (b) is the second time.
+        ("Europe/Berlin", ["02:00-02:10", "02:30-02:40"], "02:15", "02:30"),
+        ("Europe/Berlin", ["02:00-02:10", "02:30-02:40"], "02:45", "02:00b"),
+        ("Europe/Berlin", ["02:00-02:10", "02:30-02:40"], "02:15b", "02:30b"),
+        ("Europe/Berlin", ["00:00-02:30", "04:00-05:00"], "02:30", "02:00b"),
+        ("Europe/Berlin", ["00:00-02:30", "04:00-05:00"], "02:30b", "04:00"),
+        ("Europe/Berlin", ["02:30-03:00", "04:00-05:00"], "02:10", "02:30"),
+        ("Europe/Berlin", ["02:30-03:00", "04:00-05:00"], "02:10b", "02:30b"),
+        # The first hour of a day, and the last one of another.
+        ("America/Havana", ["00:00-00:30", "08:00-09:00"], "2026-11-01 00:45", "00:00b"),
+        ("America/Sao_Paulo", ["22:00-23:30"], "2019-02-16 23:45", "23:00b"),
+        ("America/Sao_Paulo", ["22:00-23:30"], "2019-02-16 23:45b", "2019-02-17 22:00"),
+        # And the hours that are skipped: 00:00-01:00 and 02:00-03:00.
+        ("America/Sao_Paulo", ["00:30-02:00"], "2018-11-03 23:00", "2018-11-04 01:00"),
+        ("Europe/Berlin", ["02:30-04:00"], "2026-03-29 01:59", "2026-03-29 03:00"),
+    ],
+)
+def test_the_next_opening_around_the_hour_that_comes_twice_or_never(
+    zone: str, keys: list[str], now: str, expected: str
+) -> None:
+    def moment(text: str) -> float:
+        day = now[:10] if len(now) > 10 else "2026-10-25"
+        wall = text.rstrip("b")
+        return at(wall if len(wall) > 5 else f"{day} {wall}", zone, int(text.endswith("b")))
+
+    assert opens_next(hours(zone, **dict.fromkeys(DAYS, keys)), moment(now)) == moment(expected)
 
 
 def test_midnight_is_no_gap() -> None:
@@ -107,10 +138,13 @@ def test_what_never_opens_has_no_next_time() -> None:
     st.sampled_from(["Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Tokyo"]),
 )
 def test_the_next_opening_is_open_and_the_moment_before_is_not(now: float, zone: str) -> None:
-    weekly = hours(zone, **WEEK, sunday=["04:00-05:00"], holidays=["12-25"])
+    sunday = ["00:30-01:15", "01:45-02:15", "02:30-02:45", "04:00-05:00"]
+    weekly = hours(zone, **WEEK, sunday=sunday, holidays=["12-25"])
     opening = opens_next(weekly, now)
     assert opening is not None
     assert opening >= now
+    minutes = min(int(opening - now) // 60, 240)
+    assert not any(is_open(weekly, now + 60 * minute) for minute in range(minutes))
     assert is_open(weekly, opening)
     if opening > now:
         assert not is_open(weekly, now)
