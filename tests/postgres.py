@@ -73,13 +73,17 @@ class Server:
         self._process.wait(timeout=20)
 
     @contextlib.contextmanager
-    def stopped(self) -> Iterator[None]:
-        """It does not run in this block."""
-        self.stop()
+    def silent(self) -> Iterator[None]:
+        """In this block it takes connections and bytes, and answers nothing."""
+        others = self.sql("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        pids = [self._process.pid, *map(int, others.split())]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            self.start()
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def sql(self, text: str, database: str = "postgres") -> str:
         """What psql prints for ``text``, each line a transaction of its own."""
