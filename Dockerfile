@@ -1,7 +1,12 @@
 # The controller, without FreeSWITCH:
 #   docker build -t esl-controller .
 #   docker run --network host --env OPENAI_API_KEY --env ESL_CONTROLLER_ESL_HOST=127.0.0.1 \
-#     --env ESL_CONTROLLER_MEDIA_HOST=127.0.0.1 --env ESL_CONTROLLER_WEB_HOST=127.0.0.1 esl-controller
+#     --env ESL_CONTROLLER_MEDIA_HOST=127.0.0.1 --env ESL_CONTROLLER_WEB_HOST=127.0.0.1 \
+#     --volume esl-controller:/var/lib/esl-controller esl-controller
+#
+# The volume is the working directory: esl-controller.toml is read there, and esl-controller.db, the
+# call record, is written there. A folder of the host in its place must belong to user 10001. Without
+# --volume the record goes when the container does, unless [store] url names a server.
 #
 # --network host (network_mode: host in a compose file) on FreeSWITCH's machine is the simplest: the
 # UDP lane then runs over 127.0.0.1 as it does without a container, and everything listens on
@@ -26,7 +31,8 @@ RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
     && /venv/bin/pip install --no-cache-dir --no-index --find-links /wheels esl-controller
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin controller
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin controller \
+    && install --directory --owner controller --mode 0750 /var/lib/esl-controller
 COPY --from=build /venv /venv
 # A container's loopback is reached by nobody else: listen on every address of it.
 ENV PATH=/venv/bin:$PATH \
@@ -36,6 +42,8 @@ ENV PATH=/venv/bin:$PATH \
     ESL_CONTROLLER_WEB_HOST=0.0.0.0 \
     ESL_CONTROLLER_WEB_PORT=8080
 USER 10001
+WORKDIR /var/lib/esl-controller
+VOLUME /var/lib/esl-controller
 # Event Socket from FreeSWITCH, WebSocket of mod_audio_stream, health and calls.
 EXPOSE 8022 8085 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
