@@ -28,9 +28,11 @@ from esl_controller.setting_types import (
     PublicUrl,
     Rate,
     Secret,
+    StoreUrl,
     Text,
     WebhookUrl,
     shown,
+    without_password,
 )
 
 
@@ -56,6 +58,11 @@ def message(kind: Any, value: object) -> str:
         (Mix, "stereo"),
         (Rate, "8k"),
         (PublicUrl, ""),
+        (StoreUrl, ""),
+        (StoreUrl, "sqlite:////var/lib/calls.db"),
+        (StoreUrl, "postgresql://me:pass%40word@db.example.net:5432/calls"),
+        (StoreUrl, "postgresql+asyncpg://me@[::1]/calls?sslmode=require"),
+        (StoreUrl, "postgresql:///calls?host=/run/postgresql"),
         (PublicUrl, "wss://voice.example.net:8443"),
         (PublicUrl, "ws://[::1]:8085"),
         (BaseUrl, "https://models.example.net/v1"),
@@ -130,12 +137,28 @@ def test_ports_are_a_range() -> None:
         (PublicUrl, "ws://h:1?key=1", "must hold no user"),
         (BaseUrl, "wss://h/v1", "https:// or http://"),
         (BaseUrl, "https://[x", "https:// or http://"),
+        (StoreUrl, "calls.db", "sqlite:///FILE, sqlite:////FILE from the root on, postgresql://"),
+        (StoreUrl, "sqlite:///:memory:", "must be sqlite:///FILE"),
+        (StoreUrl, "postgresql://me:p@ss@h/db", "@ is written %40"),
+        (StoreUrl, "postgresql://h", "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),
+        (StoreUrl, "postgresql://h:port/db", "must be postgresql://"),
+        (StoreUrl, "postgresql://h/a b", "must be postgresql://"),
+        (StoreUrl, "postgresql+psycopg://h/db", "must be postgresql://"),
         (Language, "english", "not a language tag"),
         (Language, "pt_BR", "not a language tag"),
     ],
 )
 def test_is_refused_with_what_to_write_instead(kind: Any, value: object, words: str) -> None:
     assert words in message(kind, value)
+
+
+def test_the_password_of_a_database_is_not_repeated() -> None:
+    for url in ("postgresql://me:hunter2@h:x/db", "postgresql://me:a@hunter2@h/db"):
+        assert "hunter2" not in message(StoreUrl, url)
+        assert without_password(url).startswith("postgresql://me:…@h")
+        assert "hunter2" not in without_password(url)
+    for url in ("sqlite:///a:b@c", "postgresql://me@h/db", "see postgresql://me:you@h/db"):
+        assert without_password(url) == url
 
 
 @pytest.mark.parametrize("kind", [PublicUrl, BaseUrl, Host])

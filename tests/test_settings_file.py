@@ -209,6 +209,13 @@ def test_the_description_masks_secrets(secret: str, shown: str) -> None:
     assert not secret or secret not in text
 
 
+def test_the_description_masks_the_password_of_the_database() -> None:
+    variable = "ESL_CONTROLLER_STORE_URL"
+    text = describe(load(None, {variable: "postgresql://me:hunter2@h:5432/calls"}))
+    assert f'url = "postgresql://me:…@h:5432/calls"  # environment {variable}' in text
+    assert "hunter2" not in text
+
+
 def test_the_example_in_the_tree_is_the_one_that_the_schema_gives() -> None:
     assert (ROOT / "esl-controller.example.toml").read_text(encoding="utf-8") == example()
 
