@@ -14,6 +14,7 @@ from esl_controller import sounds
 from esl_controller.app import Controller, running
 from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
+from esl_controller.simulator.live import LiveStandIn
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.record import Record
 from media.frame import Samples
@@ -53,11 +54,12 @@ async def rig(
     *,
     settings: Mapping[str, str] | None = None,
     model: Mapping[str, Any] | None = None,
+    live: LiveStandIn | None = None,
     secretary: str = "",
     **switch: Any,
 ) -> AsyncIterator[Rig]:
     """Run all three; ``settings`` as environment without its prefix ("MEDIA_RATE": "8k"),
-    ``secretary`` as the text of its file.
+    ``live`` for another model to talk to, ``secretary`` as the text of its file.
 
     Afterwards no task and no lane port of the controller may be left.
     """
@@ -73,6 +75,7 @@ async def rig(
             "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),
             "OPENAI_API_KEY": "sk-test",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
+            **(await _live(stack, live) if live is not None else {}),
             **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
             **{f"ESL_CONTROLLER_{name}": value for name, value in (settings or {}).items()},
         }
@@ -86,6 +89,11 @@ async def rig(
     await asyncio.sleep(0)
     left = asyncio.all_tasks() - before
     assert not left, f"tasks are left: {left}"
+
+
+async def _live(stack: contextlib.AsyncExitStack, live: LiveStandIn) -> dict[str, str]:
+    await stack.enter_async_context(live)
+    return {"ESL_CONTROLLER_AGENT_KIND": "live", "ESL_CONTROLLER_AGENT_BASE_URL": live.base_url}
 
 
 def words(name: str = "caller_interrupts") -> tuple[Samples, int]:

@@ -34,6 +34,7 @@ class LiveStandIn:
     key: what `Authorization: Bearer` must carry; None: anything does.
     language: of the greeting; delta_ms, think_ms, script: see Behaviour, on the
         clock of the caller's audio.
+    acknowledge: it speaks when it delegates as well, without knowing what comes of it.
     Raises OSError on entering if the port is taken.
     """
 
@@ -47,6 +48,7 @@ class LiveStandIn:
         delta_ms: int = 100,
         think_ms: int = 300,
         script: tuple[ScriptedCall, ...] = (),
+        acknowledge: bool = False,
         faults: ModelFaults | None = None,
         record: bool = True,
     ) -> None:
@@ -57,6 +59,7 @@ class LiveStandIn:
         self.sessions: list[LiveSession] = []
         self.refused = 0
         self._host, self._port, self._key = host, port, key
+        self._acknowledge = acknowledge
         self._greetings: dict[Format, Utterance] = {}
         app = web.Application()
         app.router.add_get("/v1/live/sessions", self._connect)
@@ -109,7 +112,9 @@ class LiveStandIn:
             await ws.send_json({"type": "error", "event_id": "event_refused", "error": error})
             await ws.close(code=3000, message=b"invalid_request_error.invalid_api_key")
             return ws
-        session = LiveSession(ws, request, self.behaviour, faults, self._greeting)
+        session = LiveSession(
+            *(ws, request, self.behaviour, faults, self._greeting), acknowledge=self._acknowledge
+        )
         self.sessions.append(session)
         try:
             await session.run()

@@ -7,6 +7,7 @@ import base64
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any, Final
@@ -46,6 +47,8 @@ class LiveSession:
         behaviour: Behaviour,
         faults: ModelFaults,
         greeting: Callable[[Format], Utterance],
+        *,
+        acknowledge: bool,
     ) -> None:
         self._ids = count(1)
         self._suffix = secrets.token_hex(6)
@@ -57,6 +60,7 @@ class LiveSession:
         self.backend: Backend
         self._behaviour = behaviour
         self._greeting = greeting
+        self._acknowledge = acknowledge
         self._ws = ws
         self._channel = Channel(ws, request.transport, faults, self.record, self._new_id)
         self._input: InputAudio
@@ -69,7 +73,8 @@ class LiveSession:
         self._word_ms = 0
         self._heard = ""
         self._turn: Utterance | None = None
-        self._due_ms: int | None = None
+        self._due: deque[tuple[int, Utterance | None]] = deque()
+        """What it is going to react to: when, and with what; None: as it greets."""
         self._script = list(behaviour.script)
         self._handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
             "session.start": self._start,
@@ -163,8 +168,7 @@ class LiveSession:
         now = self._input.end_ms
         await self._emit(kind, event, start_ms=now, end_ms=now)
         if kind == "session.commentary.appended":
-            self._turn = None
-            self._due_ms = now + self._behaviour.think_ms
+            self._due.append((now + self._behaviour.think_ms, None))
 
     async def _emit(self, kind: str, cause: Event, **fields: Any) -> None:
         """Send an event that answers the client's."""
@@ -199,15 +203,15 @@ class LiveSession:
                 usage={"seconds": self._input.end_ms / 1000},
                 context_window={"usage_ratio": 0.01},
             )
-        if self._due_ms is not None and self._input.end_ms >= self._due_ms:
-            self._due_ms = None
-            await self._act()
+        while self._due and self._input.end_ms >= self._due[0][0]:
+            _, words = self._due.popleft()
+            await self._act(words)
         await self._speak()
 
     async def _speech_started(self, at_ms: int) -> None:
         self._turn_ms = self._word_ms = at_ms
         self._speaking = True
-        self._due_ms = None
+        self._due.clear()
         self._voice.fall_silent()
         self.record.speech(started=True)
         self._heard = ""
@@ -221,7 +225,7 @@ class LiveSession:
         audio = self._input.take(self._turn_ms, at_ms)
         delta_ms = self._behaviour.delta_ms
         self._turn = Utterance.of(audio, self._input.format, self._heard, delta_ms)
-        self._due_ms = at_ms + self._behaviour.think_ms
+        self._due.append((at_ms + self._behaviour.think_ms, self._turn))
 
     async def _hear_word(self, word: str, end_ms: int) -> None:
         self._heard += word
@@ -235,16 +239,20 @@ class LiveSession:
 
     # What it does about it
 
-    async def _act(self) -> None:
+    async def _act(self, words: Utterance | None) -> None:
         """Call what the script wants now, or speak."""
         due = [scripted for scripted in self._script if scripted.after_turn == self.record.turns]
         self._script = [scripted for scripted in self._script if scripted not in due]
         if due:
             await self.backend.call(due, self._input.end_ms)
-        elif not await self._channel.disturb(0):
+        if not due or self._acknowledge:
+            await self._say(words)
+
+    async def _say(self, words: Utterance | None) -> None:
+        if not await self._channel.disturb(0):
             assert self.config is not None
-            said = self._turn or self._greeting(self.config.format)
             self._spoken_ms = 0.0
+            said = words or self._greeting(self.config.format)
             self._voice.say(self._new_id("utterance"), said)
 
     async def _result(self, event: Event) -> None:
@@ -252,7 +260,7 @@ class LiveSession:
 
     async def _go_on(self, event: Event) -> None:
         await self.backend.go_on()
-        self._due_ms = self._input.end_ms + self._behaviour.think_ms
+        self._due.append((self._input.end_ms + self._behaviour.think_ms, self._turn))
 
     async def _speak(self) -> None:
         """As many deltas as there was audio of the caller."""
