@@ -1,0 +1,66 @@
+"""How long calls are kept: for ever, or as the README says how to delete them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from esl_controller.store import Store
+from esl_controller.store.records import CallStarted, Change, MessageTaken, Noted, ToolUsed
+from esl_controller.store.schema import metadata
+
+from .conftest import Database
+from .samples import UUID, deliver, turn
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+DAY_S = 86_400.0
+
+
+def told(database: Database) -> list[str]:
+    """The README's statements for this database."""
+    text = README.partition("-- SQLite (sqlite3 esl-controller.db)\n")[2].partition("```")[0]
+    sqlite, postgresql = text.split("-- PostgreSQL\n")
+    return (sqlite if database.url.startswith("sqlite") else postgresql).splitlines()
+
+
+def rows(database: Database) -> dict[str, int]:
+    return {name: int(database.sql(f"SELECT count(*) FROM {name}")) for name in metadata.tables}
+
+
+def call(uuid: str, days: float) -> tuple[Change, ...]:
+    """One of so many days ago, with something in every table."""
+    began = time.time() - days * DAY_S
+    return (
+        CallStarted(uuid, "tenant", "clinic", "+5511", "8000", began),
+        turn(1, uuid),
+        ToolUsed(uuid, "call_1", "book", "{}", "{}", began, 180),
+        MessageTaken(uuid, "Ana", "+5511", "Call me back", began),
+        Noted(uuid, began, "the model was connected again"),
+        deliver("http://h/", call_uuid=uuid),
+    )
+
+
+async def test_old_calls_are_deleted_with_all_that_belongs_to_them(
+    store: Store, database: Database
+) -> None:
+    new = UUID[::-1]
+    for change in (*call(UUID, 91), *call(new, 89)):
+        store.put(change)
+    await store.flush()
+    assert set(rows(database).values()) == {2}
+    delete(database, told(database))
+    assert set(rows(database).values()) == {1}
+    assert await store.call(UUID) is None
+    assert await store.call(new) is not None
+
+
+def delete(database: Database, statements: list[str]) -> None:
+    """As an operator does, in one connection, while the controller runs."""
+    assert statements
+    if not database.url.startswith("sqlite"):
+        database.sql("\n".join(statements))
+        return
+    with closing(sqlite3.connect(database.url.removeprefix("sqlite:///"))) as connection:
+        connection.executescript("\n".join(statements))
