@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace as but
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ from tests.simulator.switch_rig import (
 )
 
 NUMBER = "0000000000"
+CAPTURED = Ladder(anew=False)
+"""The dialplan of the captures: no try begins anew."""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -57,7 +60,7 @@ async def replay(
     async with (
         ControllerServer().run() as server,
         MediaServer().run() as media,
-        SwitchStandIn(server.target, build=build, extensions=AGENT) as switch,
+        SwitchStandIn(server.target, build=build, ladder=CAPTURED, extensions=AGENT) as switch,
     ):
         call = await switch.call(caller=NUMBER)
         controller = await server.next()
@@ -167,7 +170,7 @@ async def test_stream_messages(build: str, tmp_path: Path) -> None:
 async def test_controller_lost() -> None:
     first, second = capture("controller_lost.1"), capture("controller_lost.2")
     original = call_uuid(first)
-    ladder = Ladder(wait=0.02)
+    ladder = but(CAPTURED, wait=0.02)
     async with (
         ControllerServer().run() as server,
         MediaServer().run() as media,
@@ -268,7 +271,9 @@ async def test_conversation_loopback() -> None:
     async with (
         ControllerServer().run() as server,
         MediaServer().run() as media,
-        SwitchStandIn(server.target, build="amigniter", event_socket=("127.0.0.1", 0)) as switch,
+        SwitchStandIn(
+            server.target, build="amigniter", ladder=CAPTURED, event_socket=("127.0.0.1", 0)
+        ) as switch,
     ):
         assert switch.event_socket
         inbound = await dial(switch.event_socket)
@@ -307,7 +312,9 @@ SHAPES = {
 async def test_inbound(name: str) -> None:
     lines = capture(name)
     jobs: list[str] = []
-    async with SwitchStandIn(event_socket=("127.0.0.1", 0), extensions=AGENT) as switch:
+    async with SwitchStandIn(
+        ladder=CAPTURED, event_socket=("127.0.0.1", 0), extensions=AGENT
+    ) as switch:
         assert switch.event_socket
         controller = await dial(switch.event_socket)
         command = ""

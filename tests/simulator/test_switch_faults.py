@@ -127,6 +127,30 @@ async def test_the_old_connection_closed_at_once_does_no_harm() -> None:
         assert not new.ended.is_set()
 
 
+async def test_the_ladder_begins_anew_after_each_controller_that_took_the_call() -> None:
+    """More of them than there are tries, and than FreeSWITCH lets a call be transferred."""
+    async with rig(Faults(), Ladder(tries=2, wait=0.02)) as (call, server, _):
+        for lost in range(80):
+            controller = await server.next()
+            connected = await controller.ask("connect")
+            assert connected.get("variable_controller_again") == ""
+            assert bool(connected.get("variable_controller_lost_at")) == (lost > 0)
+            home = connected.get("variable_controller_home")
+            await controller.api(f"uuid_setvar {call.uuid} controller_again {home}")
+            controller.reset()
+        await (await server.next()).ask("connect")
+        call.hangup()
+
+
+async def test_a_controller_that_takes_nothing_uses_up_a_try() -> None:
+    async with rig(Faults(), Ladder(tries=3, wait=0.02)) as (call, server, _):
+        for _ in range(3):
+            controller = await server.next()
+            await controller.open_call()
+            controller.reset()
+        assert await call.ended() == "NORMAL_CLEARING"
+
+
 async def test_the_ladder_ends() -> None:
     async with SwitchStandIn(
         f"127.0.0.1:{free_tcp_port()}", ladder=Ladder(tries=3, wait=0.03)

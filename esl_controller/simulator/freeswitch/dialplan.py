@@ -20,7 +20,8 @@ class Ladder:
     """How the voice extension hands a call over: the first try, and those after it.
 
     A call outlives its controller: the next try follows. After the last one comes ``fallback``,
-    then the end of the call.
+    then the end of the call. If the controller has set ``controller_again`` to what
+    ``controller_home`` says, the tries begin anew once it is lost.
     """
 
     tries: int = 5
@@ -28,6 +29,8 @@ class Ladder:
     """Seconds between two tries."""
     resume: bool = True
     """Whether to set ``socket_resume``; what that changes, :mod:`outbound` says."""
+    anew: bool = True
+    """Whether the tries can begin anew, as those that ``esl-controller dialplan`` prints."""
     fallback: tuple[Action, ...] = ()
 
 
@@ -42,11 +45,19 @@ def extensions(target: str, ladder: Ladder) -> dict[str, tuple[Action, ...]]:
 
 def voice_extension(target: str, ladder: Ladder) -> tuple[Action, ...]:
     """The actions that hand a call to the controller at ``target`` (``HOST:PORT|HOST:PORT``)."""
-    dial = Action("socket", f"{target} async full")
+    dial = [Action("socket", f"{target} async full")]
     actions: list[Action] = []
     if ladder.resume:
         actions.append(Action("set", "socket_resume=true"))
-    actions.append(dial)
+    if ladder.anew:
+        actions += [
+            Action("set", f"controller_home={VOICE_NUMBER} XML ${{context}}"),
+            Action("set", "max_session_transfers=70"),
+            Action("set", "controller_lost_at=${strmicroepoch()}", given="controller_again"),
+            Action("unset", "controller_again", given="controller_again"),
+        ]
+        dial.append(Action("transfer", "${controller_again}"))
+    actions += dial
     for _ in range(ladder.tries - 1):
-        actions += [Action("sleep", str(round(ladder.wait * 1000))), dial]
+        actions += [Action("sleep", str(round(ladder.wait * 1000))), *dial]
     return (*actions, *ladder.fallback, Action("hangup"))

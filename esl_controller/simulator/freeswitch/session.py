@@ -8,6 +8,8 @@ Sources: switch_ivr.c (``switch_ivr_park``, ``switch_ivr_parse_event``), switch_
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 MAX_PRIVATE_EVENTS = 2000
 """Commands that wait for a channel; FreeSWITCH refuses more with ``-ERR memory error``."""
+MAX_FORWARDS = 70
+"""Transfers of a call that brings no count of its own (``switch_ivr_session_transfer``)."""
+_EXPANSION = re.compile(r"\$\{([^{}]*)\}")
 _LEAD_FRAMES_FACTOR = 2
 """Frames without sound count half (capture ``playback_break``: 5 lead frames took 200 ms)."""
 
@@ -34,6 +39,8 @@ class Action:
 
     app: str
     arg: str = ""
+    given: str = ""
+    """A condition: only if this variable is set when the call comes to the extension."""
 
 
 class Session:
@@ -123,15 +130,21 @@ class Session:
 
     def transfer(self, number: str, dialplan: str, context: str) -> None:
         """Leave whatever is going on and route again, at the next tick."""
-        profile = self.channel.profile
+        variables, profile = self.channel.variables, self.channel.profile
+        by_session = "max_session_transfers"
+        counted = by_session if by_session in variables else "max_forwards"
+        left = _atoi(variables[counted]) - 1 if counted in variables else MAX_FORWARDS
+        if left <= 0:
+            self.channel.hangup("EXCHANGE_ROUTING_ERROR")
+            return
         profile.rdnis, profile.number = profile.number, number
         profile.dialplan, profile.context = dialplan or "XML", context or "default"
         profile.index += 1
         stamp, ident = profile.created // 1_000_000, uuid.uuid4()
         source = f"{stamp}:{ident}:bl_xfer:{number}/{profile.context}/{profile.dialplan}"
         profile.transfer_source = source
-        self.channel.variables |= {
-            "max_forwards": "69",
+        variables |= {
+            counted: str(left),
             "transfer_history": source,
             "transfer_source": source,
         }
@@ -215,12 +228,17 @@ class Session:
         )
 
     def expand(self, text: str) -> str:
-        """Replace ``${name}`` with the channel's variables."""
-        if "${" not in text:
-            return text
-        for name, value in self.channel.variables.items():
-            text = text.replace(f"${{{name}}}", value)
-        return text
+        """Replace ``${name}`` with the channel's variable, with nothing where it is not set."""
+        return _EXPANSION.sub(lambda found: self._value(found[1]), text)
+
+    def _value(self, name: str) -> str:
+        profile = self.channel.profile
+        match name:
+            case "strmicroepoch()":
+                return str(int(time.time() * 1e6))
+            case "context" | "destination_number" if name not in self.channel.variables:
+                return profile.context if name == "context" else profile.number
+        return self.channel.variables.get(name, "")
 
     # Park and dialplan
 
@@ -278,7 +296,7 @@ class Session:
                 if actions is None:
                     channel.hangup("NO_ROUTE_DESTINATION")
                     break
-                for action in actions:
+                for action in self._applying(actions):
                     await self.execute(action.app, action.arg)
                     if not self.ready:
                         break
@@ -296,6 +314,10 @@ class Session:
             await listener.closed.wait()
         channel.set_state("CS_DESTROY")
         channel.fire("CHANNEL_DESTROY")
+
+    def _applying(self, actions: Sequence[Action]) -> list[Action]:
+        variables = self.channel.variables
+        return [action for action in actions if not action.given or action.given in variables]
 
     async def _stay_reset(self) -> None:
         """Reset outside the ``socket`` application, a channel does nothing until it is transferred.
