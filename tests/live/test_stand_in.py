@@ -27,9 +27,12 @@ Scenario = Literal["hangup", "files", "refused key", "no module", "media nowhere
 
 OPTIONAL = {"CHANNEL_PARK"}
 """Depends on whether ``myevents`` or the channel's next tick came first."""
-BY_PORT = {"variable_sip_via_port", "variable_sip_to_tag", "variable_sip_cseq"}
-"""The first is there where the caller's SIP port is not 5060, as with ours; the others once the ACK
-has come, which it does at a time of its own."""
+BY_PORT = {
+    *("variable_sip_via_port", "variable_sip_to_tag", "variable_sip_cseq"),
+    "variable_controller_again",
+}
+"""The first is there where the caller's SIP port is not 5060, as with ours; the next two once the
+ACK has come, which it does at a time of its own; the last once the controller has set it."""
 
 
 @dataclass
