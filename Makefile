@@ -7,12 +7,13 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 
 CALLS ?= 40
+bench-restart: CALLS = 30
 SECONDS ?= 20
 WORKERS ?= 4
 FAREWELLS ?= 100
 KILLS ?= 20
 
-.PHONY: help demo test style types check format bench bench-talk lock clean
+.PHONY: help demo test style types check format bench bench-talk bench-restart lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +48,9 @@ bench: $(VENV)/.ready ## CALLS=40 SECONDS=20: three processes, CPU, latency, gap
 
 bench-talk: $(VENV)/.ready ## FAREWELLS=100 KILLS=20: hangups after the last word, models that die in mid-word
 	@$(PY) -m benchmarks.talk --farewells $(FAREWELLS) --kills $(KILLS)
+
+bench-restart: $(VENV)/.ready ## CALLS=30: controllers killed and stopped while callers talk
+	@$(PY) -m benchmarks.restart --calls $(CALLS)
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

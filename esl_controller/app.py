@@ -38,7 +38,7 @@ from media.stream import StreamEndpoint
 log = structlog.stdlib.get_logger(__name__)
 
 SWITCH_S = 0.0005
-CLAIM_S = 1.0  # the caller waits meanwhile
+CLAIM_S = 3.0  # the caller waits meanwhile; without, all that was said is forgotten
 WATCH_S = 1.0
 WRITTEN_S = 2.0
 MEDIA_PORTS = 20  # that are tried where the ports are shared

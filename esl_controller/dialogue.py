@@ -77,7 +77,7 @@ class Dialogue:
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[History, bool]:
         """Go on with a conversation that another process lost; returns what was said so far, and
         whether we were cut off by that."""
-        cut = self._minutes.resume(claimed.call, claimed.epoch, lost_at)
+        cut = self._minutes.resume(claimed, lost_at)
         return self._minutes.history(), cut
 
     def connect(self, channel: Channel) -> Format:

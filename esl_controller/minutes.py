@@ -12,7 +12,7 @@ from typing import Literal
 
 from esl_controller.agents.base import Called, History, Said
 from esl_controller.events import ToolCall
-from esl_controller.store.records import Change, StoredCall, ToolUsed, Turn
+from esl_controller.store.records import Change, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # turns in each process that has the call, at most
 ENTRIES = 400  # turns and function calls that a new connection is told of: the last ones
@@ -57,14 +57,14 @@ class Minutes:
         self._count = 0
         self._unanswered: _Entry | None = None  # the caller's last turn, once it is over
 
-    def resume(self, call: StoredCall, epoch: int, lost_at: float) -> bool:
+    def resume(self, claimed: Claimed, lost_at: float) -> bool:
         """Go on with the minutes of another process, which lost the call at ``lost_at``.
 
-        Returns whether the agent was cut off by that. ``epoch``: how often this has happened.
+        Returns whether the agent was cut off by that.
         """
-        self._count = epoch * NUMBERS
+        self._count = claimed.epoch * NUMBERS
         cut = False
-        told: list[Turn | ToolUsed] = [*call.turns, *call.tools]
+        told: list[Turn | ToolUsed] = [*claimed.turns, *claimed.tools]
         for one in sorted(
             told, key=lambda one: one.at if isinstance(one, ToolUsed) else one.started_at
         ):

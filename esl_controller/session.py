@@ -186,14 +186,14 @@ class CallSession:
             counted |= self._voice.playback.counters
         return counted
 
-    async def give_back(self, patience_s: float = 0.0) -> None:
-        """Let go of the call without ending it: the switch goes on with the dialplan.
-
-        For at most ``patience_s`` seconds we wait until nobody speaks and nothing is awaited.
-        """
+    async def quiet(self, patience_s: float) -> None:
+        """Wait until nobody speaks and nothing is awaited, for at most ``patience_s`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await self._quiet.wait()
+
+    async def give_back(self) -> None:
+        """Let go of the call without ending it: the switch goes on with the dialplan."""
         # A connection that breaks instead may leave the module mute, see _prove_stream.
         await self._media.stop_stream()
         self.handle(ev.ShutDown())

@@ -72,12 +72,10 @@ class Store(Reader):
 
     async def claim(self, call_uuid: str, owner: str) -> Claimed:
         """Take a call over from whoever had it. Raises StoreError."""
-        await self.flush()  # it may have been ours a moment ago
+        if self._writer.holds(call_uuid):
+            await self.flush()  # it was ours a moment ago
         async with self._connection() as connection:
-            epoch, memory = await claim(connection, call_uuid, owner)
-        call = await self.call(call_uuid)
-        assert call is not None
-        return Claimed(epoch, memory, call)
+            return await claim(connection, call_uuid, owner)
 
     async def lost(self, epochs: Mapping[str, int]) -> list[str]:
         """Which of these calls, each with its epoch, somebody else has claimed since. Raises

@@ -9,25 +9,37 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.store import schema
-from esl_controller.store.records import Delivery
+from esl_controller.store.records import Claimed, Delivery, ToolUsed, Turn
 from esl_controller.store.statements import new_call
 
 
-async def claim(connection: AsyncConnection, call_uuid: str, owner: str) -> tuple[int, str]:
-    """Make a call ``owner``'s; returns its new epoch, and what it remembers.
+async def claim(connection: AsyncConnection, call_uuid: str, owner: str) -> Claimed:
+    """Make a call ``owner``'s, known or not.
 
     One statement counts the epoch up, so of two that claim at once the later one has the call.
     """
     calls = schema.calls
     await connection.execute(new_call(connection.dialect.name), [{"call_uuid": call_uuid}])
-    row = await connection.execute(
+    claimed = await connection.execute(
         update(calls)
         .where(calls.c.call_uuid == call_uuid)
         .values(epoch=calls.c.epoch + 1, owner=owner, ended_at=None, cause="", outcome="")
         .returning(calls.c.epoch, calls.c.memory)
     )
-    epoch, memory = row.one()
-    return int(epoch), str(memory)
+    epoch, memory = claimed.one()
+    turns, tools = schema.turns, schema.tools
+    said = await connection.execute(
+        select(turns).where(turns.c.call_uuid == call_uuid).order_by(turns.c.number)
+    )
+    used = await connection.execute(
+        select(tools).where(tools.c.call_uuid == call_uuid).order_by(tools.c.at)
+    )
+    return Claimed(
+        epoch,
+        memory,
+        [Turn(**row._mapping) for row in said],
+        [ToolUsed(**row._mapping) for row in used],
+    )
 
 
 async def lost(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[str]:

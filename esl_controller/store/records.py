@@ -199,11 +199,12 @@ class StoredCall(CallSummary):
 
 @dataclass(frozen=True)
 class Claimed:
-    """A call that is ours from now on: its record so far, and what it needs to go on."""
+    """A call that is ours from now on: what it needs to go on, and what was said and done in it."""
 
     epoch: int
     memory: str
-    call: StoredCall
+    turns: Sequence[Turn] = ()
+    tools: Sequence[ToolUsed] = ()
 
 
 @dataclass(frozen=True)

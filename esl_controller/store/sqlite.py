@@ -29,7 +29,10 @@ class Sqlite:
         query = {"uri": "true", "mode": "ro"} if read_only else {}
         database = path.absolute().as_uri() if read_only else self.name
         target = URL.create("sqlite+aiosqlite", database=database, query=query)
-        engine = create_async_engine(target, hide_parameters=True)
+        # One connection: who waits for it goes on at once when it is free, while SQLite makes who
+        # waits for its lock sleep for up to 100 ms.
+        one = {"pool_size": 1, "max_overflow": 0}
+        engine = create_async_engine(target, hide_parameters=True, **one)
         _prepare(engine, read_only)
         return engine
 

@@ -48,6 +48,10 @@ class Writer:
         """Changes that are not written yet."""
         return len(self._waiting)
 
+    def holds(self, call_uuid: str) -> bool:
+        """Whether something of this call is not written yet."""
+        return any(waiting.call_uuid == call_uuid for waiting in self._waiting)
+
     def put(self, change: Change) -> None:
         """Have ``change`` written soon. Never waits, never raises."""
         if len(self._waiting) >= LIMIT:

@@ -24,15 +24,16 @@ async def test_who_claims_a_call_gets_its_record_and_its_memory(store: Store) ->
     store.put(Remembered(UUID, 0, "what it knows"))
     claimed = await store.claim(UUID, "b")
     assert (claimed.epoch, claimed.memory) == (1, "what it knows")
-    assert len(claimed.call.turns) == 3
-    assert claimed.call.ended_at is None, "it goes on"
-    assert claimed.call.outcome == ""
+    assert [len(claimed.turns), len(claimed.tools)] == [3, 1]
+    call = await stored(store)
+    assert (call.ended_at, call.outcome) == (None, ""), "it goes on"
+    assert (call.turns, call.tools) == (claimed.turns, claimed.tools)
     assert (await store.claim(UUID, "c")).epoch == 2
 
 
 async def test_a_call_that_nobody_knows_can_be_claimed(store: Store) -> None:
     claimed = await store.claim(UUID, "b")
-    assert (claimed.epoch, claimed.memory, claimed.call.turns) == (1, "", [])
+    assert (claimed.epoch, claimed.memory, claimed.turns) == (1, "", [])
 
 
 async def test_who_lost_a_call_writes_in_vain_and_is_told(store: Store) -> None:
