@@ -318,8 +318,12 @@ class CallSession:
     async def _record(self) -> None:
         folder = self._services.settings.freeswitch.recordings
         path = f"{folder}/{self.channel.uuid}.wav"
-        await self._ask("recording", self._switch.record(path))
-        self._recall.recording = path
+        try:
+            await self._switch.record(path)
+        except SwitchError as error:
+            self._perform(do.Note("the call is not recorded", str(error)))
+        else:
+            self._recall.recording = path
 
     async def _transfer(self, destination: Destination) -> None:
         context = destination.context or self.channel.context or "default"

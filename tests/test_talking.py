@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,73 @@ async def test_a_transfer_is_announced_and_goes_to_a_listed_destination_only() -
         stored = await of.record(call.uuid)
         assert stored["outcome"] == "transferred"
         call.hangup()
+
+
+async def test_a_transfer_goes_where_and_as_the_file_says() -> None:
+    script = (ScriptedCall(1, "transfer_call", '{"destination": "Night desk"}'),)
+    secretary = """
+[[destinations]]
+name = "Night desk"
+number = "1002"
+context = "internal"
+timeout_s = 12
+"""
+    there = {"1002": [Action("answer"), Action("park")]}
+    async with rig(model={"script": script}, secretary=secretary, extensions=there) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        await say(call)
+        await of.no_calls(15)
+        channel = of.switch.sessions[call.uuid].channel
+        assert (channel.profile.number, channel.profile.context) == ("1002", "internal")
+        assert channel.variables["call_timeout"] == "12"
+        call.hangup()
+
+
+async def test_a_recorded_call(tmp_path: Path) -> None:
+    recordings = {"FREESWITCH_RECORDINGS": str(tmp_path)}
+    async with rig(secretary="[recording]\nstereo = true", settings=recordings) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        await say(call, "caller")
+        call.hangup()  # before the stand-in says the same
+        await of.no_calls()
+        path = (await of.record(call.uuid))["recording"]
+        sent = spoken(of, 0, call.rate)
+    assert path == f"{tmp_path}/{call.uuid}.wav"
+    with wave.open(path) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, call.rate)
+        values = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+    left, right = values[:, 0].copy(), values[:, 1].copy()
+    pcm, rate = words("caller")
+    said = convert(pcm, rate, call.rate)
+    assert correlation(left, said) > 0.95
+    assert correlation(right, sent) > 0.95
+    assert max(correlation(right, said), correlation(left, sent)) < 0.3
+
+
+async def test_a_recording_that_the_switch_refuses_is_in_no_record(tmp_path: Path) -> None:
+    recordings = {"FREESWITCH_RECORDINGS": f"{tmp_path}/nowhere"}
+    async with rig(secretary="[recording]\nstereo = true", settings=recordings) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        call.hangup()
+        await of.no_calls()
+        stored = await of.record(call.uuid)
+        assert stored["recording"] == ""
+        assert [note["text"] for note in stored["notes"]] == [
+            "the call is not recorded: uuid_record: -ERR Cannot record session!"
+        ]
+
+
+async def test_a_call_is_not_recorded_unless_that_is_wanted(tmp_path: Path) -> None:
+    async with rig(settings={"FREESWITCH_RECORDINGS": str(tmp_path)}) as of:
+        call = await of.switch.call()
+        await call.wait_heard()
+        call.hangup()
+        await of.no_calls()
+        assert (await of.record(call.uuid))["recording"] == ""
+    assert not list(tmp_path.iterdir())  # noqa: ASYNC240
 
 
 async def test_hold_plays_music_and_the_model_hears_nothing() -> None:
@@ -231,6 +300,24 @@ async def test_a_cough_does_not_cost_the_caller_a_word() -> None:
         begin, end = pause_in(heard, call.rate)
         assert 0.2 < (end - begin) / call.rate < 1.0
         assert correlation(np.delete(heard, slice(begin, end)), sent) > 0.999
+        call.hangup()
+
+
+@pytest.mark.parametrize(("confirm_ms", "stops"), [(0, True), (240, False)])
+async def test_how_much_speech_interrupts(confirm_ms: int, stops: bool) -> None:
+    """A cough does it where no speech is asked for."""
+    noise = np.random.default_rng(1).normal(0, 4000, 24_000 * 15 // 100)
+    secretary = f"[barge_in]\nconfirm_ms = {confirm_ms}"
+    async with rig(model={"greeting": "greeting"}, secretary=secretary) as of:
+        call = await of.switch.call()
+        await call.wait_heard()
+        await asyncio.sleep(1.0)
+        call.speak(noise.astype(np.int16), 24_000)
+        record = of.model.sessions[0].record
+        told = "conversation.item.truncate" if stops else "conversation.item.delete"
+        await asked(record, told)
+        kinds = {e["type"] for e in record.client_events}
+        assert ("conversation.item.truncate" in kinds) is stops
         call.hangup()
 
 
