@@ -199,6 +199,8 @@ class Conversation:
         # A model that takes turns itself only needs to be told what it cannot know.
         if self._own_turns or words:
             self._replies.want(want, words)
+        else:
+            self._replies.expected = True
 
     def _may(self, want: Want) -> bool:
         """Whether the model may speak now."""
@@ -245,13 +247,15 @@ class Conversation:
         if isinstance(request, list):
             return request
         silent = not self._replies.spoke
+        # What a model says by itself is no farewell: another one decides what is called.
+        wordless = silent or not self._own_turns
         match request:
             case tools.EndCall():
-                farewell = _say(self._secretary.spoken_farewell) if silent else ""
+                farewell = _say(self._secretary.spoken_farewell) if wordless else ""
                 return [ToolResult(call, DONE), *self._leave_by(Hangup(CLEARING), farewell, now)]
             case tools.TransferCall(destination):
                 announced = f"Say that you now connect the caller to {destination.name}."
-                words = announced if silent else ""
+                words = announced if wordless else ""
                 return self._leave_by(Transfer(destination), words, now, call)
             case tools.CallWebhook(tool) if tool.wait_say and silent:
                 self._want(Want.NOTICE, _say(tool.wait_say))
@@ -339,7 +343,7 @@ class Conversation:
 
     def _item_queued(self, event: ItemQueued, now: float) -> Actions:
         self._items.add(event.item)
-        self._replies.spoke = True
+        self._replies.speaks()
         return self._desk.end_hold("the model spoke") if self.held else []
 
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
@@ -389,6 +393,8 @@ class Conversation:
     def model_lost(self, now: float, *, for_good: bool = False) -> Actions:
         """The connection is gone; the reply in flight will not come, what came of it is heard."""
         again = self._replies.lost()
+        if self._replies.expected and not self.leaving:
+            again = Want.ANSWER, ANSWER_NOW
         if again is not None:
             self._want(*again)
         if for_good:

@@ -32,7 +32,8 @@ class Dialogue:
     """The agent of one call, one connection after the other.
 
     ``report`` tells the core, ``fall`` that there is a bug of ours, ``spawn`` owns the tasks.
-    ``talking`` says whether the agent's audio is for the caller by now.
+    ``talking`` says whether the agent's audio is for the caller by now, ``leaving`` whether the end
+    is decided.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Dialogue:
         fall: Callable[[Exception], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         talking: Callable[[], bool],
+        leaving: Callable[[], bool],
     ) -> None:
-        self.usage = ev.Usage()
+        self.reported = ev.Usage()  # by responses, and of earlier agents
         self._secretary = secretary
         self._persona = persona
         self._services = services
@@ -57,8 +59,10 @@ class Dialogue:
         self._fall = fall
         self._spawn = spawn
         self._talking = talking
+        self._leaving = leaving
         vad = secretary.turn_detection
-        silence_ms = vad.silence_ms if vad.kind == "server_vad" else 0
+        own_turns = services.abilities.takes_turns
+        silence_ms = vad.silence_ms if vad.kind == "server_vad" and not own_turns else 0
         self._minutes = Minutes(channel.uuid, services.put, silence_ms)
         self._errands = Errands(channel, secretary, services.http, services.put)
         self._earlier = Counters()  # of earlier agents of the call
@@ -68,6 +72,11 @@ class Dialogue:
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
+
+    @property
+    def usage(self) -> ev.Usage:
+        """What the call has cost so far."""
+        return add(self.reported, self._agent.unreported) if self._agent else self.reported
 
     @property
     def counters(self) -> Counters:
@@ -87,7 +96,7 @@ class Dialogue:
         """
         if self._connection is not None:
             self._connection.cancel()
-        self._earlier = self.counters
+        self._earlier, self.reported = self.counters, self.usage
         history = self._minutes.history()
         self._agent = agent = self._services.make_agent(self._persona, history, channel)
         self._voice.source = agent.output
@@ -101,9 +110,14 @@ class Dialogue:
         self._connection = self._spawn(agent.run(on_event))
         return agent.input
 
-    def hear(self, audio: bytes) -> None:
-        """The caller, in the agent's format."""
+    def hear(self, audio: bytes, *, secret: bool = False) -> None:
+        """The caller, in the agent's format; or ``secret`` sounds, which nobody is to hear."""
         assert self._agent is not None
+        if secret:
+            if not self._agent.abilities.takes_turns:
+                return
+            # The caller's audio is this model's clock: it would stop in mid-word.
+            audio = self._agent.input.silence(len(audio))
         self._agent.hear(audio)
         self._caller.heard(audio)
 
@@ -143,7 +157,7 @@ class Dialogue:
             case do.ToolResult(call, output):
                 self._minutes.tool_ended(call, output, time.time())
                 result = Called(call.call_id, call.name, call.arguments, output)
-                self._agent.tool_result(result)
+                self._agent.tool_result(result, last=self._leaving())
 
     async def _ask_webhook(
         self, call_id: str, request: CallWebhook, secure: Mapping[str, str]
@@ -196,12 +210,12 @@ class Dialogue:
         """What the minutes have to know of it."""
         now = time.time()
         match event:
-            case ev.SpeechStarted(_, item):
-                self._minutes.caller_began(item, now)
-            case ev.SpeechStopped(_, item):
-                self._minutes.caller_ended(item, now)
+            case ev.SpeechStarted(_, item, late_ms):
+                self._minutes.caller_began(item, now - late_ms / 1000)
+            case ev.SpeechStopped(_, item, late_ms):
+                self._minutes.caller_ended(item, now - late_ms / 1000)
             case ev.ResponseDone(calls=calls, usage=usage):
-                self.usage = add(self.usage, usage)
+                self.reported = add(self.reported, usage)
                 for call in calls:
                     self._minutes.tool_began(call, now)
 

@@ -170,10 +170,11 @@ class AgentFailed:
 @dataclass(frozen=True)
 class SpeechStarted:
     """The model hears the caller speak. ``at_ms``: its own count of the caller's audio; ``item``:
-    the turn that begins, if the model names it."""
+    the turn that begins, if the model names it; ``late_ms``: so long ago, if the model tells."""
 
     at_ms: int
     item: str = ""
+    late_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ class SpeechStopped:
 
     at_ms: int
     item: str = ""
+    late_ms: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Recall:
             return None
         away_s = self._channel.away_s
         history, cut = self._dialogue.resume(claimed, time.time() - away_s)
-        self.recording, self._dialogue.usage = stored.recording, stored.usage
+        self.recording, self._dialogue.reported = stored.recording, stored.usage
         last = history[-1] if history else None
         if not stored.memory.back_from:
             note = f"a controller was lost; the call went on after {away_s:.1f} s"

@@ -29,10 +29,12 @@ class Want(IntEnum):
 
 
 class Replies:
-    """The sequencer. ``spoke``: whether the reply in flight, or the last one, came to audio."""
+    """The sequencer. ``spoke``: whether the reply in flight, or the last one, came to audio;
+    ``expected``: whether one is to come that the model begins by itself."""
 
     def __init__(self) -> None:
         self.spoke = False
+        self.expected = False
         self._wants: dict[Want, str] = {}
         self._reply: tuple[Want, str] | None = None  # asked for or in flight
         self._response = ""  # its id, once it has begun
@@ -52,7 +54,7 @@ class Replies:
     def owes(self) -> bool:
         """Whether an answer is due of which nothing was heard yet."""
         asked = self._reply is not None and self._reply[0] is Want.ANSWER and not self.spoke
-        return asked or Want.ANSWER in self._wants
+        return asked or self.expected or Want.ANSWER in self._wants
 
     @property
     def last_words(self) -> str:
@@ -96,6 +98,10 @@ class Replies:
             self.spoke = False
         self._response = response
         return [Cancel()] if self._cancelled else []
+
+    def speaks(self) -> None:
+        """The reply has come to audio."""
+        self.spoke, self.expected = True, False
 
     def done(self, response: str) -> tuple[Want, str] | None:
         """``response`` is over; returns what would have to be said if it failed."""

@@ -101,6 +101,7 @@ class CallSession:
             fall=self._fall,
             spawn=self._spawn,
             talking=lambda: self.call.state is State.TALKING,
+            leaving=lambda: self.call.talk.leaving,
         )
         token = secrets.token_urlsafe(24)
         self._media = MediaSession(
@@ -365,6 +366,5 @@ class CallSession:
         # Before the greeting was asked for, the model would answer by itself and collide with it.
         if not audio or self.call.state is not State.TALKING:
             return
-        if self.call.talk.held or self.call.talk.secure:
-            return  # nobody is to hear that
-        self._dialogue.hear(audio)
+        if not self.call.talk.held:
+            self._dialogue.hear(audio, secret=self.call.talk.secure)

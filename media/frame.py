@@ -44,6 +44,10 @@ class Format:
         """Duration in milliseconds of ``count`` bytes."""
         return count * 1000 / (self.rate * self.sample_bytes)
 
+    def silence(self, count: int) -> bytes:
+        """``count`` bytes of it."""
+        return encode(np.zeros(count // self.sample_bytes, np.int16), self.encoding)
+
     def __str__(self) -> str:
         return f"{self.encoding}/{self.rate}"
 

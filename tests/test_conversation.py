@@ -8,6 +8,7 @@ from esl_controller import actions as do
 from esl_controller import events as ev
 from esl_controller.call import State
 from esl_controller.desk import KEYS_S
+from esl_controller.replies import ANSWER_NOW
 from esl_controller.timetable import LAST_WORDS_S
 from tests.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
 
@@ -176,6 +177,32 @@ def test_a_model_that_calls_functions_while_it_speaks() -> None:
     world.feed(world.done())
     world.hear_all()
     assert world.feed(ev.ToolDone("c1", "{}")) == [do.ToolResult(call, "{}")]
+
+
+@pytest.mark.parametrize("name", ["end_call", "transfer_call"])
+def test_what_a_model_that_takes_turns_itself_says_by_itself_is_no_farewell(name: str) -> None:
+    world = World(takes_turns=True).greeted()
+    world.feed(world.started(), world.queued())
+    given = {"destination": "Sales"} if name == "transfer_call" else {}
+    calls = (tool_call(name, **given),)
+    asked = world.feed(ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=calls))
+    assert not any(isinstance(a, do.Respond) for a in asked), "it still speaks"
+    (words,) = world.feed(world.done())
+    assert isinstance(words, do.Respond)
+    world.reply()
+    assert world.hear() == []
+    assert isinstance(world.hear()[-1], do.Hangup | do.Transfer)
+
+
+def test_a_turn_that_a_lost_model_had_not_answered_by_itself_is_answered() -> None:
+    world = World(takes_turns=True).greeted()
+    assert world.turn() == []
+    world.lose()
+    assert world.feed(ev.AgentReady()) == [do.Respond(ANSWER_NOW)]
+    world.reply()
+    world.hear_all()
+    world.lose()
+    assert world.feed(ev.AgentReady()) == [], "it was answered"
 
 
 # --- functions ------------------------------------------------------------------------------------

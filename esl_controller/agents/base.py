@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from esl_controller.events import AgentEvent
+from esl_controller.events import AgentEvent, Usage
 from media.frame import Format
 
 
@@ -116,12 +116,17 @@ class Agent(Protocol):
     def forget(self, item: str) -> None:
         """``item`` of the caller was no speech: take it out of the conversation."""
 
-    def tool_result(self, call: Called) -> None:
-        """What a function call came to. The model answers only when asked to. The call may have
-        been another connection's."""
+    def tool_result(self, call: Called, *, last: bool = False) -> None:
+        """What a function call came to. A model that takes turns itself goes on by itself, unless
+        the conversation ends (``last``); others answer only when asked to. The call may have been
+        another connection's."""
 
     def tell(self, text: str) -> None:
         """Something that the caller did and that cannot be heard, such as a key pressed."""
+
+    @property
+    def unreported(self) -> Usage:
+        """What was used since the last ``ResponseDone``, as far as it is known."""
 
     @property
     def counters(self) -> Counters:

@@ -27,12 +27,13 @@ class Delegations:
         self._answered = False
         self._usage = Usage()
 
-    def answer(self, call_id: str) -> bool:
-        """A call has its result. False: it is not one that waits for it."""
+    def answer(self, call_id: str, *, last: bool = False) -> bool:
+        """A call has its result; ``last``: nothing is to follow from it. False: it is not one that
+        waits for it."""
         if call_id not in self._open:
             return False
         self._open.discard(call_id)
-        self._answered = True
+        self._answered = self._answered or not last
         return True
 
     def can_go_on(self) -> bool:
@@ -41,6 +42,11 @@ class Delegations:
             return False
         self._answered = False
         return True
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that ``take_usage`` would return."""
+        return self._usage
 
     def take_usage(self) -> Usage:
         """The tokens that were used since this was last asked."""

@@ -36,6 +36,7 @@ from esl_controller.events import (
     SpeechStarted,
     SpeechStopped,
     Transcript,
+    Usage,
 )
 from esl_controller.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
@@ -47,6 +48,7 @@ HISTORY_ITEMS = 128  # the API takes no more
 HISTORY_CHARACTERS = 16_000  # it takes 8,192 tokens; no common language has less than two a token
 TURN_PAUSE_MS = 800  # without a word ends a turn of the caller
 STALL_MS = 5000  # of the caller's audio that nothing answers, not even silence
+ASKED_MS = 8000  # without a word, after it was told to speak: it has decided not to
 
 _APPEND = "session.input_audio.append"
 
@@ -106,13 +108,17 @@ class LiveAgent:
         self._turn: _Turn | None = None
         self._delegations = Delegations()
         self._unanswered_ms = 0.0
-        self._unpaid_ms = 0.0  # of the session, which is paid by time
+        self._asked_ms: float | None = None  # so long ago it was told to speak, and has not
+        self._clock_ms = 0.0  # of the session
+        self._used_ms = 0.0  # of it, that is to be paid
+        self._reported_ms = 0.0
         self._readers: Mapping[str, Reader] = {
             "session.started": self._started,
             "session.output_audio.delta": self._audio,
             "session.output_transcript.delta": self._said,
             "session.input_transcript.delta": self._heard,
             "response.event": self._delegated,
+            "session.usage.updated": self._used,
             "session.closed": self._closed,
             "error": self._error,
         }
@@ -128,6 +134,7 @@ class LiveAgent:
 
     def respond(self, instructions: str = "") -> None:
         if instructions:
+            self._asked_ms = 0.0
             self._speak(f"Do this now, do not wait for the caller to speak. {instructions}")
 
     def cancel(self) -> None:
@@ -139,9 +146,10 @@ class LiveAgent:
     def forget(self, item: str) -> None:
         """Nothing: what was no speech did not become words."""
 
-    def tool_result(self, call: Called) -> None:
-        if not self._delegations.answer(call.call_id):
-            self._speak(_words(call))
+    def tool_result(self, call: Called, *, last: bool = False) -> None:
+        if not self._delegations.answer(call.call_id, last=last):
+            if not last:
+                self._speak(_words(call))
             return
         self._ask(
             {
@@ -157,6 +165,11 @@ class LiveAgent:
 
     def tell(self, text: str) -> None:
         self._speak(f"React to what the caller did and you did not hear: {text}")
+
+    @property
+    def unreported(self) -> Usage:
+        seconds = (self._used_ms - self._reported_ms) / 1000
+        return replace(self._delegations.usage, seconds=seconds)
 
     def _speak(self, content: str) -> None:
         self._ask({"type": "session.commentary.append", "content": content, "delegation_id": None})
@@ -196,20 +209,24 @@ class LiveAgent:
         data = pybase64.b64decode(event["delta"])
         cut = self._utterances.feed(data)
         self.counters.deltas += 1
-        ms = self.output.ms(len(data))
-        self._unpaid_ms += ms
-        events = self._pass_time(ms)
+        events = self._pass_time(self.output.ms(len(data)))
+        if cut.began:
+            self._asked_ms = None
+            # It knows better than a pause that the caller has finished.
+            events += self._end_turn(self._turn) if self._turn is not None else []
+            events.append(ResponseStarted(self._utterance()))
         if cut.audio:
-            item = self._utterance()
-            events += [ResponseStarted(item)] if cut.began else []
-            events.append(AgentAudio(item, cut.audio))
+            events.append(AgentAudio(self._item, cut.audio))
         if cut.ended:
-            usage = replace(self._delegations.take_usage(), seconds=self._unpaid_ms / 1000)
-            self._unpaid_ms = 0.0
-            done = ResponseDone(self._item, "completed", usage=usage)
-            events += [AgentAudioDone(self._item), done]
+            events += [AgentAudioDone(self._item), self._done(self._item, "completed")]
             self._item = ""
         return events
+
+    def _done(self, response: str, status: str, reason: str = "") -> ResponseDone:
+        usage = self.unreported
+        self._delegations.take_usage()
+        self._reported_ms = self._used_ms
+        return ResponseDone(response, status, reason, usage=usage)
 
     def _said(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         return (AgentText(self._utterance(), text(event, "delta")),)
@@ -229,7 +246,7 @@ class LiveAgent:
             events += self._end_turn(self._turn)
         if self._turn is None:
             self._turn = _Turn(self._new_name(), "", end_ms)
-            events.append(SpeechStarted(start_ms, self._turn.item))
+            events.append(SpeechStarted(start_ms, self._turn.item, self._late_ms(start_ms)))
         self._turn.words += words
         self._turn.end_ms = max(self._turn.end_ms, end_ms)
         self._turn.quiet_ms = 0.0
@@ -237,23 +254,44 @@ class LiveAgent:
 
     def _pass_time(self, ms: float) -> list[AgentEvent]:
         """The model's output is its clock: so much time has passed in the session."""
-        if self._turn is None:
-            return []
-        self._turn.quiet_ms += ms
-        return self._end_turn(self._turn) if self._turn.quiet_ms > TURN_PAUSE_MS else []
+        self._clock_ms += ms
+        self._used_ms += ms
+        if self._turn is not None:
+            self._turn.quiet_ms += ms
+            return self._end_turn(self._turn) if self._turn.quiet_ms > TURN_PAUSE_MS else []
+        if self._asked_ms is not None:
+            self._asked_ms += ms
+            return self._say_nothing() if self._asked_ms > ASKED_MS else []
+        return []
+
+    def _say_nothing(self) -> list[AgentEvent]:
+        """Whoever waits for what the model was told to say need not wait any more."""
+        self._asked_ms = None
+        log.warning("the model was told to speak and did not")
+        done = self._done(self._new_name(), "incomplete", "the model said nothing")
+        return [ResponseStarted(done.id), done]
 
     def _end_turn(self, turn: _Turn) -> list[AgentEvent]:
         self._turn = None
-        return [SpeechStopped(turn.end_ms, turn.item), Transcript(turn.item, turn.words.strip())]
+        stopped = SpeechStopped(turn.end_ms, turn.item, self._late_ms(turn.end_ms))
+        return [stopped, Transcript(turn.item, turn.words.strip())]
+
+    def _late_ms(self, at_ms: float) -> float:
+        return max(0.0, self._clock_ms - at_ms)
 
     def _delegated(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         done = self._delegations.read(event)
         self._go_on()
         return (ResponseStarted(done.id), done) if done is not None else ()
 
+    def _used(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        """The model's own count, of the whole session."""
+        self._used_ms = max(self._used_ms, float(event["usage"]["seconds"]) * 1000)
+        return ()
+
     def _closed(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         self._connection.give_up(f"the model ended the session: {text(event, 'reason')}")
-        return ()
+        return self._used(event)
 
     def _error(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         error = told(event["error"])

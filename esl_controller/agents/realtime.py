@@ -40,7 +40,7 @@ from esl_controller.agents.base import (
 )
 from esl_controller.agents.connection import Connection, Endpoint
 from esl_controller.agents.realtime_events import EventReader
-from esl_controller.events import AgentEvent, AgentFailed, AgentReady, ResponseDone
+from esl_controller.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
 from esl_controller.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
 
@@ -75,6 +75,7 @@ class RealtimeAgent:
     """An ``Agent`` over one Realtime session."""
 
     abilities = RealtimeModel.abilities
+    unreported = Usage()  # of a response that is cut off nothing is known
 
     def __init__(
         self, model: RealtimeModel, persona: Persona, history: History, audio: Format
@@ -129,7 +130,7 @@ class RealtimeAgent:
     def forget(self, item: str) -> None:
         self._ask({"type": "conversation.item.delete", "item_id": item})
 
-    def tool_result(self, call: Called) -> None:
+    def tool_result(self, call: Called, *, last: bool = False) -> None:
         for item in _items(call)[call.call_id in self._reader.calls :]:
             self._ask({"type": "conversation.item.create", "item": item})
 
