@@ -79,7 +79,10 @@ class Server:
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """In this block it takes connections and bytes, and answers nothing."""
-        others = self.sql("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        others = self.sql(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
         listening = (self.folder / "data" / "postmaster.pid").read_text().splitlines()[0]
         pids = [int(pid) for pid in (listening, *others.split())]
         for pid in pids:
