@@ -174,6 +174,9 @@ async def test_both_say_the_same(switch: FreeSwitch, scenario: Scenario) -> None
         if scenario == "media nowhere" and kind == "reply":
             # A stop comes before or after the module has given up by itself: +OK or -ERR.
             ours, theirs = ([text.split()[0] for text in told] for told in (ours, theirs))
+        if kind == "event" and ours[0] in theirs:
+            # A busy FreeSWITCH still delivers what the dialplan did before the controller asked.
+            theirs = theirs[theirs.index(ours[0]) :]
         # The controller closes at the hangup: how much it is told of what follows is by chance.
         least = theirs.index("CHANNEL_HANGUP") + 1 if kind == "event" else 0
         length = max(least, min(len(ours), len(theirs)))
