@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -109,12 +109,17 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(standin: LiveStandIn) -> AsyncIterator[Client]:
+async def connected_to(base_url: str) -> AsyncIterator[Client]:
     """A connection without a session."""
-    async with AsyncOpenAI(api_key=KEY, base_url=standin.base_url) as sdk:
+    async with AsyncOpenAI(api_key=KEY, base_url=base_url) as sdk:
         options: Any = {"proxy": None, "close_timeout": 0.2}
         async with sdk.live.connect(websocket_connection_options=options) as connection:
             yield Client(connection)
+
+
+def connected(standin: LiveStandIn) -> AbstractAsyncContextManager[Client]:
+    """A connection to it without a session."""
+    return connected_to(standin.base_url)
 
 
 @asynccontextmanager

@@ -29,11 +29,11 @@ class LiveStandIn:
 
     It greets when it is given commentary, hears when the caller speaks, falls silent then, repeats
     what it heard, delegates function calls by script, and misbehaves as `faults` says (which may be
-    changed between sessions; `refuse_update` refuses session.start).
+    changed between sessions; `refuse_update` refuses session.start, `fail_responses` does nothing).
 
     key: what `Authorization: Bearer` must carry; None: anything does.
-    language: of the greeting; delta_ms, think_ms, script: see Behaviour, on the
-        clock of the caller's audio.
+    language, greeting: of the bundled speech that it greets with.
+    delta_ms, think_ms, script: see Behaviour, on the clock of the caller's audio.
     acknowledge: it speaks when it delegates as well, without knowing what comes of it.
     Raises OSError on entering if the port is taken.
     """
@@ -45,6 +45,7 @@ class LiveStandIn:
         *,
         key: str | None = None,
         language: str = "en",
+        greeting: str = "greeting",
         delta_ms: int = 100,
         think_ms: int = 300,
         script: tuple[ScriptedCall, ...] = (),
@@ -60,6 +61,7 @@ class LiveStandIn:
         self.refused = 0
         self._host, self._port, self._key = host, port, key
         self._acknowledge = acknowledge
+        self._speech = greeting
         self._greetings: dict[Format, Utterance] = {}
         app = web.Application()
         app.router.add_get("/v1/live/sessions", self._connect)
@@ -140,9 +142,9 @@ class LiveStandIn:
         """What is said first, in the format of a session, made and encoded once."""
         if fmt not in self._greetings:
             language = self.behaviour.language
-            said, rate = sounds.load("greeting", language)
+            said, rate = sounds.load(self._speech, language)
             audio = encode(convert(said, rate, fmt.rate), fmt.encoding)
-            words = sounds.transcript("greeting", language)
+            words = sounds.transcript(self._speech, language)
             self._greetings[fmt] = Utterance.of(audio, fmt, words, self.behaviour.delta_ms)
         return self._greetings[fmt]
 

@@ -88,6 +88,11 @@ class LiveSession:
             "response.create": self._go_on,
         }
 
+    @property
+    def instructions(self) -> str:
+        """What the client wants the model to be; empty before session.start."""
+        return str(self.config.body.get("instructions") or "") if self.config else ""
+
     async def run(self) -> None:
         """Until the client, a fault or the stand-in ends it."""
         try:
@@ -189,7 +194,7 @@ class LiveSession:
     async def _hear(self, data: bytes) -> None:
         self.record.append(data)
         before = self._input.end_ms
-        heard = self._voice.silence(len(data)) if self._muted else data
+        heard = self._input.format.silence(len(data)) if self._muted else data
         for found in self._input.append(heard):
             if isinstance(found, SpeechStarted):
                 await self._speech_started(found.at_ms)

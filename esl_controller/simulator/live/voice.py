@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-import numpy as np
-
 from esl_controller.simulator.model.response import Utterance
-from media.frame import Format, encode
+from media.frame import Format
 
 
 class Chunk(NamedTuple):
@@ -24,19 +22,13 @@ class Voice:
 
     def __init__(self, fmt: Format, delta_ms: int) -> None:
         frames = fmt.rate * delta_ms // 1000
-        self._format = fmt
-        self._silence = self.silence(frames * fmt.sample_bytes)
+        self._silence = fmt.silence(frames * fmt.sample_bytes)
         self._waiting: deque[Chunk] = deque()
 
     @property
     def delta_bytes(self) -> int:
         """Size of every delta."""
         return len(self._silence)
-
-    def silence(self, count: int) -> bytes:
-        """So many bytes of it."""
-        zeros = np.zeros(count // self._format.sample_bytes, np.int16)
-        return encode(zeros, self._format.encoding)
 
     def say(self, name: str, utterance: Utterance) -> None:
         """Say it after what is being said. Its words come ahead of its audio, one a delta."""

@@ -77,6 +77,11 @@ class ModelSession:
             "response.cancel": self._cancel_response,
         }
 
+    @property
+    def instructions(self) -> str:
+        """What the client wants the model to be."""
+        return str(self.config.body["instructions"])
+
     async def run(self) -> None:
         """From session.created until the client, a fault or the stand-in ends it."""
         try:
