@@ -34,6 +34,7 @@ from esl_controller.simulator.model import ModelStandIn
 
 EVERY_S: Final = 0.1  # between two calls dialled
 PATIENCE_S: Final = 30.0
+WRITTEN_S: Final = 2.0  # after that what was said is written down, also on a busy machine
 LADDER: Final = Ladder(tries=2000, wait=0.1)
 
 
@@ -156,7 +157,7 @@ async def _killed(count: int, result: Result, speech: Path, *, standby: bool) ->
         calls = await of.dial(count)
         if standby:
             await of.controller()
-        await asyncio.sleep(1.0)  # what was said is written down by then
+        await asyncio.sleep(WRITTEN_S)
         lost_at = time.monotonic()
         for call in calls:
             of.switch.sessions[call.uuid].channel.variables["controller_lost_at"] = str(

@@ -15,6 +15,7 @@ from esl_controller.events import ToolCall
 from esl_controller.store.records import Change, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # turns in each process that has the call, at most
+PROGRESS_S = 1.0  # so old at most are the words that are known of one who is cut off
 ENTRIES = 400  # turns and function calls that a new connection is told of: the last ones
 
 
@@ -28,6 +29,7 @@ class _Entry:
     audio_ms: float = 0.0  # received of the agent
     complete: bool = False  # and nothing more will come
     heard: bool = False  # its first sample, at least
+    put_at: float = 0.0
     ended_at: float | None = None
     latency_ms: int | None = None
     heard_ms: int | None = None  # where it was cut off
@@ -80,7 +82,7 @@ class Minutes:
         self._entries.append(entry)
         if turn.ended_at is not None or turn.who == "caller":
             return False  # written down for good; only its words are of use
-        entry.ended_at = lost_at
+        entry.text, entry.ended_at = turn.text, lost_at
         heard_ms = max(0, round((lost_at - turn.started_at) * 1000))
         cut = turn.audio_ms is None or heard_ms < turn.audio_ms
         if cut:
@@ -132,8 +134,9 @@ class Minutes:
         entry = self._items.get(item) or self._add("agent", item, at)
         entry.text += text
         entry.audio_ms += audio_ms
-        if text and entry.ended_at is not None:
-            self._changed(entry)
+        late = entry.ended_at is not None
+        if text and (late or (entry.heard and at - entry.put_at >= PROGRESS_S)):
+            self._changed(entry, at)
 
     def agent_heard(self, item: str, at: float) -> None:
         """Its first sample is heard."""
@@ -144,7 +147,7 @@ class Minutes:
             if answered is not None and answered.ended_at is not None:
                 entry.latency_ms = round((at - answered.ended_at) * 1000)
                 self._changed(answered)
-            self._changed(entry)
+            self._changed(entry, at)
 
     def agent_complete(self, item: str) -> None:
         """All of it has come."""
@@ -193,7 +196,8 @@ class Minutes:
         self._entries.append(entry)
         return entry
 
-    def _changed(self, entry: _Entry) -> None:
+    def _changed(self, entry: _Entry, at: float = 0.0) -> None:
+        entry.put_at = at if entry.text else 0.0  # the first words are not waited with
         self._put(
             Turn(
                 self._uuid,

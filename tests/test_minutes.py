@@ -6,7 +6,7 @@ import pytest
 
 from esl_controller.agents.base import Called, Said
 from esl_controller.minutes import ENTRIES, Minutes
-from esl_controller.store.records import Change, ToolUsed, Turn
+from esl_controller.store.records import Change, Claimed, ToolUsed, Turn
 from tests.world import tool_call
 
 
@@ -136,3 +136,48 @@ def test_a_new_connection_is_told_of_the_last_things() -> None:
     assert history[-1] == Said("caller", str(ENTRIES + 4))
     minutes.caller_began("silent", 1e6)
     assert history[-1] == minutes.history()[-1], "words that nobody knows are not told"
+
+
+def test_words_are_written_down_while_they_are_said() -> None:
+    book = Book()
+    book.minutes.agent_says("a1", 1.0, audio_ms=100)
+    book.minutes.agent_heard("a1", 1.1)
+    book.minutes.agent_says("a1", 1.2, text="Hello, ")
+    book.minutes.agent_says("a1", 1.3, text="this ")
+    book.minutes.agent_says("a1", 2.3, text="is Ana.")
+    assert [turn.text for turn in book.turns][-1] == "Hello, this is Ana."
+    assert len([one for one in book.changes if isinstance(one, Turn)]) == 3
+
+
+def test_another_process_knows_what_was_heard() -> None:
+    claimed = Claimed(
+        2,
+        "",
+        [
+            Turn("u", 1, "agent", "Hello.", "Hello.", 1.0, 2.0),
+            Turn("u", 2, "caller", "Book a table.", "Book a table.", 3.0, 4.0),
+            Turn("u", 3, "agent", "one two three four", "", 6.0, audio_ms=2000),
+        ],
+        [ToolUsed("u", "c1", "find", "{}", "{}", 5.0, 10)],
+    )
+    book = Book()
+    assert book.minutes.resume(claimed, lost_at=7.0)
+    assert book.minutes.history() == [
+        Said("agent", "Hello."),
+        Said("caller", "Book a table."),
+        Called("c1", "find", "{}", "{}"),
+        Said("agent", "one two"),
+    ]
+    (cut,) = book.turns
+    assert (cut.number, cut.ended_at, cut.interrupted_ms) == (3, 7.0, 1000)
+    book.minutes.agent_says("a9", 8.0, text="And ")
+    book.minutes.agent_heard("a9", 8.0)
+    assert book.turns[-1].number > 20_000
+
+
+def test_what_was_heard_to_its_end_was_not_cut() -> None:
+    last = Turn("u", 1, "agent", "Hello.", "", 1.0, audio_ms=500)
+    book = Book()
+    assert not book.minutes.resume(Claimed(1, "", [last]), lost_at=1.6)
+    assert book.minutes.history() == [Said("agent", "Hello.")]
+    assert book.turns[-1].interrupted_ms is None
