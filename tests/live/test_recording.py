@@ -1,0 +1,88 @@
+"""Recordings that a real switch makes of calls: on its disk, a side each, found by their record.
+
+FreeSWITCH takes a frame of each side at each of its own ticks: where ours has not come yet it
+records 20 ms of silence, and where two wait it drops one, though the caller heard all (1.10.12; its
+source says the same). So a side is held piece by piece against what was said.
+"""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media.frame import Samples
+from tests.live.audio import LOUD, match, rms, through_telephone
+from tests.live.conftest import Figures
+from tests.live.freeswitch import FreeSwitch
+from tests.live.rig import live, words
+from tests.live.test_talking import asks, played
+
+STEREO = "[recording]\nstereo = true"
+
+
+def sides(path: str) -> tuple[Samples, Samples, int]:
+    """Left, right and the rate of a stereo file."""
+    with wave.open(path) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (2, 2)
+        frames = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        return frames[::2].copy(), frames[1::2].copy(), file.getframerate()
+
+
+def found(side: Samples, said: Samples, rate: int) -> float:
+    """How much of what was said is there: of its pieces of 0.2 s, those at most 3 frames away."""
+    size, frame = rate // 5, rate // 50
+    begin = match(side, said).at
+    pieces = [at for at in range(0, said.size - size, size) if rms(said[at : at + size]) > LOUD]
+
+    def there(at: int) -> bool:
+        shifted = [max(0, begin + at + frames * frame) for frames in range(-3, 4)]
+        return any(
+            np.corrcoef(said[at : at + size], side[to : to + size])[0, 1] >= 0.95
+            for to in shifted
+            if to + size <= side.size
+        )
+
+    return sum(map(there, pieces)) / len(pieces)
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "L16"])
+async def test_caller_and_secretary_have_a_side_each(
+    switch: FreeSwitch, tmp_path: Path, figures: Figures, codec: str
+) -> None:
+    async with live(switch, secretary=STEREO, FREESWITCH_RECORDINGS=str(tmp_path)) as of:
+        async with of.phone(codec) as phone:
+            await asks(phone)
+            said_all = phone.leg.times[-1]
+            # Its last words are on the way; the stand-in says the same after another 0.8 s.
+            await phone.until(lambda: phone.leg.times[-1] > said_all + 0.3, 2)
+        await of.all_over()
+        stored = await of.stored()
+        rate = phone.leg.rate
+        greeting = through_telephone(played(of, 0, rate), codec)
+        assert not of.warnings()
+    assert stored.recording == f"{tmp_path}/{stored.call_uuid}.wav"
+    left, right, recorded_at = sides(stored.recording)
+    assert recorded_at == rate
+    said = through_telephone(words("caller_interrupts", rate), codec)
+    assert found(left, said, rate) == 1.0
+    assert found(right, greeting, rate) >= 0.7
+    caller, agent = match(left, said), match(right, greeting)
+    assert caller.at > agent.at + greeting.size, "the sides keep step"
+    assert match(left, greeting).correlation < 0.3
+    assert match(right, said).correlation < 0.3
+    figures["greeting found in a recording, %"].append(100 * found(right, greeting, rate))
+
+
+async def test_a_folder_that_is_not_there_is_a_note(any_switch: FreeSwitch, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    async with live(any_switch, secretary=STEREO, FREESWITCH_RECORDINGS=str(blocked)) as of:
+        async with of.phone() as phone:
+            await phone.hears_speech()
+        await of.all_over()
+        stored = await of.stored()
+    assert stored.recording == ""
+    assert any("the call is not recorded" in note.text for note in stored.notes)
