@@ -17,7 +17,7 @@ from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from esl_controller.sounds.music import loop
 from media.frame import Samples
 from media.resample import convert
-from tests.rig import asked, greeted, rig, until
+from tests.rig import asked, greeted, rig, until, words_of
 from tests.test_session import correlation, frames
 from tests.test_talking import SALES, say, server
 
@@ -32,8 +32,9 @@ parameters = {{ type = "object", properties = {{ account = {{ type = "string" }}
 
 
 def model(*script: ScriptedCall, **how: Any) -> LiveStandIn:
-    """A model that greets and repeats, but calls these functions."""
-    return LiveStandIn(think_ms=how.pop("think_ms", 20), script=script, **how)
+    """A model that greets in two seconds and repeats, but calls these functions."""
+    short = {"think_ms": 20, "greeting": "caller_interrupts"}
+    return LiveStandIn(script=script, **{**short, **how})
 
 
 def told(session: LiveSession) -> list[str]:
@@ -53,14 +54,16 @@ def outputs(session: LiveSession) -> list[Any]:
     return [json.loads(output) for output in session.backend.results.values()]
 
 
-async def quiet(call: CallStandIn) -> None:
-    """Wait until what is being said has been heard, and the model knows that it was all."""
+async def quiet(call: CallStandIn, live: LiveStandIn | None = None, said: int = 0) -> None:
+    """Wait until what is being said has been heard, and the model knows that it was all; ``said``:
+    so many things in its last session."""
+    await until(lambda: live is None or len(live.sessions[-1].record.spoken) >= said)
     await greeted(call)
     await asyncio.sleep(0.5)
 
 
 async def test_a_call_is_greeted_heard_and_answered() -> None:
-    live = model()
+    live = model(greeting="greeting")
     async with rig(live=live, secretary='name = "Clara"\ngreeting = "Clinic, hello."') as of:
         call = await of.switch.call()
         await quiet(call)
@@ -68,7 +71,7 @@ async def test_a_call_is_greeted_heard_and_answered() -> None:
         assert "Clinic, hello." in told(session)[0]
         assert correlation(frames(call), spoken(session, 0, call.rate)) > 0.95
         await say(call, "caller")
-        await quiet(call)
+        await quiet(call, live, 2)
         assert correlation(frames(call), spoken(session, 1, call.rate)) > 0.95
         call.hangup()
         await of.no_calls()
@@ -124,8 +127,7 @@ async def test_a_function_yields_one_reply() -> None:
         await quiet(call)
         await say(call)
         (session,) = live.sessions
-        await until(lambda: len(session.record.spoken) == 2)
-        await quiet(call)
+        await quiet(call, live, 2)
         assert [one["arguments"] for one in webhook.asked] == [{"account": "77"}]
         assert outputs(session) == [{"pin": "right"}]
         assert len(session.record.spoken) == 2
@@ -168,9 +170,8 @@ async def test_a_transfer_is_announced_and_goes_to_a_listed_destination_only() -
         await quiet(call)
         await say(call)
         (session,) = live.sessions
-        await until(lambda: len(session.record.spoken) == 2)
+        await quiet(call, live, 2)
         assert "unknown destination" in outputs(session)[0]["error"]
-        await quiet(call)
         await say(call)
         await of.no_calls(15)
         assert "Sales" in told(session)[-1]
@@ -209,7 +210,7 @@ async def test_hold_plays_music_and_is_not_paid_for() -> None:
         assert correlation(frames(call), loop(call.rate)[: call.rate]) > 0.95
         await until(lambda: bool(session.backend.results))
         assert outputs(session) == [{"hold": "over", "reason": "the time is over"}]
-        await quiet(call)
+        await quiet(call, live, 2)
         assert len(session.record.spoken) == 2, "it is back"
         call.hangup()
         await of.no_calls()
@@ -231,7 +232,7 @@ async def test_while_secret_digits_are_typed_the_model_hears_silence_and_speaks_
         talk = of.controller.calls.calls[call.uuid].call.talk
         await until(lambda: talk.secure)
         began = session.record.heard()[0].size
-        await quiet(call)
+        await quiet(call, live, 2)
         assert correlation(frames(call), spoken(session, 1, call.rate)) > 0.95
         call.speak(*sounds.load("caller", "en"))
         await asyncio.sleep(0.5)
@@ -252,19 +253,19 @@ async def test_keys_are_told_to_the_model_once() -> None:
         (session,) = live.sessions
         await until(lambda: len(told(session)) == 2)
         assert "pressed 42" in told(session)[1]
-        await quiet(call)
+        await quiet(call, live, 2)
         assert len(session.record.spoken) == 2
         call.hangup()
 
 
 async def test_the_caller_silences_the_model() -> None:
-    live = model()
+    live = model(greeting="greeting")
     async with rig(live=live) as of:
         call = await of.switch.call()
         await call.wait_heard()
         await asyncio.sleep(1.0)
         await say(call)
-        await quiet(call)
+        await quiet(call, live, 2)
         (session,) = live.sessions
         (greeting, answer) = session.record.spoken.values()
         whole, rate = sounds.load("greeting", "en")
@@ -292,10 +293,10 @@ async def test_a_model_that_closes_in_mid_word_goes_on_with_its_history(how: Any
         assert "cut off" in told(second)[0]
         start = await asked(second.record, "session.start")
         history = [(m["role"], m["content"][0]["text"]) for m in start["session"]["input"]]
-        assert history[0] == ("assistant", sounds.transcript("greeting", "en"))
+        assert history[0] == ("assistant", words_of("caller_interrupts"))
         assert history[1][0] == "user"
         assert history[1][1].startswith("(bla")
-        await quiet(call)
+        await quiet(call, live, 1)
         assert len(second.record.spoken) == 1
         call.hangup()
 

@@ -115,3 +115,15 @@ def test_a_model_in_a_loop_is_not_followed_for_ever() -> None:
         delegations.read(created(str(number)))
     with pytest.raises(ValueError, match="too many delegations"):
         delegations.read(created("more"))
+
+
+def test_it_does_not_go_on_after_last_results_alone() -> None:
+    delegations = Delegations()
+    calls_of(delegations, "a", "b")
+    assert delegations.answer("a", last=True)
+    assert delegations.answer("b", last=True)
+    assert not delegations.can_go_on()
+    calls_of(delegations, "c", "d")
+    assert delegations.answer("c", last=True)
+    assert delegations.answer("d")  # the end was called off
+    assert delegations.can_go_on()

@@ -19,7 +19,14 @@ from esl_controller import events as ev
 from esl_controller import sounds
 from esl_controller.agents.base import Called, History, Persona, Said, Tool
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
-from esl_controller.agents.live import HISTORY_CHARACTERS, PCM, STALL_MS, LiveAgent, LiveModel
+from esl_controller.agents.live import (
+    ASKED_MS,
+    HISTORY_CHARACTERS,
+    PCM,
+    STALL_MS,
+    LiveAgent,
+    LiveModel,
+)
 from esl_controller.agents.utterances import LEAD_MS
 from esl_controller.settings_file import load
 from esl_controller.simulator.live import LiveSession, LiveStandIn
@@ -261,6 +268,57 @@ async def test_a_greeting_is_one_response_with_its_audio_and_words() -> None:
         assert {text.item for text in talk.of(ev.AgentText)} == {item}
 
 
+async def test_what_was_used_since_the_last_utterance_is_known_too() -> None:
+    async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.ResponseDone)
+        for _ in range(100):
+            talk.agent.hear(FRAME)
+        record = session_of(standin).record
+        heard_s = PCM.ms(talk.agent.counters.appends * len(FRAME)) / 1000
+        told_s = talk.of(ev.ResponseDone)[0].usage.seconds
+        await until(lambda: told_s + talk.agent.unreported.seconds > heard_s - 0.2)
+        assert record.append_bytes / PCM.rate / 2 == pytest.approx(
+            told_s + talk.agent.unreported.seconds, abs=0.11
+        )
+
+
+async def test_the_models_own_count_is_what_is_paid() -> None:
+    used = {"type": "session.usage.updated", "event_id": "e", "usage": {"seconds": 15.0}}
+    wrong = {**used, "usage": {"seconds": "many"}}
+    end = {"type": "session.closed", "reason": "expired", "usage": {"seconds": 16.5}}
+    script = [STARTED, used, wrong, end]
+    async with server(PATH, say(script)) as url, talking_to(url) as talk:
+        await talk.until(ev.AgentFailed)
+        assert talk.agent.unreported == ev.Usage(seconds=16.5)
+
+
+async def test_a_model_that_does_not_speak_when_told_to_is_not_waited_for() -> None:
+    async with (
+        LiveStandIn(think_ms=60_000) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.ResponseDone)
+        (started,), (done,) = talk.of(ev.ResponseStarted), talk.of(ev.ResponseDone)
+        assert (done.id, done.status) == (started.id, "incomplete")
+        assert done.usage.seconds * 1000 == pytest.approx(ASKED_MS, abs=200)
+        assert not talk.audio()
+
+
+async def test_an_answer_ends_the_turn_before_it_and_tells_how_long_ago_that_was() -> None:
+    async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
+        await talk.until(ev.AgentReady)
+        await talk.listen(ev.AgentAudio, audio=caller())
+        (stopped,) = talk.of(ev.SpeechStopped)
+        before = [type(event) for event in talk.got[: talk.got.index(stopped) + 3]]
+        assert before[-3:] == [ev.SpeechStopped, ev.Transcript, ev.ResponseStarted]
+        clock_ms = talk.agent.counters.deltas * 100
+        assert stopped.at_ms + stopped.late_ms == pytest.approx(clock_ms, abs=300)
+
+
 async def test_a_turn_of_the_caller_is_told_with_its_words_and_answered() -> None:
     async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
         await talk.until(ev.AgentReady)
@@ -298,6 +356,27 @@ async def test_a_model_that_is_interrupted_ends_its_utterance_by_itself() -> Non
         (spoken,) = list(session_of(standin).record.spoken.values())[:1]
         whole = sounds.load("greeting")
         assert spoken.format.ms(len(spoken.audio)) < len(whole[0]) / whole[1] * 1000
+
+
+async def test_after_the_last_result_the_model_is_not_asked_to_go_on() -> None:
+    script = (ScriptedCall(0, "look_up"), ScriptedCall(0, "end_call"))
+    async with (
+        LiveStandIn(think_ms=0, script=script) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+        talk.agent.respond("Greet.")
+        await talk.listen(ev.ResponseDone)
+        for call in talk.of(ev.ResponseDone)[0].calls:
+            called = Called(call.call_id, call.name, call.arguments, "{}")
+            talk.agent.tool_result(called, last=True)
+        talk.agent.tool_result(Called("of an earlier connection", "f", "{}", "{}"), last=True)
+        await until(lambda: len(session_of(standin).backend.results) == 2)
+        talk.agent.respond("Say goodbye.")
+        await talk.listen(ev.AgentAudioDone)
+        assert not sent(standin, "response.create")
+        assert len(sent(standin, "session.commentary.append")) == 2
+        assert len(session_of(standin).record.spoken) == 1
 
 
 async def test_functions_are_called_and_their_results_spoken_of() -> None:
