@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 
+import numpy as np
+
+from esl_controller.replies import CONTINUE
 from esl_controller.simulator.model import ModelStandIn
 from tests.live.audio import as_played, match
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.processes import Serving, serving
 from tests.live.rig import dialled, environment
+from tests.rig import words_of
 
 
 async def hearing(controller: Serving, uuid: str) -> str:
@@ -20,13 +26,17 @@ async def hearing(controller: Serving, uuid: str) -> str:
     return str(call["hearing"])
 
 
-async def test_a_killed_controller_gets_its_call_back(switch: FreeSwitch, figures: Figures) -> None:
+async def test_a_killed_controller_gets_its_call_back(
+    switch: FreeSwitch, figures: Figures, tmp_path: Path
+) -> None:
     async with ModelStandIn() as model:
-        settings = environment(switch, model.base_url)
+        store = f"sqlite:///{tmp_path}/calls.db"
+        settings = environment(switch, model.base_url, STORE_URL=store)
         async with AsyncExitStack() as stack:
             first = await stack.enter_async_context(serving(settings))
             phone = await stack.enter_async_context(dialled(switch))
             await phone.hears_speech()
+            await asyncio.sleep(2.0)  # in the middle of the greeting
             (call,) = (await first.get("/calls"))["calls"]
             first.kill()
             killed = time.monotonic()
@@ -46,27 +56,51 @@ async def test_a_killed_controller_gets_its_call_back(switch: FreeSwitch, figure
             await phone.hears_speech()
             await phone.hears_silence()
             assert not phone.leg.ended.done()
+    ((who, words),) = history(model, 1)
+    assert who == "assistant"
+    assert words_of("greeting").startswith(words)
+    assert asked(model, 1)[0] == CONTINUE, "no second greeting"
 
 
 async def test_a_stopped_controller_hands_its_call_over(
-    switch: FreeSwitch, figures: Figures
+    switch: FreeSwitch, figures: Figures, tmp_path: Path
 ) -> None:
-    """SIGTERM during the greeting: the next controller greets again, and hears by the stream."""
+    """SIGTERM while nobody speaks, the next controller being up: nothing is said, nothing lost."""
     async with ModelStandIn() as model:
-        settings = environment(switch, model.base_url)
+        store = f"sqlite:///{tmp_path}/calls.db"
+        settings = environment(switch, model.base_url, ESL_SHARE="true", STORE_URL=store)
         async with AsyncExitStack() as stack:
-            async with serving(settings) as first:
+            async with AsyncExitStack() as earlier:
+                await earlier.enter_async_context(serving(settings))
                 phone = await stack.enter_async_context(dialled(switch))
                 await phone.hears_speech()
-                (call,) = (await first.get("/calls"))["calls"]
-            stopped = time.monotonic()
-            second = await stack.enter_async_context(serving(settings))
-            again = await phone.hears_speech(15)
-            await phone.hears_silence()
-            figures["stopped to heard again, ms"].append((again - stopped) * 1000)
-            assert await hearing(second, call["call_uuid"]) == "stream"
+                await phone.hears_silence()
+                second = await stack.enter_async_context(serving(settings))
+                stopped = time.monotonic()
             await phone.says("caller")
             await phone.hears_speech()
             await phone.hears_silence()
+            times = np.array([at for at in phone.leg.times if at > stopped])
+            figures["stopped, the next one up: longest time between two frames, ms"].append(
+                float(np.diff(times).max() * 1000)
+            )
             assert not phone.leg.ended.done()
+            (call,) = (await second.get("/calls"))["calls"]
+            assert await hearing(second, call["call_uuid"]) == "stream"
             assert [line for line in second.lines if line["level"] != "info"] == []
+    assert history(model, 1) == [("assistant", words_of("greeting"))]
+    assert asked(model, 1) == [""], "only the caller's words were answered"
+
+
+def history(model: ModelStandIn, session: int) -> list[tuple[str, str]]:
+    """What a session was told of what had been said: by whom, and the words."""
+    events = model.sessions[session].record.client_events
+    items = [e["item"] for e in events if e["type"] == "conversation.item.create"]
+    return [(item["role"], item["content"][0]["text"]) for item in items]
+
+
+def asked(model: ModelStandIn, session: int) -> list[str]:
+    """What a session was asked to say."""
+    events = model.sessions[session].record.client_events
+    replies = [e.get("response", {}) for e in events if e["type"] == "response.create"]
+    return [reply.get("instructions", "") for reply in replies]
