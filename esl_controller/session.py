@@ -27,7 +27,7 @@ from esl_controller.conversation import Conversation
 from esl_controller.dialogue import Dialogue
 from esl_controller.media_session import MediaSession
 from esl_controller.recall import Recall
-from esl_controller.secretaries.hours import is_open
+from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.schema import Destination
 from esl_controller.services import Services
 from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
@@ -70,7 +70,8 @@ class CallSession:
         settings = services.settings
         self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
         toolbox = Toolbox(self.secretary)
-        closed = not is_open(self.secretary.hours, time.time())
+        hours, now = self.secretary.hours, time.time()
+        closed = not is_open(hours, now)
         self.call = Call(
             Conversation(self.secretary, toolbox, closed=closed, abilities=services.abilities),
             max_s=self.secretary.limits.max_call_s,
@@ -94,7 +95,9 @@ class CallSession:
         self._dialogue = Dialogue(
             channel,
             self.secretary,
-            self.secretary.persona(toolbox.tools, closed=closed),
+            self.secretary.persona(
+                toolbox.tools, closed=closed, opens_at=opens_next(hours, now) if closed else None
+            ),
             services,
             self._voice,
             report=self.handle,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from esl_controller.secretaries.hours import DAYS, Hours
 
@@ -26,14 +28,20 @@ _CLOSED = {
 }
 
 
-def compose(secretary: Secretary, tools: Collection[str], *, closed: bool = False) -> str:
+def compose(
+    secretary: Secretary,
+    tools: Collection[str],
+    *,
+    closed: bool = False,
+    opens_at: float | None = None,
+) -> str:
     """The instructions of a model that has ``tools``, by their names, for a call that came while
-    the company was open or ``closed``."""
+    the company was open or ``closed``; then ``opens_at``, Unix time, is when it opens."""
     parts = (
         ("", [secretary.instructions.strip()]),
         ("Who you are", _who(secretary)),
         ("What you know", [secretary.business_info.strip()]),
-        ("Opening hours", _hours(secretary.hours, closed)),
+        ("Opening hours", _hours(secretary.hours, closed, opens_at)),
         ("Whom you can transfer the call to", _destinations(secretary, tools)),
         ("What you must not discuss", _guardrails(secretary)),
     )
@@ -52,7 +60,7 @@ def _who(secretary: Secretary) -> Iterator[str]:
     yield f"Your language is {secretary.language} (a language tag)."
 
 
-def _hours(hours: Hours, closed: bool) -> Iterator[str]:
+def _hours(hours: Hours, closed: bool, opens_at: float | None) -> Iterator[str]:
     if hours.always_open:
         return
     if any(hours.week):
@@ -63,6 +71,9 @@ def _hours(hours: Hours, closed: bool) -> Iterator[str]:
     yield f"Time zone: {hours.zone}"
     if closed:
         yield _CLOSED[hours.do]
+    if closed and opens_at is not None:
+        when = datetime.fromtimestamp(opens_at, ZoneInfo(hours.zone))
+        yield f"It opens next on {when:%A, %Y-%m-%d at %H:%M}."
 
 
 def _destinations(secretary: Secretary, tools: Collection[str]) -> Iterator[str]:

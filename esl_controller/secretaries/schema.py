@@ -334,8 +334,11 @@ class Secretary(Section):
                 return destination
         return None
 
-    def persona(self, tools: tuple[Tool, ...], *, closed: bool = False) -> Persona:
-        """Who the model is to be, in a call that came while the company was open or ``closed``.
+    def persona(
+        self, tools: tuple[Tool, ...], *, closed: bool = False, opens_at: float | None = None
+    ) -> Persona:
+        """Who the model is to be, in a call that came while the company was open or ``closed``;
+        then ``opens_at``, Unix time, is when it opens.
 
         Where messages are taken instead then, it is not offered ``transfer_call``.
         """
@@ -345,7 +348,9 @@ class Secretary(Section):
             model=self.model,
             voice=self.voice,
             language=self.language,
-            instructions=prompt.compose(self, [tool.name for tool in tools], closed=closed),
+            instructions=prompt.compose(
+                self, [tool.name for tool in tools], closed=closed, opens_at=opens_at
+            ),
             tools=tools,
             turn_detection=self.turn_detection.vad,
             noise_reduction=self.noise_reduction,

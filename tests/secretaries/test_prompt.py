@@ -107,3 +107,11 @@ def test_the_model_knows_what_kind_a_destination_is(kind: str, words: str) -> No
 def test_who_may_not_transfer_is_told_of_no_destinations() -> None:
     own = secretary(destinations=[{"name": "Front desk", "number": "600"}])
     assert "Front desk" not in compose(own, ["end_call"])
+
+
+def test_the_model_knows_when_the_company_opens_next() -> None:
+    own = secretary(hours={"zone": "America/Sao_Paulo", "monday": ["08:00-18:00"]})
+    told = compose(own, (), closed=True, opens_at=1_795_431_600.0)
+    assert "It opens next on Monday, 2026-11-23 at 08:00." in told
+    assert "opens next" not in compose(own, (), closed=True)
+    assert "opens next" not in compose(own, (), opens_at=1_795_431_600.0)
