@@ -49,6 +49,14 @@ def spoken(session: LiveSession, number: int, rate: int) -> Samples:
     return convert(said.samples, said.format.rate, rate)
 
 
+def share(call: CallStandIn, sent: Samples, begin: int = 0) -> float:
+    """How much of what was sent the caller heard, from a sample on; second by second, because a gap
+    in a voice that comes in real time shifts what follows."""
+    heard = frames(call)[begin:]
+    pieces = np.array_split(sent, max(1, round(sent.size / call.rate)))
+    return float(np.mean([correlation(heard, piece) for piece in pieces]))
+
+
 def outputs(session: LiveSession) -> list[Any]:
     """What came of the model's function calls, in order."""
     return [json.loads(output) for output in session.backend.results.values()]
@@ -69,10 +77,10 @@ async def test_a_call_is_greeted_heard_and_answered() -> None:
         await quiet(call)
         (session,) = live.sessions
         assert "Clinic, hello." in told(session)[0]
-        assert correlation(frames(call), spoken(session, 0, call.rate)) > 0.95
+        assert share(call, spoken(session, 0, call.rate)) > 0.9
         await say(call, "caller")
         await quiet(call, live, 2)
-        assert correlation(frames(call), spoken(session, 1, call.rate)) > 0.95
+        assert share(call, spoken(session, 1, call.rate)) > 0.9
         call.hangup()
         await of.no_calls()
         record = session.record
@@ -154,7 +162,7 @@ async def test_the_farewell_is_heard_once_and_to_its_end(acknowledge: bool) -> N
         assert "Goodbye, and thank you." in told(session)[1]
         # The greeting, what it said of its own while it asked, and what it was told to say.
         assert len(session.record.spoken) == 2 + acknowledge
-        assert correlation(frames(call)[before:], spoken(session, -1, call.rate)) > 0.95
+        assert share(call, spoken(session, -1, call.rate), before) > 0.9
         await of.no_calls()
         stored = await of.record(call.uuid)
         assert [tool["name"] for tool in stored["tools"]] == ["end_call"]
@@ -177,7 +185,7 @@ async def test_a_transfer_is_announced_and_goes_to_a_listed_destination_only() -
         assert "Sales" in told(session)[-1]
         assert len(session.record.spoken) == 3
         assert of.switch.sessions[call.uuid].channel.profile.number == "1001"
-        assert correlation(frames(call), spoken(session, -1, call.rate)) > 0.95
+        assert share(call, spoken(session, -1, call.rate)) > 0.9
         assert (await of.record(call.uuid))["outcome"] == "transferred"
         call.hangup()
 
@@ -233,7 +241,7 @@ async def test_while_secret_digits_are_typed_the_model_hears_silence_and_speaks_
         await until(lambda: talk.secure)
         began = session.record.heard()[0].size
         await quiet(call, live, 2)
-        assert correlation(frames(call), spoken(session, 1, call.rate)) > 0.95
+        assert share(call, spoken(session, 1, call.rate)) > 0.9
         call.speak(*sounds.load("caller", "en"))
         await asyncio.sleep(0.5)
         assert not np.any(session.record.heard()[0][began + 800 :]), "what tells keys by ear"
@@ -270,7 +278,7 @@ async def test_the_caller_silences_the_model() -> None:
         (greeting, answer) = session.record.spoken.values()
         whole, rate = sounds.load("greeting", "en")
         assert greeting.samples.size / greeting.format.rate < whole.size / rate - 0.5
-        assert correlation(frames(call), spoken(session, 1, call.rate)) > 0.95
+        assert share(call, spoken(session, 1, call.rate)) > 0.9
         assert answer.samples.size
         call.hangup()
 
@@ -282,8 +290,9 @@ async def test_a_model_that_closes_in_mid_word_goes_on_with_its_history(how: Any
         call = await of.switch.call()
         await quiet(call)
         await say(call, "caller")
-        await call.wait_heard(timeout=5)
         (first,) = live.sessions
+        await until(lambda: len(first.record.spoken) == 2)
+        await asyncio.sleep(1.0)
         loop = asyncio.get_running_loop()
         began = loop.time()
         await first.close(1011, "internal_error")
@@ -301,19 +310,23 @@ async def test_a_model_that_closes_in_mid_word_goes_on_with_its_history(how: Any
         call.hangup()
 
 
-async def test_a_turn_that_a_lost_model_had_not_answered_is_answered_by_the_next() -> None:
+@pytest.mark.parametrize("pause", [0.1, 1.5])
+async def test_a_turn_that_a_lost_model_had_not_answered_is_answered_by_the_next(
+    pause: float,
+) -> None:
     live = model(think_ms=3000)
     async with rig(live=live) as of:
         call = await of.switch.call()
-        await call.wait_heard(timeout=10)
         await quiet(call)
         await say(call, "caller")
         (first,) = live.sessions
         await until(lambda: first.record.turns == 1)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(pause)
         await first.close(1011, "internal_error")
         await until(lambda: len(live.sessions) == 2 and bool(told(live.sessions[1])))
         assert "Answer what the caller said last." in told(live.sessions[1])[0]
+        start = await asked(live.sessions[1].record, "session.start")
+        assert start["session"]["input"][-1]["role"] == "user"
         call.hangup()
 
 

@@ -193,6 +193,9 @@ class LiveAgent:
             hello,
             self._message,
         )
+        if self._turn is not None:
+            for event in self._end_turn(self._turn):  # nobody else will tell it
+                self._emit(event)
         self._emit(failed)
 
     def _message(self, message: bytes) -> None:

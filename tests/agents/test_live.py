@@ -333,6 +333,19 @@ async def test_a_turn_of_the_caller_is_told_with_its_words_and_answered() -> Non
         assert len(talk.audio()) == 1
 
 
+async def test_what_the_caller_was_saying_when_the_model_went_away_is_told() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        kind = "session.input_transcript.delta"
+        await socket.send_json(STARTED)
+        await socket.send_json({"type": kind, "delta": "Good", "start_ms": 0, "end_ms": 200})
+        await socket.close(code=1011)
+
+    async with server(PATH, talk) as url, talking_to(url) as conversation:
+        await conversation.until(ev.AgentFailed)
+        assert conversation.of(ev.Transcript)[0].text == "Good"
+        assert isinstance(conversation.got[-1], ev.AgentFailed)
+
+
 async def test_words_after_a_pause_are_another_turn() -> None:
     def heard(words: str, start_ms: int, end_ms: int) -> dict[str, Any]:
         kind = "session.input_transcript.delta"
