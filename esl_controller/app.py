@@ -20,6 +20,7 @@ from aiohttp import ClientSession, web
 from esl_controller.agents.base import Agent, History, Persona
 from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.channel import Channel
 from esl_controller.orders import Orders
 from esl_controller.outbox import Outbox
 from esl_controller.secretaries.folder import Folder, FolderError
@@ -30,7 +31,7 @@ from esl_controller.settings import Loaded, Settings
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Change, Claimed
-from esl_controller.switch import Channel, Switch
+from esl_controller.switch import Switch
 from esl_controller.web.routes import web_routes
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint

@@ -17,12 +17,12 @@ from esl_controller import actions as do
 from esl_controller import events as ev
 from esl_controller.agents.base import Agent, Called, Counters, History, Persona
 from esl_controller.caller import CallerAudio
+from esl_controller.channel import Channel
 from esl_controller.errands import Errands
 from esl_controller.minutes import Minutes
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.services import Services
 from esl_controller.store.records import Claimed
-from esl_controller.switch import Channel
 from esl_controller.tools import CallWebhook
 from esl_controller.voice import Voice
 from media.frame import Format

@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 
+from esl_controller.channel import Channel
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change, Deliver, MessageTaken
-from esl_controller.switch import Channel
 from esl_controller.tools import CallWebhook, TakeMessage, failure
 
 ANSWER_LIMIT = 20_000  # bytes of a webhook's answer; more is no use to a model

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from esl_controller import events as ev
+from esl_controller.channel import Channel
 from esl_controller.playback import (
     FilePlayback,
     LaneError,
@@ -21,7 +22,6 @@ from esl_controller.playback import (
 )
 from esl_controller.services import Services
 from esl_controller.switch import (
-    Channel,
     FilePlayed,
     FilePlaying,
     FileWritten,

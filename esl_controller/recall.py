@@ -9,10 +9,10 @@ from collections.abc import Callable
 import structlog
 
 from esl_controller.agents.base import Said
+from esl_controller.channel import Channel
 from esl_controller.dialogue import Dialogue
 from esl_controller.memory import Memory, Past, Stored, dump, load
 from esl_controller.store.records import Change, Claimed, Noted, Remembered
-from esl_controller.switch import Channel
 
 
 class Recall:

@@ -11,11 +11,12 @@ from ipaddress import IPv6Address, ip_address
 import structlog
 
 from esl_controller.call import TRANSFERRED
+from esl_controller.channel import Channel
 from esl_controller.events import HungUp, ShutDown
 from esl_controller.session import CallSession
 from esl_controller.settings import EslSettings
 from esl_controller.store.records import Claimed
-from esl_controller.switch import Channel, Switch, SwitchError, SwitchEvent
+from esl_controller.switch import Switch, SwitchError, SwitchEvent
 from media.stream import Admission
 
 log = structlog.stdlib.get_logger(__name__)

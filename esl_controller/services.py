@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from aiohttp import ClientSession
 
 from esl_controller.agents.base import Abilities, Agent, History, Persona
+from esl_controller.channel import Channel
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.settings import Settings
 from esl_controller.store.records import Change
-from esl_controller.switch import Channel
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint
 

@@ -23,6 +23,7 @@ import structlog
 from esl_controller import actions as do
 from esl_controller import events as ev
 from esl_controller.call import INTERRUPTED, TRANSFERRED, Call, State
+from esl_controller.channel import Channel
 from esl_controller.conversation import Conversation
 from esl_controller.dialogue import Dialogue
 from esl_controller.media_session import MediaSession
@@ -32,7 +33,6 @@ from esl_controller.secretaries.schema import Destination
 from esl_controller.services import Services
 from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
 from esl_controller.switch import (
-    Channel,
     FilePlayed,
     FilePlaying,
     FileWritten,

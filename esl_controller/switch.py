@@ -13,14 +13,14 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID, uuid4
+from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 from genesis import ESLEvent, Session
 from genesis.exceptions import CommandStage, ConnectionLost, GenesisError
 
+from esl_controller.channel import Channel, codec, one
 from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 
 log = structlog.stdlib.get_logger(__name__)
@@ -33,8 +33,6 @@ STREAM_EVENTS = tuple(
 )
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_G711 = frozenset({"PCMU", "PCMA"})
 
 
 class SwitchError(Exception):
@@ -47,71 +45,6 @@ class NoSuchCommand(SwitchError):
 
 class UnsafeValue(ValueError):
     """Our own mistake: a value that must not go onto the wire."""
-
-
-@dataclass(frozen=True)
-class Channel:
-    """What the reply to ``connect`` says of the call (captures/conversation.jsonl)."""
-
-    uuid: str
-    domain_uuid: str
-    secretary_uuid: str
-    caller: str
-    number: str
-    context: str
-    codec: str
-    rate: int
-    answered: bool
-    variables: Mapping[str, str] = field(repr=False)
-    now_us: int = 0  # microseconds of Unix time, by the switch's clock
-
-    @property
-    def media_path(self) -> str:
-        """The path of its media WebSocket. A dialplan that sets no valid domain_uuid gets zeros."""
-        domain = self.domain_uuid if _UUID.fullmatch(self.domain_uuid) else str(UUID(int=0))
-        return f"/stream/{domain}/{self.uuid}"
-
-    @property
-    def away_s(self) -> float:
-        """How long ago the call lost a controller, by the switch's clock; 0 where the dialplan does
-        not say (``controller_lost_at``, see freeswitch/dialplan)."""
-        lost = self.variables.get("controller_lost_at", "")
-        if not (lost.isdecimal() and self.now_us):
-            return 0.0
-        return max(0.0, (self.now_us - int(lost)) / 1e6)
-
-    @property
-    def is_g711(self) -> bool:
-        """Whether the caller's own codec is G.711: more than 8 kHz cannot be heard or said."""
-        return self.codec in _G711
-
-    @classmethod
-    def parse(cls, headers: Mapping[str, Any]) -> Channel:
-        """Raises SwitchError where the reply is not that of a channel."""
-        uuid = _one(headers.get("Unique-ID"))
-        if not _UUID.fullmatch(uuid):
-            raise SwitchError(f"not an outbound Event Socket connection: Unique-ID is {uuid!r}")
-        variables = {
-            name.removeprefix("variable_"): _one(value)
-            for name, value in headers.items()
-            if name.startswith("variable_")
-        }
-        codec, rate = _codec(headers)
-        return cls(
-            uuid=uuid,
-            domain_uuid=variables.get("domain_uuid", ""),
-            secretary_uuid=variables.get("secretary_uuid", ""),
-            caller=_one(headers.get("Caller-Caller-ID-Number")),
-            number=_one(headers.get("Caller-Destination-Number")),
-            context=_one(headers.get("Caller-Context")),
-            codec=codec,
-            rate=rate,
-            answered=_one(headers.get("Answer-State")) == "answered",
-            variables=variables,
-            now_us=int(now)
-            if (now := _one(headers.get("Event-Date-Timestamp"))).isdecimal()
-            else 0,
-        )
 
 
 @dataclass(frozen=True)
@@ -185,7 +118,10 @@ class Switch:
                 raise reply
         first = replies[0]
         assert isinstance(first, ESLEvent)
-        self.channel = Channel.parse(first)
+        try:
+            self.channel = Channel.parse(first)
+        except ValueError as error:
+            raise SwitchError(str(error)) from None
         return self.channel
 
     async def wait_lost(self) -> None:
@@ -314,7 +250,7 @@ class Switch:
     async def _sendmsg(self, headers: Mapping[str, str]) -> None:
         lines = [f"{name}: {_text(name, value)}" for name, value in headers.items()]
         reply = await self._send("\n".join(["sendmsg", *lines]))
-        _accepted(headers["call-command"], _one(reply.get("Reply-Text")))
+        _accepted(headers["call-command"], one(reply.get("Reply-Text")))
 
     async def _api(self, command: str, *words: str) -> str:
         reply = await self._send(" ".join(["api", command, *words]))
@@ -332,37 +268,37 @@ class Switch:
 
     async def _received(self, event: ESLEvent) -> None:
         """Called by Genesis for each event, in a task each, started in the order of the wire."""
-        uuid = _one(event.get("Unique-ID"))
+        uuid = one(event.get("Unique-ID"))
         if self.channel is not None and uuid != self.channel.uuid:
             self.dropped += 1
             return
-        typed = self._typed(_one(event.get("Event-Name")), event)
+        typed = self._typed(one(event.get("Event-Name")), event)
         if typed is not None:
             self.on_event(typed)
 
     def _typed(self, name: str, event: ESLEvent) -> SwitchEvent | None:
         match name:
             case "CHANNEL_ANSWER":
-                return Answered(*_codec(event))
+                return Answered(*codec(event))
             case "CHANNEL_HANGUP" | "CHANNEL_HANGUP_COMPLETE":
-                return HungUp(_one(event.get("Hangup-Cause")) or "UNKNOWN")
+                return HungUp(one(event.get("Hangup-Cause")) or "UNKNOWN")
             case "CHANNEL_EXECUTE" | "CHANNEL_EXECUTE_COMPLETE":
                 return self._play_event(name, event)
             case "DTMF":
-                digit = _one(event.get("DTMF-Digit"))
+                digit = one(event.get("DTMF-Digit"))
                 return Dtmf(digit) if digit in DTMF_DIGITS and len(digit) == 1 else None
             case "CUSTOM":
-                return self._stream_event(_one(event.get("Event-Subclass")), event.body)
+                return self._stream_event(one(event.get("Event-Subclass")), event.body)
         return None
 
     def _play_event(self, name: str, event: ESLEvent) -> FilePlaying | FilePlayed | None:
-        play_id = _one(event.get("Application-UUID"))
+        play_id = one(event.get("Application-UUID"))
         if play_id not in self._plays:
             return None
         if name == "CHANNEL_EXECUTE":
             return FilePlaying(play_id)
         self._plays.discard(play_id)
-        return FilePlayed(play_id, ok=_one(event.get("Application-Response")) != "FILE NOT FOUND")
+        return FilePlayed(play_id, ok=one(event.get("Application-Response")) != "FILE NOT FOUND")
 
     def _stream_event(self, subclass: str, body: str | None) -> StreamFailed | FileWritten | None:
         """``connect`` and ``disconnect`` are told by the WebSocket itself; these two are not."""
@@ -391,20 +327,6 @@ async def _stop_when_unreadable(session: Session) -> None:
     if not reader.cancelled() and (error := reader.exception()) is not None:
         log.warning("the Event Socket sent what cannot be read", error=str(error))
         await session.stop()
-
-
-def _one(value: object) -> str:
-    """A header's value; its first one where the header came twice."""
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    return value if isinstance(value, str) else ""
-
-
-def _codec(headers: Mapping[str, Any]) -> tuple[str, int]:
-    """The caller's codec and its rate in Hz; empty and 0 before it is negotiated."""
-    rate = _one(headers.get("Channel-Read-Codec-Rate"))
-    name = _one(headers.get("Channel-Read-Codec-Name")).upper()
-    return name, int(rate) if rate.isascii() and rate.isdigit() else 0
 
 
 def _text(name: str, value: str) -> str:

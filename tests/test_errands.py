@@ -15,10 +15,10 @@ import structlog
 from aiohttp import ClientSession, web
 
 from esl_controller import logs
+from esl_controller.channel import Channel
 from esl_controller.errands import ANSWER_LIMIT, Errands
 from esl_controller.secretaries.schema import Secretary, WebhookTool
 from esl_controller.store.records import Change, Deliver, MessageTaken
-from esl_controller.switch import Channel
 from esl_controller.tools import CallWebhook, TakeMessage
 from tests.secretaries.rig import secretary
 

@@ -51,6 +51,12 @@ STALL_MS = 5000  # of the caller's audio that nothing answers, not even silence
 ASKED_MS = 8000  # without a word, after it was told to speak: it has decided not to
 
 _APPEND = "session.input_audio.append"
+_DELEGATE = """
+
+# What you can have done
+Another model does this for you: delegate to it as soon as the caller wants one of these things. Never
+say that it is done before you are told so. Do not say goodbye and do not announce a transfer by
+yourself: you are told when, and with which words."""
 
 
 class LiveModel:
@@ -318,7 +324,7 @@ def start(
         "type": "session.start",
         "session": {
             "model": persona.model,
-            "instructions": persona.instructions,
+            "instructions": _instructions(persona),
             "input": _items(history),
             "audio": {"format": form, "output": {"voice": persona.voice}},
             "delegation": {
@@ -339,6 +345,14 @@ def start(
             },
         },
     }
+
+
+def _instructions(persona: Persona) -> str:
+    """Of the model that speaks, which does not see the functions."""
+    if not persona.tools:
+        return persona.instructions
+    functions = "".join(f"\n- {tool.name}: {tool.description}" for tool in persona.tools)
+    return persona.instructions + _DELEGATE + functions
 
 
 def _items(history: History) -> list[InitialItemParam]:
