@@ -54,9 +54,9 @@ _APPEND = "session.input_audio.append"
 _DELEGATE = """
 
 # What you can have done
-Another model does this for you: delegate to it as soon as the caller wants one of these things. Never
-say that it is done before you are told so. Do not say goodbye and do not announce a transfer by
-yourself: you are told when, and with which words."""
+Another model does this for you: delegate to it as soon as the caller wants one of these things.
+Never say that it is done before you are told so. Whatever the list says, do not say goodbye and do
+not announce a transfer by yourself: you are told when, and with which words."""
 
 
 class LiveModel:

@@ -149,7 +149,8 @@ async def test_the_session_is_what_the_persona_and_the_history_say() -> None:
         await talk.until(ev.AgentReady)
         session = sent(standin, "session.start")[0]["session"]
     assert session["model"] == "gpt-live-1"
-    assert session["instructions"] == "Be brief."
+    assert session["instructions"].startswith("Be brief.\n\n# What you can have done\n")
+    assert session["instructions"].endswith("\n- look_up: Looks it up.")
     assert session["audio"] == {
         "format": {"type": "audio/pcm", "rate": 24000},
         "output": {"voice": "cedar"},
@@ -164,6 +165,14 @@ async def test_the_session_is_what_the_persona_and_the_history_say() -> None:
         ("assistant", "For when?"),
         ("developer", 'The function look_up was called with {"a": 1}: "free"'),
     ]
+
+
+async def test_a_model_without_functions_is_told_of_none() -> None:
+    persona = Persona("gpt-live-1", "cedar", "en", "Be brief.")
+    async with LiveStandIn() as standin, talking_to(standin.base_url, persona=persona) as talk:
+        await talk.until(ev.AgentReady)
+        session = sent(standin, "session.start")[0]["session"]
+    assert session["instructions"] == "Be brief."
 
 
 async def test_of_a_long_history_the_newest_is_told() -> None:
