@@ -44,6 +44,10 @@ class Rig:
         assert stored is not None
         return asdict(stored)
 
+    async def no_lanes(self, timeout: float = 5.0) -> None:
+        """Wait until the controller speaks to nobody any more."""
+        await until(lambda: not self.controller.clock.lanes, timeout)
+
     async def no_calls(self, timeout: float = 5.0) -> None:
         """Wait until the controller holds no call any more."""
         await until(lambda: not self.controller.calls.calls, timeout)

@@ -6,6 +6,8 @@ The controllers are processes, as in operation; switch and model stand in.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,7 +26,7 @@ from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
 from tests.live.freeswitch import free_port
 from tests.live.processes import Serving, serving
-from tests.rig import greeted, until, words, words_of
+from tests.rig import greeted, rig, until, words, words_of
 
 LADDER = Ladder(tries=600, wait=0.1)
 
@@ -173,6 +175,46 @@ async def test_a_farewell_that_was_cut_is_finished_and_the_call_ends(tmp_path: P
         assert await call.ended(20) == "NORMAL_CLEARING"
         assert len(of.asked(1)) == 1
         assert (await of.record(call, lambda stored: stored.outcome)).outcome == "completed"
+
+
+async def test_a_controller_that_drains_lets_its_call_finish(tmp_path: Path) -> None:
+    async with shop(tmp_path, greeting="caller_interrupts") as of:
+        controller = await of.controller()
+        call = await of.switch.call()
+        await greeted(call)
+        drain = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "esl_controller", "drain"),
+            env={**os.environ, "ESL_CONTROLLER_WEB_PORT": str(controller.web_port)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert drain.stdout is not None
+        assert await drain.stdout.readline() == b"no more calls are taken; 1 live\n"
+        assert not await controller.ready()
+        call.speak(*words())
+        await until(lambda: len(of.asked(0)) == 2)
+        await greeted(call)
+        assert controller.process.returncode is None
+        call.hangup()
+        assert await asyncio.wait_for(controller.process.wait(), 10) == 0
+        assert b"the controller has ended" in await drain.stdout.read()
+        assert await drain.wait() == 0
+    assert len(of.model.sessions) == 1
+
+
+async def test_who_lost_a_call_to_another_controller_steps_back_and_keeps_quiet() -> None:
+    """Its connection stays: to close it would throw the call out of where it is by now."""
+    async with rig(model={"greeting": "caller_interrupts"}) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        store = of.controller.store
+        assert store is not None
+        assert (await store.claim(call.uuid, "somebody else")).epoch == 1
+        await of.no_lanes(5)
+        assert call.cause == ""
+        assert of.switch.sessions[call.uuid].controlled, "the connection was closed"
+        assert (await of.record(call.uuid))["outcome"] == ""
+        call.hangup()
+        await call.ended()
 
 
 @pytest.mark.parametrize("times", [3])

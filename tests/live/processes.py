@@ -29,6 +29,7 @@ class Serving:
     def __init__(self, process: asyncio.subprocess.Process, web_port: int) -> None:
         self.lines: list[dict[str, Any]] = []
         self.process = process
+        self.web_port = web_port
         self._url = f"http://127.0.0.1:{web_port}"
 
     async def get(self, path: str) -> Any:
