@@ -16,6 +16,7 @@ from esl_controller.actions import (
     ConnectAgent,
     Hangup,
     HearLane,
+    Keep,
     LimitCall,
     Note,
     OpenLane,
@@ -39,7 +40,7 @@ from tests.world import SALES, World, kinds, secretary, tool_call
 Playback = Literal["lane", "file"]
 WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
 GREET = Respond("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
-BEGIN = [LimitCall(3600 + BACKSTOP_S), GREET]
+BEGIN = [Keep(), LimitCall(3600 + BACKSTOP_S), GREET]
 GONE = ev.AgentFailed("401", permanent=True)
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
