@@ -29,7 +29,7 @@ from esl_controller.dialogue import Dialogue
 from esl_controller.media_session import MediaSession
 from esl_controller.recall import Recall
 from esl_controller.secretaries.hours import is_open, opens_next
-from esl_controller.secretaries.schema import Destination
+from esl_controller.secretaries.schema import Destination, Secretary
 from esl_controller.services import Services
 from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
 from esl_controller.switch import (
@@ -67,19 +67,11 @@ class CallSession:
         claimed: Claimed | None = None,
     ) -> None:
         self.channel = channel
-        settings = services.settings
         self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
         toolbox = Toolbox(self.secretary)
         hours, now = self.secretary.hours, time.time()
         closed = not is_open(hours, now)
-        self.call = Call(
-            Conversation(self.secretary, toolbox, closed=closed, abilities=services.abilities),
-            max_s=self.secretary.limits.max_call_s,
-            fallback=self.secretary.destination(self.secretary.fallback),
-            record=self.secretary.recording.stereo,
-            playback=settings.media.playback,
-            model_s=settings.agent.connect_timeout_s,
-        )
+        self.call = _core(self.secretary, toolbox, services, closed=closed)
         self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
         self.stepped_back = False  # for another controller
@@ -371,3 +363,16 @@ class CallSession:
             return
         if not self.call.talk.held:
             self._dialogue.hear(audio, secret=self.call.talk.secure)
+
+
+def _core(secretary: Secretary, toolbox: Toolbox, services: Services, *, closed: bool) -> Call:
+    """The decisions of a call with this secretary."""
+    settings = services.settings
+    return Call(
+        Conversation(secretary, toolbox, closed=closed, abilities=services.abilities),
+        max_s=secretary.limits.max_call_s,
+        fallback=secretary.destination(secretary.fallback),
+        record=secretary.recording.stereo,
+        playback=settings.media.playback,
+        model_s=settings.agent.connect_timeout_s,
+    )
