@@ -18,7 +18,8 @@ def test_level_and_length(name: str, language: str) -> None:
     samples, rate = sounds.load(name, language)
     assert rate == 24_000
     assert samples.dtype == np.int16
-    wanted_s = (1.5, 4.0) if name in ("caller_interrupts", "moment", "back") else (3.0, 5.0)
+    short = {"back": (1.0, 2.0), "caller_interrupts": (1.5, 4.0), "moment": (1.5, 4.0)}
+    wanted_s = short.get(name, (3.0, 5.0))
     assert wanted_s[0] <= samples.size / rate <= wanted_s[1]
     full_scale = samples / 32768
     assert 20 * np.log10(np.abs(full_scale).max()) < -3
@@ -31,7 +32,7 @@ def test_level_and_length(name: str, language: str) -> None:
 def test_size_of_the_package() -> None:
     root = files(sounds)
     total = sum(len(root.joinpath(language, f"{name}.wav").read_bytes()) for name, language in EACH)
-    assert total < 2_500_000
+    assert total < 2_000_000
 
 
 @pytest.mark.parametrize(
