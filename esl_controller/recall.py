@@ -36,11 +36,12 @@ class Recall:
         """A call that another process had, or that comes back from a transfer; None where nothing
         of it is known, so that it begins anew."""
         self.epoch = claimed.epoch
+        away_s = self._channel.away_s
+        # Also for a call that begins anew: what was said before stays in its record.
+        history, cut = self._dialogue.resume(claimed, time.time() - away_s)
         stored = load(claimed.memory)
         if stored is None:
             return None
-        away_s = self._channel.away_s
-        history, cut = self._dialogue.resume(claimed, time.time() - away_s)
         self.recording, self._dialogue.reported = stored.recording, stored.usage
         last = history[-1] if history else None
         if not stored.memory.back_from:
