@@ -48,11 +48,11 @@ MEDIA_PORTS = 20  # that are tried where the ports are shared
 class Controller:
     """A running controller. Made by ``running``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, orders: Orders) -> None:
         self.settings = settings
+        self.orders = orders
         self.clock = Clock()
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.orders = Orders()
         self.calls = CallServer(settings.esl, self._make_session, self._claim)
         self.streams = StreamEndpoint(self.calls.admission)
         self.media_url = ""
@@ -150,11 +150,11 @@ class Controller:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Controller]:
+async def running(settings: Settings, orders: Orders | None = None) -> AsyncIterator[Controller]:
     """A controller that listens, until the block is left. Raises OSError for a port in use,
     FolderError for secretaries that cannot be used, StoreError for a record that cannot be kept."""
     async with contextlib.AsyncExitStack() as stack:
-        controller = Controller(settings)
+        controller = Controller(settings, orders or Orders())
         await controller.open(stack)
         yield controller
 
@@ -206,7 +206,7 @@ async def _serve_media(
 ) -> int:
     """Serve the media endpoint; returns the port. A stream must reach the very process that has its
     call, so this port is never shared: with ``share``, the next free one is taken."""
-    last = port + MEDIA_PORTS if share and port else port
+    last = min(port + MEDIA_PORTS, 65535) if share and port else port
     while True:
         try:
             return await _serve(stack, streams.routes(), host, port)
@@ -229,10 +229,10 @@ def settle() -> None:
 
 
 async def _serve_until_stopped(settings: Settings) -> None:
-    async with running(settings) as controller:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, controller.orders.stop)
+    orders = Orders()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, orders.stop)
+    async with running(settings, orders) as controller:
         if settings.agent.resolved_kind == "standin":
             log.warning(
                 "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
@@ -246,7 +246,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
             web=f"http://{settings.web.host}:{controller.web_port}",
             agent=settings.agent.resolved_kind,
         )
-        await controller.orders.obeyed(controller.calls)
+        await orders.obeyed(controller.calls)
 
 
 def serve(loaded: Loaded) -> int:
