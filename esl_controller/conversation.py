@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from esl_controller import tools
-from esl_controller.actions import Actions, Hangup, Interrupt, Note, ToolResult, Transfer
+from esl_controller.actions import Actions, Hangup, Note, ToolResult, Transfer
 from esl_controller.agents.base import Abilities
 from esl_controller.departure import CLEARING, Departure, Way, outside_hours, remembered
 from esl_controller.desk import DONE, Desk
@@ -32,9 +32,9 @@ from esl_controller.events import (
     ToolCall,
     ToolDone,
 )
-from esl_controller.interruption import Interruption
+from esl_controller.floor import Floor
 from esl_controller.memory import Memory, Past
-from esl_controller.replies import ANSWER_NOW, CONTINUE, LOST_WORDS, Replies, Want, back_from
+from esl_controller.replies import ANSWER_NOW, CONTINUE, LOST_WORDS, Want, back_from
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.timetable import Due, Timetable
 from esl_controller.tools import Toolbox, failure
@@ -50,13 +50,12 @@ class Conversation:
     ) -> None:
         self._secretary = secretary
         self._closed = closed
-        self._own_turns = not abilities.takes_turns
         self._desk = Desk(toolbox)
-        self._replies = Replies()
-        self._caller = Interruption()
+        self._floor = Floor(
+            own_turns=not abilities.takes_turns,
+            during_greeting=secretary.barge_in.during_greeting,
+        )
         self._ready = False  # the model
-        self._items: set[str] = set()  # queued or being heard
-        self._greeting_heard = False
         self._failures = 0
         self._times = Timetable(secretary.limits)
         self._departure = Departure()
@@ -64,8 +63,7 @@ class Conversation:
     @property
     def at_rest(self) -> bool:
         """Nobody speaks and nothing is awaited: a turn boundary."""
-        caller = self._caller.speaking or self._caller.paused
-        return self._all_said and not (caller or self._desk.busy or self.leaving)
+        return self._floor.free and not (self._desk.busy or self.leaving)
 
     @property
     def leaving(self) -> bool:
@@ -80,7 +78,7 @@ class Conversation:
     @property
     def heard(self) -> bool:
         """Whether the caller hears the model, or will in a moment."""
-        return bool(self._items)
+        return self._floor.heard
 
     @property
     def secure(self) -> bool:
@@ -92,19 +90,6 @@ class Conversation:
     def held(self) -> bool:
         """Whether the caller hears music."""
         return self._desk.music
-
-    @property
-    def _all_said(self) -> bool:
-        return self._replies.quiet and not self._items
-
-    @property
-    def _over_us(self) -> bool:
-        """Whether a sound of the caller falls into a reply."""
-        return self._replies.in_flight or bool(self._items)
-
-    @property
-    def _interruptible(self) -> bool:
-        return self._greeting_heard or self._secretary.barge_in.during_greeting
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due."""
@@ -121,7 +106,7 @@ class Conversation:
             if way := outside_hours(self._secretary):
                 self._departure.decide(way)
                 want = Want.LAST_WORDS
-        self._replies.want(want, f"Greet the caller. {_say(words)}")
+        self._floor.replies.want(want, f"Greet the caller. {_say(words)}")
         return self._settle(now)
 
     def memory(self) -> Memory:
@@ -129,12 +114,12 @@ class Conversation:
         hold, leaving = self._desk.hold, self._departure.call
         return Memory(
             ends_at=self._times.limit_at,
-            greeted=self._greeting_heard,
+            greeted=self._floor.greeted,
             turns=self._times.turns,
             prompts=self._times.prompts,
-            owes=self._replies.owes,
+            owes=self._floor.replies.owes,
             leaving=self._departure.told,
-            goodbye=self._replies.last_words,
+            goodbye=self._floor.replies.last_words,
             leaving_call=leaving.call_id if leaving else "",
             hold=hold.call.call_id if hold else "",
             held_until=hold.ends if hold else 0.0,
@@ -146,7 +131,7 @@ class Conversation:
         memory = past.memory
         if not (memory.greeted or past.cut or past.history):
             return self.begin(now)
-        self._ready = self._greeting_heard = True
+        self._ready = self._floor.greeted = True
         self._times.resume(now, memory)
         actions = self._desk.resume(memory)
         if memory.leaving:
@@ -155,13 +140,13 @@ class Conversation:
             self._departure.decide(remembered(memory.leaving, self._secretary), call)
             self._times.last_words(now)
             if words := CONTINUE if past.cut else memory.goodbye:
-                self._replies.want(Want.LAST_WORDS, words)
+                self._floor.replies.want(Want.LAST_WORDS, words)
         elif memory.back_from:
-            self._want(Want.ANSWER, back_from(memory.back_from))
+            self._floor.want(Want.ANSWER, back_from(memory.back_from))
         elif past.cut:
-            self._want(Want.ANSWER, CONTINUE)
+            self._floor.want(Want.ANSWER, CONTINUE)
         elif memory.owes:
-            self._want(Want.ANSWER, LOST_WORDS if past.lost_words else ANSWER_NOW)
+            self._floor.want(Want.ANSWER, LOST_WORDS if past.lost_words else ANSWER_NOW)
         return [*actions, *self._settle(now)]
 
     def handle(self, event: Event, now: float) -> Actions:
@@ -180,12 +165,12 @@ class Conversation:
         if self._desk.reply_due:
             self._desk.reply_due = False
             if not self.leaving:
-                self._want(Want.ANSWER)
-        actions = [] if self._items else self._desk.play()
-        if self._all_said:
+                self._floor.want(Want.ANSWER)
+        actions = [] if self._floor.heard else self._desk.play()
+        if self._floor.all_said:
             actions += self._go()
         if self._ready and not self._departure.gone:
-            actions += self._replies.next(self._may)
+            actions += self._floor.replies.next(self._may)
         self._times.rest(now, at_rest=self._ready and self.at_rest)
         return actions
 
@@ -195,35 +180,24 @@ class Conversation:
             self._times.gone()
         return actions
 
-    def _want(self, want: Want, words: str = "") -> None:
-        # A model that takes turns itself only needs to be told what it cannot know.
-        if self._own_turns or words:
-            self._replies.want(want, words)
-        else:
-            self._replies.expected = True
-
     def _may(self, want: Want) -> bool:
         """Whether the model may speak now."""
-        if want is Want.LAST_WORDS:
-            return True
-        caller = self._caller.speaking or self._caller.paused
-        if caller or self._desk.hold or self._desk.collection:
-            return False
-        return want < Want.NOTICE or not self._items
+        kept = self._desk.hold or self._desk.collection
+        return self._floor.may(want) and (want is Want.LAST_WORDS or not kept)
 
     def _response_started(self, event: ResponseStarted, now: float) -> Actions:
-        self._caller.new_reply()
-        return self._replies.started(event.id)
+        self._floor.caller.new_reply()
+        return self._floor.replies.started(event.id)
 
     def _response_done(self, event: ResponseDone, now: float) -> Actions:
-        cancelled = self._replies.cancelled(event.id)
-        again = self._replies.done(event.id)
+        cancelled = self._floor.replies.cancelled(event.id)
+        again = self._floor.replies.done(event.id)
         if event.status == "failed":
             self._failures += 1
             if self.helpless:
-                self._replies.drop()
+                self._floor.replies.drop()
             elif again is not None:
-                self._want(*again)
+                self._floor.want(*again)
             return [Note("the model failed to reply", event.reason)]
         if event.status != "completed":
             return []  # its function calls are not meant any more
@@ -246,9 +220,9 @@ class Conversation:
         request = self._desk.request(call)
         if isinstance(request, list):
             return request
-        silent = not self._replies.spoke
+        silent = not self._floor.replies.spoke
         # What a model says by itself is no farewell: another one decides what is called.
-        wordless = silent or not self._own_turns
+        wordless = silent or not self._floor.own_turns
         match request:
             case tools.EndCall():
                 farewell = _say(self._secretary.spoken_farewell) if wordless else ""
@@ -258,7 +232,7 @@ class Conversation:
                 words = announced if wordless else ""
                 return self._leave_by(Transfer(destination), words, now, call)
             case tools.CallWebhook(tool) if tool.wait_say and silent:
-                self._want(Want.NOTICE, _say(tool.wait_say))
+                self._floor.want(Want.NOTICE, _say(tool.wait_say))
         return self._desk.take(call, request, now)
 
     def _tool_done(self, event: ToolDone, now: float) -> Actions:
@@ -269,10 +243,10 @@ class Conversation:
     def _leave_by(self, way: Way, words: str, now: float, call: ToolCall | None = None) -> Actions:
         self._departure.decide(way, call)
         self._times.last_words(now)
-        self._replies.drop()
+        self._floor.replies.drop()
         if words:
-            self._replies.want(Want.LAST_WORDS, words)
-        return [*self._caller.release(), *self._desk.leave()]
+            self._floor.replies.want(Want.LAST_WORDS, words)
+        return [*self._floor.caller.release(), *self._desk.leave()]
 
     def _say_goodbye(self, now: float) -> Actions:
         return self._leave_by(Hangup(CLEARING), _say(self._secretary.spoken_farewell), now)
@@ -283,7 +257,7 @@ class Conversation:
         self._times.back()
         if call is None:
             return [*self._say_goodbye(now), *self._settle(now)]
-        self._want(Want.ANSWER)
+        self._floor.want(Want.ANSWER)
         result = ToolResult(call, failure(f"the transfer failed: {reason}"))
         return [result, *self._settle(now)]
 
@@ -291,36 +265,30 @@ class Conversation:
         """The call goes another way: say and ask nothing any more."""
         self._departure.gone = True
         self._times.gone()
-        return [*self._caller.release(), *self._desk.leave()]
+        return [*self._floor.caller.release(), *self._desk.leave()]
 
     # --- the caller -------------------------------------------------------------------------------
 
     def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
-        if self.leaving:
-            return []  # thanks and goodbyes do not interrupt a farewell
-        if self._over_us and self._own_turns:
-            return self._caller.check(pause=self._interruptible)
-        self._caller.speaking = True  # a model that takes turns itself falls silent by itself
-        return []
+        # Thanks and goodbyes do not interrupt a farewell.
+        return [] if self.leaving else self._floor.sound()
 
     def _speech_confirmed(self, event: SpeechConfirmed, now: float) -> Actions:
-        return self._interrupt() if self._caller.confirmed() and self._interruptible else []
+        return (
+            self._interrupt()
+            if self._floor.caller.confirmed() and self._floor.interruptible
+            else []
+        )
 
     def _interrupt(self) -> Actions:
-        """Be silent, and have the model know it."""
-        self._caller.silenced()
-        self._items.clear()
-        self._greeting_heard = True
-        self._replies.drop(Want.ANSWER, Want.NOTICE, Want.PROMPT)
-        hold = self._desk.end_hold("the caller interrupted")
-        return [Interrupt(), *self._replies.cancel(), *hold]
+        return [*self._floor.interrupt(), *self._desk.end_hold("the caller interrupted")]
 
     def _speech_doubted(self, event: SpeechDoubted, now: float) -> Actions:
-        return self._caller.doubted()
+        return self._floor.caller.doubted()
 
     def _speech_stopped(self, event: SpeechStopped, now: float) -> Actions:
-        spoke = self._caller.speaking
-        actions = self._caller.stopped(event.item)
+        spoke = self._floor.caller.speaking
+        actions = self._floor.caller.stopped(event.item)
         return [*actions, *self._turn(now)] if spoke else actions
 
     def _turn(self, now: float) -> Actions:
@@ -328,7 +296,7 @@ class Conversation:
         self._desk.new_turn()
         if self._times.turn():
             return self._say_goodbye(now)
-        self._want(Want.ANSWER)
+        self._floor.want(Want.ANSWER)
         return []
 
     def _dtmf(self, event: Dtmf, now: float) -> Actions:
@@ -336,31 +304,28 @@ class Conversation:
             return []
         self._times.caller_acts()
         self._desk.new_turn()
-        actions = self._interrupt() if self._over_us and self._interruptible else []
+        actions = self._interrupt() if self._floor.over_us and self._floor.interruptible else []
         return [*actions, *self._desk.key(event.digit, now)]
 
     # --- what is heard, and time ------------------------------------------------------------------
 
     def _item_queued(self, event: ItemQueued, now: float) -> Actions:
-        self._items.add(event.item)
-        self._replies.speaks()
+        self._floor.queued(event.item)
         return self._desk.end_hold("the model spoke") if self.held else []
 
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
-        if event.item in self._items:  # others are ours: music, a sentence
-            self._items.discard(event.item)
-            self._greeting_heard = self._greeting_heard or not self._items
+        self._floor.finished(event.item)
         return []
 
     def _files_ready(self, event: FilesReady, now: float) -> Actions:
         """Instead of the lane; what waited in that is lost."""
-        self._caller.silenced()
+        self._floor.silenced()
         self._desk.silenced()
-        if not self._items:
+        if not self._floor.heard:
             return []
         actions = self._interrupt()
         if not self.leaving:
-            self._want(Want.ANSWER, CONTINUE)
+            self._floor.want(Want.ANSWER, CONTINUE)
         return actions
 
     def _time_up(self, event: TimeUp, now: float) -> Actions:
@@ -372,14 +337,14 @@ class Conversation:
     def _idle(self, now: float) -> Actions:
         if not self._times.prompt():
             return self._say_goodbye(now)
-        self._want(Want.PROMPT, "Ask in a few words whether the caller is still there.")
+        self._floor.want(Want.PROMPT, "Ask in a few words whether the caller is still there.")
         return []
 
     def _warning(self, now: float) -> Actions:
         seconds = self._secretary.limits.warn_s
         words = f"Tell the caller kindly that this call has to end in {seconds:g} seconds."
         if not self.leaving:
-            self._want(Want.WARNING, words)
+            self._floor.want(Want.WARNING, words)
         return []
 
     def _limit(self, now: float) -> Actions:
@@ -392,15 +357,15 @@ class Conversation:
 
     def model_lost(self, now: float, *, for_good: bool = False) -> Actions:
         """The connection is gone; the reply in flight will not come, what came of it is heard."""
-        again = self._replies.lost()
-        if self._replies.expected and not self.leaving:
+        again = self._floor.replies.lost()
+        if self._floor.replies.expected and not self.leaving:
             again = Want.ANSWER, ANSWER_NOW
         if again is not None:
-            self._want(*again)
+            self._floor.want(*again)
         if for_good:
-            self._replies.drop()
+            self._floor.replies.drop()
         self._ready = False
-        return [*self._caller.release(), *self._settle(now)]
+        return [*self._floor.caller.release(), *self._settle(now)]
 
     def model_back(self, now: float) -> Actions:
         """A new connection knows what was said so far."""
