@@ -61,9 +61,7 @@ async def run(options: Options, folder: Path) -> Run:
     """One run; `folder` takes logs and records. Raises BenchError."""
     speech = folder / "speech.wav"
     await asyncio.to_thread(signals.write_speech, speech)
-    model_log, controller_log, callers_log = (
-        folder / f"{name}.log" for name in ("model", "controller", "callers")
-    )
+    model_log, controller_log = (folder / f"{name}.log" for name in ("model", "controller"))
     model_command = (
         *("esl_controller.simulator.model", "--key", KEY, "--pace", "1", "--monologue"),
         *("--delta-ms", str(DELTA_MS), "--think-ms", str(THINK_MS)),
@@ -76,50 +74,31 @@ async def run(options: Options, folder: Path) -> Run:
             "esl_controller", "serve", environment=environment, log=controller_log
         ) as controller:
             at = await ready(controller, controller_log)
-            idle = rss_mb(controller.pid)
-            command = (
-                *("benchmarks.callers", "--socket", at["esl"], "--calls", str(options.calls)),
-                *("--codec", options.codec, "--build", options.build),
-                *("--every-ms", str(options.every_ms)),
-            )
-            async with started(*command, log=callers_log) as callers:
-                patience = OPEN_S + options.calls * options.every_ms / 1000
-                setup = (await told(callers, callers_log, patience))["setup"]
-                await _all_talking(at["web"], options.calls)
-                processes = {"controller": controller, "switch": callers, "model": model}
-                steady = await _steady(options, processes, at["web"], idle)
-                profile = ""
-                if options.profile:
-                    profile = await profiler.profile(controller.pid, options.seconds, folder)
-                    await asyncio.sleep(options.warm_up_s)  # it was held up by that
-                ask(callers, f"interrupt {options.rounds}")
-                await told(callers, callers_log, 30 + options.rounds * 3)
-                ask(callers, f"end {folder / 'calls.npz'}")
-                ended = await told(callers, callers_log, END_S)
+            called = await _called(options, at, controller, model, folder)
             await stop(controller)
         model.terminate()
         summary = await told(model, model_log, END_S)
     audio = await asyncio.to_thread(
         lambda: measure(
-            load_calls(folder / "calls.npz", setup),
+            load_calls(folder / "calls.npz", called.setup),
             load_sessions(summary),
-            steady.span,
+            called.steady.span,
             build=options.build,
             delta_ms=DELTA_MS,
         )
     )
     return Run(
         calls=options.calls,
-        seconds=steady.span.seconds,
+        seconds=called.steady.span.seconds,
         codec=options.codec,
         build=options.build,
         playback=options.playback,
         audio=audio,
-        resources=steady.resources,
-        lateness=Lateness(**steady.clock, switch_late=ended["late_ticks"]),
-        setup=[max(call["stream"], call["lane"]) for call in setup],
-        live=ended["live"],
-        profile=profile,
+        resources=called.steady.resources,
+        lateness=Lateness(**called.steady.clock, switch_late=called.late_ticks),
+        setup=[max(call["stream"], call["lane"]) for call in called.setup],
+        live=called.live,
+        profile=called.profile,
     )
 
 
@@ -158,6 +137,45 @@ class Steady:
     span: Span
     resources: Resources
     clock: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Called:
+    """What the callers brought: when each call got its stream and its lane, the steady part, how
+    many calls lived at the end, the switch's late ticks, and a profile, or ""."""
+
+    setup: list[dict[str, float]]
+    steady: Steady
+    live: int
+    late_ticks: int
+    profile: str
+
+
+async def _called(
+    options: Options, at: dict[str, str], controller: Process, model: Process, folder: Path
+) -> Called:
+    idle = rss_mb(controller.pid)
+    callers_log = folder / "callers.log"
+    command = (
+        *("benchmarks.callers", "--socket", at["esl"], "--calls", str(options.calls)),
+        *("--codec", options.codec, "--build", options.build),
+        *("--every-ms", str(options.every_ms)),
+    )
+    async with started(*command, log=callers_log) as callers:
+        patience = OPEN_S + options.calls * options.every_ms / 1000
+        setup = (await told(callers, callers_log, patience))["setup"]
+        await _all_talking(at["web"], options.calls)
+        processes = {"controller": controller, "switch": callers, "model": model}
+        steady = await _steady(options, processes, at["web"], idle)
+        profile = ""
+        if options.profile:
+            profile = await profiler.profile(controller.pid, options.seconds, folder)
+            await asyncio.sleep(options.warm_up_s)  # it was held up by that
+        ask(callers, f"interrupt {options.rounds}")
+        await told(callers, callers_log, 30 + options.rounds * 3)
+        ask(callers, f"end {folder / 'calls.npz'}")
+        ended = await told(callers, callers_log, END_S)
+    return Called(setup, steady, ended["live"], ended["late_ticks"], profile)
 
 
 async def _steady(options: Options, processes: dict[str, Process], web: str, idle: float) -> Steady:

@@ -69,8 +69,8 @@ class CallSession:
         self.channel = channel
         self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
         toolbox = Toolbox(self.secretary)
-        hours, now = self.secretary.hours, time.time()
-        closed = not is_open(hours, now)
+        now = time.time()
+        closed = not is_open(self.secretary.hours, now)
         self.call = _core(self.secretary, toolbox, services, closed=closed)
         self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
@@ -84,20 +84,7 @@ class CallSession:
         self._began = self._loop.time()
         self._quiet = asyncio.Event()  # nobody speaks, nothing is awaited
         self._voice = Voice()
-        self._dialogue = Dialogue(
-            channel,
-            self.secretary,
-            self.secretary.persona(
-                toolbox.tools, closed=closed, opens_at=opens_next(hours, now) if closed else None
-            ),
-            services,
-            self._voice,
-            report=self.handle,
-            fall=self._fall,
-            spawn=self._spawn,
-            talking=lambda: self.call.state is State.TALKING,
-            leaving=lambda: self.call.talk.leaving,
-        )
+        self._dialogue = self._make_dialogue(toolbox, now, closed=closed)
         token = secrets.token_urlsafe(24)
         self._media = MediaSession(
             switch,
@@ -120,6 +107,21 @@ class CallSession:
         if claimed is not None:
             self.call.past = self._recall.resume(claimed)
         self._group: asyncio.TaskGroup
+
+    def _make_dialogue(self, toolbox: Toolbox, now: float, *, closed: bool) -> Dialogue:
+        opens_at = opens_next(self.secretary.hours, now) if closed else None
+        return Dialogue(
+            self.channel,
+            self.secretary,
+            self.secretary.persona(toolbox.tools, closed=closed, opens_at=opens_at),
+            self._services,
+            self._voice,
+            report=self.handle,
+            fall=self._fall,
+            spawn=self._spawn,
+            talking=lambda: self.call.state is State.TALKING,
+            leaving=lambda: self.call.talk.leaving,
+        )
 
     @property
     def age_s(self) -> float:
