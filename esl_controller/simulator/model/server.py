@@ -34,10 +34,13 @@ class ModelStandIn:
     language: of the greeting; see `esl_controller.sounds.language_of`.
     greeting: the bundled sound that it says first.
     pace, delta_ms, think_ms, script, speech, monologue: see Behaviour; `record`: see Record.full.
+    `session`, of the class: what each connection becomes.
     Without records, a session leaves `sessions` when it ends.
     Raises OSError on entering if the port is taken; OSError or ValueError for a `speech` that
     cannot be used.
     """
+
+    session: type[ModelSession] = ModelSession
 
     def __init__(
         self,
@@ -125,7 +128,7 @@ class ModelStandIn:
             )
             await ws.close(code=3000, message=b"invalid_request_error.invalid_api_key")
             return ws
-        session = ModelSession(ws, request, self.behaviour, faults, self._greeting)
+        session = self.session(ws, request, self.behaviour, faults, self._greeting)
         self.sessions.append(session)
         try:
             await session.run()

@@ -221,7 +221,7 @@ class ModelSession:
         await emit("conversation.item.done", item=item.body, previous_item_id=previous)
         if self.config.transcribes:
             seconds = fmt.ms(len(audio)) / 1000
-            text = item.body["content"][0]["transcript"] = _transcript(seconds)
+            text = item.body["content"][0]["transcript"] = self.transcript(seconds)
             kind = "conversation.item.input_audio_transcription"
             await emit(f"{kind}.delta", item_id=item_id, content_index=0, delta=text)
             await emit(
@@ -316,12 +316,12 @@ class ModelSession:
                 self._failures += 1
                 await response.finish("failed", error=_FAILURE)
                 return
-            calls = self._scripted() if may_call else []
+            calls = self.calls_due() if may_call else []
             for scripted in calls:
                 await response.call(scripted)
             if not calls:
                 pacing = Pacing(self._behaviour.delta_ms, self._behaviour.pace)
-                if not await response.speak(self._utterance(), pacing):
+                if not await response.speak(self.utterance(), pacing):
                     return
             await response.finish("completed")
             if not self._behaviour.monologue or self._turn is not None:
@@ -339,12 +339,16 @@ class ModelSession:
         await response.finish("cancelled", reason=reason)
         return True
 
-    def _scripted(self) -> list[ScriptedCall]:
+    # What it does with its turn; a session of another kind may decide otherwise
+
+    def calls_due(self) -> list[ScriptedCall]:
+        """The functions to call instead of speaking."""
         due = [scripted for scripted in self._script if scripted.after_turn == self.record.turns]
         self._script = [scripted for scripted in self._script if scripted not in due]
         return due
 
-    def _utterance(self) -> Utterance:
+    def utterance(self) -> Utterance:
+        """What to say."""
         fmt = self.config.output_format
         if self._last_turn is None or not self._greeted or self._behaviour.speech is not None:
             self._greeted = True
@@ -354,7 +358,11 @@ class ModelSession:
             samples = convert(decode(audio, heard.encoding), heard.rate, fmt.rate)
             audio = encode(samples, fmt.encoding)
         seconds = fmt.ms(len(audio)) / 1000
-        return Utterance.of(audio, fmt, _transcript(seconds), self._behaviour.delta_ms)
+        return Utterance.of(audio, fmt, self.transcript(seconds), self._behaviour.delta_ms)
+
+    def transcript(self, seconds: float) -> str:
+        """The words of so much speech."""
+        return f"({seconds:.1f} s of speech)"
 
     def _new_id(self, prefix: str) -> str:
         return f"{prefix}_{self._suffix}{next(self._ids):06}"
@@ -368,7 +376,3 @@ def _parse(text: str) -> Event:
     if not isinstance(event, dict):
         raise ProtocolError("invalid_json", "The event is not a JSON object.")
     return event
-
-
-def _transcript(seconds: float) -> str:
-    return f"({seconds:.1f} s of speech)"
