@@ -85,7 +85,7 @@ class Controller:
         share = settings.esl.share
         media_port = await _serve_media(stack, self.streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
-        self.media_url = media.base_url(media_port)
+        self.media_url = self.calls.probes.media_url = media.base_url(media_port)
         routes = web_routes(self.calls, self.clock, self.orders)
         self.web_port = await _serve(stack, routes, web_address.host, web_address.port, share=share)
         stack.push_async_callback(self.calls.stop)

@@ -13,6 +13,7 @@ import structlog
 from esl_controller.call import TRANSFERRED
 from esl_controller.channel import Channel
 from esl_controller.events import HungUp, ShutDown
+from esl_controller.probes import VARIABLE, Probes
 from esl_controller.session import CallSession
 from esl_controller.settings import EslSettings
 from esl_controller.store.records import Claimed
@@ -29,7 +30,8 @@ class CallServer:
     """Listens for the dialplan's ``socket`` action; one session a call.
 
     ``recall`` takes over what is known of a call that was answered before.
-    ``refused`` counts connections that were closed without a word, ``taken`` the calls so far.
+    ``refused`` counts connections that were closed without a word, ``last_refusal`` says whose the
+    last one was and why; ``taken`` counts the calls so far, ``probes`` are no calls.
     A connection that is closed costs no call: the dialplan goes on with its next action
     (captures/controller_lost.*; ``socket_resume=true`` makes it do so at once).
     """
@@ -41,7 +43,9 @@ class CallServer:
         recall: Callable[[Channel], Awaitable[Claimed | None]],
     ) -> None:
         self.refused = 0
+        self.last_refusal = ""
         self.taken = 0
+        self.probes = Probes()
         self.calls: dict[str, CallSession] = {}
         self._settings = settings
         self._make_session = make_session
@@ -107,7 +111,7 @@ class CallServer:
         """For the media server: the live call whose WebSocket path this is."""
         session = self.calls.get(path.rpartition("/")[2])
         if session is None or session.channel.media_path != path:
-            return None
+            return self.probes.admission(path)
         return session.admission
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,6 +124,7 @@ class CallServer:
             peer, *_ = writer.get_extra_info("peername") or ("",)  # none: it has gone again
             if reason := self._refusal(peer):
                 self.refused += 1
+                self.last_refusal = f"{peer}: {reason}"
                 log.warning("Event Socket connection refused", peer=peer, reason=reason)
                 return
             _keep_alive(writer)
@@ -152,6 +157,11 @@ class CallServer:
 
     async def _call(self, switch: Switch, peer: str) -> None:
         channel = await switch.connect()
+        if VARIABLE in channel.variables:
+            with self.probes.live(channel):
+                await self.probes.introduce(switch)
+                await self._linger(switch)
+            return
         # While it connected, others may have come, or the end.
         reason = "" if channel.uuid in self.calls else self._full()
         if not self.ready or reason:

@@ -31,6 +31,7 @@ def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.Abst
                 "calls": [describe(session) for session in calls.calls.values()],
                 "taken": calls.taken,
                 "refused": calls.refused,
+                "last_refusal": calls.last_refusal,
                 "clock": {
                     "ticks": clock.ticks,
                     "late": clock.late,

@@ -26,6 +26,7 @@ _ORIGINATE = re.compile(r"(?:\{(?P<vars>[^}]*)\})?(?P<dial>\S+)\s+(?P<then>&\w+(
 _VARIABLE = re.compile(r"([^=,\s]+)=('[^']*'|[^,]*)")
 _APPLICATION = re.compile(r"&(\w+)(?:\((.*)\))?\Z")
 _LOOPBACK = re.compile(r"loopback/([^/]+)(?:/([^/]+))?")
+_NULL = re.compile(r"null/(.+)")
 
 
 class DialFailed(Exception):
@@ -97,18 +98,31 @@ async def _answered(near: Channel, far: Channel, seconds: float) -> None:
         near.hangup("NO_ANSWER")
 
 
+def _alone(switch: SwitchStandIn, name: str, variables: dict[str, str]) -> Session:
+    """A call to ``null/NAME``: nobody is there, and answers at once."""
+    session = Session(switch, loopback.null(switch, name, variables))
+    switch.sessions[session.channel.uuid] = session
+    session.channel.fire("CHANNEL_CREATE")
+    session.channel.fire("CHANNEL_ORIGINATE")
+    session.channel.answer()
+    return session
+
+
 async def originate(switch: SwitchStandIn, arg: str) -> str:
     """The API command: answers when the far end has answered, or has not."""
     match = _ORIGINATE.match(arg)
     if match is None:
         return USAGE
+    variables = parse_variables(match["vars"] or "")
     try:
-        call = await dial(switch, match["dial"], parse_variables(match["vars"] or ""))
+        if (nobody := _NULL.fullmatch(match["dial"])) is not None:
+            near = _alone(switch, nobody[1], variables)
+        else:
+            near = (await dial(switch, match["dial"], variables)).near
     except DialFailed as failure:
         return f"-ERR {failure.cause}\n"
     except ValueError:
         return "-ERR INCOMPATIBLE_DESTINATION\n"
-    near = call.near
     number = near.channel.profile.number
     application = _APPLICATION.match(match["then"])
     if application:
