@@ -41,6 +41,7 @@ log = structlog.stdlib.get_logger(__name__)
 SWITCH_S = 0.0005
 CLAIM_S = 3.0  # the caller waits meanwhile; without, all that was said is forgotten
 WATCH_S = 1.0
+OURS_S = 0.5
 WRITTEN_S = 2.0
 MEDIA_PORTS = 20  # that are tried where the ports are shared
 
@@ -106,12 +107,13 @@ class Controller:
             find_secretary=self.secretaries.find,
             put=self._put,
             written=self._written,
+            ours=self._ours,
             http=self._http,
         )
         return CallSession(switch, channel, services, claimed)
 
     async def _claim(self, channel: Channel) -> Claimed | None:
-        """Take over a call that was answered before; None if nothing can be known of it."""
+        """Take over a call that was answered before; None where no record is kept."""
         if self.store is None:
             return None
         try:
@@ -120,7 +122,8 @@ class Controller:
         except (StoreError, TimeoutError) as error:
             reason = str(error) or f"no answer within {CLAIM_S:g} s"
             log.warning("a call begins anew: its record cannot be read", reason=reason)
-            return None
+            # Its seconds pass faster than controllers lose it: nobody before had such an epoch.
+            return Claimed(epoch=1 + int(channel.age_s), memory="")
 
     async def _watch_claims(self) -> None:
         """Step back from calls that another controller has taken over."""
@@ -133,6 +136,14 @@ class Controller:
                     session = self.calls.calls.get(uuid)
                     if session is not None and session.epoch == mine[uuid]:
                         session.step_back()
+
+    async def _ours(self, call_uuid: str, epoch: int) -> bool:
+        """Whether nobody else has claimed the call since; also if that cannot be told in time."""
+        if self.store is not None:
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(OURS_S):
+                    return not await self.store.lost({call_uuid: epoch})
+        return True
 
     async def _written(self) -> None:
         """Wait until what was put is written, as long as that makes sense."""

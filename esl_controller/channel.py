@@ -26,7 +26,8 @@ class Channel:
     rate: int
     answered: bool
     variables: Mapping[str, str] = field(repr=False)
-    now_us: int = 0  # microseconds of Unix time, by the switch's clock
+    created_us: int = 0  # microseconds of Unix time, by the switch's clock
+    now_us: int = 0
 
     @property
     def media_path(self) -> str:
@@ -42,6 +43,11 @@ class Channel:
         if not (lost.isdecimal() and self.now_us):
             return 0.0
         return max(0.0, (self.now_us - int(lost)) / 1e6)
+
+    @property
+    def age_s(self) -> float:
+        """How old the call is, by the switch's clock."""
+        return max(0.0, (self.now_us - self.created_us) / 1e6)
 
     @property
     def is_g711(self) -> bool:
@@ -71,7 +77,8 @@ class Channel:
             rate=rate,
             answered=one(headers.get("Answer-State")) == "answered",
             variables=variables,
-            now_us=int(now) if (now := one(headers.get("Event-Date-Timestamp"))).isdecimal() else 0,
+            created_us=_microseconds(headers.get("Caller-Channel-Created-Time")),
+            now_us=_microseconds(headers.get("Event-Date-Timestamp")),
         )
 
 
@@ -80,6 +87,11 @@ def one(value: object) -> str:
     if isinstance(value, list):
         value = value[0] if value else ""
     return value if isinstance(value, str) else ""
+
+
+def _microseconds(value: object) -> int:
+    text = one(value)
+    return int(text) if text.isdecimal() else 0
 
 
 def codec(headers: Mapping[str, Any]) -> tuple[str, int]:

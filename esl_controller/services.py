@@ -31,4 +31,5 @@ class Services:
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
     put: Callable[[Change], None]  # into the store
     written: Callable[[], Awaitable[None]]  # what was put is, or cannot be in time
+    ours: Callable[[str, int], Awaitable[bool]]  # a call, of an epoch, as far as can be told
     http: ClientSession

@@ -323,7 +323,17 @@ class CallSession:
         else:
             self._recall.recording = path
 
+    async def _is_ours(self) -> bool:
+        """Whether the call is still ours. To be asked before what cannot be undone: another
+        controller may have it without our knowing yet, as after we stood still."""
+        ours = await self._services.ours(self.channel.uuid, self.epoch)
+        if not ours and not self.stepped_back:
+            self.step_back()
+        return ours
+
     async def _transfer(self, destination: Destination) -> None:
+        if not await self._is_ours():
+            return
         context = destination.context or self.channel.context or "default"
         try:
             await self._switch.transfer(destination.number, context, destination.timeout_s)
@@ -344,6 +354,8 @@ class CallSession:
             self.handle(ev.AnswerFailed(str(error)))
 
     async def _hang_up(self, cause: str) -> None:
+        if not await self._is_ours():
+            return
         try:
             await self._switch.hang_up(cause)
         except SwitchError as error:

@@ -18,6 +18,8 @@ from esl_controller.store.records import (
     CallStarted,
     Change,
     Deliver,
+    Heartbeat,
+    Left,
     MessageTaken,
     Noted,
     Postponed,
@@ -32,6 +34,7 @@ _LIMITS = {
     "output": records.JSON_LIMIT,
     "memory": records.JSON_LIMIT,
 }
+_WHOLE = ("body", "calls")  # JSON, whose length is limited elsewhere
 
 
 class Entry(NamedTuple):
@@ -51,19 +54,21 @@ def entry(change: Change) -> Entry:
             row |= {"key": row.pop("call_uuid"), "started_at": row.pop("at")}
         case CallEnded():
             row |= {"key": row.pop("call_uuid"), "ended_at": row.pop("at")}
-            row |= {"mine": row.pop("epoch"), **asdict(row.pop("usage"))}
+            row |= {"mine": row["epoch"], **asdict(row.pop("usage"))}
         case Remembered():
-            row |= {"key": row.pop("call_uuid"), "mine": row.pop("epoch")}
+            row |= {"key": row.pop("call_uuid"), "mine": row["epoch"]}
         case Deliver():
             now = time.time()
             row |= {"at": now, "due_at": now}
         case Postponed() | Settled():
             row["key"] = row.pop("id")
+        case Left():
+            row["key"] = row.pop("name")
     return Entry(type(change), call_uuid, row)
 
 
 def _clean(name: str, value: object) -> object:
-    if not isinstance(value, str) or name == "body":
+    if not isinstance(value, str) or name in _WHOLE:
         return value
     # What no database takes: NUL, and halves of characters.
     text = value.replace("\0", "").encode(errors="replace").decode()
@@ -111,6 +116,8 @@ def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
         Deliver: _insert(dialect, deliveries).on_conflict_do_nothing(),
         Postponed: update(deliveries).where(this_delivery),
         Settled: delete(deliveries).where(this_delivery),
+        Heartbeat: _replace(dialect, schema.controllers),
+        Left: delete(schema.controllers).where(schema.controllers.c.name == bindparam("key")),
     }
 
 

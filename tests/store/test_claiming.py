@@ -54,6 +54,15 @@ async def test_who_lost_a_call_writes_in_vain_and_is_told(store: Store) -> None:
     assert (await store.claim(UUID, "d")).memory == "new"
 
 
+async def test_who_could_not_claim_a_call_has_it_with_what_it_writes(store: Store) -> None:
+    earlier = (await store.claim(UUID, "b")).epoch
+    store.put(Remembered(UUID, 70, "of one that was not there to be asked"))
+    await store.flush()
+    assert await store.lost({UUID: earlier}) == [UUID]
+    assert await store.lost({UUID: 70}) == []
+    assert (await store.claim(UUID, "d")).epoch == 71
+
+
 async def test_webhooks_that_were_tried_least_are_taken_first(store: Store) -> None:
     first, second, later, done = (deliver(f"http://{n}") for n in range(4))
     for change in (first, second, later, done):
