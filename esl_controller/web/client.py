@@ -21,9 +21,9 @@ _COLUMNS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "hearing
 
 def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
     """Print the live calls; 1 if the controller cannot be asked. ``url``: its web address."""
-    base = _base(settings, url)
+    base = base_url(settings, url)
     try:
-        told = _ask(f"{base}/calls")
+        told = ask(f"{base}/calls")
         printed = json.dumps(told, indent=2) if as_json else _table(told)
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         print(
@@ -39,9 +39,9 @@ def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
 def drain(settings: Settings, *, limit_s: float) -> int:
     """Have the controller of this machine take no more calls and end when those that live are over;
     wait for that, and say how many are left. 1 if it cannot be asked."""
-    base = _base(settings, None)
+    base = base_url(settings, None)
     try:
-        told = _ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")
+        told = ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")
     except HTTPError as error:
         why = "it stops already" if error.code == CONFLICT else str(error)
         print(f"esl-controller drain: not accepted: {why}", file=sys.stderr)
@@ -58,7 +58,7 @@ def drain(settings: Settings, *, limit_s: float) -> int:
     with contextlib.suppress(OSError, HTTPException, ValueError):
         while True:  # until nobody answers any more
             time.sleep(POLL_S)
-            now = len(_ask(f"{base}/calls")["calls"])
+            now = len(ask(f"{base}/calls")["calls"])
             if now != left:
                 left = now
                 print(f"{left} live", flush=True)
@@ -66,12 +66,14 @@ def drain(settings: Settings, *, limit_s: float) -> int:
     return 0
 
 
-def _base(settings: Settings, url: str | None) -> str:
+def base_url(settings: Settings, url: str | None = None) -> str:
+    """``url``, or that of [web], without a slash at its end."""
     host = "127.0.0.1" if settings.web.host in ("0.0.0.0", "::") else settings.web.host  # noqa: S104
     return (url or f"http://{host}:{settings.web.port}").rstrip("/")
 
 
-def _ask(url: str, method: str = "GET") -> dict[str, Any]:
+def ask(url: str, method: str = "GET") -> dict[str, Any]:
+    """The JSON object that is answered. Raises OSError, HTTPException, ValueError."""
     # No proxy: the controller is on this machine or in its network.
     opener = build_opener(ProxyHandler({}))
     with opener.open(Request(url, method=method), timeout=TIMEOUT_S) as reply:  # noqa: S310
