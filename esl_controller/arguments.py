@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import NoReturn
+
+from esl_controller import argument_types as kinds
 
 DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         _add_drain,
         _add_settings,
         _add_dialplan,
+        _add_fusionpbx,
         _add_secretary,
     ):
         add(commands)
@@ -117,7 +119,7 @@ def _add_demo(commands: Commands[_Parser]) -> None:
     )
     parser.add_argument(
         "--output",
-        type=_directory,
+        type=kinds.directory,
         default=Path(),
         metavar="DIR",
         help="where demo-call.wav and demo-call.png go (default: here)",
@@ -125,7 +127,7 @@ def _add_demo(commands: Commands[_Parser]) -> None:
     parser.add_argument("--language", choices=("en", "pt-BR"), default="en")
     parser.add_argument(
         "--seconds",
-        type=_seconds,
+        type=kinds.seconds,
         metavar="S",
         help="end the call after so long at the latest (default: when the conversation is over)",
     )
@@ -153,22 +155,31 @@ def _add_call(commands: Commands[_Parser]) -> None:
         Exit status 1: it was not answered, or nothing was heard.
         """,
     )
-    parser.add_argument("number", type=_number, metavar="NUMBER", help="as the dialplan knows it")
     parser.add_argument(
-        "--caller-audio", type=_file, metavar="FILE", help="WAV that the caller says"
+        "number", type=kinds.number, metavar="NUMBER", help="as the dialplan knows it"
     )
     parser.add_argument(
-        "--record", type=_new_file, metavar="FILE", help="WAV to write: caller left, reply right"
+        "--caller-audio", type=kinds.file, metavar="FILE", help="WAV that the caller says"
     )
     parser.add_argument(
-        "--context", type=_number, default="default", help="of the dialplan (default: default)"
+        "--record",
+        type=kinds.new_file,
+        metavar="FILE",
+        help="WAV to write: caller left, reply right",
     )
     parser.add_argument(
-        "--timeout", type=_seconds, default=60.0, metavar="S", help="for the call (default: 60)"
+        "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=kinds.seconds,
+        default=60.0,
+        metavar="S",
+        help="for the call (default: 60)",
     )
     for name in ("--domain-uuid", "--secretary-uuid"):
         parser.add_argument(
-            name, type=_uuid, metavar="UUID", help="set on the call (default: the dialplan's)"
+            name, type=kinds.uuid, metavar="UUID", help="set on the call (default: the dialplan's)"
         )
 
 
@@ -184,7 +195,7 @@ def _add_drain(commands: Commands[_Parser]) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=_seconds,
+        type=kinds.seconds,
         default=math.inf,
         metavar="S",
         help="then hand over what is left (default: none). To hand the calls over at once: SIGTERM",
@@ -205,14 +216,14 @@ def _add_calls(commands: Commands[_Parser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument(
-        "--url", type=_http_url, help="of the controller (default: [web] in the settings)"
+        "--url", type=kinds.http_url, help="of the controller (default: [web] in the settings)"
     )
     records = parser.add_subparsers(metavar="show UUID | recent", dest="of")
     show = records.add_parser("show", help="one call, from its record")
-    show.add_argument("call_uuid", type=_call_uuid, metavar="UUID", help="of the call")
+    show.add_argument("call_uuid", type=kinds.call_uuid, metavar="UUID", help="of the call")
     recent = records.add_parser("recent", help="the last calls, from the record")
     recent.add_argument(
-        "--limit", type=_limit, default=20, metavar="N", help="how many (default: 20)"
+        "--limit", type=kinds.limit, default=20, metavar="N", help="how many (default: 20)"
     )
     for record in (show, recent):
         # What stands before the word is not undone by a default behind it.
@@ -254,6 +265,16 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
     parser.add_argument("--number", default="8000", help="that callers dial (default: 8000)")
     parser.add_argument("--domain-uuid", required=True, metavar="UUID", help="the tenant")
     parser.add_argument("--secretary-uuid", required=True, metavar="UUID", help="the persona")
+    _add_handover(parser)
+    parser.add_argument(
+        "--context",
+        default="",
+        help="print a whole context of this name (default: only the extension)",
+    )
+    parser.add_argument("--name", default="", help="of the extension (default: from the number)")
+
+
+def _add_handover(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--socket",
         default="127.0.0.1:8022",
@@ -268,12 +289,76 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
         help="what the caller gets where no controller is; again for a next action"
         " (default: a busy tone, then the end of the call)",
     )
-    parser.add_argument(
-        "--context",
-        default="",
-        help="print a whole context of this name (default: only the extension)",
+
+
+def _add_fusionpbx(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "fusionpbx",
+        "put the extension into FusionPBX, show it, or take it out again",
+        """
+        esl-controller fusionpbx install --domain pbx.example.net --secretary-uuid UUID
+        esl-controller fusionpbx install --domain pbx.example.net --secretary-uuid UUID --dry-run
+        esl-controller fusionpbx show
+        esl-controller fusionpbx remove --domain pbx.example.net --number 8000
+        esl-controller fusionpbx --restore fusionpbx-8000-20261122T140312.000000Z.json
+
+        Other dialplans are never changed. Exit status 1: it was not done, or is not served.
+        """,
     )
-    parser.add_argument("--name", default="", help="of the extension (default: from the number)")
+    _add_fusionpbx_options(parser)
+    parser.add_argument(
+        "--restore",
+        type=kinds.file,
+        metavar="FILE",
+        help="put back what install or remove had kept",
+    )
+    actions = parser.add_subparsers(metavar="install | show | remove", dest="action")
+    install = actions.add_parser("install", help="write the dialplan of a number, with its details")
+    _add_extension(install)
+    show = actions.add_parser("show", help="what is there, and what is wrong with it")
+    remove = actions.add_parser("remove", help="take our dialplan out")
+    for action, needed in ((install, True), (show, False), (remove, True)):
+        _add_config(action, argparse.SUPPRESS)
+        _add_fusionpbx_options(action, argparse.SUPPRESS)
+        action.add_argument("--domain", required=needed, type=kinds.domain, metavar="NAME|UUID")
+    for action in (show, remove):
+        action.add_argument("--number", required=action is remove, type=kinds.number)
+
+
+def _add_extension(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--number", default="8000", type=kinds.number, help="that callers dial (default: 8000)")
+    add("--secretary-uuid", required=True, type=kinds.uuid, metavar="UUID", help="the persona")
+    _add_handover(parser)
+    add("--context", default="", help="of the dialplan (default: the domain's name)")
+    add("--name", default="", help="of the dialplan (default: from the number)")
+    add("--order", type=kinds.order, default=200, metavar="N", help="its place (default: 200)")
+    add("--beside", action="store_true", help="although another dialplan has the number")
+
+
+def _add_fusionpbx_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """What stands before the word is not undone by a default behind it."""
+    parser.add_argument(
+        "--fusionpbx",
+        type=Path,
+        default=default,
+        metavar="FILE",
+        help="FusionPBX's configuration (default: /etc/fusionpbx/config.conf)",
+    )
+    parser.add_argument(
+        "--backup",
+        type=kinds.new_file,
+        default=default,
+        metavar="FILE",
+        help="(default: a new one here)",
+    )
+    for name, about in (
+        ("--yes", "do not ask"),
+        ("--dry-run", "show what would change"),
+        ("--sql", "print the statements that would change it, for doing it by hand"),
+    ):
+        parser.add_argument(name, action="store_true", default=default or False, help=about)
 
 
 def _add_secretary(commands: Commands[_Parser]) -> None:
@@ -302,65 +387,7 @@ def _add_secretary(commands: Commands[_Parser]) -> None:
     show.add_argument("name", metavar="NAME|UUID|FILE", help="default: the one for all other calls")
     show.add_argument("--prompt", action="store_true", help="what the model is told instead")
     new = actions.add_parser("new", help="write a file with every key and its help")
-    new.add_argument("name", type=_person, metavar="NAME")
-    new.add_argument("--language", type=_language, metavar="TAG", help="(default: that of [agent])")
-
-
-def _checked(text: str, pattern: str, expected: str) -> str:
-    if not re.fullmatch(pattern, text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
-    return text
-
-
-def _number(text: str) -> str:
-    return _checked(text, r"[\w*#+.-]{1,64}", "made of letters, digits and _ * # + . - only")
-
-
-def _uuid(text: str) -> str:
-    return _checked(text, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a UUID").lower()
-
-
-def _call_uuid(text: str) -> str:
-    _uuid(text)
-    return text  # as the switch writes it
-
-
-def _person(text: str) -> str:
-    return _checked(text, r"[^\x00-\x1f\x7f-\xa0]{1,100}", "a name")
-
-
-def _language(text: str) -> str:
-    return _checked(text, r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language tag such as pt-BR")
-
-
-def _http_url(text: str) -> str:
-    return _checked(text, r"https?://[^\s/]+(/[^\s]*)?", "an http:// or https:// URL")
-
-
-def _limit(text: str) -> int:
-    return int(_checked(text, r"[1-9]\d{0,3}", "a number from 1 to 9999"))
-
-
-def _seconds(text: str) -> float:
-    seconds = float(_checked(text, r"\d{1,5}(\.\d+)?", "a number of seconds"))
-    if not 1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 3600 seconds")
-    return seconds
-
-
-def _file(text: str) -> Path:
-    if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
-    return Path(text)
-
-
-def _new_file(text: str) -> Path:
-    if Path(text).is_dir() or not Path(text).parent.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write to {text!r}: no such directory, or one")
-    return Path(text)
-
-
-def _directory(text: str) -> Path:
-    if Path(text).exists() and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a directory")
-    return Path(text)
+    new.add_argument("name", type=kinds.person, metavar="NAME")
+    new.add_argument(
+        "--language", type=kinds.language, metavar="TAG", help="(default: that of [agent])"
+    )

@@ -122,6 +122,44 @@ def _dialplan(args: argparse.Namespace) -> int:
     return _write(text)
 
 
+def _fusionpbx(args: argparse.Namespace) -> int:
+    if bool(args.action) == bool(args.restore):
+        raise UsageError("esl-controller fusionpbx: say install, show, remove, or --restore FILE")
+    settings = _load(args).settings
+    from esl_controller.dialplan import FALLBACK, DialplanError
+    from esl_controller.fusionpbx import commands
+    from esl_controller.fusionpbx.errors import FusionError
+
+    how = commands.How(
+        settings.freeswitch, args.fusionpbx, args.yes, args.dry_run, args.sql, args.backup
+    )
+    try:
+        if args.restore:
+            return commands.restore(how, args.restore)
+        if args.action == "show":
+            return commands.show(how, args.domain or "", args.number or "")
+        if args.action == "remove":
+            return commands.remove(how, args.domain, args.number)
+        given = [application.partition(" ")[::2] for application in args.fallback]
+        wanted = commands.Wanted(
+            args.domain,
+            args.number,
+            args.secretary_uuid,
+            args.context,
+            args.name,
+            args.order,
+            args.socket,
+            given or FALLBACK,
+            args.beside,
+        )
+        return commands.install(how, wanted)
+    except DialplanError as error:
+        raise UsageError(error) from None
+    except FusionError as error:
+        print(f"esl-controller fusionpbx: {error}", file=sys.stderr)
+        return 1
+
+
 def _secretary(args: argparse.Namespace) -> int:
     settings = _load(args).settings
     from esl_controller.secretaries import commands
@@ -185,5 +223,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "drain": _drain,
     "settings": _settings,
     "dialplan": _dialplan,
+    "fusionpbx": _fusionpbx,
     "secretary": _secretary,
 }

@@ -1,0 +1,1 @@
+"""FusionPBX: our extension among its dialplans, and what it keeps of them."""

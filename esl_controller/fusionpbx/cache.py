@@ -1,0 +1,68 @@
+"""What FusionPBX keeps of a context's dialplan: one key, as a file or in memcache.
+
+Its names are facts of FusionPBX's functions/cache.lua and classes/cache.php: the key is
+``dialplan:CONTEXT``, its file the same with a dot. Other nodes listen for an event when a key goes
+(app/servers/resources/file_cache.lua), which for files brings the file's name.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from esl_controller.fusionpbx.config import Config
+from esl_controller.fusionpbx.errors import FusionError
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What the switch serves from the cache, and since when; None: memcache does not say."""
+
+    text: str
+    at: datetime | None
+
+
+def key(context: str) -> str:
+    """The key of a context. Raises FusionError for a name that no context of one domain has."""
+    if not re.fullmatch(r"[\w*#+.@-]{1,64}", context, re.ASCII) or context == "global":
+        raise FusionError(
+            f"the context {context!a} has no cache of its own: flush the cache in FusionPBX"
+            " (Status, SIP Status)"
+        )
+    return f"dialplan:{context}"
+
+
+def file_of(config: Config, context: str) -> Path:
+    """The one file of a context. Raises FusionError."""
+    return config.cache_location / key(context).replace(":", ".")
+
+
+def remove_file(config: Config, context: str) -> bool:
+    """Remove the context's file and nothing else; whether there was one. Raises FusionError."""
+    path = file_of(config, context)
+    if not config.cache_location.is_dir():
+        raise FusionError(f"there is no {config.cache_location} on this machine")
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            raise FusionError(f"{path} is a directory")
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise FusionError(f"{path} cannot be removed: {error.strerror}") from None
+    return True
+
+
+def read_file(config: Config, context: str) -> Cached | None:
+    """What the context's file holds, None where there is none. Raises FusionError."""
+    path = file_of(config, context)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return Cached(text, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FusionError(f"{path} cannot be read: {error.strerror}") from None

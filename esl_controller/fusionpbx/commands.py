@@ -1,0 +1,305 @@
+"""``esl-controller fusionpbx``: put our extension into FusionPBX, show it, take it out again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from esl_controller.dialplan import FALLBACK, Action
+from esl_controller.fusionpbx import backup, cache, config, plan, switch
+from esl_controller.fusionpbx.backup import Backup
+from esl_controller.fusionpbx.config import Config
+from esl_controller.fusionpbx.database import connected
+from esl_controller.fusionpbx.errors import FusionError, shown
+from esl_controller.fusionpbx.extension import Catch
+from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, inspect, problems
+from esl_controller.fusionpbx.plan import Plan
+from esl_controller.fusionpbx.rows import Dialplan, Stored, uuid_of
+from esl_controller.fusionpbx.switch import Command, Step
+from esl_controller.settings import FreeswitchSettings
+
+_MARKS = {True: "ok", False: "failed", None: "unknown"}
+
+
+@dataclass(frozen=True)
+class How:
+    """The way to do it. ``freeswitch`` is ours, for where FusionPBX's own file (``config``, None:
+    the usual one) names no Event Socket. ``backup`` None: a new file here."""
+
+    freeswitch: FreeswitchSettings
+    config: Path | None = None
+    yes: bool = False
+    dry_run: bool = False
+    sql: bool = False
+    backup: Path | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to install: the arguments of ``plan.wanted``; ``beside`` others that have the number."""
+
+    domain: str
+    number: str
+    secretary_uuid: str
+    context: str = ""
+    name: str = ""
+    order: int = plan.DEFAULT_ORDER
+    socket: str = "127.0.0.1:8022"
+    fallback: Sequence[Action] = FALLBACK
+    beside: bool = False
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A plan; what to keep of before; the row that the switch serves afterwards, or no longer."""
+
+    plan: Plan
+    saved: Backup
+    row: Dialplan | None
+    installed: bool
+
+
+def install(how: How, wanted: Wanted) -> int:
+    """Have the extension there; 0, or 1 where the switch does not serve it.
+
+    Raises FusionError, DialplanError.
+    """
+    files = config.read(how.config)
+    change, others = asyncio.run(_installation(files, wanted))
+    taken = [other for other in others if _has(other, wanted.number)]
+    for other in others:
+        verb = "has" if other in taken else "may catch"
+        _tell(how, f"{_named(other)} {verb} {wanted.number}")
+    if taken and not wanted.beside:
+        raise FusionError(
+            f"{wanted.number} is taken: choose another number, or disable that dialplan in"
+            " FusionPBX, or have both (--beside: the smaller order is served)"
+        )
+    return _carry_out(how, files, change)
+
+
+def remove(how: How, domain: str, number: str) -> int:
+    """Take our extension out, no other one; 0, or 1 where the switch still serves it.
+
+    Raises FusionError.
+    """
+    files = config.read(how.config)
+    return _carry_out(how, files, asyncio.run(_removal(files, domain, number)))
+
+
+def restore(how: How, path: Path) -> int:
+    """Put back what a backup holds; 0, or 1 where the switch does not take it up.
+
+    Raises FusionError.
+    """
+    files = config.read(how.config)
+    return _carry_out(how, files, asyncio.run(_restoration(files, path)))
+
+
+def show(how: How, domain: str, number: str) -> int:
+    """Print our extensions and what is wrong with them; 1 if anything is certainly wrong.
+
+    With a domain and a number: that one, also where another tool wrote it. Raises FusionError.
+    """
+    found = asyncio.run(_looked_at(config.read(how.config), how.freeswitch, domain, number))
+    if not found:
+        print("no extension of ours: esl-controller fusionpbx install --help")
+    wrong = False
+    for each in found:
+        if each.row is not None:
+            state = "enabled" if each.row.enabled else "disabled"
+            print(f"{shown(each.domain.name)}  {_named(each.row)}  {state}")
+        for problem in problems(each):
+            wrong = wrong or problem.certain
+            mark = "failed" if problem.certain else "warning"
+            print(f"  {mark}: {problem.found}: {problem.why}\n    {problem.remedy}")
+        if each.unread:
+            print(f"  unknown: {each.unread}")
+    return int(wrong)
+
+
+async def _installation(files: Config, wanted: Wanted) -> tuple[_Change, list[Dialplan]]:
+    """The change, and what else asks for the number."""
+    async with connected(files) as database:
+        domain = await database.domain(wanted.domain)
+        row = plan.wanted(
+            domain,
+            wanted.number,
+            secretary_uuid=wanted.secretary_uuid,
+            context=wanted.context,
+            name=wanted.name,
+            order=wanted.order,
+            socket=wanted.socket,
+            fallback=wanted.fallback,
+        )
+        before = await database.stored(row.uuid)
+        now = datetime.now(UTC).isoformat()
+        change = plan.to_install(row, before, database.tables, now)
+        others = [
+            other
+            for other in await database.dialplans(row.context)
+            if other.uuid != row.uuid and other.enabled and _asks(other, row)
+        ]
+    saved = Backup(files.database, domain.uuid, row.number, before)
+    return _Change(change, saved, row, installed=True), others
+
+
+async def _removal(files: Config, domain: str, number: str) -> _Change:
+    async with connected(files) as database:
+        tenant = await database.domain(domain)
+        uuid = uuid_of(tenant.uuid, number)
+        before = await database.stored(uuid)
+        if before.dialplan is None:
+            raise FusionError(f"{tenant.name} has no extension of ours for {number!a}")
+        change = plan.to_restore(str(uuid), Stored(), before, database.tables)
+    row = Dialplan.of(before.dialplan, before.details)
+    return _Change(
+        change, Backup(files.database, tenant.uuid, number, before), row, installed=False
+    )
+
+
+async def _restoration(files: Config, path: Path) -> _Change:
+    saved = backup.read(path)
+    if saved.database != files.database:
+        raise FusionError(f"{path} is of the database {saved.database!a}, not {files.database!a}")
+    async with connected(files) as database:
+        before = await database.stored(saved.uuid)
+        change = plan.to_restore(str(saved.uuid), saved.stored, before, database.tables)
+    kept = Backup(saved.database, saved.domain, saved.number, before)
+    after = saved.stored
+    there = after if after.dialplan else before
+    row = Dialplan.of(there.dialplan, there.details) if there.dialplan else None
+    return _Change(change, kept, row, installed=after.dialplan is not None)
+
+
+async def _looked_at(
+    files: Config, freeswitch: FreeswitchSettings, domain: str, number: str
+) -> list[Inspection]:
+    wanted = [(domain, number, "")]
+    if not number:
+        async with connected(files) as database:
+            tenant = await database.domain(domain) if domain else None
+            wanted = [
+                (str(row.domain_uuid), row.number, row.context)
+                for row in await database.ours()
+                if tenant is None or row.domain_uuid == tenant.uuid
+            ]
+    if files.cache_method == "file":
+        return [await inspect(files, *each) for each in wanted]
+    try:
+        async with switch.commands(files, freeswitch) as command:
+            return [await inspect(files, *each, command) for each in wanted]
+    except FusionError:
+        return [await inspect(files, *each) for each in wanted]
+
+
+def _asks(other: Dialplan, row: Dialplan) -> bool:
+    earlier = other.order <= row.order
+    return _has(other, row.number) or (
+        earlier and how_it_catches(other, row.number) is not Catch.NO
+    )
+
+
+def _has(other: Dialplan, number: str) -> bool:
+    named = other.number == number and not other.continue_
+    return named or how_it_catches(other, number) is Catch.YES
+
+
+def _named(row: Dialplan) -> str:
+    return f"{shown(row.number)}  {shown(row.name)}  order {row.order}  {row.uuid}"
+
+
+def _carry_out(how: How, files: Config, change: _Change) -> int:
+    """Show the change, ask, keep what was, write, and see to the switch; the exit status."""
+    if how.sql:
+        print("\n".join(_sql(files, change.plan)))
+        return 0
+    print(change.plan.difference() if change.plan.changes else "the rows are as they should be")
+    if how.dry_run:
+        return 0
+    if change.plan.changes:
+        _confirm(how)
+        path = how.backup or _new_file(change.saved)
+        backup.write(path, change.saved)
+        print(f"what was there is kept: esl-controller fusionpbx --restore {path}")
+        asyncio.run(_write(files, change.plan))
+        print("the rows are written")
+    steps = asyncio.run(_take_effect(how, files, change))
+    for step in steps:
+        print(f"{_MARKS[step.right]}: {step.text}")
+    return int(any(step.right is False for step in steps))
+
+
+def _sql(files: Config, change: Plan) -> list[str]:
+    if not change.changes:
+        return ["-- the rows are as they should be"]
+    return [
+        "BEGIN;",
+        *(statement.literal() for statement in change.statements()),
+        "COMMIT;",
+        "-- then, in a shell:",
+        *(f"-- {line}" for line in switch.by_hand(files, change.contexts)),
+    ]
+
+
+def _confirm(how: How) -> None:
+    if how.yes:
+        return
+    if not sys.stdin.isatty():
+        raise FusionError("nothing was changed: there is no terminal to ask at, say --yes")
+    if input("Write this? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise FusionError("nothing was changed")
+
+
+def _new_file(saved: Backup) -> Path:
+    return Path(f"fusionpbx-{saved.number}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json")
+
+
+async def _write(files: Config, change: Plan) -> None:
+    async with connected(files) as database:
+        await database.apply(change)
+
+
+async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
+    """Drop what the cache has of it, here and on other nodes, and look at what is served."""
+    contexts = change.plan.contexts
+    steps = _removed_files(files, contexts) if files.cache_method == "file" else []
+    try:
+        async with switch.commands(files, how.freeswitch) as command:
+            steps += await _told(command, files, change)
+    except FusionError as error:
+        steps += [Step(False, f"{error}"), Step(None, "what remains to be done by hand:")]
+        steps += [Step(None, line) for line in switch.by_hand(files, contexts)]
+    return steps
+
+
+async def _told(command: Command, files: Config, change: _Change) -> list[Step]:
+    steps: list[Step] = []
+    for context in change.plan.contexts:
+        steps += [step async for step in switch.forget(command, files, context)]
+    steps.append(await switch.reload(command))
+    if change.row is not None:
+        steps.append(await switch.look(command, change.row, installed=change.installed))
+    return steps
+
+
+def _removed_files(files: Config, contexts: Sequence[str]) -> list[Step]:
+    steps = []
+    for context in contexts:
+        try:
+            gone = cache.remove_file(files, context)
+        except FusionError as error:
+            steps.append(Step(False, str(error)))
+            continue
+        path = cache.file_of(files, context)
+        steps.append(Step(True, f"{path} is removed" if gone else f"there was no {path}"))
+    return steps
+
+
+def _tell(how: How, line: str) -> None:
+    """Say something beside the result, which may be read by psql."""
+    print(line, file=sys.stderr if how.sql else sys.stdout)

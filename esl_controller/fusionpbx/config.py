@@ -1,0 +1,106 @@
+"""FusionPBX's own configuration file, as far as it is needed here.
+
+Its lines are ``key = value``. Sources: FusionPBX's resources/classes/config.php and
+app/switch/resources/scripts/resources/functions/config.lua (which serves the dialplan).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from esl_controller.fusionpbx.errors import FusionError
+
+DEFAULT_FILES = (
+    Path("/etc/fusionpbx/config.conf"),
+    Path("/usr/local/etc/fusionpbx/config.conf"),
+)
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+@dataclass(frozen=True)
+class EventSocket:
+    """How FusionPBX itself reaches FreeSWITCH; empty and None where its file does not say."""
+
+    host: str = ""
+    port: int | None = None
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where its database, its cache and its switch are."""
+
+    path: Path
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(repr=False)
+    sslmode: str
+    cache_method: str
+    """"file" or "memcache"."""
+    cache_location: Path
+    event_socket: EventSocket
+
+
+def read(path: Path | None) -> Config:
+    """The file at ``path``, or where FusionPBX has it. Raises FusionError."""
+    path = path or next((file for file in DEFAULT_FILES if file.exists()), DEFAULT_FILES[0])
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        raise FusionError(
+            f"cannot read {path}: {reason}; is FusionPBX on this machine, and may this user read"
+            " its file (--fusionpbx FILE)?"
+        ) from None
+    values = _values(text)
+    if (kind := values.get("database.0.type", "pgsql")) != "pgsql":
+        raise FusionError(f"{path}: database.0.type is {kind!r}, only pgsql is supported")
+    for key in ("database.0.name", "database.0.username"):
+        if not values.get(key):
+            raise FusionError(f"{path}: {key} is missing")
+    sslmode = values.get("database.0.sslmode") or "prefer"
+    if sslmode not in _SSL_MODES:
+        raise FusionError(f"{path}: database.0.sslmode is not one of {', '.join(_SSL_MODES)}")
+    # Without a line for it the dialplan's Lua takes memcache, and it is Lua that serves.
+    method = values.get("cache.method") or "memcache"
+    if method not in ("file", "memcache"):
+        raise FusionError(f"{path}: cache.method is neither file nor memcache")
+    return Config(
+        path=path,
+        host=values.get("database.0.host") or "127.0.0.1",
+        port=_port(path, values, "database.0.port") or 5432,
+        database=values["database.0.name"],
+        username=values["database.0.username"],
+        password=values.get("database.0.password", ""),
+        sslmode=sslmode,
+        cache_method=method,
+        cache_location=Path(values.get("cache.location") or "/var/cache/fusionpbx"),
+        event_socket=EventSocket(
+            values.get("switch.event_socket.host", ""),
+            _port(path, values, "switch.event_socket.port"),
+            values.get("switch.event_socket.password", ""),
+        ),
+    )
+
+
+def _values(text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not key.lstrip().startswith(("#", ";")):
+            value = value.strip()
+            quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+            values[key.strip()] = value[1:-1] if quoted else value
+    return values
+
+
+def _port(path: Path, values: dict[str, str], key: str) -> int | None:
+    text = values.get(key, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        raise FusionError(f"{path}: {key} is not a port")
+    return int(text)

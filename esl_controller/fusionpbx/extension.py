@@ -1,0 +1,146 @@
+"""An extension's XML: ours as details, details as XML, and what an extension catches. [core]
+
+How FusionPBX puts an extension together from its details is a fact of its class ``dialplan``
+(app/dialplans/resources/classes/dialplan.php, ``xml`` and ``prepare_details``): sorted by group and
+order, a group's condition first, then its actions, then its anti-actions; values go into the XML as
+they are, which is why ``details_of`` refuses those that XML would need escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+from uuid import UUID
+from xml.etree import ElementTree
+
+from esl_controller.fusionpbx.errors import FusionError
+from esl_controller.fusionpbx.rows import Detail, text, truth
+
+ORDER_STEP = 5  # as the page counts
+_TAGS = ("condition", "regex", "action", "anti-action")
+
+
+class Catch(Enum):
+    """Whether calls to a number end in an extension."""
+
+    NO = "no"
+    PERHAPS = "perhaps"
+    """It also asks for something else than the number."""
+    YES = "yes"
+
+
+def details_of(rendered: str) -> tuple[Detail, ...]:
+    """What ``dialplan.render`` printed, as rows: a group for each condition. Raises FusionError."""
+    [extension] = ElementTree.fromstring(rendered).iter("extension")  # noqa: S314
+    details: list[Detail] = []
+    for group, condition in enumerate(extension.iter("condition")):
+        rows = [("condition", condition.attrib["field"], condition.attrib["expression"])]
+        rows += [(row.tag, row.attrib["application"], row.attrib["data"]) for row in condition]
+        for place, (tag, kind, data) in enumerate(rows):
+            if re.search(r"[&<>\"']|\$\$", kind + data):
+                raise FusionError(
+                    f"{data!a} may not have & < > \" ' in it: FusionPBX puts its details into"
+                    " the XML as they are"
+                )
+            stop = condition.get("break", "") if tag == "condition" else ""
+            details.append(Detail(group, ORDER_STEP * (place + 1), tag, kind, data, stop))
+    return tuple(details)
+
+
+def assembled(name: str, uuid: UUID, details: Iterable[Detail], *, continue_: bool = False) -> str:
+    """The XML that FusionPBX makes of an extension's details when its page is saved.
+
+    As far as our own extension goes: conditions of a field, actions and anti-actions.
+    """
+    lines = [f'<extension name="{name}" continue="{text(continue_)}" uuid="{uuid}">']
+    group, inside = None, False
+    for detail in sorted(details, key=lambda d: (d.group, _place(d.tag), d.order)):
+        if not detail.enabled:
+            continue
+        if inside and (detail.group != group or detail.tag == "condition"):
+            lines.append("\t</condition>")
+            inside = False
+        group = detail.group
+        extra = f' break="{detail.break_}"' if detail.break_ else ""
+        if detail.tag == "condition":
+            lines.append(f'\t<condition field="{detail.type}" expression="{detail.data}"{extra}>')
+            inside = True
+        else:
+            extra = f' inline="{detail.inline}"' if detail.inline else ""
+            lines.append(
+                f'\t\t<{detail.tag} application="{detail.type}" data="{detail.data}"{extra}/>'
+            )
+    return "\n".join([*lines, *(["\t</condition>"] if inside else []), "</extension>\n"])
+
+
+def parsed(xml: str) -> list[ElementTree.Element]:
+    """The extensions in a text of XML, whatever stands around them. None where it is no XML."""
+    try:
+        # Expat itself limits what entities may grow to.
+        root = ElementTree.fromstring(f"<all>{_without_prologue(xml)}</all>")  # noqa: S314
+    except ElementTree.ParseError:
+        return []
+    return list(root.iter("extension"))
+
+
+def same(one: ElementTree.Element, other: ElementTree.Element) -> bool:
+    """Whether FreeSWITCH does the same with both: what is a matter of writing does not count."""
+    return _meaning(one) == _meaning(other)
+
+
+def uuid_in(extension: ElementTree.Element) -> str:
+    """Its uuid, by which FusionPBX marks each extension; "" where there is none."""
+    return extension.get("uuid", "").lower()
+
+
+def catches(extension: ElementTree.Element, number: str) -> Catch:
+    """Whether a call to ``number`` ends in it. One that continues keeps no call."""
+    if truth(extension.get("continue")):
+        return Catch.NO
+    sure = True
+    asked = False
+    for condition in extension.iter("condition"):
+        stops = condition.get("break", "on-false") in ("on-false", "always")
+        if condition.get("field") != "destination_number":
+            sure = sure and not stops
+            continue
+        matched = _matches(condition.get("expression", ""), number)
+        if matched is False and stops:
+            # FreeSWITCH goes no further in an extension than to the first that fails.
+            return Catch.NO
+        asked = asked or matched is not False
+        sure = sure and matched is not None
+        if matched is not False and condition.find("action") is not None:
+            return Catch.YES if sure else Catch.PERHAPS
+    return Catch.PERHAPS if asked else Catch.NO
+
+
+def _matches(expression: str, number: str) -> bool | None:
+    """Whether FreeSWITCH's regular expression matches; None where Python cannot tell."""
+    try:
+        return re.search(expression, number) is not None
+    except (re.error, RecursionError, OverflowError):
+        return None
+
+
+def _place(tag: str) -> int:
+    return _TAGS.index(tag) if tag in _TAGS else len(_TAGS)
+
+
+def _without_prologue(xml: str) -> str:
+    return re.sub(r"<\?xml[^>]*\?>|<!DOCTYPE[^>]*>", "", xml)
+
+
+def _meaning(extension: ElementTree.Element) -> object:
+    keys = ("field", "expression", "application", "data", "break", "inline", "regex")
+    return (
+        extension.get("name"),
+        truth(extension.get("continue")),
+        uuid_in(extension),
+        [
+            (element.tag, *(element.get(key, "") for key in keys))
+            for element in extension.iter()
+            if element is not extension
+        ],
+    )

@@ -1,0 +1,189 @@
+"""What is wrong with a number in FusionPBX: its row, its details, its neighbours, its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from esl_controller.fusionpbx import cache, switch
+from esl_controller.fusionpbx.cache import Cached
+from esl_controller.fusionpbx.config import Config
+from esl_controller.fusionpbx.database import connected
+from esl_controller.fusionpbx.errors import FusionError, shown
+from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
+from esl_controller.fusionpbx.plan import agrees
+from esl_controller.fusionpbx.rows import Dialplan, Domain, uuid_of
+from esl_controller.fusionpbx.switch import Command
+
+
+class Fault(Enum):
+    """A kind of fault, in the order in which they are told."""
+
+    ABSENT = "absent"
+    DISABLED = "disabled"
+    CONTINUES = "continues"
+    UNREADABLE = "unreadable"
+    DISAGREE = "disagree"
+    CAUGHT_EARLIER = "caught earlier"
+    STALE_CACHE = "stale cache"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fault: what was found, why it matters, and what mends it. ``certain`` is false for what
+    depends on the call."""
+
+    fault: Fault
+    found: str
+    why: str
+    remedy: str
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What FusionPBX has for ``number`` in ``context``."""
+
+    domain: Domain
+    context: str
+    number: str
+    row: Dialplan | None
+    """Ours, or else the first that has the number; with its details."""
+    earlier: tuple[Dialplan, ...]
+    """What is enabled and comes before it in the context."""
+    cached: Cached | None
+    unread: str = ""
+    """Why the cache could not be read; then ``cached`` says nothing."""
+
+
+async def inspect(
+    config: Config, domain: str, number: str, context: str = "", command: Command | None = None
+) -> Inspection:
+    """Look at a number in a domain (a name or uuid); ``context`` is by default the domain's.
+
+    ``command`` asks the switch (``switch.commands``); needed where the cache is memcache. Reads
+    only. Raises FusionError where the database cannot be read.
+    """
+    async with connected(config) as database:
+        tenant = await database.domain(domain)
+        context = context or tenant.name
+        there = await database.dialplans(context)
+        row = chosen(there, tenant, number)
+        if row is not None:
+            stored = await database.stored(row.uuid)
+            row = Dialplan.of(stored.dialplan or {}, stored.details) if stored.dialplan else None
+    before = [] if row is None else there[: [each.uuid for each in there].index(row.uuid)]
+    cached, unread = None, ""
+    try:
+        cached = await _cached(config, context, command)
+    except FusionError as error:
+        unread = str(error)
+    earlier = tuple(each for each in before if each.enabled)
+    return Inspection(tenant, context, number, row, earlier, cached, unread)
+
+
+def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan | None:
+    """The row that is meant by ``number``: ours, or one that says so, or one that catches it."""
+    own = [each for each in there if each.uuid == uuid_of(domain.uuid, number)]
+    named = [each for each in there if each.number == number and not each.continue_]
+    caught = [each for each in there if how_it_catches(each, number) is Catch.YES]
+    return next(iter([*own, *named, *caught]), None)
+
+
+def how_it_catches(row: Dialplan, number: str) -> Catch:
+    """Whether calls to ``number`` end in what a row serves, were it enabled."""
+    found = [catches(extension, number) for extension in parsed(row.xml)]
+    return next((each for each in (Catch.YES, Catch.PERHAPS) if each in found), Catch.NO)
+
+
+def problems(of: Inspection) -> list[Problem]:
+    """What is wrong with it; empty where all is well."""
+    row = of.row
+    if row is None:
+        return [
+            Problem(
+                Fault.ABSENT,
+                f"FusionPBX has no dialplan for {of.number} in {of.context}",
+                "calls to it do not reach the controller",
+                f"esl-controller fusionpbx install --domain {of.domain.name} --number {of.number}"
+                " --secretary-uuid UUID",
+            ),
+            *_stale(of),
+        ]
+    return [*_of_row(row), *_earlier(of), *_stale(of)]
+
+
+def _of_row(row: Dialplan) -> Iterator[Problem]:
+    name = shown(row.name)
+    page = f"Dialplan, Dialplan Manager, {name}"
+    if not row.enabled:
+        yield Problem(
+            Fault.DISABLED,
+            f"the dialplan {name} is disabled",
+            "FusionPBX does not serve it",
+            f"enable it: {page}",
+        )
+    if row.continue_:
+        yield Problem(
+            Fault.CONTINUES,
+            f"the dialplan {name} continues",
+            "actions of later extensions are added to its own",
+            f"set Continue to False: {page}",
+        )
+    if len(parsed(row.xml)) != 1:
+        yield Problem(
+            Fault.UNREADABLE,
+            f"the XML of the dialplan {name} is not one extension that can be parsed",
+            "FreeSWITCH may refuse the whole context with it",
+            f"open and save it: {page}",
+        )
+    elif agrees(row) is False:
+        yield Problem(
+            Fault.DISAGREE,
+            f"the XML of the dialplan {name} and its details say different things",
+            "the XML is served, the page shows the details and overwrites the XML when saved",
+            "esl-controller fusionpbx install again, or open and save it: " + page,
+        )
+
+
+def _earlier(of: Inspection) -> Iterator[Problem]:
+    for row in of.earlier:
+        caught = how_it_catches(row, of.number)
+        if caught is not Catch.NO:
+            yield Problem(
+                Fault.CAUGHT_EARLIER,
+                f"the dialplan {shown(row.name)} (order {row.order}, {row.uuid}) comes before it"
+                f" and {'catches' if caught is Catch.YES else 'may catch'} {of.number}",
+                "a call goes to the first extension that matches",
+                "install it with a smaller --order, or change the other one's number",
+                certain=caught is Catch.YES,
+            )
+
+
+def _stale(of: Inspection) -> Iterator[Problem]:
+    if of.cached is None or of.unread:
+        return
+    uuid = str(of.row.uuid if of.row else uuid_of(of.domain.uuid, of.number))
+    held = [each for each in parsed(of.cached.text) if uuid_in(each) == uuid]
+    ours = parsed(of.row.xml) if of.row and of.row.enabled else []
+    right = len(held) == len(ours) and all(map(same, held, ours))
+    changed = of.row.changed_at if of.row else None
+    older = changed is not None and of.cached.at is not None and of.cached.at < changed
+    if not right or older:
+        since = f" of {of.cached.at:%Y-%m-%d %H:%M:%S} UTC" if of.cached.at else ""
+        yield Problem(
+            Fault.STALE_CACHE,
+            f"the cache of {of.context}{since} is "
+            + ("older than the dialplan" if older else "not what the dialplan says"),
+            "FusionPBX serves the cache, and looks into the database only where there is none",
+            f"esl-controller fusionpbx install again: it drops {cache.key(of.context)}, no other",
+        )
+
+
+async def _cached(config: Config, context: str, command: Command | None) -> Cached | None:
+    if config.cache_method == "file":
+        return cache.read_file(config, context)
+    if command is None:
+        raise FusionError("the cache is in memcache, and the switch cannot be reached")
+    return await switch.memcached(command, context)

@@ -1,0 +1,286 @@
+"""What is to be changed in FusionPBX's tables: the difference, and the statements. [core]"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from esl_controller import dialplan
+from esl_controller.dialplan import Action
+from esl_controller.fusionpbx.errors import FusionError, shown
+from esl_controller.fusionpbx.extension import assembled, details_of, parsed, same
+from esl_controller.fusionpbx.rows import (
+    APP_UUID,
+    DETAILS,
+    DIALPLANS,
+    Dialplan,
+    Domain,
+    Row,
+    Stored,
+    Table,
+    number,
+    truth,
+    uuid_of,
+)
+
+DEFAULT_ORDER = 200
+_FIELDS = ("destination_number", "caller_id_number", "caller_id_name", "context", "source")
+_DATES = ("insert_date", "insert_user", "update_date", "update_user")
+_NEEDED = {
+    DIALPLANS: (
+        *("domain_uuid", "dialplan_uuid", "dialplan_context", "dialplan_name", "dialplan_number"),
+        *("dialplan_continue", "dialplan_xml", "dialplan_order", "dialplan_enabled"),
+    ),
+    DETAILS: (
+        *("domain_uuid", "dialplan_uuid", "dialplan_detail_uuid", "dialplan_detail_tag"),
+        *("dialplan_detail_type", "dialplan_detail_data", "dialplan_detail_break"),
+        *("dialplan_detail_group", "dialplan_detail_order"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement: {} in ``sql`` stands for each of ``values``, which are of ``types``."""
+
+    sql: str
+    values: tuple[str | None, ...]
+    types: tuple[str, ...]
+
+    def parameterised(self) -> tuple[str, tuple[str | None, ...]]:
+        """For the driver: no value stands in the text."""
+        # By way of text: PostgreSQL itself reads a value as what its column is.
+        cells = (f"${at}::text::{kind}" for at, kind in enumerate(self.types, 1))
+        return self.sql.format(*cells), self.values
+
+    def literal(self) -> str:
+        """For people, to be run by psql."""
+        cells = zip(self.values, self.types, strict=True)
+        return self.sql.format(*(f"{quoted(value)}::{kind}" for value, kind in cells)) + ";"
+
+
+def quoted(value: str | None) -> str:
+    """A literal of SQL that holds whatever ``value`` is, in every setting of PostgreSQL."""
+    if value is None:
+        return "NULL"
+    if "\0" in value:
+        raise FusionError(f"{value!a} cannot stand in PostgreSQL")
+    doubled = value.replace("'", "''")
+    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in value else f"'{doubled}'"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """From what is there to what shall be there, under one dialplan_uuid."""
+
+    uuid: str
+    before: Stored
+    after: Stored
+    tables: Mapping[str, Table]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.before != self.after
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """The contexts that are served otherwise afterwards: their cache is old."""
+        rows = (self.before.dialplan, self.after.dialplan)
+        return tuple(sorted({row["dialplan_context"] or "" for row in rows if row} - {""}))
+
+    def difference(self) -> str:
+        """What changes, line by line: - before, + after."""
+        before, after = (list(_lines(each)) for each in (self.before, self.after))
+        lines = difflib.unified_diff(before, after, n=2, lineterm="")
+        return "\n".join(list(lines)[2:])
+
+    def statements(self) -> list[Statement]:
+        """What does it, in one transaction."""
+        before, after = self.before, self.after
+        result: list[Statement] = []
+        if before.details != after.details and before.details:
+            result.append(self._delete(DETAILS))
+        if after.dialplan is None:
+            if before.dialplan is not None:
+                result.append(self._delete(DIALPLANS))
+        elif before.dialplan is None:
+            result.append(self._insert(DIALPLANS, after.dialplan))
+        elif changed := {
+            name: value
+            for name, value in after.dialplan.items()
+            if before.dialplan.get(name) != value
+        }:
+            result.append(self._update(changed))
+        if before.details != after.details:
+            result += [self._insert(DETAILS, row) for row in after.details]
+        return result
+
+    # Names of tables and columns stand in the text: ours, and those that Table has checked.
+
+    def _delete(self, table: str) -> Statement:
+        kind = self.tables[table].columns["dialplan_uuid"]
+        sql = f"DELETE FROM {table} WHERE dialplan_uuid = {{}}"  # noqa: S608
+        return Statement(sql, (self.uuid,), (kind,))
+
+    def _insert(self, table: str, row: Row) -> Statement:
+        types = tuple(self.tables[table].columns[name] for name in row)
+        cells = ", ".join(["{}"] * len(row))
+        sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({cells})"  # noqa: S608
+        return Statement(sql, tuple(row.values()), types)
+
+    def _update(self, row: Row) -> Statement:
+        columns = self.tables[DIALPLANS].columns
+        types = (*(columns[name] for name in row), columns["dialplan_uuid"])
+        cells = ", ".join(f"{name} = {{}}" for name in row)
+        sql = f"UPDATE {DIALPLANS} SET {cells} WHERE dialplan_uuid = {{}}"  # noqa: S608
+        return Statement(sql, (*row.values(), self.uuid), types)
+
+
+def wanted(
+    domain: Domain,
+    called: str,
+    *,
+    secretary_uuid: str,
+    context: str = "",
+    name: str = "",
+    order: int = DEFAULT_ORDER,
+    socket: str = "127.0.0.1:8022",
+    fallback: Sequence[Action] = dialplan.FALLBACK,
+) -> Dialplan:
+    """The extension that hands calls to ``called`` over, as FusionPBX keeps it.
+
+    ``context`` is by default the domain's. Raises FusionError, DialplanError.
+    """
+    context = context or domain.name
+    if context == "global" or context == "public" or context.endswith(".public"):
+        raise FusionError(
+            f"the context {context} is not one domain's: install the number in the domain's own,"
+            " and let a destination of FusionPBX (Dialplan, Destinations) lead to it"
+        )
+    rendered = dialplan.render(
+        called,
+        domain_uuid=str(domain.uuid),
+        secretary_uuid=secretary_uuid,
+        socket=socket,
+        fallback=fallback,
+        context=context,
+        name=name,
+    )
+    row = Dialplan(
+        domain_uuid=domain.uuid,
+        uuid=uuid_of(domain.uuid, called),
+        app_uuid=APP_UUID,
+        context=context,
+        name=name or f"voice_ai_{called}",
+        number=called,
+        order=order,
+        continue_=False,
+        enabled=True,
+        xml="",
+        description="Made by esl-controller fusionpbx install; run it again rather than editing.",
+        details=details_of(rendered),
+    )
+    return replace(row, xml=assembled(row.name, row.uuid, row.details))
+
+
+def to_install(row: Dialplan, before: Stored, tables: Mapping[str, Table], now: str) -> Plan:
+    """Have ``row`` there; what is there and means the same is left as it is. ``now`` is ISO 8601.
+
+    Raises FusionError where the tables are not FusionPBX's.
+    """
+    _check(tables)
+    ours = _known(tables[DIALPLANS], row.row())
+    present = before.dialplan
+    details: tuple[Row, ...] = before.details
+    same_details = Dialplan.of(ours, before.details).details == row.details
+    if not same_details:
+        details = tuple(
+            _dated(_known(tables[DETAILS], detail), tables[DETAILS], "insert_date", now)
+            for detail in row.detail_rows()
+        )
+    after: Row
+    if present is None:
+        after = _dated(ours, tables[DIALPLANS], "insert_date", now)
+    elif same_details and _agree(present, ours):
+        after = present
+    else:
+        after = _dated({**present, **ours}, tables[DIALPLANS], "update_date", now)
+    return Plan(str(row.uuid), before, Stored(after, details), tables)
+
+
+def to_restore(uuid: str, saved: Stored, before: Stored, tables: Mapping[str, Table]) -> Plan:
+    """Have there what was ``saved``, nothing included. Raises FusionError."""
+    for name, rows in ((DIALPLANS, [saved.dialplan or {}]), (DETAILS, saved.details)):
+        if unknown := {column for row in rows for column in row} - set(tables[name].columns):
+            raise FusionError(f"{name} has no column {min(unknown)!a}: it is of another FusionPBX")
+    return Plan(uuid, before, saved, tables)
+
+
+def agrees(row: Dialplan) -> bool | None:
+    """Whether the XML that is served says the same as the page's details.
+
+    None where we cannot tell: without details there is no page to differ, and conditions of time
+    and alternatives are put together in ways that are not ours.
+    """
+    ordinary = all(
+        each.tag in ("action", "anti-action")
+        or (each.tag == "condition" and (each.type.startswith("${") or each.type in _FIELDS))
+        for each in row.details
+    )
+    if not row.details or not ordinary:
+        return None
+    served = parsed(row.xml)
+    built = parsed(assembled(row.name, row.uuid, row.details, continue_=row.continue_))
+    return len(served) == len(built) == 1 and same(served[0], built[0])
+
+
+def _check(tables: Mapping[str, Table]) -> None:
+    for name, needed in _NEEDED.items():
+        for column in needed:
+            if column not in tables[name].columns:
+                raise FusionError(f"the table {name} has no column {column}: not FusionPBX's?")
+
+
+def _known(table: Table, row: Row) -> dict[str, str | None]:
+    return {name: value for name, value in row.items() if name in table.columns}
+
+
+def _dated(row: Row, table: Table, column: str, now: str) -> dict[str, str | None]:
+    return {**row, **({column: now} if column in table.columns else {})}
+
+
+def _agree(present: Row, ours: Row) -> bool:
+    return all(_same(name, present.get(name), value) for name, value in ours.items())
+
+
+def _same(name: str, one: str | None, other: str | None) -> bool:
+    if name == "dialplan_order":
+        return one is not None and number(one) == number(other)
+    if name in ("dialplan_enabled", "dialplan_continue", "dialplan_destination"):
+        return one is not None and truth(one) == truth(other)
+    if name == "dialplan_xml":
+        written, ours = parsed(one or ""), parsed(other or "")
+        return len(written) == len(ours) == 1 and same(written[0], ours[0])
+    return (one or "") == (other or "")
+
+
+def _lines(stored: Stored) -> Iterator[str]:
+    """What is stored, for people to compare."""
+    if stored.dialplan is None:
+        return
+    for name, value in stored.dialplan.items():
+        if value is not None and name not in ("dialplan_xml", *_DATES):
+            yield f"{name}: {shown(value)}"
+    row = Dialplan.of(stored.dialplan, stored.details)
+    yield from map(shown, row.xml.expandtabs(2).splitlines())
+    count = len(stored.details)
+    verdict = agrees(row)
+    if verdict is not False:
+        yield f"{DETAILS}: {count} rows" + (" that say the same" if verdict else "")
+        return
+    yield f"{DETAILS}: {count} rows that say something else:"
+    for each in row.details:
+        off = "" if each.enabled else " (disabled)"
+        yield shown(f"  {each.group} {each.order} {each.tag} {each.type} {each.data}{off}")

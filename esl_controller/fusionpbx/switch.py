@@ -1,0 +1,161 @@
+"""What a change in the tables needs from the running switch: an empty cache, and a look.
+
+Facts of FusionPBX's classes/cache.php (the event) and xml_handler: a lookup by ``xml_locate`` names
+no caller, and is answered as one for the context ``public``. So a FusionPBX cannot be asked what it
+serves in another context; a plain FreeSWITCH can.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from genesis import Inbound
+from genesis.exceptions import GenesisError
+from pydantic import SecretStr
+
+from esl_controller.fusionpbx import cache
+from esl_controller.fusionpbx.cache import Cached
+from esl_controller.fusionpbx.config import Config
+from esl_controller.fusionpbx.errors import FusionError, shown
+from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
+from esl_controller.fusionpbx.rows import Dialplan
+from esl_controller.leg import CallFailed, event_socket
+from esl_controller.settings import FreeswitchSettings
+
+Command = Callable[[str], Awaitable[str]]
+"""Gives the switch a command of the Event Socket; its reply. Raises FusionError."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that was done or looked at. ``right`` is None where it could not be."""
+
+    right: bool | None
+    text: str
+
+
+@asynccontextmanager
+async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[Command]:
+    """A connection to the switch that FusionPBX's file names, or else ours. Raises FusionError."""
+    own = config.event_socket
+    known = there.model_copy(
+        update={
+            "host": own.host or there.host,
+            "port": own.port or there.port,
+            "password": SecretStr(own.password) if own.password else there.password,
+        }
+    )
+    try:
+        async with event_socket(known) as connection:
+
+            async def command(text: str) -> str:
+                return await _command(connection, text)
+
+            yield command
+    except CallFailed as error:
+        raise FusionError(str(error)) from None
+
+
+async def _command(connection: Inbound, text: str) -> str:
+    try:
+        reply = await connection.send(text)
+    except (GenesisError, TimeoutError) as error:
+        raise FusionError(f"the connection to FreeSWITCH was lost: {error}") from None
+    return (reply.body or str(reply.get("Reply-Text", ""))).strip()
+
+
+def by_hand(config: Config, contexts: Iterable[str]) -> Iterator[str]:
+    """What an operator types where the switch cannot be reached from here."""
+    for context in contexts:
+        try:
+            key = cache.key(context)
+        except FusionError as error:
+            yield str(error)
+            continue
+        if config.cache_method == "file":
+            yield f"rm -f {shlex.quote(str(cache.file_of(config, context)))}"
+        else:
+            yield f"fs_cli -x {shlex.quote(f'memcache delete {key}')}"
+    yield "fs_cli -x reloadxml"
+
+
+async def forget(command: Command, config: Config, context: str) -> AsyncIterator[Step]:
+    """Have this switch and the other nodes drop a context from the cache. Raises FusionError."""
+    try:
+        key = cache.key(context)
+    except FusionError as error:
+        yield Step(False, str(error))
+        return
+    if config.cache_method == "file":
+        event = ("fusion::file", "cache", key.replace(":", "."))
+    else:
+        event = ("fusion::memcache", "memcache", key)
+        reply = await command(f"api memcache delete {key}")
+        if reply.startswith("+OK") or "NOT FOUND" in reply:
+            yield Step(True, f"the cache has no {key} any more (memcache)")
+        else:
+            yield Step(False, f"memcache delete {key}: {shown(reply)}; is mod_memcache loaded?")
+    subclass, name, gone = event
+    reply = await command(
+        f"sendevent CUSTOM\nEvent-Subclass: {subclass}\nAPI-Command: {name}\n"
+        f"API-Command-Argument: delete {gone}"
+    )
+    right = reply.startswith("+OK")
+    yield Step(right, f"other nodes are told ({subclass})" + ("" if right else f": {shown(reply)}"))
+
+
+async def reload(command: Command) -> Step:
+    """Have it read its XML anew. Raises FusionError."""
+    reply = await command("api reloadxml")
+    right = reply.startswith("+OK")
+    return Step(right, "reloadxml" if right else f"reloadxml: {shown(reply)}")
+
+
+async def memcached(command: Command, context: str) -> Cached | None:
+    """What memcache holds of a context, None where it has nothing. Raises FusionError."""
+    reply = await command(f"api memcache get {cache.key(context)}")
+    if "NOT FOUND" in reply[:40]:
+        return None
+    if reply.startswith("-ERR"):
+        raise FusionError(f"memcache get: {shown(reply)}; is mod_memcache loaded?")
+    # As FusionPBX puts it there (functions/cache.lua).
+    return Cached(reply.replace("&#39;", "'").replace("\\\\", "\\"), None)
+
+
+async def look(command: Command, row: Dialplan, *, installed: bool = True) -> Step:
+    """Whether the switch serves ``row``, or no longer if it is not ``installed``.
+
+    Raises FusionError.
+    """
+    cache.key(row.context)  # no other stands in a command
+    answer = await command(f"api xml_locate dialplan context name {row.context}")
+    if "<context" not in answer:
+        return Step(
+            None,
+            f"what the switch serves in {row.context} cannot be asked (FusionPBX tells it of the"
+            f" context public only): try esl-controller call {row.number} --context {row.context}",
+        )
+    return served(answer, row) if installed else _gone(answer, row)
+
+
+def served(xml: str, row: Dialplan) -> Step:
+    """Whether a call to the row's number gets to it in the dialplan ``xml``."""
+    ours = parsed(row.xml)
+    for extension in parsed(xml):
+        if uuid_in(extension) == str(row.uuid):
+            if len(ours) == 1 and same(extension, ours[0]):
+                return Step(True, f"the switch serves it: {row.number} in {row.context}")
+            return Step(False, f"the switch serves another version of {row.number}: a stale cache")
+        if catches(extension, row.number) is Catch.YES:
+            name = shown(extension.get("name", ""))
+            return Step(False, f"the switch has an earlier extension for {row.number}: {name}")
+    return Step(False, f"the switch does not serve {row.number} in {row.context}")
+
+
+def _gone(xml: str, row: Dialplan) -> Step:
+    if any(uuid_in(extension) == str(row.uuid) for extension in parsed(xml)):
+        return Step(False, f"the switch still serves {row.number}: a stale cache")
+    return Step(True, f"the switch does not serve {row.number} any more")
