@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from esl_controller.store.claiming import claim, lost, take_due
 from esl_controller.store.database import open_engine
+from esl_controller.store.ending import end_lost
 from esl_controller.store.errors import StoreError
 from esl_controller.store.reading import Reader, reading
-from esl_controller.store.records import Change, Claimed, Delivery
+from esl_controller.store.records import Change, Claimed, Delivery, Unfinished
 from esl_controller.store.writing import Writer
 
 __all__ = ["Reader", "Store", "StoreError", "reading"]
@@ -82,6 +83,15 @@ class Store(Reader):
         StoreError."""
         async with self._connection() as connection:
             return await lost(connection, epochs)
+
+    async def end_lost(self, call: Unfinished, note: str, seen_at: float | None) -> bool:
+        """End a call that no controller has, last had at ``seen_at``, with ``note`` in its record,
+        and send its webhook. False where it has gone on, or ended. Raises StoreError."""
+        async with self._connection() as connection:
+            ended = await end_lost(connection, call, note, seen_at)
+        if ended:
+            self.delivery_written.set()
+        return ended
 
     async def take_due(self, now: float, limit: int, until: float) -> list[Delivery]:
         """Up to ``limit`` webhooks that are to be sent at ``now``; nobody else gets them before

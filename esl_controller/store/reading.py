@@ -15,16 +15,19 @@ from esl_controller.store import schema
 from esl_controller.store.database import open_engine
 from esl_controller.store.errors import failing
 from esl_controller.store.records import (
+    INTERRUPTED,
     CallSummary,
+    Heartbeat,
     MessageTaken,
     Noted,
     StoredCall,
     ToolUsed,
     Turn,
+    Unfinished,
 )
 
 _USAGE = {field.name for field in fields(Usage)}
-_NOT_TOLD = ("owner", "epoch", "memory")
+_NOT_TOLD = ("owner", "epoch", "memory", "call_ended_url")
 
 
 @asynccontextmanager
@@ -73,6 +76,21 @@ class Reader:
             .limit(limit)
         )
         return [CallSummary(**_call(row)) for row in await self._all(query)]
+
+    async def unfinished(self) -> list[Unfinished]:
+        """The calls that live, or may go on, the oldest first."""
+        calls = schema.calls
+        query = (
+            select(*(calls.c[field.name] for field in fields(Unfinished)))
+            .where(calls.c.outcome.in_(("", INTERRUPTED)))
+            .order_by(calls.c.started_at.nulls_first())
+        )
+        return [Unfinished(**row._mapping) for row in await self._all(query)]
+
+    async def controllers(self) -> list[Heartbeat]:
+        """The last heartbeat of each controller, by name."""
+        query = select(schema.controllers).order_by(schema.controllers.c.name)
+        return [Heartbeat(**row._mapping) for row in await self._all(query)]
 
     async def next_due(self) -> float | None:
         """When the next webhook is to be sent, None if none waits."""

@@ -17,6 +17,9 @@ TEXT_LIMIT = 4_000
 JSON_LIMIT = 16_000
 BODY_LIMIT = 256_000
 
+INTERRUPTED = "interrupted"  # an outcome: let go of, and somebody else may go on with it
+LOST = "lost"  # an outcome: nobody did
+
 
 def _new_id() -> str:
     return uuid4().hex
@@ -24,7 +27,10 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class CallStarted:
-    """A call is ours. Of several for one call (it came back to us) the first stays."""
+    """A call is ours. Of several for one call (it came back to us) the first stays.
+
+    ``call_ended_url``: the webhook to send if the call is lost, or empty.
+    """
 
     call_uuid: str
     domain_uuid: str
@@ -33,6 +39,7 @@ class CallStarted:
     destination: str
     at: float
     owner: str = ""
+    call_ended_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,29 @@ class Settled:
     id: str
 
 
+@dataclass(frozen=True)
+class Heartbeat:
+    """A controller is there: ``name`` among those that share the record.
+
+    ``web``, ``media``: its URLs. ``calls``: those that it has, by their UUID, as a JSON text.
+    """
+
+    name: str
+    web: str
+    media: str
+    started_at: float
+    seen_at: float
+    state: Literal["ready", "draining"]
+    calls: str = "{}"
+
+
+@dataclass(frozen=True)
+class Left:
+    """The controller ``name`` has ended."""
+
+    name: str
+
+
 Change: TypeAlias = (
     CallStarted
     | Remembered
@@ -159,6 +189,8 @@ Change: TypeAlias = (
     | Deliver
     | Postponed
     | Settled
+    | Heartbeat
+    | Left
 )
 
 
@@ -205,6 +237,22 @@ class Claimed:
     memory: str
     turns: Sequence[Turn] = ()
     tools: Sequence[ToolUsed] = ()
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A call that somebody has, or waits for a controller. ``owner``: who had it last; ``epoch``:
+    how often it went on elsewhere; ``outcome``: "interrupted" if it was let go, else empty."""
+
+    call_uuid: str
+    domain_uuid: str
+    secretary: str
+    caller: str
+    destination: str
+    started_at: float | None
+    owner: str
+    epoch: int
+    outcome: str
 
 
 @dataclass(frozen=True)

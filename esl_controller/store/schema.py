@@ -51,7 +51,7 @@ calls = Table(
     Column("started_at", Double, index=True),
     Column("ended_at", Double),
     _text("cause"),
-    _text("outcome"),
+    Column("outcome", Text, nullable=False, server_default="", index=True),
     _text("recording"),
     _count("input_text"),
     _count("input_audio"),
@@ -62,6 +62,7 @@ calls = Table(
     _text("owner"),  # the controller that has it
     _count("epoch"),  # how often it went on elsewhere
     _text("memory"),  # JSON: what it needs to go on
+    _text("call_ended_url"),  # the webhook, for the case that nobody goes on with it
 )
 
 turns = Table(
@@ -125,4 +126,16 @@ deliveries = Table(
     _count("attempts"),
     Column("due_at", Double, nullable=False, index=True),
     Index(None, "call_uuid"),
+)
+
+controllers = Table(
+    "controllers",
+    metadata,
+    Column("name", String, primary_key=True),
+    _text("web"),
+    _text("media"),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    _text("state"),
+    _text("calls"),  # JSON: what it has, and how they are
 )
