@@ -33,7 +33,7 @@ async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
 
     ``url`` is sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Raises StoreError.
     """
-    database = _database(url)
+    database = named(url)
     with failing(f"the record at {database.name} cannot be {'read' if read_only else 'written'}"):
         if not read_only:
             await _migrate(database)
@@ -48,7 +48,8 @@ async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
         return engine
 
 
-def _database(url: str) -> Sqlite | Postgresql:
+def named(url: str) -> Sqlite | Postgresql:
+    """The database that ``url`` names. Raises StoreError."""
     if not url:
         raise StoreError("[store] url is empty: no record is kept")
     try:
