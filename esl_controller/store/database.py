@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection, column, inspect, make_url, select, table
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +13,7 @@ from esl_controller.store.postgresql import Postgresql, lock_migrations
 from esl_controller.store.sqlite import Sqlite
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSION = table("alembic_version", column("version_num"))  # where Alembic keeps the revision
 _NONE = "there is no record at {}: is [store] url the controller's?"
 _NEWER = (
     "the record at {} was written by a newer esl-controller:"
@@ -78,23 +75,38 @@ async def _migrate(database: Sqlite | Postgresql) -> None:
 def _upgrade(connection: Connection, name: str) -> None:
     if connection.dialect.name == "postgresql":
         lock_migrations(connection)
+    if _revision(connection, name) != revisions()[-1]:
+        _run_migrations(connection)
+
+
+def _run_migrations(connection: Connection) -> None:
+    # Takes longer to import than to find that there is nothing to do, which is the rule.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    _revision(connection, name, ScriptDirectory.from_config(config))
     command.upgrade(config, "head")
 
 
 def _check_current(connection: Connection, name: str) -> None:
-    scripts = ScriptDirectory(str(_MIGRATIONS))
-    revision = _revision(connection, name, scripts)
-    if revision != scripts.get_current_head():
+    revision = _revision(connection, name)
+    if revision != revisions()[-1]:
         raise StoreError((_NONE if revision is None else _OLDER).format(name))
 
 
-def _revision(connection: Connection, name: str, scripts: ScriptDirectory) -> str | None:
+def _revision(connection: Connection, name: str) -> str | None:
     """The revision of the tables, None where there are none yet. Raises StoreError."""
-    revision = MigrationContext.configure(connection).get_current_revision()
-    if revision not in {None, *(script.revision for script in scripts.walk_revisions())}:
+    if not inspect(connection).has_table(_VERSION.name):
+        return None
+    revision: str | None = connection.scalar(select(_VERSION.c.version_num))
+    if revision not in {None, *revisions()}:
         raise StoreError(_NEWER.format(name))
     return revision
+
+
+def revisions() -> list[str]:
+    """Of the migrations, oldest first: the first words of their files' names."""
+    files = (_MIGRATIONS / "versions").glob("[0-9]*.py")
+    return sorted(file.name.partition("_")[0] for file in files)

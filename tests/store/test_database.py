@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from esl_controller.store.database import open_engine
+from esl_controller import store
+from esl_controller.store.database import open_engine, revisions
 from esl_controller.store.errors import StoreError
 
 from .conftest import Database
@@ -31,6 +35,12 @@ async def test_opening_it_again_changes_nothing(database: Database) -> None:
     database.sql("INSERT INTO calls (call_uuid) VALUES ('a')")
     await made(database.url)
     assert database.sql("SELECT call_uuid FROM calls") == "a"
+
+
+def test_the_revisions_are_those_that_alembic_finds() -> None:
+    folder = Path(store.__file__).parent / "migrations"
+    scripts = ScriptDirectory(str(folder)).walk_revisions()
+    assert revisions() == [script.revision for script in scripts][::-1]
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(
