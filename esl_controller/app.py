@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import errno
 import gc
+import json
 import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from esl_controller.agents.base import Agent, History, Persona
 from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
 from esl_controller.channel import Channel
+from esl_controller.janitor import Janitor
 from esl_controller.orders import Orders
 from esl_controller.outbox import Outbox
 from esl_controller.secretaries.folder import Folder, FolderError
@@ -30,9 +33,9 @@ from esl_controller.session import CallSession
 from esl_controller.settings import Loaded, Settings
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Change, Claimed
+from esl_controller.store.records import Change, Claimed, Heartbeat
 from esl_controller.switch import Switch
-from esl_controller.web.routes import web_routes
+from esl_controller.web.routes import in_brief, web_routes
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint
 
@@ -58,6 +61,7 @@ class Controller:
         self.streams = StreamEndpoint(self.calls.admission)
         self.media_url = ""
         self.web_port = 0
+        self._started_at = time.time()
         self.ports = Ports(settings.media.lane_ports.first, settings.media.lane_ports.last)
         folder = settings.secretaries.folder
         self.secretaries = Folder(Path(folder) if folder else None, settings.agent)
@@ -91,6 +95,14 @@ class Controller:
         self.web_port = await _serve(stack, routes, web_address.host, web_address.port, share=share)
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
+        if self.store is not None:
+            janitor = Janitor(self.store, self._heartbeat, self.calls.calls.keys())
+            tasks.append(asyncio.create_task(janitor.run()))
+
+    @property
+    def web_url(self) -> str:
+        """Where ``/calls`` and the like are."""
+        return f"http://{self.settings.web.host}:{self.web_port}"
 
     def _make_session(
         self, switch: Switch, channel: Channel, claimed: Claimed | None
@@ -124,6 +136,17 @@ class Controller:
             log.warning("a call begins anew: its record cannot be read", reason=reason)
             # Its seconds pass faster than controllers lose it: nobody before had such an epoch.
             return Claimed(epoch=1 + int(channel.age_s), memory="")
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            self.name,
+            web=self.web_url,
+            media=self.media_url,
+            started_at=self._started_at,
+            seen_at=time.time(),
+            state="ready" if self.calls.ready else "draining",
+            calls=json.dumps({uuid: in_brief(call) for uuid, call in self.calls.calls.items()}),
+        )
 
     async def _watch_claims(self) -> None:
         """Step back from calls that another controller has taken over."""
@@ -254,7 +277,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
             "ready",
             esl=f"{settings.esl.host}:{controller.calls.port}",
             media=controller.media_url,
-            web=f"http://{settings.web.host}:{controller.web_port}",
+            web=controller.web_url,
             agent=settings.agent.resolved_kind,
         )
         await orders.obeyed(controller.calls)

@@ -68,14 +68,14 @@ def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
 class Janitor:
     """One controller's part: ``await run()``.
 
-    ``heartbeat`` is what it says of itself now, ``live`` are the calls that it has.
+    ``heartbeat`` is what it says of itself now, ``live`` are the calls that it has at any time.
     """
 
     def __init__(
         self,
         store: Store,
         heartbeat: Callable[[], Heartbeat],
-        live: Callable[[], Collection[str]],
+        live: Collection[str],
     ) -> None:
         self._store = store
         self._heartbeat = heartbeat
@@ -107,7 +107,7 @@ class Janitor:
             return
         had = last_had(controllers)
         for call in self._silences.lost(unfinished, had, asyncio.get_running_loop().time()):
-            if call.call_uuid not in self._live():
+            if call.call_uuid not in self._live:
                 await self._end(call, had.get(call.call_uuid))
         for each in controllers:
             if mine.seen_at - each.seen_at > FORGOTTEN_S:

@@ -61,18 +61,26 @@ def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.Abst
 
 def describe(session: CallSession) -> dict[str, Any]:
     """One call, for JSON: who, in which state, by which ways it hears and speaks."""
-    channel, call = session.channel, session.call
+    channel = session.channel
     return {
         "call_uuid": channel.uuid,
         "domain_uuid": channel.domain_uuid,
         "caller": channel.caller,
         "number": channel.number,
-        "codec": channel.codec,
         "since": time.time() - session.age_s,
         "age_s": round(session.age_s, 1),
+        **in_brief(session),
+        "marks": session.marks.at,
+        "counters": session.counters,
+    }
+
+
+def in_brief(session: CallSession) -> dict[str, str]:
+    """How one call is: its codec, its state, by which ways it hears and speaks."""
+    call = session.call
+    return {
+        "codec": session.channel.codec,
         "state": call.state.value,
         "hearing": call.hearing,
         "speaking_by": call.speaking_by,
-        "marks": session.marks.at,
-        "counters": session.counters,
     }

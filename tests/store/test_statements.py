@@ -13,6 +13,8 @@ from esl_controller.store.records import (
     TEXT_LIMIT,
     Change,
     Deliver,
+    Heartbeat,
+    Left,
     Noted,
     Postponed,
     Remembered,
@@ -58,6 +60,8 @@ def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None
         Postponed("x", 1, AT),
         Settled("x"),
         Remembered(UUID, 0, ""),
+        Heartbeat("a", "http://h", "ws://h", AT, AT, "ready"),
+        Left("a"),
     ]
     changes = [*CALL, turn(9), *others]
     assert {type(change) for change in changes} == set(statements(dialect.name))
