@@ -90,6 +90,12 @@ class FreeSwitch:
         self._stop()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         """FreeSWITCH's log file."""
         return self.directory / "log" / "freeswitch.log"

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -84,6 +85,23 @@ async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:
             raise AssertionError("the controller did not stop") from None
         finally:
             await reader
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process takes: resident memory in MB, open files, threads."""
+
+    memory_mb: float
+    files: int
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int) -> Footprint:
+        """Right now."""
+        process = Path("/proc", str(pid))
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        memory_mb = int(status["VmRSS"].split()[0]) / 1024
+        return cls(memory_mb, len(list((process / "fd").iterdir())), int(status["Threads"]))
 
 
 class ModelProcess:
