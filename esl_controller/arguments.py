@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import NoReturn
 
+from esl_controller import argument_groups as groups
 from esl_controller import argument_types as kinds
 
 DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
             esl-controller serve                   take calls
             esl-controller dialplan --help         how FreeSWITCH hands them over
             esl-controller call 8000               try it with a call
+            esl-controller doctor                  why does it not work?
             """
         ),
     )
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         _add_serve,
         _add_demo,
         _add_call,
+        _add_doctor,
         _add_calls,
         _add_drain,
         _add_settings,
@@ -183,6 +186,31 @@ def _add_call(commands: Commands[_Parser]) -> None:
         )
 
 
+def _add_doctor(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "doctor",
+        "look at every link of a call's way, and say what to do about what is broken",
+        """
+        esl-controller doctor
+        esl-controller doctor --number 8001 --context example.com --call
+        esl-controller doctor --fix                  do what is safe, after asking
+
+        Exit status 1: something failed. It may run beside the controller.
+        """,
+    )
+    parser.add_argument(
+        "--number", type=kinds.number, default="8000", help="that callers dial (default: 8000)"
+    )
+    parser.add_argument(
+        "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
+    )
+    parser.add_argument("--call", action="store_true", help="make a test call at the end")
+    parser.add_argument("--fix", action="store_true", help="mend what is safe, after asking")
+    parser.add_argument("--yes", action="store_true", help="with --fix: without asking")
+    parser.add_argument("--json", action="store_true", help="as JSON, when all is known")
+
+
 def _add_drain(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
@@ -265,30 +293,13 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
     parser.add_argument("--number", default="8000", help="that callers dial (default: 8000)")
     parser.add_argument("--domain-uuid", required=True, metavar="UUID", help="the tenant")
     parser.add_argument("--secretary-uuid", required=True, metavar="UUID", help="the persona")
-    _add_handover(parser)
+    groups.handover(parser)
     parser.add_argument(
         "--context",
         default="",
         help="print a whole context of this name (default: only the extension)",
     )
     parser.add_argument("--name", default="", help="of the extension (default: from the number)")
-
-
-def _add_handover(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--socket",
-        default="127.0.0.1:8022",
-        metavar="HOST:PORT",
-        help="the controller, or several with | between them (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fallback",
-        action="append",
-        default=[],
-        metavar='"APP DATA"',
-        help="what the caller gets where no controller is; again for a next action"
-        " (default: a busy tone, then the end of the call)",
-    )
 
 
 def _add_fusionpbx(commands: Commands[_Parser]) -> None:
@@ -306,7 +317,7 @@ def _add_fusionpbx(commands: Commands[_Parser]) -> None:
         Other dialplans are never changed. Exit status 1: it was not done, or is not served.
         """,
     )
-    _add_fusionpbx_options(parser)
+    groups.fusionpbx(parser)
     parser.add_argument(
         "--restore",
         type=kinds.file,
@@ -315,50 +326,15 @@ def _add_fusionpbx(commands: Commands[_Parser]) -> None:
     )
     actions = parser.add_subparsers(metavar="install | show | remove", dest="action")
     install = actions.add_parser("install", help="write the dialplan of a number, with its details")
-    _add_extension(install)
+    groups.extension(install)
     show = actions.add_parser("show", help="what is there, and what is wrong with it")
     remove = actions.add_parser("remove", help="take our dialplan out")
     for action, needed in ((install, True), (show, False), (remove, True)):
         _add_config(action, argparse.SUPPRESS)
-        _add_fusionpbx_options(action, argparse.SUPPRESS)
+        groups.fusionpbx(action, argparse.SUPPRESS)
         action.add_argument("--domain", required=needed, type=kinds.domain, metavar="NAME|UUID")
     for action in (show, remove):
         action.add_argument("--number", required=action is remove, type=kinds.number)
-
-
-def _add_extension(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--number", default="8000", type=kinds.number, help="that callers dial (default: 8000)")
-    add("--secretary-uuid", required=True, type=kinds.uuid, metavar="UUID", help="the persona")
-    _add_handover(parser)
-    add("--context", default="", help="of the dialplan (default: the domain's name)")
-    add("--name", default="", help="of the dialplan (default: from the number)")
-    add("--order", type=kinds.order, default=200, metavar="N", help="its place (default: 200)")
-    add("--beside", action="store_true", help="although another dialplan has the number")
-
-
-def _add_fusionpbx_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """What stands before the word is not undone by a default behind it."""
-    parser.add_argument(
-        "--fusionpbx",
-        type=Path,
-        default=default,
-        metavar="FILE",
-        help="FusionPBX's configuration (default: /etc/fusionpbx/config.conf)",
-    )
-    parser.add_argument(
-        "--backup",
-        type=kinds.new_file,
-        default=default,
-        metavar="FILE",
-        help="(default: a new one here)",
-    )
-    for name, about in (
-        ("--yes", "do not ask"),
-        ("--dry-run", "show what would change"),
-        ("--sql", "print the statements that would change it, for doing it by hand"),
-    ):
-        parser.add_argument(name, action="store_true", default=default or False, help=about)
 
 
 def _add_secretary(commands: Commands[_Parser]) -> None:

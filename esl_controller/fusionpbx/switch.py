@@ -151,7 +151,7 @@ def served(xml: str, row: Dialplan) -> Step:
             return Step(False, f"the switch serves another version of {row.number}: a stale cache")
         if catches(extension, row.number) is Catch.YES:
             name = shown(extension.get("name", ""))
-            return Step(False, f"the switch has an earlier extension for {row.number}: {name}")
+            return Step(False, f"the switch gives {row.number} to another extension: {name}")
     return Step(False, f"the switch does not serve {row.number} in {row.context}")
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from xml.etree import ElementTree
 
 from esl_controller.simulator.freeswitch.events import VERSION
+from esl_controller.simulator.freeswitch.memcache import memcache
 from esl_controller.simulator.freeswitch.originate import originate
 from esl_controller.simulator.freeswitch.session import Session
 from esl_controller.simulator.freeswitch.stream import AudioStream, Mix, StreamRequest
@@ -258,6 +259,8 @@ def _xml_locate(switch: SwitchStandIn, arg: str) -> str:
     words = arg.split()
     if words[:3] != ["dialplan", "context", "name"] or len(words) != 4:
         return "-ERR can't find\n"
+    if words[3] in switch.contexts:
+        return f'<context name="{words[3]}">{switch.contexts[words[3]]}</context>'
     context = ElementTree.Element("context", name=words[3])
     for number, actions in switch.extensions.items():
         extension = ElementTree.SubElement(context, "extension", name=number)
@@ -314,7 +317,7 @@ def _stream_start(switch: SwitchStandIn, session: Session, rest: list[str]) -> s
     return _SUCCESS
 
 
-SLOW_COMMANDS: Mapping[str, SlowApi] = {"originate": originate}
+SLOW_COMMANDS: Mapping[str, SlowApi] = {"memcache": memcache, "originate": originate}
 """Commands whose answer takes time; the connection waits for it."""
 
 COMMANDS: Mapping[str, Api] = {

@@ -45,6 +45,7 @@ class SwitchStandIn:
         ladder: Ladder = Ladder(),  # noqa: B008 (frozen)
         extensions: Mapping[str, Sequence[Action]] | None = None,
         endpoints: Mapping[str, str] | None = None,
+        memcached: tuple[str, int] | None = None,
     ) -> None:
         self.core = Core()
         self.faults = faults
@@ -58,6 +59,10 @@ class SwitchStandIn:
         self._listen = event_socket
         target = socket if isinstance(socket, str) else "|".join(socket)
         self.extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
+        self.contexts: dict[str, str] = {}
+        """XML of extensions that ``xml_locate`` tells of a context, in place of ``extensions``."""
+        self.memcached = memcached
+        """Where the API ``memcache`` finds a memcached; None: mod_memcache is not loaded."""
         self.endpoints = endpoints or {}
         """Dial strings that ``bridge`` and ``originate`` do not reach, and the cause."""
         self.event_socket: tuple[str, int] | None = None
@@ -202,9 +207,10 @@ class SwitchStandIn:
         return f"-ERR {name} Command not found!\n"
 
     def record(self, channel: Channel, path: str) -> bool:
-        """Start to record a channel; whether that was possible."""
+        """Start to record a channel; whether that was possible, or is done already (as
+        ``switch_ivr_record_session_event`` has it)."""
         if not path or path in channel.recordings:
-            return False
+            return bool(path)
         stereo = is_true(channel.variables.get("RECORD_STEREO", ""))
         try:
             source = channel.peer or channel
