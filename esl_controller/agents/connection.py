@@ -12,14 +12,12 @@ import importlib
 import json
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import pybase64
-from openai import AsyncOpenAI, OpenAIError
-from openai.types.websocket_connection_options import WebSocketConnectionOptions
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from esl_controller.agents.base import Counters
@@ -28,11 +26,15 @@ from esl_controller.events import AgentFailed
 from esl_controller.settings import AgentSettings
 from media.frame import Format
 
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types.websocket_connection_options import WebSocketConnectionOptions
+
 BACKLOG_MS = 5000  # of caller's audio, while the model connects or its network hesitates
 CONTROL_LIMIT = 256  # control events that wait; more means that the model takes nothing any more
 MAX_MESSAGE = 16 << 20  # bytes; a delta has some kilobytes
 
-# What the first connection would import: 30 ms, in which the clock of all calls would stand still.
+# What the first connection would import, while the clock of all calls would stand still.
 _IMPORTED_LATE = ("openai.lib._websocket", "anyio._backends._asyncio")
 
 _HINTS = {
@@ -43,34 +45,26 @@ _HINTS = {
 }
 _PERMANENT = (400, 401, 403, 404)
 
-
-class Socket(Protocol):
-    """What the package's connections to all its APIs have in common."""
-
-    async def send_raw(self, data: str) -> None:
-        """Send JSON."""
-
-    async def recv_bytes(self) -> bytes:
-        """Wait for a message."""
-
-    async def close(self) -> None:
-        """End the connection."""
-
-
-Connect: TypeAlias = Callable[[WebSocketConnectionOptions], AbstractAsyncContextManager[Any]]
-"""Opens a ``Socket`` of the package with these options."""
+Connect: TypeAlias = (
+    "Callable[[AsyncOpenAI, WebSocketConnectionOptions], AbstractAsyncContextManager[Any]]"
+)
+"""Opens a connection of the package's client with these options."""
 
 
 class Endpoint:
-    """The endpoint that the agents of all calls share: one client, one TLS context."""
+    """The endpoint that the agents of all calls share: one client, one TLS context.
 
-    def __init__(self, settings: AgentSettings, base_url: str) -> None:
-        for name in _IMPORTED_LATE:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+    The ``openai`` package is a quarter of all that a start has to import. A thread does that, so
+    that callers who wait for this process are taken meanwhile. Made in the event loop.
+    """
+
+    def __init__(
+        self, settings: AgentSettings, base_url: str, api: Literal["realtime", "live"]
+    ) -> None:
         # The client insists on a key, also for an endpoint that asks for none.
         key = settings.api_key.get_secret_value() or "none"
-        self.client = AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
+        loop = asyncio.get_running_loop()
+        self._client = loop.run_in_executor(None, _make_client, key, base_url, api)
         self.connect_timeout_s = settings.connect_timeout_s
         self._options: dict[str, Any] = {
             "max_size": MAX_MESSAGE,
@@ -87,11 +81,40 @@ class Endpoint:
     def options(self, make_wire: Callable[..., ModelConnection]) -> WebSocketConnectionOptions:
         """Options of a connection; ``websockets.connect`` knows more than the package's type."""
         own = {**self._options, "create_connection": make_wire}
-        return cast(WebSocketConnectionOptions, own)
+        return cast("WebSocketConnectionOptions", own)
+
+    async def loaded(self) -> AsyncOpenAI:
+        """The client, once it is there."""
+        return await asyncio.shield(self._client)
+
+    @contextlib.asynccontextmanager
+    async def connected(
+        self, connect: Connect, make_wire: Callable[..., ModelConnection]
+    ) -> AsyncIterator[None]:
+        """A connection is open. Raises OSError for what the package finds wrong, too."""
+        client = await self.loaded()
+        from openai import OpenAIError
+
+        try:
+            async with connect(client, self.options(make_wire)):
+                yield
+        except OpenAIError as error:
+            raise ConnectionError(str(error)) from error
 
     async def close(self) -> None:
         """Free the client."""
-        await self.client.close()
+        await (await self.loaded()).close()
+
+
+def _make_client(key: str, base_url: str, api: str) -> AsyncOpenAI:
+    from openai import AsyncOpenAI
+
+    client = AsyncOpenAI(api_key=key, base_url=base_url or None, max_retries=0)
+    getattr(client, api)  # imported when it is first asked for
+    for name in _IMPORTED_LATE:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    return client
 
 
 class Connection:
@@ -162,8 +185,8 @@ class Connection:
         reason, permanent = "the model closed the connection", False
         try:
             async with asyncio.timeout(patience) as self._limit:
-                async with connect(self._endpoint.options(self._make_wire)) as socket:
-                    await self._live(socket, hello, on_message)
+                async with self._endpoint.connected(connect, self._make_wire):
+                    await self._live(hello, on_message)
         except TimeoutError:
             reason = f"the model was not ready within {patience:g} s"
         except InvalidStatus as error:
@@ -175,7 +198,7 @@ class Connection:
             close = error.rcvd
             told = f"{close.code} {close.reason}".strip() if close else "without a word"
             reason = f"the model closed the connection: {told}"
-        except (OpenAIError, WebSocketException, OSError, EOFError) as error:
+        except (WebSocketException, OSError, EOFError) as error:
             reason = f"no connection to the model: {error or type(error).__name__}"
         finally:
             self.ready = False
@@ -185,44 +208,43 @@ class Connection:
         self._wire = ModelConnection(*args, **kwargs)
         return self._wire
 
-    async def _live(
-        self, socket: Socket, hello: Mapping[str, Any], on_message: Callable[[bytes], None]
-    ) -> None:
+    async def _live(self, hello: Mapping[str, Any], on_message: Callable[[bytes], None]) -> None:
         """Set the session up, then talk until the connection ends, by raising ConnectionClosed."""
         assert self._wire is not None
-        self._wire.on_message = on_message
-        sender = asyncio.create_task(self._send_all(socket))
+        wire = self._wire
+        wire.on_message = on_message
+        sender = asyncio.create_task(self._send_all(wire))
         try:
             # A model that refuses may have closed by now; what it said is still to be read.
-            with contextlib.suppress(ConnectionClosed, OpenAIError):
-                await socket.send_raw(json.dumps(hello))
+            with contextlib.suppress(ConnectionClosed):
+                await wire.send(json.dumps(hello))
             while True:
                 # Only what came before ``on_message`` was set, or in fragments.
-                on_message(await socket.recv_bytes())
+                on_message(await wire.recv(decode=False))
         finally:
             sender.cancel()
             (outcome,) = await asyncio.gather(sender, return_exceptions=True)
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _send_all(self, socket: Socket) -> None:
+    async def _send_all(self, wire: ModelConnection) -> None:
         """Send what could not be sent at once, control before audio, until the connection ends."""
-        with contextlib.suppress(ConnectionClosed, OpenAIError):  # the reader sees it too
+        with contextlib.suppress(ConnectionClosed):  # the reader sees it too
             while not self._failure:
                 await self._wake.wait()
                 self._wake.clear()
                 while self.ready and self._control:
                     # Not the package's ``send``: it looks at types for a millisecond, and the
                     # conversation so far may be hundreds of events, while all calls need the loop.
-                    await socket.send_raw(json.dumps(self._control.popleft()))
+                    await wire.send(json.dumps(self._control.popleft()))
                     await asyncio.sleep(0)
                 while self.ready and self._audio:
                     audio = b"".join(self._audio)
                     self._audio.clear()
                     self._audio_ms = 0.0
                     self._counters.appends += 1
-                    await socket.send_raw(self._append(audio).decode())
-            await socket.close()
+                    await wire.send(self._append(audio), text=True)
+            await wire.close()
 
     def _append(self, audio: bytes) -> bytes:
         return b'%b%b"}' % (self._head, pybase64.b64encode(audio))

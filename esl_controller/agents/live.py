@@ -12,13 +12,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pybase64
 import structlog
-from openai.types.live.audio_format_param import AudioFormatParam
-from openai.types.live.client_event_param import ClientEventParam
-from openai.types.live.initial_item_param import InitialItemParam
 
 from esl_controller.agents.base import Abilities, Called, Counters, History, Persona, Said
 from esl_controller.agents.connection import Connection, Endpoint
@@ -40,6 +37,11 @@ from esl_controller.events import (
 )
 from esl_controller.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
+
+if TYPE_CHECKING:
+    from openai.types.live.audio_format_param import AudioFormatParam
+    from openai.types.live.client_event_param import ClientEventParam
+    from openai.types.live.initial_item_param import InitialItemParam
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -66,13 +68,17 @@ class LiveModel:
 
     def __init__(self, settings: AgentSettings, base_url: str) -> None:
         self.settings = settings
-        self.endpoint = Endpoint(settings, base_url)
+        self.endpoint = Endpoint(settings, base_url, "live")
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> LiveAgent:
         """An agent for one connection; ``g711``: whether that is the caller's own codec."""
         audio = self.settings.audio
         narrow = audio == "pcmu" or (audio == "auto" and g711)
         return LiveAgent(self, persona, history, PCMU if narrow else PCM)
+
+    async def loaded(self) -> None:
+        """Return when an agent can connect without waiting for an import."""
+        await self.endpoint.loaded()
 
     async def close(self) -> None:
         """Free the client."""
@@ -193,9 +199,7 @@ class LiveAgent:
         self._emit = on_event
         hello = start(self._persona, self._history, self.input, self._model.settings.backend_model)
         failed = await self._connection.run(
-            lambda options: self._model.endpoint.client.live.connect(
-                websocket_connection_options=options
-            ),
+            lambda client, options: client.live.connect(websocket_connection_options=options),
             hello,
             self._message,
         )

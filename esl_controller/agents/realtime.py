@@ -12,21 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
-
-from openai.types.realtime import (
-    ConversationItemParam,
-    RealtimeClientEventParam,
-    RealtimeSessionCreateRequestParam,
-)
-from openai.types.realtime.realtime_audio_config_input_param import RealtimeAudioConfigInputParam
-from openai.types.realtime.realtime_audio_formats_param import RealtimeAudioFormatsParam
-from openai.types.realtime.realtime_audio_input_turn_detection_param import (
-    RealtimeAudioInputTurnDetectionParam,
-)
-from openai.types.realtime.realtime_response_create_params_param import (
-    RealtimeResponseCreateParamsParam,
-)
+from typing import TYPE_CHECKING, Literal
 
 from esl_controller.agents.base import (
     Abilities,
@@ -44,6 +30,23 @@ from esl_controller.events import AgentEvent, AgentFailed, AgentReady, ResponseD
 from esl_controller.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
 
+if TYPE_CHECKING:
+    from openai.types.realtime import (
+        ConversationItemParam,
+        RealtimeClientEventParam,
+        RealtimeSessionCreateRequestParam,
+    )
+    from openai.types.realtime.realtime_audio_config_input_param import (
+        RealtimeAudioConfigInputParam,
+    )
+    from openai.types.realtime.realtime_audio_formats_param import RealtimeAudioFormatsParam
+    from openai.types.realtime.realtime_audio_input_turn_detection_param import (
+        RealtimeAudioInputTurnDetectionParam,
+    )
+    from openai.types.realtime.realtime_response_create_params_param import (
+        RealtimeResponseCreateParamsParam,
+    )
+
 PCM = pcm(24000)  # the only linear format of the API
 STALL_S = 8.0  # without any event, while a response is due
 
@@ -58,13 +61,17 @@ class RealtimeModel:
 
     def __init__(self, settings: AgentSettings, base_url: str) -> None:
         self.settings = settings
-        self.endpoint = Endpoint(settings, base_url)
+        self.endpoint = Endpoint(settings, base_url, "realtime")
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> RealtimeAgent:
         """An agent for one connection; ``g711``: whether that is the caller's own codec."""
         audio = self.settings.audio
         narrow = audio == "pcmu" or (audio == "auto" and g711)
         return RealtimeAgent(self, persona, history, PCMU if narrow else PCM)
+
+    async def loaded(self) -> None:
+        """Return when an agent can connect without waiting for an import."""
+        await self.endpoint.loaded()
 
     async def close(self) -> None:
         """Free the client."""
@@ -157,7 +164,7 @@ class RealtimeAgent:
         self._emit = on_event
         try:
             failed = await self._connection.run(
-                lambda options: self._model.endpoint.client.realtime.connect(
+                lambda client, options: client.realtime.connect(
                     model=self._persona.model, websocket_connection_options=options
                 ),
                 {"type": "session.update", "session": self._session()},

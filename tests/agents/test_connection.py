@@ -34,14 +34,14 @@ NOBODY = "http://127.0.0.1:9/v1"
 async def connection_to(
     base_url: str, counters: Counters | None = None
 ) -> AsyncIterator[Connection]:
-    endpoint = Endpoint(AgentSettings(connect_timeout_s=2.0), base_url)
+    endpoint = Endpoint(AgentSettings(connect_timeout_s=2.0), base_url, "realtime")
     yield Connection(endpoint, PCM, "audio.append", counters or Counters())
     await endpoint.close()
 
 
 async def run(connection: Connection, on_message: Any = lambda message: None) -> AgentFailed:
     return await connection.run(
-        lambda options: connection._endpoint.client.realtime.connect(
+        lambda client, options: client.realtime.connect(
             model="m", websocket_connection_options=options
         ),
         {"type": "hello"},
@@ -60,7 +60,7 @@ async def run(connection: Connection, on_message: Any = lambda message: None) ->
     ],
 )
 async def test_options_follow_the_endpoint(base_url: str, proxied: bool, encrypted: bool) -> None:
-    endpoint = Endpoint(AgentSettings(), base_url)
+    endpoint = Endpoint(AgentSettings(), base_url, "realtime")
     options: dict[str, Any] = dict(endpoint.options(ModelConnection))
     assert ("proxy" not in options) is proxied
     assert ("ssl" in options) is encrypted
