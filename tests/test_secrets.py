@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
 from esl_controller.simulator.freeswitch import Action, CallStandIn, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.simulator.model.record import Record
+from tests import postgres
 from tests.rig import greeted, until, words
 from tests.test_app import ANY_PORT
 
@@ -29,6 +31,8 @@ KEY = "skarlet-openai-9f2c77"  # not as OpenAI's look, which the log knows by th
 PASSWORD = "esl password, 5d1e"
 SIGNING = "hmac-7b03-signs"
 IN_URL = "hook-4417-knows"
+OF_DATABASE = "p@ss/of:6f0c-of-the-database?"
+UNQUOTED = "postgresql://somebody:p@ss/6f0c-of-the-database@127.0.0.1:1/calls"
 DIGITS = "739150284617"
 
 SECRETARY = """
@@ -188,6 +192,69 @@ async def test_a_call_that_we_make_logs_no_secret(tmp_path: Path) -> None:
     for made in (right, refused):
         assert "Send command: auth ***" in made.text
         assert leaks(made.text, PASSWORD) == []
+
+
+async def test_the_password_of_the_database_is_nowhere(
+    postgresql: postgres.Server, tmp_path: Path
+) -> None:
+    database = postgres.Database(postgresql)
+    user = f"user_of_{database.name}"
+    database.sql(f"CREATE ROLE {user} LOGIN SUPERUSER PASSWORD '{OF_DATABASE}'")
+
+    def at(port: int, password: str = OF_DATABASE, name: str = database.name) -> str:
+        return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{port}/{name}"
+
+    right = at(postgresql.port)
+    wrong = (at(1), at(postgresql.port, f"not {OF_DATABASE}"), at(postgresql.port, name="nowhere"))
+    served = await served_without_database(database, right, tmp_path / "serve")
+    status, recent = await ended(tmp_path / "recent", right, "calls", "recent")
+    assert status == 0
+    assert "completed" in recent
+    status, settings = await ended(tmp_path / "settings", right, "settings")
+    assert status == 0
+    assert "127.0.0.1" in settings
+    status, refused = await ended(tmp_path / "unquoted", UNQUOTED, "calls", "recent")
+    assert status == 2
+    assert "@ is written %40" in refused
+    printed = [served, recent, settings, refused]
+    for number, url in enumerate(wrong):
+        for command in (("serve",), ("calls", "recent")):
+            status, text = await ended(tmp_path / f"{command[0]}{number}", url, *command)
+            assert status == 1
+            assert "[store] url" in text
+            printed.append(text)
+    database.sql(f"DROP OWNED BY {user};\nDROP ROLE {user}")
+    database.drop()
+    for text in printed:
+        assert "Traceback" not in text
+        assert leaks(text, OF_DATABASE, quote(OF_DATABASE, safe=""), "6f0c-of-the") == []
+
+
+async def served_without_database(database: postgres.Database, url: str, out: Path) -> str:
+    """What ``serve`` prints of a call whose end it cannot write down at once."""
+    async with ModelStandIn(greeting="caller_interrupts") as model:
+        environment = {
+            "ESL_CONTROLLER_AGENT_BASE_URL": model.base_url,
+            "ESL_CONTROLLER_STORE_URL": url,
+        }
+        async with run(out, "serve", **environment) as served:
+            ready = await served.said("ready")
+            async with SwitchStandIn(ready["esl"]) as switch:
+                call = await switch.call()
+                await call.wait_heard()
+                with database.away():
+                    call.hangup()
+                    await served.said("the call record cannot be written now")
+                await served.said("the call record is written again")
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.process.wait() == 0
+    return served.text
+
+
+async def ended(out: Path, url: str, *command: str) -> tuple[int, str]:
+    """A command's exit status, and what it prints, with the record at ``url``."""
+    async with run(out, *command, ESL_CONTROLLER_STORE_URL=url) as ran:
+        return await ran.process.wait(), ran.text
 
 
 def bearer(call: CallStandIn) -> str:
