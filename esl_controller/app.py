@@ -31,7 +31,6 @@ from esl_controller.server import CallServer
 from esl_controller.services import Services
 from esl_controller.session import CallSession
 from esl_controller.settings import Loaded, Settings
-from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Change, Claimed, Heartbeat
 from esl_controller.switch import Switch
@@ -103,6 +102,10 @@ class Controller:
     def web_url(self) -> str:
         """Where ``/calls`` and the like are."""
         return f"http://{self.settings.web.host}:{self.web_port}"
+
+    async def loaded(self) -> None:
+        """Return when nothing is left to be imported."""
+        await self._model.loaded()
 
     def _make_session(
         self, switch: Switch, channel: Channel, claimed: Claimed | None
@@ -199,6 +202,8 @@ async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> Realti
         return LiveModel(agent, agent.base_url)
     base_url = agent.base_url
     if agent.resolved_kind == "standin":
+        from esl_controller.simulator.model import ModelStandIn
+
         standin = ModelStandIn(language=agent.language, record=False)
         base_url = (await stack.enter_async_context(standin)).base_url
     return RealtimeModel(agent, base_url)
@@ -250,16 +255,21 @@ async def _serve_media(
         port += 1
 
 
+def switch_fast() -> None:
+    """Once a process: a thread that holds the interpreter must let go when the clock's time has
+    come, be it the database's or one that imports."""
+    sys.setswitchinterval(SWITCH_S)
+
+
 def settle() -> None:
     """Once a process, when all is set up: hide what there is by now from the garbage collector.
 
-    The libraries' 150,000 objects live as long as the process. A full collection that visits them
-    takes 100 ms, in which the clock stands still and every caller hears a gap.
+    The libraries' 200,000 objects live as long as the process. A full collection that visits them
+    takes 100 ms, in which the clock stands still and every caller hears a gap. For that reason none
+    comes before, either: the little garbage of a start stays.
     """
-    gc.collect()
     gc.freeze()
-    # The database's thread may hold the interpreter for so long when the clock's time has come.
-    sys.setswitchinterval(SWITCH_S)
+    gc.enable()
 
 
 async def _serve_until_stopped(settings: Settings) -> None:
@@ -272,7 +282,6 @@ async def _serve_until_stopped(settings: Settings) -> None:
                 "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
                 " which greets them and repeats what they say; it is no AI"
             )
-        settle()
         log.info(
             "ready",
             esl=f"{settings.esl.host}:{controller.calls.port}",
@@ -280,12 +289,15 @@ async def _serve_until_stopped(settings: Settings) -> None:
             web=controller.web_url,
             agent=settings.agent.resolved_kind,
         )
+        await controller.loaded()
+        settle()
         await orders.obeyed(controller.calls)
 
 
 def serve(loaded: Loaded) -> int:
     """Run the controller until SIGTERM or SIGINT; returns the exit code. Logs are set up."""
     settings = loaded.settings
+    switch_fast()
     try:
         uvloop.run(_serve_until_stopped(settings))
     except OSError as error:

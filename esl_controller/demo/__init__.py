@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from esl_controller import logs
-from esl_controller.app import settle
+from esl_controller.app import settle, switch_fast
 from esl_controller.demo import report
 from esl_controller.demo.conversation import Script, Take, hold
 from esl_controller.demo.figures import Figures, measure, problems
@@ -23,6 +23,7 @@ PICTURE = "demo-call.png"
 def run(args: argparse.Namespace) -> int:
     """Hold the call; 0 if all was heard that should be, else 1. Raises OSError."""
     logs.configure("auto", "warning")
+    switch_fast()
     settle()
     script = Script(args.language, args.codec, args.playback, args.seconds)
     return demonstrate(script, args.output)
