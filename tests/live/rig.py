@@ -234,9 +234,10 @@ async def live(
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "default.toml").write_text(secretary)
-        settings |= {
+        settings = {
             "STORE_URL": f"sqlite:///{folder}/calls.db",
             "SECRETARIES_FOLDER": str(folder),
+            **settings,
         }
         standin = await stack.enter_async_context(ModelStandIn(**(model or {})))
         loaded = load(None, environment(switch, standin.base_url, **settings)).settings
