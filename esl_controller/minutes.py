@@ -12,11 +12,10 @@ from typing import Literal
 
 from esl_controller.agents.base import Called, History, Said
 from esl_controller.events import ToolCall
-from esl_controller.store.records import Change, Claimed, ToolUsed, Turn
+from esl_controller.store.records import HISTORY, Change, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # turns in each process that has the call, at most
 PROGRESS_S = 1.0  # so old at most are the words that are known of one who is cut off
-ENTRIES = 400  # turns and function calls that a new connection is told of: the last ones
 
 
 @dataclass
@@ -183,7 +182,7 @@ class Minutes:
     def history(self) -> History:
         """What was said and done, oldest first; of the agent only what was or will be heard."""
         told: list[Said | Called] = []
-        for entry in self._entries[-ENTRIES:]:
+        for entry in self._entries[-HISTORY:]:
             if isinstance(entry, Called):
                 told.append(entry)
             elif text := entry.heard_text.strip():

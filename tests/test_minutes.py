@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.agents.base import Called, Said
-from esl_controller.minutes import ENTRIES, Minutes
-from esl_controller.store.records import Change, Claimed, ToolUsed, Turn
+from esl_controller.minutes import Minutes
+from esl_controller.store.records import HISTORY, Change, Claimed, ToolUsed, Turn
 from tests.world import tool_call
 
 
@@ -128,12 +128,12 @@ def test_functions_are_recorded_and_told() -> None:
 
 def test_a_new_connection_is_told_of_the_last_things() -> None:
     minutes = Book().minutes
-    for number in range(ENTRIES + 5):
+    for number in range(HISTORY + 5):
         minutes.caller_began(f"u{number}", float(number))
         minutes.caller_said(f"u{number}", str(number))
     history = minutes.history()
-    assert len(history) == ENTRIES
-    assert history[-1] == Said("caller", str(ENTRIES + 4))
+    assert len(history) == HISTORY
+    assert history[-1] == Said("caller", str(HISTORY + 4))
     minutes.caller_began("silent", 1e6)
     assert history[-1] == minutes.history()[-1], "words that nobody knows are not told"
 

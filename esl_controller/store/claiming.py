@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Row, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.store import schema
-from esl_controller.store.records import Claimed, Delivery, ToolUsed, Turn
+from esl_controller.store.records import HISTORY, Claimed, Delivery, ToolUsed, Turn
 from esl_controller.store.statements import new_call
 
 
 async def claim(connection: AsyncConnection, call_uuid: str, owner: str) -> Claimed:
     """Make a call ``owner``'s, known or not.
 
+    Of a long call it returns the last ``HISTORY`` turns, and function calls.
     One statement counts the epoch up, so of two that claim at once the later one has the call.
     """
     calls = schema.calls
@@ -27,18 +29,17 @@ async def claim(connection: AsyncConnection, call_uuid: str, owner: str) -> Clai
         .returning(calls.c.epoch, calls.c.memory)
     )
     epoch, memory = claimed.one()
-    turns, tools = schema.turns, schema.tools
-    said = await connection.execute(
-        select(turns).where(turns.c.call_uuid == call_uuid).order_by(turns.c.number)
-    )
-    used = await connection.execute(
-        select(tools).where(tools.c.call_uuid == call_uuid).order_by(tools.c.at)
-    )
+
+    async def last(table: Table, order: ColumnElement[Any]) -> list[Row[Any]]:
+        query = select(table).where(table.c.call_uuid == call_uuid)
+        found = await connection.execute(query.order_by(order.desc()).limit(HISTORY))
+        return list(reversed(found.all()))
+
     return Claimed(
         epoch,
         memory,
-        [Turn(**row._mapping) for row in said],
-        [ToolUsed(**row._mapping) for row in used],
+        [Turn(**row._mapping) for row in await last(schema.turns, schema.turns.c.number)],
+        [ToolUsed(**row._mapping) for row in await last(schema.tools, schema.tools.c.at)],
     )
 
 

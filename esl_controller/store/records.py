@@ -16,6 +16,7 @@ from esl_controller.events import Usage
 TEXT_LIMIT = 4_000
 JSON_LIMIT = 16_000
 BODY_LIMIT = 256_000
+HISTORY = 400  # the last turns and function calls of a call: what is told of it when it goes on
 
 INTERRUPTED = "interrupted"  # an outcome: let go of, and somebody else may go on with it
 LOST = "lost"  # an outcome: nobody did

@@ -6,9 +6,16 @@ import asyncio
 from dataclasses import replace
 
 from esl_controller.store import Store
-from esl_controller.store.records import CallEnded, Postponed, Remembered, Settled, StoredCall
+from esl_controller.store.records import (
+    HISTORY,
+    CallEnded,
+    Postponed,
+    Remembered,
+    Settled,
+    StoredCall,
+)
 
-from .samples import AT, CALL, UUID, deliver
+from .samples import AT, CALL, UUID, deliver, turn
 
 
 async def stored(store: Store) -> StoredCall:
@@ -29,6 +36,13 @@ async def test_who_claims_a_call_gets_its_record_and_its_memory(store: Store) ->
     assert (call.ended_at, call.outcome) == (None, ""), "it goes on"
     assert (call.turns, call.tools) == (claimed.turns, claimed.tools)
     assert (await store.claim(UUID, "c")).epoch == 2
+
+
+async def test_who_claims_a_long_call_gets_its_last_turns(store: Store) -> None:
+    for number in range(HISTORY + 5):
+        store.put(turn(number))
+    claimed = await store.claim(UUID, "b")
+    assert [one.number for one in claimed.turns] == list(range(5, HISTORY + 5))
 
 
 async def test_a_call_that_nobody_knows_can_be_claimed(store: Store) -> None:
