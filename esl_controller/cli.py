@@ -93,6 +93,15 @@ def _calls(args: argparse.Namespace) -> int:
         if args.of == "show":
             return show.show_call(loaded.settings, args.call_uuid, as_json=args.json)
         return show.show_recent(loaded.settings, args.limit, as_json=args.json)
+    if args.url is None and loaded.settings.store.url:
+        from esl_controller.store import StoreError, show
+
+        try:
+            show.show_live(loaded.settings, as_json=args.json)
+        except StoreError as error:
+            print(f"only what one controller knows: {error}", file=sys.stderr)
+        else:
+            return 0
     from esl_controller.web import client
 
     return client.list_calls(loaded.settings, url=args.url, as_json=args.json)

@@ -139,6 +139,7 @@ class CallSession:
                 *(uuid, channel.domain_uuid, self.secretary.name or "default"),
                 *(channel.caller, channel.number, time.time()),
                 owner=self._services.name,
+                call_ended_url=self.secretary.events.call_ended_url,
             )
         )
         try:

@@ -1,16 +1,19 @@
-"""``esl-controller calls show`` and ``calls recent``: the record, read while it is written."""
+"""``esl-controller calls``, ``calls show`` and ``calls recent``: the record, read while it is
+written."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
 from esl_controller.settings import Settings
 from esl_controller.store import StoreError, reading
+from esl_controller.store.live import as_dict, as_table
 from esl_controller.store.timeline import table, timeline
 
 
@@ -22,6 +25,20 @@ def show_call(settings: Settings, call_uuid: str, *, as_json: bool) -> int:
 def show_recent(settings: Settings, limit: int, *, as_json: bool) -> int:
     """Print the last ``limit`` calls, the newest first; 1, and why, if that cannot be."""
     return _print(_recent(settings.store.url, limit, as_json=as_json))
+
+
+def show_live(settings: Settings, *, as_json: bool) -> None:
+    """Print the calls that live or wait, and the controllers that share the record. Raises
+    StoreError."""
+    print(asyncio.run(_live(settings.store.url, as_json=as_json)))
+
+
+async def _live(url: str, *, as_json: bool) -> str:
+    async with reading(url) as reader:
+        # In this order: what a controller takes meanwhile it does not have yet.
+        controllers = await reader.controllers()
+        told = as_dict(await reader.unfinished(), controllers, time.time())
+    return _json(told) if as_json else as_table(told)
 
 
 async def _call(url: str, call_uuid: str, *, as_json: bool) -> str:

@@ -19,9 +19,14 @@ def timeline(call: StoredCall) -> str:
 def table(calls: Sequence[CallSummary]) -> str:
     """A line for each of ``calls``."""
     head = ("started (UTC)", "lasted_s", "caller", "number", "outcome", "call_uuid")
-    rows = [head, *(tuple(map(_clean, _row(call))) for call in calls)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return aligned([head, *map(_row, calls)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """``rows`` as a table, its columns as wide as they need to be."""
+    clean = [tuple(map(_clean, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in clean)
 
 
 def _row(call: CallSummary) -> tuple[str, ...]:

@@ -1,0 +1,88 @@
+"""Who has which call now, of all controllers that share the record. [core]"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from esl_controller.store.records import Heartbeat, Unfinished
+from esl_controller.store.timeline import aligned
+
+SILENT_S: Final = 15.0
+"""A controller that has not been heard of for so long is thought dead."""
+WAITING: Final = "waiting for a controller"
+
+_CALLS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "controller")
+_CONTROLLERS = ("controller", "state", "calls", "seen_s", "web", "media")
+
+
+def as_dict(
+    unfinished: Sequence[Unfinished], controllers: Sequence[Heartbeat], now: float
+) -> dict[str, Any]:
+    """For JSON: ``calls``, those that wait included, and ``controllers``. ``now``: Unix time."""
+    living = {each.name: each for each in controllers if now - each.seen_at < SILENT_S}
+    had = {
+        uuid: (each.name, figures)
+        for each in sorted(living.values(), key=lambda each: each.seen_at)
+        for uuid, figures in json.loads(each.calls).items()
+    }
+    return {
+        "calls": [_call(call, had.get(call.call_uuid), living, now) for call in unfinished],
+        "controllers": [_controller(each, each.name in living, now) for each in controllers],
+    }
+
+
+def _call(
+    call: Unfinished,
+    had: tuple[str, dict[str, str]] | None,
+    living: Mapping[str, Heartbeat],
+    now: float,
+) -> dict[str, Any]:
+    # One that has just come is not in its controller's heartbeat yet.
+    name, figures = had or (call.owner, {})
+    waits = call.outcome or name not in living
+    return {
+        "call_uuid": call.call_uuid,
+        "domain_uuid": call.domain_uuid,
+        "secretary": call.secretary,
+        "caller": call.caller,
+        "number": call.destination,
+        "since": call.started_at,
+        "age_s": None if call.started_at is None else round(now - call.started_at, 1),
+        "controller": name,
+        **figures,
+        "state": WAITING if waits else figures.get("state", "new"),
+    }
+
+
+def _controller(each: Heartbeat, lives: bool, now: float) -> dict[str, Any]:
+    return {
+        "controller": each.name,
+        "state": each.state if lives else "silent",
+        "calls": len(json.loads(each.calls)),
+        "started_at": each.started_at,
+        "seen_at": each.seen_at,
+        "seen_s": round(now - each.seen_at, 1),
+        "web": each.web,
+        "media": each.media,
+    }
+
+
+def as_table(told: Mapping[str, Any]) -> str:
+    """``as_dict`` for people."""
+    calls, controllers = told["calls"], told["controllers"]
+    waiting = sum(call["state"] == WAITING for call in calls)
+    lines = [_table(_CALLS, calls)] if calls else []
+    lines.append(f"{len(calls) - waiting} live, {waiting} waiting for a controller\n")
+    lines.append(_table(_CONTROLLERS, controllers) if controllers else "no controller is running")
+    return "\n".join(lines)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    texts = [[_text(row.get(column)) for column in columns] for row in rows]
+    return aligned([columns, *texts])
+
+
+def _text(value: object) -> str:
+    return "-" if value is None or value == "" else str(value)
