@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from esl_controller.simulator.freeswitch import CallStandIn
 from esl_controller.simulator.model.session import ModelSession
+from esl_controller.store import postgresql as store_postgresql
 from tests import postgres
 from tests.rig import Rig, greeted, rig, until, words
 
@@ -41,11 +42,13 @@ def silent(server: postgres.Server) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def away(server: postgres.Server, how: Absence) -> AsyncIterator[None]:
-    """In this block, which lasts ``AWAY_S`` at least, there is no database."""
+async def away(
+    server: postgres.Server, how: Absence, seconds: float = AWAY_S
+) -> AsyncIterator[None]:
+    """In this block, which lasts so long at least, there is no database."""
     with ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, how(server))
-        back_at = time.monotonic() + AWAY_S
+        back_at = time.monotonic() + seconds
         try:
             yield
             await asyncio.sleep(back_at - time.monotonic())
@@ -126,3 +129,22 @@ async def test_calls_go_on_and_the_record_misses_nothing(
     assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
         "the call record cannot be written now"
     ]
+
+
+@pytest.mark.parametrize("how", [crashed, silent])
+async def test_who_has_a_call_is_asked_again_afterwards(
+    postgresql: postgres.Server, how: Absence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_postgresql, "ANSWER_S", 0.5)
+    database = postgres.Database(postgresql)
+    async with rig(settings={"STORE_URL": database.url}) as of:
+        talk = await begin(of)
+        async with away(postgresql, how, seconds=2.5):
+            pass
+        store = of.controller.store
+        assert store is not None
+        await store.flush()
+        await store.claim(talk.call.uuid, "somebody else")
+        await of.no_lanes(5)
+        talk.call.hangup()
+    database.drop()
