@@ -149,6 +149,8 @@ class CallSession:
                 try:
                     await self._over
                 finally:
+                    if self.call.outcome != INTERRUPTED:
+                        self._dialogue.interrupt()  # the caller hung up on it
                     # The lane first: the model may take its time to say goodbye.
                     self._voice.close()
                     for task in self._tasks:
