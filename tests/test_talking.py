@@ -340,6 +340,18 @@ async def test_the_record_tells_the_call() -> None:
         assert 300 < answer["latency_ms"] < 2500
 
 
+async def test_what_the_caller_hangs_up_on_was_not_heard() -> None:
+    async with rig(model={"greeting": "greeting"}) as of:
+        call = await of.switch.call()
+        await call.wait_heard()
+        await asyncio.sleep(1.5)
+        call.hangup()
+        await of.no_calls()
+        (greeting,) = (await of.record(call.uuid))["turns"]
+        assert 1000 < greeting["interrupted_ms"] < 2500
+        assert 0 < len(greeting["heard_text"]) < len(greeting["text"])
+
+
 async def test_the_fallback_takes_the_caller_when_the_model_is_refused() -> None:
     secretary = 'fallback = "Sales"\n' + SALES
     faults = ModelFaults(refuse_key="http")
