@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from esl_controller import arguments
 
@@ -83,6 +83,17 @@ def _call(args: argparse.Namespace) -> int:
         variables={name: value for name, value in uuids.items() if value},
     )
     return originate.call(loaded.settings, plan)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from esl_controller import doctor
+
+    try:
+        loaded = _load(args)
+    except UsageError as error:
+        return doctor.misconfigured(str(error), as_json=args.json)
+    _configure_logs(loaded, level="error")
+    return doctor.run(args, loaded)
 
 
 def _calls(args: argparse.Namespace) -> int:
@@ -202,8 +213,8 @@ def _load(args: argparse.Namespace) -> Loaded:
         raise UsageError(error) from None
 
 
-def _configure_logs(loaded: Loaded) -> None:
-    """Set the log up, and say in it where the settings come from."""
+def _configure_logs(loaded: Loaded, level: Literal["error"] | None = None) -> None:
+    """Set the log up, at ``level`` or that of the settings, and say in it where they come from."""
     import structlog
 
     from esl_controller import logs
@@ -212,7 +223,7 @@ def _configure_logs(loaded: Loaded) -> None:
     secrets = (settings.agent.api_key, settings.freeswitch.password, settings.webhook.secret)
     logs.configure(
         settings.log.format,
-        settings.log.level,
+        level or settings.log.level,
         secrets=[secret.get_secret_value() for secret in secrets],
     )
     log = structlog.get_logger(__name__)
@@ -235,6 +246,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "serve": _serve,
     "demo": _demo,
     "call": _call,
+    "doctor": _doctor,
     "calls": _calls,
     "drain": _drain,
     "settings": _settings,

@@ -1,0 +1,97 @@
+"""``esl-controller doctor``: every link of a call's way looked at, and what to do about the first
+that is broken."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+
+from esl_controller.doctor import (
+    dialplan,
+    fusionpbx,
+    reach,
+    stream_module,
+    switch,
+    trial_call,
+    within,
+)
+from esl_controller.doctor.case import Ask, Case, Check, examine
+from esl_controller.doctor.report import Finding, Report, failed, skipped
+from esl_controller.settings import Loaded
+
+CHECKS: tuple[Check, ...] = (
+    *switch.CHECKS,
+    *stream_module.CHECKS,
+    *fusionpbx.CHECKS,
+    *dialplan.CHECKS,
+    *reach.CHECKS,
+    *within.CHECKS,
+)
+"""In the order of a call's way."""
+
+
+def run(args: argparse.Namespace, loaded: Loaded) -> int:
+    """Examine, and print each finding as it is known; 0 if nothing failed, else 1."""
+    wanted = (lambda what: args.yes or _confirmed(what)) if args.fix else None
+    report = asyncio.run(
+        examined(
+            loaded, args.number, args.context, call=args.call, as_json=args.json, wanted=wanted
+        )
+    )
+    return _end(report, as_json=args.json)
+
+
+def misconfigured(mistakes: str, *, as_json: bool) -> int:
+    """The report where the settings cannot be read: ``mistakes`` has a line for each."""
+    report = Report()
+    for number, mistake in enumerate(mistakes.splitlines(), 1):
+        name = "settings" if number == 1 else f"settings ({number})"
+        report.findings[name] = failed(
+            mistake,
+            "the controller does not start with it.",
+            "mend it there; esl-controller settings    shows what is in effect then",
+        )
+    report.findings["everything else"] = skipped("of settings")
+    for name, finding in report.findings.items():
+        _show(name, finding, as_json=as_json)
+    return _end(report, as_json=as_json)
+
+
+async def examined(
+    loaded: Loaded,
+    number: str,
+    context: str,
+    *,
+    call: bool = False,
+    as_json: bool = False,
+    wanted: Ask | None = None,
+) -> Report:
+    """All checks for calls to ``number`` in ``context``; with ``call`` one is made at the end."""
+    async with AsyncExitStack() as stack:
+        case = Case(loaded, number, context, stack)
+        checks = (*CHECKS, *(trial_call.CHECKS if call else ()))
+        return await examine(
+            case,
+            checks,
+            lambda name, finding: _show(name, finding, as_json=as_json),
+            wanted,
+        )
+
+
+def _show(name: str, finding: Finding, *, as_json: bool) -> None:
+    if not as_json:
+        print(finding.text(name), flush=True)
+
+
+def _end(report: Report, *, as_json: bool) -> int:
+    print(json.dumps(report.json(), indent=2) if as_json else report.summary)
+    return report.exit_status
+
+
+def _confirmed(what: str) -> bool:
+    """Ask on the terminal; nobody there is a no."""
+    print(f"{what}    now? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,132 @@
+"""What one examination is about, and the order in which it goes.
+
+A check is a coroutine that looks at one thing and returns a ``Finding``. It names the checks that
+must not have failed before it; if one has, it is skipped and that one is named, so that a fault is
+told once and its consequences are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genesis import Inbound
+from genesis.exceptions import GenesisError
+
+from esl_controller.doctor.report import Finding, Report, Status, failed, skipped
+from esl_controller.leg import CallFailed
+from esl_controller.settings import Loaded, Settings
+
+if TYPE_CHECKING:
+    from esl_controller.doctor.extension import Extension
+    from esl_controller.server import CallServer
+
+API_S = 10.0
+CHECK_S = 60.0
+
+
+@dataclass
+class Case:
+    """The patient: the settings, the number that callers dial, and what is known so far.
+
+    ``targets`` are where the dialplan dials, ``reached`` is the one of them that is ours.
+    ``substitute`` listens where no controller runs. ``stack`` closes at the end what was opened.
+    """
+
+    loaded: Loaded
+    number: str
+    context: str
+    stack: AsyncExitStack
+    switch: Inbound | None = None
+    extension: Extension | None = None
+    targets: tuple[str, ...] = ()
+    substitute: CallServer | None = None
+    reached: str = ""
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    async def api(self, command: str) -> str:
+        """The switch's answer to an API command. Raises CallFailed."""
+        assert self.switch is not None
+        return await ask(self.switch, command)
+
+    async def global_variable(self, name: str) -> str:
+        """One of the switch's global variables, such as conf_dir; empty where it is not set."""
+        return await self.api(f"global_getvar {name}")
+
+
+async def ask(switch: Inbound, command: str) -> str:
+    """The same over any connection."""
+    try:
+        async with asyncio.timeout(API_S):
+            reply = await switch.send(f"api {command}")
+    except TimeoutError:
+        raise CallFailed(f"FreeSWITCH did not answer {command!r} within {API_S:g} s") from None
+    except GenesisError as error:
+        raise CallFailed(f"the connection to FreeSWITCH was lost: {error}") from None
+    return (reply.body or "").strip()
+
+
+Run = Callable[[Case], Awaitable[Finding]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """``name`` as the report shows it, ``needs`` the names of those before it that it builds on."""
+
+    name: str
+    run: Run
+    needs: tuple[str, ...] = ()
+
+
+Ask = Callable[[str], bool]
+"""Whether the operator wants that to be done."""
+
+
+async def examine(
+    case: Case,
+    checks: Sequence[Check],
+    on_finding: Callable[[str, Finding], None],
+    wanted: Ask | None = None,
+) -> Report:
+    """Run ``checks`` in their order; ``on_finding`` gets each as soon as it is known.
+
+    Where a check failed and has a fix that is ``wanted``, that is done and the check runs again.
+    """
+    report = Report()
+    causes: dict[str, str] = {}
+    for check in checks:
+        cause = next((causes[name] for name in check.needs if name in causes), "")
+        finding = skipped(f"of {cause}") if cause else await _run(check, case)
+        on_finding(check.name, finding)
+        if finding.fix is not None and wanted is not None and wanted(finding.fix.what):
+            await finding.fix.do()
+            finding = await _run(check, case)
+            on_finding(check.name, finding)
+        if cause or finding.status is Status.FAILED:
+            causes[check.name] = cause or check.name
+        report.findings[check.name] = finding
+    return report
+
+
+async def _run(check: Check, case: Case) -> Finding:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            return await check.run(case)
+    except TimeoutError:
+        return failed(
+            f"nothing came of it within {CHECK_S:g} s",
+            "whatever is asked there takes connections and does not answer.",
+            "run the doctor again; if it stays so, report it as a fault of the doctor",
+        )
+    except CallFailed as failure:
+        return failed(
+            str(failure),
+            "FreeSWITCH did not do what the doctor asked it for.",
+            "look at FreeSWITCH's log, and run the doctor again",
+        )

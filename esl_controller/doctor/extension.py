@@ -1,0 +1,116 @@
+"""The dialplan as the switch serves it: which extension gets a number, and what it does. [core]
+
+It follows mod_dialplan_xml.c: extensions in their order, the first that matches has the call unless
+it says continue="true"; conditions must all match, but those with break="never". What depends on
+more than the number is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+Action = tuple[str, str]
+"""An application and its data."""
+
+_NUMBER_FIELDS = ("destination_number", "${destination_number}")
+_MIXES = ("mono", "mixed", "stereo")
+_RATES = ("8k", "16k")
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One that gets the number, or may. ``sure``: that depends on the number alone."""
+
+    name: str
+    actions: tuple[Action, ...]
+    sure: bool
+    continues: bool
+
+    def data(self, application: str) -> list[str]:
+        """What this application is given, each time."""
+        return [data for name, data in self.actions if name == application]
+
+    def streams(self) -> list[str]:
+        """What it gives mod_audio_stream, by its command or as if that were an application."""
+        return [data for name, data in self.actions if "audio_stream" in name + data]
+
+    def variables(self) -> dict[str, str]:
+        """What its ``set`` and ``export`` actions set, before anything else is known."""
+        pairs = (data.partition("=") for name in ("set", "export") for data in self.data(name))
+        return {name.removeprefix("nolocal:").strip(): value.strip() for name, _, value in pairs}
+
+
+def matching(context: str, number: str) -> list[Extension]:
+    """Those of a ``<context>`` that get ``number``, or may. Raises ValueError: it is no XML."""
+    try:
+        document = ElementTree.fromstring(context)  # noqa: S314 (FreeSWITCH's own, without a DTD)
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from None
+    found = (_match(extension, number) for extension in document.iter("extension"))
+    return [extension for extension in found if extension is not None]
+
+
+def first(extensions: Sequence[Extension]) -> Extension | None:
+    """The one that has the call in any case; or, where none has, the first that may."""
+    ending = [each for each in extensions if not each.continues]
+    return next((each for each in ending if each.sure), next(iter(ending), None))
+
+
+def _match(extension: Element, number: str) -> Extension | None:
+    actions: list[Action] = []
+    sure, conditions = True, extension.findall("condition")
+    for condition in conditions:
+        never = condition.get("break") == "never"
+        matches = _matches(condition, number)
+        if matches is False and not never:
+            return None
+        sure = sure and (never or matches is True)
+        tags = {"action"} if matches else {"action", "anti-action"}
+        actions += _actions(condition, tags)
+    continues = extension.get("continue") == "true"
+    if not conditions:
+        return None
+    return Extension(extension.get("name", ""), tuple(actions), sure, continues)
+
+
+def _actions(condition: Element, tags: set[str]) -> Iterator[Action]:
+    for element in condition:
+        if element.tag in tags:
+            yield element.get("application", ""), element.get("data", "")
+
+
+def _matches(condition: Element, number: str) -> bool | None:
+    """None where the number does not decide it."""
+    field, expression = condition.get("field"), condition.get("expression", "")
+    if condition.find("regex") is not None:
+        return None
+    if field is None:
+        times = {"wday", "mday", "hour", "minute", "time-of-day", "date-time", "year", "mon"}
+        return None if times & set(condition.attrib) else True
+    if field not in _NUMBER_FIELDS:
+        return None
+    try:
+        return re.search(expression, number) is not None
+    except re.error:
+        return None  # FreeSWITCH's expressions know more than Python's
+
+
+def stream_faults(text: str) -> list[str]:
+    """What is wrong with the stream that ``text`` asks mod_audio_stream for.
+
+    ``text`` is the data of an action, or a script. Scripts put the command together from pieces, so
+    the words are looked for, not the grammar.
+    """
+    faults = []
+    if re.search(r"/ws/", text):
+        faults.append("a path that begins with /ws/, where it must be /stream/{domain}/{call}")
+    words = re.search(r"\b([a-z]+) +(\d+k?)(?=[\"')]|$)", text)
+    if words and words[1] not in _MIXES:
+        faults.append(f"the mix type {words[1]!r}, which is none of {', '.join(_MIXES)}")
+    if words and words[2] not in _RATES:
+        faults.append(f"the rate {words[2]!r}, which is written 8k or 16k")
+    return faults
