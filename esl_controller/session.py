@@ -347,8 +347,7 @@ class CallSession:
         self.handle(ev.Transferred())
 
     async def _watch_switch(self) -> None:
-        await self._switch.wait_lost()
-        self.handle(ev.SwitchLost("the Event Socket connection was lost"))
+        self.handle(ev.SwitchLost(await self._switch.wait_lost()))
 
     async def _answer(self) -> None:
         try:

@@ -26,6 +26,7 @@ from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 log = structlog.stdlib.get_logger(__name__)
 
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
+PING_S = 10.0  # so often it is asked, where nothing else would tell that it answers no more
 
 DTMF_DIGITS = "0123456789*#ABCD"
 STREAM_EVENTS = tuple(
@@ -124,10 +125,24 @@ class Switch:
             raise SwitchError(str(error)) from None
         return self.channel
 
-    async def wait_lost(self) -> None:
-        """Return once the connection is gone, whoever closed it or broke it."""
-        with contextlib.suppress(ConnectionLost):
-            await self._session.wait_lost(CommandStage.ACCEPTED)
+    async def wait_lost(self) -> str:
+        """Return why once the connection is gone, whoever closed it or broke it; or is of no use:
+        the switch, or the network to it, has been silent for ``PING_S + COMMAND_S``.
+
+        TCP itself does not tell of a process that hangs, and of a network that swallows what we
+        send only after a quarter of an hour.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(PING_S):
+                    await self._session.wait_lost(CommandStage.ACCEPTED)
+            except ConnectionLost:
+                return "the Event Socket connection was lost"
+            except TimeoutError:
+                try:
+                    await self._api("uuid_exists", self._uuid)
+                except SwitchError as error:
+                    return f"the switch answers no more: {error}"
 
     # --- commands ---------------------------------------------------------------------------------
 

@@ -266,6 +266,20 @@ async def test_a_failed_write_is_not_sent_twice() -> None:
             await switch.wait_lost()
 
 
+async def test_a_switch_that_answers_no_more_counts_as_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PING_S", 0.05)
+    monkeypatch.setattr(module, "COMMAND_S", 0.5)
+    async with connected() as (switch, peer):
+        lost = asyncio.create_task(switch.wait_lost())
+        for _ in range(3):
+            assert await peer.reply(api_reply("true")) == f"api uuid_exists {UUID}\n\n"
+        assert not lost.done()
+        async with asyncio.timeout(2):
+            assert "answers no more: no reply to api uuid_exists" in await lost
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 
