@@ -13,8 +13,8 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, cast
-from xml.etree import ElementTree
 
+from esl_controller.simulator.freeswitch import inspection
 from esl_controller.simulator.freeswitch.events import VERSION
 from esl_controller.simulator.freeswitch.memcache import memcache
 from esl_controller.simulator.freeswitch.originate import originate
@@ -237,41 +237,6 @@ def _status(switch: SwitchStandIn, _: str) -> str:
     )
 
 
-def _version(_: SwitchStandIn, arg: str) -> str:
-    if "short" in arg:
-        return VERSION.partition("-")[0] + "\n"
-    return f"FreeSWITCH Version {VERSION}~64bit (-release 64bit)\n"
-
-
-def _module_exists(switch: SwitchStandIn, arg: str) -> str:
-    if arg == "mod_audio_stream":
-        return "true" if switch.has_stream_module else "false"
-    known = ("mod_event_socket", "mod_commands", "mod_dptools", "mod_dialplan_xml", "mod_sofia")
-    return "true" if arg in (*known, "mod_loopback") else "false"
-
-
-def _reloadxml(_: SwitchStandIn, __: str) -> str:
-    return "+OK [Success]\n"
-
-
-def _xml_locate(switch: SwitchStandIn, arg: str) -> str:
-    """``xml_locate dialplan context name NAME``: the extensions as XML."""
-    words = arg.split()
-    if words[:3] != ["dialplan", "context", "name"] or len(words) != 4:
-        return "-ERR can't find\n"
-    if words[3] in switch.contexts:
-        return f'<context name="{words[3]}">{switch.contexts[words[3]]}</context>'
-    context = ElementTree.Element("context", name=words[3])
-    for number, actions in switch.extensions.items():
-        extension = ElementTree.SubElement(context, "extension", name=number)
-        field = {"field": "destination_number", "expression": f"^{number}$"}
-        condition = ElementTree.SubElement(extension, "condition", field)
-        for action in actions:
-            row = {"application": action.app, "data": action.arg}
-            ElementTree.SubElement(condition, "action", row)
-    return ElementTree.tostring(context, encoding="unicode")
-
-
 def _uuid_audio_stream(switch: SwitchStandIn, arg: str) -> str:
     words = arg.split(" ", 5) if arg else []
     if len(words) < 2 or (words[1] == "start" and len(words) < 4):
@@ -322,11 +287,15 @@ SLOW_COMMANDS: Mapping[str, SlowApi] = {"memcache": memcache, "originate": origi
 
 COMMANDS: Mapping[str, Api] = {
     "create_uuid": _create_uuid,
-    "module_exists": _module_exists,
-    "reloadxml": _reloadxml,
+    "file_exists": inspection.file_exists,
+    "global_getvar": inspection.global_getvar,
+    "load": inspection.load,
+    "module_exists": inspection.module_exists,
+    "reloadxml": inspection.reloadxml,
     "sched_hangup": _sched_hangup,
     "show": _show,
     "status": _status,
+    "strmicroepoch": inspection.strmicroepoch,
     "uuid_answer": _uuid_answer,
     "uuid_audio_stream": _uuid_audio_stream,
     "uuid_break": _uuid_break,
@@ -339,7 +308,7 @@ COMMANDS: Mapping[str, Api] = {
     "uuid_send_dtmf": _uuid_send_dtmf,
     "uuid_setvar": _uuid_setvar,
     "uuid_transfer": _uuid_transfer,
-    "version": _version,
-    "xml_locate": _xml_locate,
+    "version": inspection.version,
+    "xml_locate": inspection.xml_locate,
 }
 """Commands that answer at once."""

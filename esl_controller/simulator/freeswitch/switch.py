@@ -17,6 +17,7 @@ from esl_controller.simulator.freeswitch.dialplan import Ladder
 from esl_controller.simulator.freeswitch.events import Codec, CodecName, Core, Profile, codec_of
 from esl_controller.simulator.freeswitch.faults import Faults
 from esl_controller.simulator.freeswitch.inbound import EventSocketServer
+from esl_controller.simulator.freeswitch.inspection import STREAM_MODULE, Installation
 from esl_controller.simulator.freeswitch.recording import Recording
 from esl_controller.simulator.freeswitch.session import Action, Session, is_true
 from esl_controller.simulator.freeswitch.stream import Build
@@ -61,6 +62,7 @@ class SwitchStandIn:
         self.extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
         self.contexts: dict[str, str] = {}
         """XML of extensions that ``xml_locate`` tells of a context, in place of ``extensions``."""
+        self.installation = Installation()
         self.memcached = memcached
         """Where the API ``memcache`` finds a memcached; None: mod_memcache is not loaded."""
         self.endpoints = endpoints or {}
@@ -186,7 +188,8 @@ class SwitchStandIn:
     @property
     def has_stream_module(self) -> bool:
         """Whether mod_audio_stream is loaded."""
-        return self._build is not None and not self.faults.module_missing
+        there = self._build is not None and not self.faults.module_missing
+        return there and STREAM_MODULE in self.installation.modules
 
     def build_for(self, channel: Channel) -> Build | None:
         """The build of mod_audio_stream that a channel meets."""

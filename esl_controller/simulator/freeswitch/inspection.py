@@ -1,0 +1,137 @@
+"""What is asked of a switch rather than of a call: modules, configuration, dialplan, versions.
+
+Answers as FreeSWITCH 1.10.12 gave them (captures/inspection.jsonl); ``load`` of a module that is
+missing from the source, switch_loadable_module.c.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from esl_controller.simulator.freeswitch.events import VERSION
+
+if TYPE_CHECKING:
+    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+
+STREAM_MODULE = "mod_audio_stream"
+_MODULES = (
+    *("mod_event_socket", "mod_commands", "mod_dptools", "mod_dialplan_xml", "mod_sofia"),
+    *("mod_loopback", STREAM_MODULE),
+)
+_NOT_FOUND = "can't find anything\n"
+
+
+def _parameters(values: dict[str, str]) -> str:
+    rows = "".join(
+        f'<param name="{name}" value="{value}"></param>' for name, value in values.items()
+    )
+    return f"<settings>{rows}</settings>"
+
+
+def _configurations() -> dict[str, str]:
+    loads = "".join(f'<load module="{name}"></load>' for name in _MODULES)
+    local = {"listen-ip": "127.0.0.1", "listen-port": "8021", "password": "ClueCon"}
+    return {
+        "modules": f"<modules>{loads}</modules>",
+        "event_socket": _parameters(local),
+        "switch": _parameters({"rtp-start-port": "16384", "rtp-end-port": "32768"}),
+    }
+
+
+@dataclass
+class Installation:
+    """How the switch is installed and configured; to be changed at will."""
+
+    version: str = VERSION
+    modules: set[str] = field(default_factory=lambda: set(_MODULES))
+    """Those that are loaded."""
+    files: set[str] = field(default_factory=lambda: {f"/usr/lib/{name}.so" for name in _MODULES})
+    """Files on its machine that ``file_exists`` and ``load`` know."""
+    configurations: dict[str, str] = field(default_factory=_configurations)
+    """What is inside ``<configuration name="NAME.conf">``, by NAME."""
+    variables: dict[str, str] = field(
+        default_factory=lambda: {
+            "conf_dir": "/etc/freeswitch",
+            "log_dir": "/var/log/freeswitch",
+            "mod_dir": "/usr/lib",
+            "script_dir": "/usr/share/freeswitch/scripts",
+        }
+    )
+    """The global variables."""
+    clock_ahead: float = 0.0
+    """Seconds."""
+    xml_was_read: int = 0
+    """How often ``reloadxml`` was given."""
+
+
+def version(switch: SwitchStandIn, arg: str) -> str:
+    told = switch.installation.version
+    if "short" in arg:
+        return told.partition("-")[0] + "\n"
+    return f"FreeSWITCH Version {told}~64bit (-release 64bit)\n"
+
+
+def module_exists(switch: SwitchStandIn, arg: str) -> str:
+    if arg == STREAM_MODULE:
+        return "true" if switch.has_stream_module else "false"
+    return "true" if arg in switch.installation.modules else "false"
+
+
+def load(switch: SwitchStandIn, arg: str) -> str:
+    there = switch.installation
+    if f"{there.variables['mod_dir']}/{arg}.so" not in there.files:
+        return "+OK Reloading XML\n-ERR [module load file routine returned an error]\n"
+    there.modules.add(arg)
+    return "+OK Reloading XML\n+OK\n"
+
+
+def file_exists(switch: SwitchStandIn, arg: str) -> str:
+    return "true" if arg in switch.installation.files else "false"
+
+
+def global_getvar(switch: SwitchStandIn, arg: str) -> str:
+    return switch.installation.variables.get(arg, "")
+
+
+def strmicroepoch(switch: SwitchStandIn, _: str) -> str:
+    return str(int((time.time() + switch.installation.clock_ahead) * 1e6))
+
+
+def reloadxml(switch: SwitchStandIn, _: str) -> str:
+    switch.installation.xml_was_read += 1
+    return "+OK [Success]\n"
+
+
+def xml_locate(switch: SwitchStandIn, arg: str) -> str:
+    """``dialplan context name NAME``, or ``configuration configuration name NAME``."""
+    words = arg.split()
+    if len(words) != 4:
+        return _NOT_FOUND
+    name = words[3]
+    if words[:3] == ["configuration", "configuration", "name"]:
+        inside = switch.installation.configurations.get(name.removesuffix(".conf"))
+        return _NOT_FOUND if inside is None else _element("configuration", name, inside)
+    if words[:3] != ["dialplan", "context", "name"]:
+        return _NOT_FOUND
+    if name in switch.contexts:
+        return _element("context", name, switch.contexts[name])
+    return _extensions(switch, name) if name == "default" else _NOT_FOUND
+
+
+def _element(tag: str, name: str, inside: str) -> str:
+    return f'<{tag} name="{name}">{inside}</{tag}>'
+
+
+def _extensions(switch: SwitchStandIn, name: str) -> str:
+    context = ElementTree.Element("context", name=name)
+    for number, actions in switch.extensions.items():
+        extension = ElementTree.SubElement(context, "extension", name=number)
+        field = {"field": "destination_number", "expression": f"^{number}$"}
+        condition = ElementTree.SubElement(extension, "condition", field)
+        for action in actions:
+            row = {"application": action.app, "data": action.arg}
+            ElementTree.SubElement(condition, "action", row)
+    return ElementTree.tostring(context, encoding="unicode")
