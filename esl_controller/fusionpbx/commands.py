@@ -272,8 +272,8 @@ async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
         async with switch.commands(files, how.freeswitch) as command:
             steps += await _told(command, files, change)
     except FusionError as error:
-        steps += [Step(False, f"{error}"), Step(None, "what remains to be done by hand:")]
-        steps += [Step(None, line) for line in switch.by_hand(files, contexts)]
+        remains = "; ".join(switch.by_hand(files, contexts))
+        steps.append(Step(False, f"{error} What remains to be done, by hand: {remains}"))
     return steps
 
 

@@ -83,7 +83,9 @@ class Database:
         with _failing("the dialplans cannot be read", self._config):
             rows = await self._rows(
                 DIALPLANS,
-                "dialplan_context IN ($1, '${domain_name}', 'global') ORDER BY dialplan_order",
+                "dialplan_context IN ($1, '${domain_name}', 'global')"
+                # The table's column, a number: what is selected by that name is text.
+                f" ORDER BY {DIALPLANS}.dialplan_order",
                 context,
             )
         return [Dialplan.of(row) for row in rows]

@@ -13,7 +13,7 @@ from esl_controller.fusionpbx.database import connected
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.plan import agrees
-from esl_controller.fusionpbx.rows import Dialplan, Domain, uuid_of
+from esl_controller.fusionpbx.rows import Dialplan, Domain, truth, uuid_of
 from esl_controller.fusionpbx.switch import Command
 
 
@@ -124,7 +124,7 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
             "FusionPBX does not serve it",
             f"enable it: {page}",
         )
-    if row.continue_:
+    if row.continue_ or any(truth(each.get("continue")) for each in parsed(row.xml)):
         yield Problem(
             Fault.CONTINUES,
             f"the dialplan {name} continues",

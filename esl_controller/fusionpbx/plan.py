@@ -232,8 +232,12 @@ def agrees(row: Dialplan) -> bool | None:
     if not row.details or not ordinary:
         return None
     served = parsed(row.xml)
-    built = parsed(assembled(row.name, row.uuid, row.details, continue_=row.continue_))
-    return len(served) == len(built) == 1 and same(served[0], built[0])
+    if len(served) != 1:
+        return False
+    # Whether it continues is a column of its own.
+    continues = truth(served[0].get("continue"))
+    built = parsed(assembled(row.name, row.uuid, row.details, continue_=continues))
+    return len(built) == 1 and same(served[0], built[0])
 
 
 def _check(tables: Mapping[str, Table]) -> None:

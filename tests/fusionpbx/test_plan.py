@@ -1,0 +1,225 @@
+"""The difference and its statements; what a literal may hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esl_controller.dialplan import DialplanError
+from esl_controller.fusionpbx.errors import FusionError
+from esl_controller.fusionpbx.extension import assembled
+from esl_controller.fusionpbx.plan import (
+    Plan,
+    Statement,
+    agrees,
+    quoted,
+    to_install,
+    to_restore,
+    wanted,
+)
+from esl_controller.fusionpbx.rows import (
+    DETAILS,
+    DIALPLANS,
+    Detail,
+    Dialplan,
+    Domain,
+    Stored,
+    Table,
+)
+from tests import postgres
+
+DOMAIN = Domain(UUID("6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"), "pbx.example.net")
+SECRETARY = "c8e3b7d4-21f9-4f6e-b1a7-5e2d9c4f8a02"
+NOW = "2026-11-22T10:00:00+00:00"
+
+
+def row(**values: Any) -> Dialplan:
+    return wanted(DOMAIN, "8000", secretary_uuid=SECRETARY, **values)
+
+
+ROW = row()
+TABLES = {
+    DIALPLANS: Table(DIALPLANS, dict.fromkeys(ROW.row(), "text") | {"dialplan_uuid": "uuid"}),
+    DETAILS: Table(DETAILS, dict.fromkeys(ROW.detail_rows()[0], "text")),
+}
+
+
+def stored(dialplan: Dialplan = ROW) -> Stored:
+    return Stored(dialplan.row(), tuple(dialplan.detail_rows()))
+
+
+def test_a_new_one_is_inserted() -> None:
+    plan = to_install(ROW, Stored(), TABLES, NOW)
+    assert plan.changes
+    assert plan.contexts == (DOMAIN.name,)
+    verbs = [statement.sql.split()[0] for statement in plan.statements()]
+    assert verbs == ["INSERT"] * (1 + len(ROW.details))
+
+
+def test_one_that_is_there_is_left_alone() -> None:
+    plan = to_install(ROW, stored(), TABLES, NOW)
+    assert not plan.changes
+    assert plan.statements() == []
+    assert plan.difference() == ""
+    assert plan.contexts == (DOMAIN.name,), "its cache may be stale all the same"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"dialplan_enabled": "t"},
+        {"dialplan_order": "200.0"},
+        {"dialplan_xml": ROW.xml.replace("\t", "    ")},
+        {"hostname": "pbx1"},
+    ],
+)
+def test_what_means_the_same_is_left_alone(same: dict[str, str]) -> None:
+    before = Stored({**ROW.row(), **same}, stored().details)
+    assert not to_install(ROW, before, TABLES, NOW).changes
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("dialplan_enabled", "false"),
+        ("dialplan_enabled", None),
+        ("dialplan_continue", "true"),
+        ("dialplan_order", "10"),
+        ("dialplan_order", None),
+        ("dialplan_context", "other"),
+        ("dialplan_xml", ROW.xml.replace("8022", "8021")),
+        ("dialplan_xml", None),
+        ("dialplan_xml", "<"),
+    ],
+)
+def test_what_differs_is_updated(column: str, value: str | None) -> None:
+    plan = to_install(ROW, Stored({**ROW.row(), column: value}, stored().details), TABLES, NOW)
+    [statement] = plan.statements()
+    assert statement.sql == f"UPDATE {DIALPLANS} SET {column} = {{}} WHERE dialplan_uuid = {{}}"
+    assert statement.values == (ROW.row()[column], str(ROW.uuid))
+
+
+def test_a_context_that_is_left_has_an_old_cache_too() -> None:
+    before = stored(row(context="former"))
+    assert to_install(ROW, before, TABLES, NOW).contexts == ("former", DOMAIN.name)
+
+
+def test_a_detail_that_differs_has_all_written_anew() -> None:
+    before = Stored(ROW.row(), stored().details[1:])
+    verbs = [each.sql.split()[0] for each in to_install(ROW, before, TABLES, NOW).statements()]
+    assert verbs == ["DELETE", *["INSERT"] * len(ROW.details)]
+
+
+def test_removal() -> None:
+    plan = to_restore(str(ROW.uuid), Stored(), stored(), TABLES)
+    assert [each.sql.split()[:3] for each in plan.statements()] == [
+        ["DELETE", "FROM", DETAILS],
+        ["DELETE", "FROM", DIALPLANS],
+    ]
+    assert plan.difference().startswith("@@")
+    assert not [line for line in plan.difference().splitlines() if line.startswith("+")]
+
+
+def test_tables_that_are_not_fusionpbx() -> None:
+    columns = dict(TABLES[DIALPLANS].columns)
+    del columns["dialplan_xml"]
+    with pytest.raises(FusionError, match="v_dialplans has no column dialplan_xml"):
+        to_install(ROW, Stored(), {**TABLES, DIALPLANS: Table(DIALPLANS, columns)}, NOW)
+    with pytest.raises(FusionError, match="has no column 'x; --'"):
+        to_restore(str(ROW.uuid), Stored({"x; --": "1"}), Stored(), TABLES)
+
+
+def test_the_difference_shows_no_control_characters() -> None:
+    before = Stored({**ROW.row(), "dialplan_description": "\x1b[2Jgone"}, stored().details)
+    text = to_install(ROW, before, TABLES, NOW).difference()
+    assert "\x1b" not in text
+    assert r"-dialplan_description: \x1b[2Jgone" in text
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        (ROW.details, True),
+        (ROW.details[:-1], False),
+        ((), None),
+        ((*ROW.details, Detail(9, 5, "condition", "wday", "2-6")), None),
+        ((*ROW.details, Detail(9, 5, "regex", "destination_number", "1")), None),
+        ((*ROW.details, Detail(9, 5, "action", "log", "x", enabled=False)), True),
+    ],
+)
+def test_whether_page_and_xml_agree(details: tuple[Detail, ...], expected: bool | None) -> None:
+    assert agrees(replace(ROW, details=details)) is expected
+
+
+def test_xml_that_is_none_agrees_with_nothing() -> None:
+    assert agrees(replace(ROW, xml="")) is False
+    assert agrees(replace(ROW, xml=ROW.xml * 2)) is False
+
+
+@pytest.mark.parametrize("context", ["public", "global", "x.public"])
+def test_contexts_of_all(context: str) -> None:
+    with pytest.raises(FusionError, match="is not one domain's"):
+        row(context=context)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            name: st.text(max_size=12)
+            | st.sampled_from(["'; DROP TABLE x; --", "../..", '"/>', "$1"])
+            for name in ("name", "context", "socket")
+        }
+    ),
+    st.text(max_size=8),
+)
+def test_any_value_is_refused_or_comes_out_of_the_xml_alone(
+    values: dict[str, str], number: str
+) -> None:
+    try:
+        made = wanted(DOMAIN, number, secretary_uuid=SECRETARY, **values)  # type: ignore[arg-type]
+    except (DialplanError, FusionError):
+        return
+    assert agrees(made)
+    assert made.xml.count("<extension ") == 1
+    assert assembled(made.name, made.uuid, ROW.details).count("\n") == ROW.xml.count("\n")
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_literal_ends_where_the_value_does(value: str) -> None:
+    kind, inside = re.fullmatch(r"(E?)'(.*)'", quoted(value), re.DOTALL).groups()  # type: ignore[union-attr]
+    assert re.fullmatch(r"(?:[^']|'')*", inside)
+    assert re.fullmatch(r"(?:[^\\]|\\\\)*" if kind else r"[^\\]*", inside)
+    read = inside.replace("''", "'")
+    assert (read.replace("\\\\", "\\") if kind else read) == value
+
+
+def test_postgresql_reads_literals_as_they_were_meant(postgresql: postgres.Server) -> None:
+    hard = ["a'b", "a\\'b", "'; DROP TABLE x; --", "\\", "$$x$$", "{}", "é\U0001f600", "a\tb", ":x"]
+    for setting in ("on", "off"):
+        for value in hard:
+            statement = Statement("SELECT {} = {}", (value, value), ("text", "text"))
+            rebuilt = "".join(f"chr({ord(char)})||" for char in value) + "''"
+            asked = statement.literal().rstrip(";") + f" AND {quoted(value)} = {rebuilt};"
+            done = postgresql.sql(f"SET standard_conforming_strings = {setting};\n{asked}")
+            assert done.splitlines()[-1] == "t", value
+
+
+def test_nothing_stands_in_a_parameterised_statement() -> None:
+    statement = Statement("SELECT {}, {}", ("'; --", None), ("text", "uuid"))
+    assert statement.parameterised() == ("SELECT $1::text::text, $2::text::uuid", ("'; --", None))
+    assert statement.literal() == "SELECT '''; --'::text, NULL::uuid;"
+
+
+def test_a_zero_byte_is_refused() -> None:
+    with pytest.raises(FusionError):
+        quoted("a\0")
+
+
+def test_plans_are_compared_by_what_is_stored() -> None:
+    assert not Plan(str(ROW.uuid), stored(), stored(), TABLES).changes
