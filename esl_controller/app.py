@@ -45,7 +45,7 @@ CLAIM_S = 3.0  # the caller waits meanwhile; without, all that was said is forgo
 WATCH_S = 1.0
 OURS_S = 0.5
 WRITTEN_S = 2.0
-MEDIA_PORTS = 20  # that are tried where the ports are shared
+OWN_PORTS = 20  # that are tried, for media and web each, where several controllers share [esl]
 
 
 class Controller:
@@ -87,11 +87,13 @@ class Controller:
         # Media and web first: when a call comes, everything that it needs is there.
         media, web_address = settings.media, settings.web
         share = settings.esl.share
-        media_port = await _serve_media(stack, self.streams, media.host, media.port, share=share)
+        streams = self.streams.routes()
+        media_port = await _serve_own(stack, streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
         self.media_url = self.calls.probes.media_url = media.base_url(media_port)
         routes = web_routes(self.calls, self.clock, self.orders)
-        self.web_port = await _serve(stack, routes, web_address.host, web_address.port, share=share)
+        address = web_address.host, web_address.port
+        self.web_port = await _serve_own(stack, routes, *address, share=share)
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
         if self.store is not None:
@@ -222,33 +224,33 @@ async def _owned_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 async def _serve(
-    stack: contextlib.AsyncExitStack,
-    routes: list[web.AbstractRouteDef],
-    host: str,
-    port: int,
-    *,
-    share: bool = False,
+    stack: contextlib.AsyncExitStack, routes: list[web.AbstractRouteDef], host: str, port: int
 ) -> int:
-    """Serve ``routes``; returns the port. ``share``: others may listen on it as well."""
+    """Serve ``routes``; returns the port."""
     application = web.Application()
     application.add_routes(routes)
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port, reuse_port=share or None)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     return int(runner.addresses[0][1])
 
 
-async def _serve_media(
-    stack: contextlib.AsyncExitStack, streams: StreamEndpoint, host: str, port: int, *, share: bool
+async def _serve_own(
+    stack: contextlib.AsyncExitStack,
+    routes: list[web.AbstractRouteDef],
+    host: str,
+    port: int,
+    *,
+    share: bool,
 ) -> int:
-    """Serve the media endpoint; returns the port. A stream must reach the very process that has its
-    call, so this port is never shared: with ``share``, the next free one is taken."""
-    last = min(port + MEDIA_PORTS, 65535) if share and port else port
+    """Serve what must reach this very process, such as a stream, which belongs to its call; returns
+    the port. It is never shared: where others ``share`` ours, the next free one is taken."""
+    last = min(port + OWN_PORTS, 65535) if share and port else port
     while True:
         try:
-            return await _serve(stack, streams.routes(), host, port)
+            return await _serve(stack, routes, host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or port >= last:
                 raise

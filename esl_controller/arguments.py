@@ -219,7 +219,14 @@ def _add_drain(commands: Commands[_Parser]) -> None:
         """
         esl-controller drain
         esl-controller drain --limit 600
+        esl-controller drain pbx1:4711               of several on this machine
         """,
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="as `esl-controller calls` lists it (default: the one at [web] in the settings)",
     )
     parser.add_argument(
         "--limit",
@@ -234,7 +241,7 @@ def _add_calls(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "calls",
-        "list the live calls of the running controller, or show what was written down of calls",
+        "list the live calls of all controllers, or show what was written down of calls",
         """
         esl-controller calls
         esl-controller calls --json --url http://10.0.0.5:8080
@@ -244,7 +251,7 @@ def _add_calls(commands: Commands[_Parser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument(
-        "--url", type=kinds.http_url, help="of the controller (default: [web] in the settings)"
+        "--url", type=kinds.http_url, help="ask only the controller with this [web] address"
     )
     records = parser.add_subparsers(metavar="show UUID | recent", dest="of")
     show = records.add_parser("show", help="one call, from its record")

@@ -121,7 +121,16 @@ def _calls(args: argparse.Namespace) -> int:
 def _drain(args: argparse.Namespace) -> int:
     from esl_controller.web import client
 
-    return client.drain(_load(args).settings, limit_s=args.limit)
+    settings = _load(args).settings
+    if args.name is None:
+        return client.drain(settings, limit_s=args.limit)
+    from esl_controller.store import StoreError, show
+
+    try:
+        url = show.web_address(settings, args.name)
+    except StoreError as error:
+        raise UsageError(f"esl-controller drain: {error}") from None
+    return client.drain(settings, limit_s=args.limit, url=url)
 
 
 def _settings(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
 
@@ -127,7 +126,6 @@ class CallServer:
                 self.last_refusal = f"{peer}: {reason}"
                 log.warning("Event Socket connection refused", peer=peer, reason=reason)
                 return
-            _keep_alive(writer)
             async with Switch.over(reader, writer) as switch:
                 await self._call(switch, peer)
         except SwitchError as error:
@@ -225,12 +223,3 @@ class CallServer:
             for waiting in waits:
                 waiting.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-
-
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Notice within half a minute that the switch's machine is gone without a word."""
-    connection = writer.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

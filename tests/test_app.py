@@ -12,9 +12,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from esl_controller.simulator.freeswitch import SwitchStandIn
+from tests.live.freeswitch import free_port
+from tests.live.processes import run
 from tests.rig import greeted
 
 ANY_PORT = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
@@ -87,3 +90,34 @@ async def test_a_port_that_is_taken_is_one_line() -> None:
             assert "Traceback" not in said
             assert "cannot listen" in said
             assert port in said
+
+
+async def test_of_several_on_one_machine_each_can_be_drained_by_its_name(tmp_path: Path) -> None:
+    port = free_port()
+    shop = {
+        "ESL_CONTROLLER_ESL_SHARE": "true",
+        "ESL_CONTROLLER_WEB_PORT": str(port),
+        "ESL_CONTROLLER_STORE_URL": f"sqlite:///{tmp_path}/calls.db",
+    }
+    async with serving(**shop) as first, serving(**shop) as second:
+        urls = {(await first.line("ready"))["web"], (await second.line("ready"))["web"]}
+        assert f"http://127.0.0.1:{port}" in urls
+        assert len(urls) == 2
+        names = [f"{socket.gethostname()}:{one.process.pid}" for one in (first, second)]
+        async with asyncio.timeout(20):
+            while len(told := await controllers(shop)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert sorted(names) == told
+        status, _, err = await run("drain", "nobody:1", environment=shop)
+        assert (status, err.count(names[0]), err.count("\n")) == (2, 1, 1)
+        status, out, _ = await run("drain", names[1], environment=shop)
+        assert (status, out) == (0, "no more calls are taken; 0 live\nthe controller has ended\n")
+        async with asyncio.timeout(10):
+            assert await second.process.wait() == 0
+        assert await controllers(shop) == [names[0]]
+
+
+async def controllers(shop: dict[str, str]) -> list[str]:
+    """Their names, as `esl-controller calls` lists them."""
+    _, out, _ = await run("calls", "--json", environment=shop)
+    return [each["controller"] for each in json.loads(out or "{}").get("controllers", ())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from esl_controller.store.records import Heartbeat, Unfinished
@@ -17,31 +17,37 @@ _CALLS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "controlle
 _CONTROLLERS = ("controller", "state", "calls", "seen_s", "web", "media")
 
 
+def living(controllers: Sequence[Heartbeat], now: float) -> list[Heartbeat]:
+    """Those that have been heard of lately."""
+    return [each for each in controllers if now - each.seen_at < SILENT_S]
+
+
 def as_dict(
     unfinished: Sequence[Unfinished], controllers: Sequence[Heartbeat], now: float
 ) -> dict[str, Any]:
     """For JSON: ``calls``, those that wait included, and ``controllers``. ``now``: Unix time."""
-    living = {each.name: each for each in controllers if now - each.seen_at < SILENT_S}
+    lively = living(controllers, now)
+    names = {each.name for each in lively}
     had = {
         uuid: (each.name, figures)
-        for each in sorted(living.values(), key=lambda each: each.seen_at)
+        for each in sorted(lively, key=lambda each: each.seen_at)
         for uuid, figures in json.loads(each.calls).items()
     }
     return {
-        "calls": [_call(call, had.get(call.call_uuid), living, now) for call in unfinished],
-        "controllers": [_controller(each, each.name in living, now) for each in controllers],
+        "calls": [_call(call, had.get(call.call_uuid), names, now) for call in unfinished],
+        "controllers": [_controller(each, each.name in names, now) for each in controllers],
     }
 
 
 def _call(
     call: Unfinished,
     had: tuple[str, dict[str, str]] | None,
-    living: Mapping[str, Heartbeat],
+    names: Collection[str],
     now: float,
 ) -> dict[str, Any]:
     # One that has just come is not in its controller's heartbeat yet.
     name, figures = had or (call.owner, {})
-    waits = call.outcome or name not in living
+    waits = call.outcome or name not in names
     return {
         "call_uuid": call.call_uuid,
         "domain_uuid": call.domain_uuid,

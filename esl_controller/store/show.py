@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from collections.abc import Coroutine
@@ -13,7 +14,8 @@ from typing import Any
 
 from esl_controller.settings import Settings
 from esl_controller.store import StoreError, reading
-from esl_controller.store.live import as_dict, as_table
+from esl_controller.store.live import as_dict, as_table, living
+from esl_controller.store.records import Heartbeat
 from esl_controller.store.timeline import table, timeline
 
 
@@ -31,6 +33,23 @@ def show_live(settings: Settings, *, as_json: bool) -> None:
     """Print the calls that live or wait, and the controllers that share the record. Raises
     StoreError."""
     print(asyncio.run(_live(settings.store.url, as_json=as_json)))
+
+
+def web_address(settings: Settings, name: str) -> str:
+    """The web address of the controller ``name`` on this machine. Raises StoreError."""
+    found = {each.name: each for each in asyncio.run(_controllers(settings.store.url))}
+    if name not in found:
+        listed = ", ".join(found) or "none"
+        raise StoreError(f"no controller {name} is running; there are: {listed}")
+    host = name.rpartition(":")[0]
+    if host != socket.gethostname():
+        raise StoreError(f"{name} has to be drained on its own machine, {host}")
+    return found[name].web
+
+
+async def _controllers(url: str) -> list[Heartbeat]:
+    async with reading(url) as reader:
+        return living(await reader.controllers(), time.time())
 
 
 async def _live(url: str, *, as_json: bool) -> str:

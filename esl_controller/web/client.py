@@ -36,10 +36,10 @@ def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
     return 0
 
 
-def drain(settings: Settings, *, limit_s: float) -> int:
-    """Have the controller of this machine take no more calls and end when those that live are over;
-    wait for that, and say how many are left. 1 if it cannot be asked."""
-    base = base_url(settings, None)
+def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
+    """Have a controller of this machine take no more calls and end when those that live are over;
+    wait for that, and say how many are left. 1 if it cannot be asked. ``url``: its web address."""
+    base = base_url(settings, url)
     try:
         told = ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")
     except HTTPError as error:

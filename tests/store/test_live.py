@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from esl_controller.cli import main
-from esl_controller.store import Store
+from esl_controller.settings import Settings, StoreSettings
+from esl_controller.store import Store, StoreError
 from esl_controller.store.live import SILENT_S, WAITING, as_dict, as_table
 from esl_controller.store.records import INTERRUPTED, CallStarted, Heartbeat, Unfinished
+from esl_controller.store.show import web_address
 
 NOW = 1_790_000_000.0
 CALL = Unfinished("1", "tenant", "clinic", "+5511", "8000", NOW - 60, "a", 0, "")
@@ -85,6 +88,19 @@ def test_people_get_two_tables() -> None:
         "",
         "no controller is running",
     ]
+
+
+async def test_a_controller_is_drained_on_its_own_machine(store: Store, url: str) -> None:
+    settings = Settings(store=StoreSettings(url=url))
+    here = f"{socket.gethostname()}:1"
+    for name, seen_at in ((here, time.time()), ("there:1", time.time()), ("dead:1", 0.0)):
+        store.put(replace(A, name=name, seen_at=seen_at))
+    await store.flush()
+    assert await asyncio.to_thread(web_address, settings, here) == A.web
+    with pytest.raises(StoreError, match="there:1 has to be drained on its own machine, there"):
+        await asyncio.to_thread(web_address, settings, "there:1")
+    with pytest.raises(StoreError, match=r"no controller dead:1 is running; there are: .*there:1"):
+        await asyncio.to_thread(web_address, settings, "dead:1")
 
 
 @pytest.fixture
