@@ -22,7 +22,7 @@ from esl_controller.settings import Settings
 from esl_controller.settings_file import describe, example, load
 
 UUIDS = ["--domain-uuid", EXAMPLE_DOMAIN_UUID, "--secretary-uuid", EXAMPLE_SECRETARY_UUID]
-COMMANDS = ["serve", "demo", "call", "calls", "settings", "dialplan", "secretary"]
+COMMANDS = ["serve", "demo", "call", "calls", "settings", "dialplan", "fusionpbx", "secretary"]
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from esl_controller.fusionpbx.errors import FusionError
+from esl_controller.fusionpbx.errors import FusionError, shown
 
 DEFAULT_FILES = (
     Path("/etc/fusionpbx/config.conf"),
@@ -52,22 +52,24 @@ def read(path: Path | None) -> Config:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no text"
         raise FusionError(
-            f"cannot read {path}: {reason}; is FusionPBX on this machine, and may this user read"
+            f"cannot read {shown(path)}: {reason}; is FusionPBX on this machine, and may this user read"
             " its file (--fusionpbx FILE)?"
         ) from None
     values = _values(text)
     if (kind := values.get("database.0.type", "pgsql")) != "pgsql":
-        raise FusionError(f"{path}: database.0.type is {kind!r}, only pgsql is supported")
+        raise FusionError(f"{shown(path)}: database.0.type is {kind!r}, only pgsql is supported")
     for key in ("database.0.name", "database.0.username"):
         if not values.get(key):
-            raise FusionError(f"{path}: {key} is missing")
+            raise FusionError(f"{shown(path)}: {key} is missing")
     sslmode = values.get("database.0.sslmode") or "prefer"
     if sslmode not in _SSL_MODES:
-        raise FusionError(f"{path}: database.0.sslmode is not one of {', '.join(_SSL_MODES)}")
+        raise FusionError(
+            f"{shown(path)}: database.0.sslmode is not one of {', '.join(_SSL_MODES)}"
+        )
     # Without a line for it the dialplan's Lua takes memcache, and it is Lua that serves.
     method = values.get("cache.method") or "memcache"
     if method not in ("file", "memcache"):
-        raise FusionError(f"{path}: cache.method is neither file nor memcache")
+        raise FusionError(f"{shown(path)}: cache.method is neither file nor memcache")
     return Config(
         path=path,
         host=values.get("database.0.host") or "127.0.0.1",
@@ -102,5 +104,5 @@ def _port(path: Path, values: dict[str, str], key: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
-        raise FusionError(f"{path}: {key} is not a port")
+        raise FusionError(f"{shown(path)}: {key} is not a port")
     return int(text)
