@@ -192,7 +192,9 @@ async def test_one_that_was_frozen_steps_back_from_a_call_that_the_other_has(
         await of.turn(call)
         assert await of.calls(0) == 0
         assert await of.calls(1) == 1
-        assert said[of.port(0)][commands:] == []
+        # It may have asked whether the switch is still there, which does nothing to the call.
+        later = [line for line in said[of.port(0)][commands:] if "uuid_exists" not in line]
+        assert later == []
         assert call.cause == ""
         call.hangup()
         stored = await of.record(call, lambda stored: stored.outcome)
