@@ -22,6 +22,7 @@ or early, and ignored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
@@ -231,14 +232,24 @@ class Call:
             return []
         if self._model.lost:
             return [] if self.talk.leaving else self._without_model(now)
-        if self.state is not State.PREPARING or self._model.state != "ready":
+        if self.state is not State.PREPARING:
             return []
+        excuse = self._excuse()
+        if self._model.state != "ready":
+            return excuse
         self._enter(State.TALKING)
         if self.past is None:
             limit = LimitCall(self._max_s + BACKSTOP_S)
             return [Keep(), limit, *self._follow(self.talk.begin(now), now)]
-        excuse = [Say("back")] if self.past.away_s > EXCUSE_S else []
         return [Keep(), *excuse, *self._follow(self.talk.resume(self.past, now), now)]
+
+    def _excuse(self) -> Actions:
+        """Who has waited for long hears at once, and once, that we are back; the model may take
+        its time."""
+        if self.past is None or self.past.away_s <= EXCUSE_S:
+            return []
+        self.past = replace(self.past, away_s=0.0)
+        return [Say("back")]
 
     # --- the model --------------------------------------------------------------------------------
 

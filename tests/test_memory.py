@@ -35,6 +35,13 @@ def test_who_waited_long_is_told_so() -> None:
     assert do.Say("back") in World().greeted().crashed(away_s=1.1).resumed().actions
 
 
+def test_who_waited_long_is_told_so_once_and_does_not_wait_for_the_model() -> None:
+    world = World().greeted().crashed(away_s=1.1)
+    assert do.Say("back") not in world.feed(ev.StreamOpened())
+    assert do.Say("back") in world.feed(ev.LaneOpened(8000))
+    assert do.Say("back") not in world.feed(ev.AgentReady())
+
+
 def test_a_call_that_was_not_greeted_begins_anew() -> None:
     (words,) = responses(World().crashed().resumed())
     assert "Clinic, hello." in words
