@@ -38,6 +38,9 @@ SILENT_MS = 1000
 TONE_MS = 120
 TONE_HZ = 425
 TONE_DB = -24
+HOME = re.compile(r"[\w*#+.-]{1,64} XML [\w*#+.-]{1,64}", re.ASCII)
+"""A way back that can stand in an inline dialplan: number, dialplan, context."""
+RINGING = "%(1000,4000,425)"  # what an answered caller hears while another number is dialled
 FALLBACK: tuple[Action, ...] = (
     ("playback", "tone_stream://%(250,250,480,620);loops=8"),
     ("hangup", "NORMAL_TEMPORARY_FAILURE"),
@@ -103,6 +106,34 @@ def render(
         extension = f'<context name="{_xml(context)}">\n{indent(extension, "  ")}</context>\n'
     # FreeSWITCH drops every line that holds one of these two tags, and what else stands on it.
     return f"<include>\n{indent(extension, '  ')}</include>\n"
+
+
+def there_and_back(number: str, context: str, timeout_s: int, returns: int, home: str) -> str:
+    """An extension in one line (dialplan `inline`) that bridges the caller to `number` and goes on
+    to `home`, as `HOME` has it, whatever comes of that, and whether or not there is a controller.
+
+    The destination's own dialplan runs in the far leg of a loopback call: what it does to its
+    channel (`hangup_after_bridge`, a hangup because nobody answers) cannot end the caller's. The
+    loopback must stay in between, else the caller would be moved out of this line.
+    `returns` is told by the channel as `controller_returns`, the time as `controller_left_at`.
+    """
+    leg = {
+        "loopback_bowout": "false",
+        "ignore_early_media": "true",  # a tone or an announcement is no answer
+        "originate_timeout": str(timeout_s),
+        "domain_uuid": "${domain_uuid}",
+        "domain_name": "${domain_name}",  # FusionPBX's extensions look for users in it
+    }
+    variables = ",".join(f"{name}={value}" for name, value in leg.items())
+    actions = (
+        f"set:controller_returns={returns}",
+        "set:controller_left_at=${strmicroepoch()}",
+        "set:hangup_after_bridge=false",
+        "set:continue_on_fail=true",
+        f"bridge:{{{variables}}}loopback/{number}/{context}/XML",
+        f"transfer:{home}",
+    )
+    return "m:^:" + "^".join(actions)
 
 
 _WHY_RESUME = (
