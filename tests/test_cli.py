@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -204,6 +205,12 @@ def test_serve_gets_the_settings_and_the_log_masks_their_secrets(
     monkeypatch.setenv("ESL_CONTROLLER_WEBHOOK_SECRET", "hook-0123")
     assert main(["serve"]) == 3
     assert configured["secrets"] == ["sk-0123456789", "ClueCon", "hook-0123"]
+
+
+def test_no_garbage_is_looked_for_while_serve_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "app", serve=lambda loaded: int(gc.isenabled()))
+    assert main(["serve"]) == 0
+    assert gc.isenabled()
 
 
 def test_demo_gets_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

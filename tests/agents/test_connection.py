@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from esl_controller.agents import connection as connections
 from esl_controller.agents.base import Counters
 from esl_controller.agents.connection import (
     BACKLOG_MS,
@@ -32,9 +34,9 @@ NOBODY = "http://127.0.0.1:9/v1"
 
 @contextlib.asynccontextmanager
 async def connection_to(
-    base_url: str, counters: Counters | None = None
+    base_url: str, counters: Counters | None = None, *, patience_s: float = 2.0
 ) -> AsyncIterator[Connection]:
-    endpoint = Endpoint(AgentSettings(connect_timeout_s=2.0), base_url, "realtime")
+    endpoint = Endpoint(AgentSettings(connect_timeout_s=patience_s), base_url, "realtime")
     yield Connection(endpoint, PCM, "audio.append", counters or Counters())
     await endpoint.close()
 
@@ -66,6 +68,23 @@ async def test_options_follow_the_endpoint(base_url: str, proxied: bool, encrypt
     assert ("ssl" in options) is encrypted
     assert options["create_connection"] is ModelConnection
     await endpoint.close()
+
+
+async def test_who_waits_for_the_client_to_be_loaded_has_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = threading.Event()
+
+    def make_client(*args: str) -> Any:
+        loaded.wait(5)
+        return real(*args)
+
+    real = connections._make_client
+    monkeypatch.setattr(connections, "_make_client", make_client)
+    async with connection_to(NOBODY, patience_s=0.5) as connection:
+        assert (await run(connection)).reason == "the model was not ready within 0.5 s"
+        loaded.set()
+        await connection._endpoint.loaded()  # it is, though somebody has given up
 
 
 async def test_audio_that_waits_is_bounded() -> None:
