@@ -17,7 +17,8 @@ What FreeSWITCH does with each action is in the comments that `render` writes. S
 - switch_ivr.c, `switch_ivr_sleep`: a call without media sleeps as well; one with media is read
   meanwhile, so that mod_audio_stream goes on.
 - mod_event_socket.c, `socket_function`: each connection takes memory that is freed with the call
-  (1.6 MB measured: a hundred lost controllers make 160 MB). A refused one takes none.
+  (1.6 MB measured: a hundred lost controllers make 160 MB; and six open files, with its lane and
+  stream). A refused one takes none.
 """
 
 from __future__ import annotations
