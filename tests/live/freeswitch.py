@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -70,9 +72,14 @@ class FreeSwitch:
         for part in ("conf", "log", "db", "run"):
             (self.directory / part).mkdir(parents=True)
         self._write_configuration()
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it, again after ``kill``; ready when this returns."""
         options = [f"-{part}={self.directory / part}" for part in ("conf", "log", "db", "run")]
         split = [word for option in options for word in option.split("=")]
-        with (self.directory / "out").open("wb") as out:
+        with (self.directory / "out").open("ab") as out:
             self._process = subprocess.Popen(
                 [str(self.prefix / "bin" / "freeswitch"), "-np", "-nonat", "-nf", "-nc", *split],
                 stdin=subprocess.DEVNULL,
@@ -84,7 +91,22 @@ class FreeSwitch:
         except BaseException:
             self._stop()
             raise
-        return self
+
+    def kill(self) -> None:
+        """SIGKILL: no word to anybody."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """In this block it hangs: its sockets stay open, and nothing comes of them."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def __exit__(self, *_: object) -> None:
         self._stop()
