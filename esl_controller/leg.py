@@ -81,17 +81,20 @@ class Leg:
         self._playout: Playout | None = None
         self._said = 0
 
-    async def dial(self, to: str, variables: Mapping[str, str], timeout: float) -> str:
+    async def dial(
+        self, to: str, variables: Mapping[str, str], timeout: float, then: str = "park()"
+    ) -> str:
         """Call the dial string ``to``; returns once answered: "", or why it was not, as told.
 
-        Early media is no answer. Raises CallFailed where FreeSWITCH does not reply.
+        ``then`` is the application that it runs. Early media is no answer. Raises CallFailed where
+        FreeSWITCH does not reply.
         """
         self._connection.on("*", self._event)
         await self.command(f"filter Unique-ID {self.uuid}")
         await self.command("event plain CHANNEL_HANGUP")
         own = {"origination_uuid": self.uuid, "ignore_early_media": "true"}
         joined = ",".join(f"{name}={value}" for name, value in {**own, **variables}.items())
-        reply = await self.command(f"api originate {{{joined}}}{to} &park()", timeout)
+        reply = await self.command(f"api originate {{{joined}}}{to} &{then}", timeout)
         return "" if reply.startswith("+OK") else reply.removeprefix("-ERR").strip()
 
     @contextlib.asynccontextmanager

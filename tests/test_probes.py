@@ -17,7 +17,7 @@ async def dial(of: Rig) -> str:
     target = f"127.0.0.1:{of.controller.calls.port}"
     marked = f"origination_uuid={uuid},{VARIABLE}=token,socket_resume=true"
     answer = await of.switch.api(
-        "originate", f"{{{marked}}}null/doctor &socket({target} async full)"
+        "originate", f"{{{marked}}}null/doctor &socket('{target} async full')"
     )
     assert answer == f"+OK {uuid}\n"
     session = of.switch.sessions[uuid]

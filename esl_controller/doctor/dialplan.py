@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from esl_controller.doctor import fusionpbx
 from esl_controller.doctor.case import Case, Check
 from esl_controller.doctor.extension import Extension, first, matching, stream_faults
 from esl_controller.doctor.report import Finding, failed, ok, warning
@@ -23,6 +24,8 @@ async def extension(case: Case) -> Finding:
     number, context = case.number, case.context
     remedy = _RENDER.format(number=number, context=context)
     told = await case.api(f"xml_locate dialplan context name {context}")
+    if "<context" not in told:
+        told = await fusionpbx.as_served(case) or told
     try:
         extensions = matching(told, number)
     except ValueError:
@@ -173,7 +176,7 @@ async def identity(case: Case) -> Finding:
 
 
 CHECKS = (
-    Check("dialplan", extension, needs=("switch", "switch configuration")),
+    Check("dialplan", extension, needs=("switch", "switch configuration", *fusionpbx.NAMES)),
     Check("dialplan target", target, needs=("dialplan",)),
     Check("dialplan resume", resume, needs=("dialplan",)),
     Check("dialplan identity", identity, needs=("dialplan",)),

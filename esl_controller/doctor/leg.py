@@ -58,13 +58,6 @@ class ParkedLeg:
         """An API command's answer. Raises CallFailed."""
         return await self.leg.command(f"api {command}")
 
-    async def execute(self, application: str, data: str) -> None:
-        """Start an application on the leg. Raises CallFailed."""
-        await self.leg.command(
-            f"sendmsg {self.leg.uuid}\ncall-command: execute\nexecute-app-name: {application}\n"
-            f"execute-app-arg: {data}"
-        )
-
     async def stream(self, base_url: str, mix: str, rate: str) -> str:
         """Have mod_audio_stream stream it to ``base_url``, with the leg's token; its answer."""
         headers = json.dumps({"Authorization": f"Bearer {self.token}"})
@@ -79,18 +72,18 @@ def name_of(event: ESLEvent) -> str:
 
 
 @asynccontextmanager
-async def parked(settings: Settings) -> AsyncIterator[ParkedLeg]:
-    """A leg that is answered and parked. Raises CallFailed."""
+async def parked(settings: Settings, then: str = "park()") -> AsyncIterator[ParkedLeg]:
+    """A leg that is answered and parked, or runs the application ``then``. Raises CallFailed."""
     async with event_socket(settings.freeswitch) as connection:
         leg = ParkedLeg(Leg(connection, settings.media))
         try:
-            await _dial(connection, leg)
+            await _dial(connection, leg, then)
             yield leg
         finally:
             await leg.leg.hang_up()
 
 
-async def _dial(connection: Inbound, leg: ParkedLeg) -> None:
+async def _dial(connection: Inbound, leg: ParkedLeg, then: str) -> None:
     uuid = leg.leg.uuid
 
     async def receive(event: ESLEvent) -> None:
@@ -98,9 +91,9 @@ async def _dial(connection: Inbound, leg: ParkedLeg) -> None:
             leg.received(event)
 
     connection.on("*", receive)
+    await leg.leg.command(f"event plain {_EVENTS}")
     marked = {VARIABLE: leg.token, "domain_uuid": DOMAIN_UUID, "socket_resume": "true"}
-    failure = await leg.leg.dial("null/doctor", marked, WAIT_S)
+    failure = await leg.leg.dial("null/doctor", marked, WAIT_S, then)
     if failure:
         raise CallFailed(f"FreeSWITCH cannot make a test call (null/doctor): {failure}")
     await leg.api(f"sched_hangup +{LIMIT_S} {uuid}")
-    await leg.leg.command(f"event plain {_EVENTS}")

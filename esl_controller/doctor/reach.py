@@ -67,8 +67,8 @@ async def event_socket(case: Case) -> Finding:
     refused = await _refused(case)
     unreached = ""
     for target in targets:
-        async with parked(case.settings) as leg:
-            event = await _handed_over(leg, target)
+        async with parked(case.settings, _socket(target)) as leg:
+            event = await _taken(leg)
         if event is not None and (version := one(event.get(f"variable_{VERSION}"))):
             case.reached = target
             found = f"FreeSWITCH reaches the controller at {target} ({version})"
@@ -117,13 +117,14 @@ def _by_settings(case: Case) -> tuple[str, ...]:
     return (f"{esl.host}:{esl.port}",) if concrete else ()
 
 
-async def _handed_over(leg: ParkedLeg, target: str) -> ESLEvent | None:
-    """What FreeSWITCH says when the controller has the leg, or nobody; None if it says nothing."""
-    await leg.execute("socket", f"{target} async full")
-    while (event := await leg.event(EXECUTED)) is not None:
-        if one(event.get("Application")) in ("answer", "socket"):
-            break
-    return event
+def _socket(target: str) -> str:
+    return f"socket('{target} async full')"
+
+
+async def _taken(leg: ParkedLeg) -> ESLEvent | None:
+    """What FreeSWITCH says when the controller has the leg (it answers it), or when nobody takes it
+    (``socket`` is over); None if it says nothing."""
+    return await leg.event(EXECUTED)
 
 
 async def _calls(case: Case) -> dict[str, Any] | None:
@@ -146,9 +147,9 @@ async def media(case: Case) -> Finding:
     """Does FreeSWITCH reach our media, where the controller says it is?"""
     if not case.reached:
         return skipped("the controller was not reached, which says where the media is")
-    async with parked(case.settings) as leg:
-        handed = await _handed_over(leg, case.reached)
-        url = one(handed.get(f"variable_{MEDIA_URL}")) if handed else ""
+    async with parked(case.settings, _socket(case.reached)) as leg:
+        taken = await _taken(leg)
+        url = one(taken.get(f"variable_{MEDIA_URL}")) if taken else ""
         told = await leg.stream(url, case.settings.media.mix, case.settings.media.rate)
         if not told.startswith("+OK"):
             raise CallFailed(f"uuid_audio_stream start {url}/stream/...: {told}")

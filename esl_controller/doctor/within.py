@@ -81,11 +81,9 @@ async def _confirmed(case: Case, agent: AgentSettings) -> AgentEvent:
 
     persona = _folder(case).find("", "").persona(())
     running = asyncio.create_task(there.agent(persona, (), g711=True).run(on_event))
+    running.add_done_callback(lambda _: on_event(AgentFailed("it ended without a word", False)))
     try:
-        await asyncio.wait([running, outcome], return_when=asyncio.FIRST_COMPLETED)
-        if not outcome.done():
-            await running
-        return outcome.result()
+        return await outcome
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -93,13 +91,14 @@ async def _confirmed(case: Case, agent: AgentSettings) -> AgentEvent:
 
 
 def _model_remedy(reason: str) -> str:
-    if "key" in reason or "401" in reason:
+    if "401" in reason or "key" in reason:
         return "OPENAI_API_KEY in the environment: a key of this endpoint, without spaces around it"
-    if "model" in reason.removeprefix("the model") or "404" in reason:
-        return "[agent] model in our settings: one that this endpoint has and the key may use"
-    return (
-        "[agent] base_url in our settings (empty: OpenAI's); HTTPS_PROXY, if only a proxy gets out"
-    )
+    if "429" in reason:
+        return "look at the usage and the limits of the key's project, at the service"
+    away = ("no connection", "was not ready", "closed the connection")
+    if any(words in reason for words in away):
+        return "[agent] base_url in our settings; HTTPS_PROXY, if only a proxy gets out from here"
+    return "[agent] model in our settings: one that this endpoint has and the key may use"
 
 
 async def record(case: Case) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -63,8 +64,6 @@ class Installation:
     """The global variables."""
     clock_ahead: float = 0.0
     """Seconds."""
-    xml_was_read: int = 0
-    """How often ``reloadxml`` was given."""
 
 
 def version(switch: SwitchStandIn, arg: str) -> str:
@@ -101,7 +100,9 @@ def strmicroepoch(switch: SwitchStandIn, _: str) -> str:
 
 
 def reloadxml(switch: SwitchStandIn, _: str) -> str:
-    switch.installation.xml_was_read += 1
+    logs = Path(switch.installation.variables["log_dir"])
+    if logs.is_dir():
+        (logs / "freeswitch.xml.fsxml").touch()  # with what was read; here only its time counts
     return "+OK [Success]\n"
 
 
@@ -118,7 +119,8 @@ def xml_locate(switch: SwitchStandIn, arg: str) -> str:
         return _NOT_FOUND
     if name in switch.contexts:
         return _element("context", name, switch.contexts[name])
-    return _extensions(switch, name) if name == "default" else _NOT_FOUND
+    served = name == "default" and switch.extensions
+    return _extensions(switch, name) if served else _NOT_FOUND
 
 
 def _element(tag: str, name: str, inside: str) -> str:

@@ -98,6 +98,11 @@ async def _answered(near: Channel, far: Channel, seconds: float) -> None:
         near.hangup("NO_ANSWER")
 
 
+def _argument(text: str) -> str:
+    """What the application gets: up to the first space, unless it is quoted (seen on 1.10.12)."""
+    return text.strip("'") if text.startswith("'") else text.partition(" ")[0]
+
+
 def _alone(switch: SwitchStandIn, name: str, variables: dict[str, str]) -> Session:
     """A call to ``null/NAME``: nobody is there, and answers at once."""
     session = Session(switch, loopback.null(switch, name, variables))
@@ -126,7 +131,7 @@ async def originate(switch: SwitchStandIn, arg: str) -> str:
     number = near.channel.profile.number
     application = _APPLICATION.match(match["then"])
     if application:
-        then = (Action(application[1], application[2] or ""),)
+        then = (Action(application[1], _argument(application[2] or "")),)
         switch.spawn(near.run({number: then}))
     else:
         near.channel.profile.number = match["then"]
