@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
             esl-controller dialplan --help         how FreeSWITCH hands them over
             esl-controller call 8000               try it with a call
             esl-controller doctor                  why does it not work?
+            esl-controller explain                 what do the logs say of it?
             """
         ),
     )
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_call,
         _add_doctor,
+        _add_explain,
         _add_calls,
         _add_drain,
         _add_settings,
@@ -209,6 +211,24 @@ def _add_doctor(commands: Commands[_Parser]) -> None:
     parser.add_argument("--fix", action="store_true", help="mend what is safe, after asking")
     parser.add_argument("--yes", action="store_true", help="with --fix: without asking")
     parser.add_argument("--json", action="store_true", help="as JSON, when all is known")
+
+
+def _add_explain(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "explain",
+        "find the known faults in a log of FreeSWITCH, or of the controller, and say what to do",
+        """
+        esl-controller explain                       FreeSWITCH's log at its usual place
+        esl-controller explain /var/log/freeswitch/freeswitch.log.1
+        esl-controller explain --follow              what happens from now on, during a test call
+        journalctl -u esl-controller | esl-controller explain
+        """,
+        config=False,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - is standard input")
+    parser.add_argument("--follow", action="store_true", help="go on as the log is written")
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _add_drain(commands: Commands[_Parser]) -> None:

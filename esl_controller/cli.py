@@ -96,6 +96,12 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor.run(args, loaded)
 
 
+def _explain(args: argparse.Namespace) -> int:
+    from esl_controller import explain
+
+    return explain.run(args.files, following=args.follow, as_json=args.json)
+
+
 def _calls(args: argparse.Namespace) -> int:
     loaded = _load(args)
     if args.of:
@@ -256,6 +262,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": _demo,
     "call": _call,
     "doctor": _doctor,
+    "explain": _explain,
     "calls": _calls,
     "drain": _drain,
     "settings": _settings,

@@ -1,0 +1,55 @@
+"""The lines of a log, from the beginning or as they are written."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from esl_controller.explain.lines import LONGEST
+
+POLL_S = 0.25
+
+
+def lines(stream: BinaryIO) -> Iterator[str]:
+    """All lines of ``stream``; what is no UTF-8 is replaced, of an endless line the beginning is
+    kept."""
+    while piece := stream.readline(LONGEST):
+        begin = piece
+        while not piece.endswith(b"\n") and (piece := stream.readline(LONGEST)):
+            pass
+        yield begin.decode(errors="replace")
+
+
+def follow(path: Path, wait: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """What is written to ``path`` from now on, for ever; goes on with the new file when the log is
+    rotated or emptied. Raises OSError if it is not there at first."""
+    stream = path.open("rb")
+    try:
+        stream.seek(0, os.SEEK_END)
+        rest = b""
+        while True:
+            piece = stream.readline(LONGEST)
+            if piece:
+                rest = (rest + piece)[:LONGEST]
+                if piece.endswith(b"\n"):
+                    yield rest.decode(errors="replace")
+                    rest = b""
+                continue
+            wait(POLL_S)
+            if _replaced(stream, path):
+                stream.close()
+                stream, rest = path.open("rb"), b""
+    finally:
+        stream.close()
+
+
+def _replaced(stream: BinaryIO, path: Path) -> bool:
+    try:
+        now = path.stat()
+    except OSError:
+        return False  # rotated away; the new one comes with the next line
+    mine = os.fstat(stream.fileno())
+    return now.st_ino != mine.st_ino or now.st_size < stream.tell()

@@ -1,0 +1,90 @@
+"""The command, as it is typed."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from esl_controller import explain
+from esl_controller.cli import main
+
+LINE = "2026-11-22 10:00:00.0 [ERR] switch_core_session.c:1 Invalid Application audio_stream\n"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "freeswitch.log"
+    path.write_text(LINE + "something else\n")
+    return path
+
+
+def test_it_says_what_is_wrong_and_what_to_do(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("invalid application: audio_stream\n")
+    assert "seen   once, 2026-11-22 10:00:00" in out
+    assert "esl-controller fusionpbx install" in " ".join(out.split())
+    assert out.endswith("1 known in 2 lines\n")
+
+
+def test_json(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "--json", str(log), str(log)]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert read["lines"] == 4
+    assert [(of["fault"], of["lines"]) for of in read["found"]] == [("invalid application", 2)]
+
+
+def test_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINE.encode())))
+    assert main(["explain"]) == 0
+    assert "invalid application" in capsys.readouterr().out
+
+
+def test_nothing_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log"
+    path.write_text("all is well\n")
+    assert main(["explain", str(path)]) == 0
+    assert capsys.readouterr().out == "nothing known in 1 lines\n"
+
+
+def test_what_a_log_holds_is_masked_and_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log"
+    path.write_text(LINE.replace("audio_stream", "\x1b]0;x\x07Authorization: Bearer abc.def"))
+    assert main(["explain", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "abc.def" not in out
+
+
+@pytest.mark.parametrize("arguments", [["--follow", "-"], ["--follow", "a", "b"]])
+def test_one_file_is_followed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_no_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["explain", str(tmp_path / "none")]) == 1
+    assert "none" in capsys.readouterr().err
+
+
+def test_following(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def follow(path: Path) -> list[str]:
+        assert path == log
+        return [LINE, LINE, LINE.replace("audio_stream", "lua")]
+
+    monkeypatch.setattr(explain, "follow", follow)
+    assert main(["explain", "--follow", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("means") == 2
