@@ -158,9 +158,13 @@ class Say:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Hand the caller to another destination; report Transferred or TransferFailed."""
+    """Hand the caller to another destination; report Transferred or TransferFailed.
+
+    ``returns``: how often the caller will have come back to us after that; 0: not at all.
+    """
 
     destination: Destination
+    returns: int = 0
 
 
 @dataclass(frozen=True)

@@ -238,10 +238,11 @@ class Call:
         if self._model.state != "ready":
             return excuse
         self._enter(State.TALKING)
+        limit = [LimitCall(self._max_s + BACKSTOP_S)]
         if self.past is None:
-            limit = LimitCall(self._max_s + BACKSTOP_S)
-            return [Keep(), limit, *self._follow(self.talk.begin(now), now)]
-        return [Keep(), *excuse, *self._follow(self.talk.resume(self.past, now), now)]
+            return [Keep(), *limit, *self._follow(self.talk.begin(now), now)]
+        again = limit if self.past.memory.back_from else []
+        return [Keep(), *again, *excuse, *self._follow(self.talk.resume(self.past, now), now)]
 
     def _excuse(self) -> Actions:
         """Who has waited for long hears at once, and once, that we are back; the model may take

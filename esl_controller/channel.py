@@ -45,6 +45,23 @@ class Channel:
         return max(0.0, (self.now_us - int(lost)) / 1e6)
 
     @property
+    def returns(self) -> int:
+        """How often the call has come back from a transfer, as ``Switch.transfer`` counts."""
+        return _number(self.variables.get("controller_returns"))
+
+    @property
+    def elsewhere_s(self) -> float:
+        """How long ago the last of these transfers was, by the switch's clock; 0 without one."""
+        left_us = _number(self.variables.get("controller_left_at"))
+        return max(0.0, (self.now_us - left_us) / 1e6) if left_us else 0.0
+
+    @property
+    def unreached(self) -> str:
+        """Why nobody answered where the call was bridged to last, a cause; empty: somebody did."""
+        disposition = self.variables.get("originate_disposition", "SUCCESS")
+        return "" if disposition == "SUCCESS" else disposition
+
+    @property
     def age_s(self) -> float:
         """How old the call is, by the switch's clock."""
         return max(0.0, (self.now_us - self.created_us) / 1e6)
@@ -77,8 +94,8 @@ class Channel:
             rate=rate,
             answered=one(headers.get("Answer-State")) == "answered",
             variables=variables,
-            created_us=_microseconds(headers.get("Caller-Channel-Created-Time")),
-            now_us=_microseconds(headers.get("Event-Date-Timestamp")),
+            created_us=_number(headers.get("Caller-Channel-Created-Time")),
+            now_us=_number(headers.get("Event-Date-Timestamp")),
         )
 
 
@@ -89,7 +106,7 @@ def one(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _microseconds(value: object) -> int:
+def _number(value: object) -> int:
     text = one(value)
     return int(text) if text.isdecimal() else 0
 

@@ -14,7 +14,7 @@ from typing import Any
 from esl_controller import tools
 from esl_controller.actions import Actions, Hangup, Note, ToolResult, Transfer
 from esl_controller.agents.base import Abilities
-from esl_controller.departure import CLEARING, Departure, Way, outside_hours, remembered
+from esl_controller.departure import CLEARING, Departure, Way, outside_hours
 from esl_controller.desk import DONE, Desk
 from esl_controller.events import (
     Dtmf,
@@ -124,6 +124,7 @@ class Conversation:
             hold=hold.call.call_id if hold else "",
             held_until=hold.ends if hold else 0.0,
             pending=(*self._desk.pending, *([leaving] if leaving else [])),
+            returns=self._departure.returns,
         )
 
     def resume(self, past: Past, now: float) -> Actions:
@@ -133,16 +134,14 @@ class Conversation:
             return self.begin(now)
         self._ready = self._floor.greeted = True
         self._times.resume(now, memory)
-        actions = self._desk.resume(memory)
+        actions = [*self._desk.resume(memory), *self._departure.resume(past, self._secretary)]
         if memory.leaving:
             self._desk.reply_due = False
-            call = next((c for c in memory.pending if c.call_id == memory.leaving_call), None)
-            self._departure.decide(remembered(memory.leaving, self._secretary), call)
             self._times.last_words(now)
             if words := CONTINUE if past.cut else memory.goodbye:
                 self._floor.replies.want(Want.LAST_WORDS, words)
         elif memory.back_from:
-            self._floor.want(Want.ANSWER, back_from(memory.back_from))
+            self._floor.want(Want.ANSWER, back_from(memory.back_from, past.unreached))
         elif past.cut:
             self._floor.want(Want.ANSWER, CONTINUE)
         elif memory.owes:

@@ -5,23 +5,29 @@ Part of ``conversation.py``.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TypeAlias
 
-from esl_controller.actions import Actions, Hangup, Transfer
+from esl_controller.actions import Actions, Hangup, ToolResult, Transfer
 from esl_controller.events import ToolCall
-from esl_controller.memory import HANGUP
+from esl_controller.memory import HANGUP, Past
 from esl_controller.secretaries.schema import Secretary
+from esl_controller.tools import failure
 
 CLEARING = "NORMAL_CLEARING"
+RETURNS = 5  # of a caller in one call; then a transfer is for good, lest they go round in circles
 
 Way: TypeAlias = Hangup | Transfer
 
 
 class Departure:
-    """``gone``: the way out was taken; nothing is said or asked any more."""
+    """``gone``: the way out was taken; nothing is said or asked any more. ``returns``: how often
+    the caller has come back from a transfer so far."""
 
     def __init__(self) -> None:
         self.gone = False
+        self.returns = 0
         self._way: Way | None = None
         self._call: ToolCall | None = None
 
@@ -46,12 +52,26 @@ class Departure:
         """Leave by ``way``; ``call``: the function call that wants it and has no result yet."""
         self._way, self._call = way, call
 
+    def resume(self, past: Past, secretary: Secretary) -> Actions:
+        """Go on in another process. Who has left already and is back now brings the result of the
+        function call that wanted it."""
+        memory = past.memory
+        self.returns = memory.returns
+        if memory.leaving:
+            self.decide(_remembered(memory.leaving, secretary), memory.leaver)
+        elif memory.leaver is not None:
+            return [ToolResult(memory.leaver, _came_back(past.unreached))]
+        return []
+
     def go(self) -> Actions:
         """Leave now, if that was decided; once."""
         if self.gone or self._way is None:
             return []
         self.gone = True
-        return [self._way]
+        way = self._way
+        if isinstance(way, Transfer) and way.destination.come_back and self.returns < RETURNS:
+            way = replace(way, returns=self.returns + 1)
+        return [way]
 
     def back(self) -> ToolCall | None:
         """The way was blocked; returns the function call that has to be told."""
@@ -72,7 +92,13 @@ def outside_hours(secretary: Secretary) -> Way | None:
     return None
 
 
-def remembered(name: str, secretary: Secretary) -> Way:
+def _came_back(unreached: str) -> str:
+    if unreached:
+        return failure(f"not reached ({unreached}); the caller has come back")
+    return json.dumps({"status": "done; the caller has come back"})
+
+
+def _remembered(name: str, secretary: Secretary) -> Way:
     """The way that ``Departure.told`` names. A destination that is no more is a hangup."""
     destination = None if name == HANGUP else secretary.destination(name)
     return Hangup(CLEARING) if destination is None else Transfer(destination)

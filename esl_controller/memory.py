@@ -15,6 +15,7 @@ from esl_controller.agents.base import History
 from esl_controller.events import ToolCall, Usage
 
 HANGUP: Final = "hangup"
+SOMEBODY: Final = "somebody else"  # to whom a caller was transferred, if we do not know
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Memory:
     that is decided, HANGUP or the name of a destination; ``goodbye``: what is still to be said
     before. ``pending``: function calls without a result; ``leaving_call`` is the one that wants to
     leave, ``hold`` the one that keeps the caller on hold until ``held_until``.
-    ``back_from``: the destination that the caller comes back from.
+    ``back_from``: the destination that the caller comes back from; ``returns``: how often that was.
     """
 
     ends_at: float = 0.0
@@ -40,18 +41,27 @@ class Memory:
     held_until: float = 0.0
     pending: tuple[ToolCall, ...] = ()
     back_from: str = ""
+    returns: int = 0
+
+    @property
+    def leaver(self) -> ToolCall | None:
+        """The function call that wants to leave, or wanted a transfer, and has no result."""
+        return next((call for call in self.pending if call.call_id == self.leaving_call), None)
 
     @property
     def transferred(self) -> Memory:
-        """The same once the caller was transferred, for the case that they come back."""
+        """The same once the caller was transferred, for the case that they come back.
+
+        The function call that wanted it gets its result then.
+        """
         return replace(
             self,
             owes=False,
             leaving="",
             goodbye="",
-            leaving_call="",
-            pending=(),
-            back_from=self.leaving,
+            pending=(self.leaver,) if self.leaver else (),
+            back_from=self.leaving or SOMEBODY,
+            returns=self.returns + 1,
         )
 
     def moved(self, seconds: float) -> Memory:
@@ -73,7 +83,8 @@ class Past:
     """A call that goes on here: what it remembers, and what became of it meanwhile.
 
     ``cut``: we were cut off in mid-sentence; ``lost_words``: what the caller said last is not
-    known. ``away_s``: how long the caller has waited, 0 if that is not known.
+    known. ``away_s``: how long the caller has waited, 0 if that is not known. ``unreached``: why
+    the destination could not be reached that the caller comes back from: FreeSWITCH's cause.
     """
 
     memory: Memory
@@ -82,6 +93,7 @@ class Past:
     lost_words: bool = False
     away_s: float = 0.0
     recorded: bool = False
+    unreached: str = ""
 
 
 _STORED = TypeAdapter(Stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -44,18 +45,36 @@ class Recall:
             return None
         self.recording, self._dialogue.reported = stored.recording, stored.usage
         last = history[-1] if history else None
-        if not stored.memory.back_from:
-            note = f"a controller was lost; the call went on after {away_s:.1f} s"
-            self._put(Noted(self._channel.uuid, time.time(), note))
+        memory, unreached = self._came_back(stored.memory)
+        if not memory.back_from:
+            self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
         return Past(
-            stored.memory.moved(-_offset()),
+            memory.moved(-_offset()),
             history,
             cut,
             lost_words=not (isinstance(last, Said) and last.who == "caller"),
-            away_s=0.0 if stored.memory.back_from else away_s,
+            away_s=0.0 if memory.back_from else away_s,
             recorded=bool(stored.recording),
+            unreached=unreached,
         )
+
+    def _came_back(self, memory: Memory) -> tuple[Memory, str]:
+        """What is remembered of a caller who may come back from a transfer, and why its
+        destination could not be reached."""
+        channel = self._channel
+        if channel.returns > memory.returns:
+            memory = memory.transferred  # the controller was lost before it had written that down
+        if not memory.back_from:
+            return memory, ""
+        if channel.returns < memory.returns:  # somebody there transferred them to us
+            self._note(f"the caller came back from {memory.back_from}")
+            return memory, ""
+        why = f": not reached ({channel.unreached})" if channel.unreached else ""
+        seconds = f"{channel.elsewhere_s:.0f} s after the transfer"
+        self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
+        # The limit is for the time with us.
+        return replace(memory, ends_at=memory.ends_at + channel.elsewhere_s), channel.unreached
 
     def remember(self, memory: Memory) -> None:
         """Write down what has changed."""
@@ -65,7 +84,12 @@ class Recall:
 
     def transferred(self) -> None:
         """The caller is elsewhere, and may come back."""
-        self._write(self._memory.transferred)
+        memory = self._memory.transferred
+        self._note(f"the caller was transferred to {memory.back_from}")
+        self._write(memory)
+
+    def _note(self, text: str) -> None:
+        self._put(Noted(self._channel.uuid, time.time(), text))
 
     def _write(self, memory: Memory) -> None:
         stored = Stored(memory.moved(_offset()), self.recording, self._dialogue.usage)

@@ -123,9 +123,24 @@ class Replies:
         return None if reply[0] is Want.LAST_WORDS else (Want.ANSWER, CONTINUE)
 
 
-def back_from(destination: str) -> str:
-    """What to say to a caller who returns."""
+def back_from(destination: str, unreached: str) -> str:
+    """What to say to a caller who returns; ``unreached``: the cause why ``destination`` could not
+    be reached, or empty."""
+    if not unreached:
+        return (
+            f"The caller was connected to {destination} and is back with you now. Ask in a few"
+            " words whether there is anything else."
+        )
+    why = _UNREACHED.get(unreached, "the call could not be connected")
     return (
-        f"The caller was connected to {destination} and is back with you now. Ask in a few words"
-        " whether there is anything else."
+        f"The caller is back with you now, without having spoken to {destination}: {why}. Say so in"
+        " a few words, and ask how else you can help."
     )
+
+
+_UNREACHED = {
+    "USER_BUSY": "the line is busy",
+    "NO_ANSWER": "nobody answered",
+    "NO_USER_RESPONSE": "nobody answered",
+    "CALL_REJECTED": "the call was declined",
+}

@@ -290,8 +290,8 @@ class CallSession:
                 self._voice.say(name, self.secretary.language)
             case do.Music(on):
                 self._voice.music(on)
-            case do.Transfer(destination):
-                self._spawn(self._transfer(destination))
+            case do.Transfer(destination, returns):
+                self._spawn(self._transfer(destination, returns))
             case do.Keep():
                 self._spawn(self._ask("to keep the call", self._switch.took()))
             case do.LimitCall(seconds):
@@ -334,12 +334,13 @@ class CallSession:
             self.step_back()
         return ours
 
-    async def _transfer(self, destination: Destination) -> None:
+    async def _transfer(self, destination: Destination, returns: int) -> None:
         if not await self._is_ours():
             return
         context = destination.context or self.channel.context or "default"
+        to = destination.number, context, destination.timeout_s
         try:
-            await self._switch.transfer(destination.number, context, destination.timeout_s)
+            await self._switch.transfer(*to, returns)
         except SwitchError as error:
             self.handle(ev.TransferFailed(str(error)))
             return

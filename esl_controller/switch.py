@@ -20,6 +20,7 @@ import structlog
 from genesis import ESLEvent, Session
 from genesis.exceptions import CommandStage, ConnectionLost, GenesisError
 
+from esl_controller import dialplan
 from esl_controller.channel import Channel, codec, one
 from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 
@@ -219,16 +220,34 @@ class Switch:
         """Stop the file that is being played and forget those that wait."""
         await self._api("uuid_break", self._uuid, "all")
 
-    async def transfer(self, number: str, context: str, timeout_s: int) -> None:
+    async def transfer(self, number: str, context: str, timeout_s: int, returns: int = 0) -> None:
         """Hand the caller to ``number`` in the dialplan's ``context``, and let go of the call.
+
+        ``returns``: how often the caller will have come back after that, told by the channel then;
+        0: not at all. Nobody can come back where the dialplan has no ``controller_home``.
 
         With ``socket_resume`` set, closing our connection later would throw the caller out of the
         new destination (captures/transfer_reset.*), so that is unset first.
         """
+        assert self.channel is not None, "connect first"
         await self.set_variable("call_timeout", str(timeout_s))
         await self._api("uuid_setvar", self._uuid, "socket_resume")
         words = [_word("destination", number), "XML", _word("context", context)]
+        if returns:
+            home = self.channel.variables.get("controller_home", "")
+            if dialplan.HOME.fullmatch(home):
+                await self._ring()
+                way = dialplan.there_and_back(number, context, timeout_s, returns, home)
+                words = [f"'{way}'", "inline"]
+            else:
+                log.warning("the caller cannot come back: the dialplan sets no controller_home")
         await self._api("uuid_transfer", self._uuid, *words)
+        await self._api("sched_del", self._uuid)  # the limit is for the time with us
+
+    async def _ring(self) -> None:
+        """Let the caller hear ringing while a bridge dials, unless something else is set."""
+        if await self._api("uuid_getvar", self._uuid, "transfer_ringback") == "_undef_":
+            await self.set_variable("transfer_ringback", dialplan.RINGING)
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys towards the caller; w is a pause of half a second."""

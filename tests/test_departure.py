@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from esl_controller.actions import Hangup, Transfer
-from esl_controller.departure import CLEARING, Departure, Way, outside_hours
+from esl_controller.departure import CLEARING, RETURNS, Departure, Way, outside_hours
+from esl_controller.memory import Memory, Past
+from esl_controller.secretaries.schema import Destination
 from tests.world import SALES, secretary, tool_call
+
+DESK = Destination(name="Desk", number="1002", come_back=True)
 
 
 def test_goes_once_and_only_if_decided() -> None:
@@ -29,6 +33,25 @@ def test_comes_back_and_tells_the_function_that_wanted_it_once() -> None:
     assert not departure.decided
     assert departure.go() == []
     assert departure.back() is None
+
+
+def test_a_caller_may_come_back_so_often_and_then_a_transfer_is_for_good() -> None:
+    ways = []
+    for returns in range(RETURNS + 1):
+        departure = Departure()
+        departure.returns = returns
+        departure.decide(Transfer(DESK))
+        ways += departure.go()
+    assert ways == [*(Transfer(DESK, n + 1) for n in range(RETURNS)), Transfer(DESK)]
+
+
+def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
+    call = tool_call("transfer_call")
+    memory = Memory(leaving="Desk", leaving_call="c1", pending=(call,), returns=1)
+    departure = Departure()
+    assert departure.resume(Past(memory), secretary(destinations=[DESK])) == []
+    assert departure.call == call
+    assert departure.go() == [Transfer(DESK, 2)]
 
 
 @pytest.mark.parametrize(

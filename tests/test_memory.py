@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +24,14 @@ FIND = tool_call("find", "f1")
 def responses(world: World) -> list[str]:
     """What the model was asked to say, so far."""
     return [action.instructions for action in world.actions if isinstance(action, do.Respond)]
+
+
+def returned(world: World, memory: Memory, **past: Any) -> World:
+    """The same call in another process, once the caller is back."""
+    other = world.crashed()
+    assert other.call.past is not None
+    other.call.past = replace(other.call.past, memory=memory, **past)
+    return other.resumed()
 
 
 def test_at_rest_nothing_is_said() -> None:
@@ -113,13 +124,41 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear_all()
     memory = world.call.talk.memory().transferred
-    assert (memory.back_from, memory.leaving, memory.pending) == ("Sales", "", ())
-    other = world.crashed()
-    assert other.call.past is not None
-    object.__setattr__(other.call.past, "memory", memory)
-    (words,) = responses(other.resumed())
-    assert "Sales" in words
+    assert (memory.back_from, memory.leaving, memory.returns) == ("Sales", "", 1)
+    other = returned(world, memory)
+    (words,) = responses(other)
+    assert "connected to Sales" in words
+    assert "anything else" in words
+    assert output(other.actions) == {"status": "done; the caller has come back"}
     assert do.Transfer(SALES) not in other.actions
+    assert do.LimitCall(3660) in other.actions, "the switch was told to forget the limit"
+    later = other.crashed().resumed()
+    assert later.call.talk.memory().returns == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"), [("USER_BUSY", "busy"), ("NO_ANSWER", "nobody"), ("X", "not be connected")]
+)
+def test_who_comes_back_without_having_reached_anybody_is_told_why(cause: str, why: str) -> None:
+    world = World().greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear_all()
+    other = returned(world, world.call.talk.memory().transferred, unreached=cause)
+    (words,) = responses(other)
+    assert why in words
+    assert "anything else" not in words
+    assert cause in output(other.actions)["error"]
+
+
+def test_who_was_transferred_without_being_asked_comes_back_without_a_result() -> None:
+    away = {"zone": "UTC", "do": "transfer", "destination": "Sales"}
+    world = World(secretary(hours=away), closed=True).talking()
+    world.reply()
+    world.hear_all()
+    other = returned(world, world.call.talk.memory().transferred)
+    (words,) = responses(other)
+    assert "connected to Sales" in words
+    assert not [action for action in other.actions if isinstance(action, do.ToolResult)]
 
 
 def test_a_hold_goes_on() -> None:
@@ -158,7 +197,9 @@ def test_what_is_no_memory_is_none(text: str) -> None:
 
 
 def test_a_memory_survives_being_written_down() -> None:
-    memory = Memory(12.5, True, 3, 1, True, "Sales", "Bye.", "c1", "c2", 9.0, (HOLD, FIND), "Desk")
+    memory = Memory(
+        12.5, True, 3, 1, True, "Sales", "Bye.", "c1", "c2", 9.0, (HOLD, FIND), "Desk", 2
+    )
     stored = Stored(memory, "/var/rec/a.wav", ev.Usage(input_text=3, seconds=1.5))
     assert load(dump(stored)) == stored
 

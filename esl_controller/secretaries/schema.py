@@ -161,6 +161,11 @@ class Destination(Section):
     timeout_s: int = Field(
         default=30, ge=5, le=600, description="Seconds that it may ring until we give up."
     )
+    come_back: bool = Field(
+        default=False,
+        description="Whether callers come back to the secretary when the other side hangs up or"
+        " cannot be reached.",
+    )
 
 
 Function = Annotated[str, AfterValidator(checks.function_name)]

@@ -83,6 +83,14 @@ def night(own: Secretary) -> object:
     return greeting(own, closed=True)
 
 
+def returning(own: Secretary) -> object:
+    """A transfer, as it is made."""
+    world = World(own).greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear_all()
+    return world.actions
+
+
 def farewell(own: Secretary) -> object:
     """The last words."""
     world = World(own).greeted()
@@ -196,6 +204,7 @@ SEEN: dict[str, tuple[Any, See, dict[str, Any]]] = {
     "destinations.name": ("Shop", transferring, {}),
     "destinations.aliases": (["shop"], transferring, {}),
     "destinations.kind": ("queue", model, {"tools.enabled": ["transfer_call"]}),
+    "destinations.come_back": (True, returning, {"tools.enabled": ["transfer_call"]}),
     "tools.enabled": (["end_call"], model, {}),
     "tools.webhooks.name": ("search", model, {}),
     "tools.webhooks.description": ("Search.", model, {}),

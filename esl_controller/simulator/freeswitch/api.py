@@ -36,6 +36,7 @@ _STREAM_USAGE = (
     "-USAGE: <uuid> [start | stop | send_text | pause | resume | graceful-shutdown ] "
     "[wss-url | path] [mono | mixed | stereo] [8000 | 16000] [metadata]\n"
 )
+_WORDS = re.compile(r"'([^']*)'|(\S+)")
 _URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?\Z")
 
 
@@ -106,7 +107,8 @@ def _uuid_broadcast(switch: SwitchStandIn, arg: str) -> str:
 
 
 def _uuid_transfer(switch: SwitchStandIn, arg: str) -> str:
-    words = [word for word in arg.split() if word not in ("-bleg", "-both")]
+    words = [quoted or word for quoted, word in _WORDS.findall(arg)]
+    words = [word for word in words if word not in ("-bleg", "-both")]
     if not 2 <= len(words) <= 4:
         return "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n"
     session = switch.sessions.get(words[0])
@@ -158,8 +160,19 @@ def _sched_hangup(switch: SwitchStandIn, arg: str) -> str:
         return _NO_CHANNEL
     cause = words[2] if len(words) > 2 else "ALLOTTED_TIMEOUT"
     seconds = int(words[0].removeprefix("+") or 0)  # the other form, a point in time, is not used
-    asyncio.get_running_loop().call_later(seconds, session.channel.hangup, cause)
+    timer = asyncio.get_running_loop().call_later(seconds, session.channel.hangup, cause)
+    session.channel.scheduled.append(timer)
     return "+OK\n"
+
+
+def _sched_del(switch: SwitchStandIn, arg: str) -> str:
+    session = switch.sessions.get(arg)
+    timers = session.channel.scheduled if session else []
+    for timer in timers:
+        timer.cancel()
+    count = len(timers)
+    timers.clear()
+    return f"+OK Deleted: {count}\n"
 
 
 def _uuid_send_dtmf(switch: SwitchStandIn, arg: str) -> str:
@@ -292,6 +305,7 @@ COMMANDS: Mapping[str, Api] = {
     "load": inspection.load,
     "module_exists": inspection.module_exists,
     "reloadxml": inspection.reloadxml,
+    "sched_del": _sched_del,
     "sched_hangup": _sched_hangup,
     "show": _show,
     "status": _status,

@@ -89,6 +89,8 @@ class Channel:
         self.stream: AudioStream | None = None
         self.recordings: dict[str, Recording] = {}
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
+        self.scheduled: list[asyncio.TimerHandle] = []
+        """Hangups that ``sched_hangup`` has put off."""
         self.digits_dialed = ""
         self.other_leg: Headers = []
         self.peer: Channel | None = None

@@ -291,7 +291,7 @@ class Session:
         channel = self.channel
         try:
             while channel.ready:
-                actions = extensions.get(channel.profile.number)
+                actions = self._inline() or extensions.get(channel.profile.number)
                 self._route()
                 if actions is None:
                     channel.hangup("NO_ROUTE_DESTINATION")
@@ -314,6 +314,19 @@ class Session:
             await listener.closed.wait()
         channel.set_state("CS_DESTROY")
         channel.fire("CHANNEL_DESTROY")
+
+    def _inline(self) -> list[Action]:
+        """The actions that were transferred to themselves (mod_dptools.c,
+        ``inline_dialplan_hunt``): ``m:^:set:a=b^hangup``; the call keeps its earlier number."""
+        profile = self.channel.profile
+        if profile.dialplan != "inline":
+            return []
+        text, separator = profile.number, ","
+        if text.startswith("m:") and text[3:4] == ":":
+            text, separator = text[4:], text[2]
+        profile.number, profile.rdnis, profile.dialplan = profile.rdnis, "", "XML"
+        pairs = (action.partition(":") for action in text.split(separator))
+        return [Action(app.strip(), arg) for app, _, arg in pairs]
 
     def _applying(self, actions: Sequence[Action]) -> list[Action]:
         variables = self.channel.variables
