@@ -22,16 +22,6 @@ from esl_controller.doctor.case import Ask, Case, Check, examine
 from esl_controller.doctor.report import Finding, Report, failed, skipped
 from esl_controller.settings import Loaded
 
-CHECKS: tuple[Check, ...] = (
-    *switch.CHECKS,
-    *stream_module.CHECKS,
-    *fusionpbx.CHECKS,
-    *dialplan.CHECKS,
-    *reach.CHECKS,
-    *within.CHECKS,
-)
-"""In the order of a call's way."""
-
 
 def run(args: argparse.Namespace, loaded: Loaded) -> int:
     """Examine, and print each finding as it is known; 0 if nothing failed, else 1."""
@@ -69,10 +59,16 @@ async def examined(
     as_json: bool = False,
     wanted: Ask | None = None,
 ) -> Report:
-    """All checks for calls to ``number`` in ``context``; with ``call`` one is made at the end."""
+    """All checks for calls to ``number`` in ``context``, in the order of a call's way; with
+    ``call`` one is made at the end. ``wanted`` is asked before anything is mended."""
     async with AsyncExitStack() as stack:
         case = Case(loaded, number, context, stack)
-        checks = (*CHECKS, *(trial_call.CHECKS if call else ()))
+        checks: tuple[Check, ...] = (
+            *(*switch.CHECKS, *stream_module.CHECKS),
+            *(fusionpbx.CHECKS if fusionpbx.is_here() else ()),
+            *(*dialplan.CHECKS, *reach.CHECKS, *within.CHECKS),
+            *(trial_call.CHECKS if call else ()),
+        )
         return await examine(
             case,
             checks,

@@ -52,24 +52,23 @@ class Case:
 
     async def api(self, command: str) -> str:
         """The switch's answer to an API command. Raises CallFailed."""
+        return await self.command(f"api {command}")
+
+    async def command(self, command: str) -> str:
+        """Its reply to a command of the Event Socket. Raises CallFailed."""
         assert self.switch is not None
-        return await ask(self.switch, command)
+        try:
+            async with asyncio.timeout(API_S):
+                reply = await self.switch.send(command)
+        except TimeoutError:
+            raise CallFailed(f"FreeSWITCH did not answer {command!r} in {API_S:g} s") from None
+        except GenesisError as error:
+            raise CallFailed(f"the connection to FreeSWITCH was lost: {error}") from None
+        return (reply.body or str(reply.get("Reply-Text", ""))).strip()
 
     async def global_variable(self, name: str) -> str:
         """One of the switch's global variables, such as conf_dir; empty where it is not set."""
         return await self.api(f"global_getvar {name}")
-
-
-async def ask(switch: Inbound, command: str) -> str:
-    """The same over any connection."""
-    try:
-        async with asyncio.timeout(API_S):
-            reply = await switch.send(f"api {command}")
-    except TimeoutError:
-        raise CallFailed(f"FreeSWITCH did not answer {command!r} within {API_S:g} s") from None
-    except GenesisError as error:
-        raise CallFailed(f"the connection to FreeSWITCH was lost: {error}") from None
-    return (reply.body or "").strip()
 
 
 Run = Callable[[Case], Awaitable[Finding]]

@@ -3,23 +3,20 @@ switch serves. A context is a domain's name there."""
 
 from __future__ import annotations
 
-from esl_controller.doctor.case import Case, Check, ask
+from collections.abc import Sequence
+
+from esl_controller.doctor.case import Case, Check
 from esl_controller.doctor.report import Finding, failed, ok, skipped, warning
-from esl_controller.fusionpbx import config, inspection
+from esl_controller.fusionpbx import config, inspection, switch
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain
 from esl_controller.fusionpbx.inspection import Fault, Inspection
-
-_ROW = (Fault.ABSENT, Fault.DISABLED, Fault.CONTINUES, Fault.UNREADABLE, Fault.DISAGREE)
+from esl_controller.leg import CallFailed
 
 
 async def row(case: Case) -> Finding:
-    """Is there a dialplan for the number, enabled, and the same on its page and in its XML?"""
-    return await _finding(case, _ROW, "the dialplan is enabled, its XML and its page agree")
-
-
-async def order(case: Case) -> Finding:
-    """Does an earlier dialplan catch the number?"""
-    return await _finding(case, (Fault.CAUGHT_EARLIER,), "no earlier dialplan catches the number")
+    """Is the number's dialplan enabled, the same on its page and in its XML, and not too late?"""
+    faults = [fault for fault in Fault if fault is not Fault.STALE_CACHE]
+    return await _finding(case, faults, "it is enabled, XML and page agree, none is before it")
 
 
 async def cache(case: Case) -> Finding:
@@ -27,12 +24,12 @@ async def cache(case: Case) -> Finding:
     seen = await _seen(case)
     if isinstance(seen, Inspection) and seen.unread:
         return skipped(seen.unread)
-    return await _finding(case, (Fault.STALE_CACHE,), "the cache is not older than the dialplan")
+    return await _finding(case, [Fault.STALE_CACHE], "it is not older than the dialplan")
 
 
 async def as_served(case: Case) -> str:
     """The case's context, put together from the tables; empty where there is no FusionPBX."""
-    if not _is_here():
+    if not is_here():
         return ""
     try:
         return await inspection.as_served(config.read(None), case.context)
@@ -40,7 +37,7 @@ async def as_served(case: Case) -> str:
         return ""
 
 
-async def _finding(case: Case, faults: tuple[Fault, ...], well: str) -> Finding:
+async def _finding(case: Case, faults: Sequence[Fault], well: str) -> Finding:
     seen = await _seen(case)
     if isinstance(seen, Finding):
         return seen
@@ -52,16 +49,11 @@ async def _finding(case: Case, faults: tuple[Fault, ...], well: str) -> Finding:
 
 
 async def _seen(case: Case) -> Inspection | Finding:
-    if not _is_here():
-        return skipped("there is no FusionPBX on this machine")
-
-    async def command(text: str) -> str:
-        assert case.switch is not None
-        return await ask(case.switch, text.removeprefix("api "))
-
+    if not is_here():
+        return ok("there is none on this machine")
     try:
         return await inspection.inspect(
-            config.read(None), case.context, case.number, case.context, command
+            config.read(None), case.context, case.number, case.context, _command(case)
         )
     except NoSuchDomain as error:
         return failed(
@@ -73,13 +65,23 @@ async def _seen(case: Case) -> Inspection | Finding:
         return skipped(str(error))
 
 
-def _is_here() -> bool:
+def _command(case: Case) -> switch.Command:
+    async def command(text: str) -> str:
+        try:
+            return await case.command(text)
+        except CallFailed as failure:
+            raise FusionError(str(failure)) from None
+
+    return command
+
+
+def is_here() -> bool:
+    """Whether its configuration is on this machine."""
     return any(path.exists() for path in config.DEFAULT_FILES)
 
 
-NAMES = ("FusionPBX dialplan", "FusionPBX order", "FusionPBX cache")
+NAMES = ("FusionPBX", "FusionPBX cache")
 CHECKS = (
     Check(NAMES[0], row, needs=("switch",)),
-    Check(NAMES[1], order, needs=("switch", NAMES[0])),
-    Check(NAMES[2], cache, needs=("switch", NAMES[0])),
+    Check(NAMES[1], cache, needs=("switch", NAMES[0])),
 )
