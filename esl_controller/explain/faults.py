@@ -231,7 +231,7 @@ OURS: Final = (
     ),
     _fault(
         "module not loaded",
-        r"uuid_audio_stream (?:Command|command) not found",
+        r"FreeSWITCH has no uuid_audio_stream",
         "FreeSWITCH does not have mod_audio_stream loaded: callers are heard over the lane.",
         "`fs_cli -x 'load mod_audio_stream'`, and <load module=\"mod_audio_stream\"/> in"
         " modules.conf.xml.",
@@ -241,14 +241,20 @@ OURS: Final = (
         r"mod_audio_stream does not bring the caller's audio(?:: (?P<what>.+))?",
         "The caller is heard over the lane, because no audio came over the stream's WebSocket.",
         "`esl-controller doctor` has FreeSWITCH try it.",
-        "module not loaded",
+    ),
+    _fault(
+        "lane silent",
+        r"frames came from FreeSWITCH's UDP ports (?P<what>.+)",
+        "The lane was opened and brings nothing: its ports are taken or filtered, and replies are"
+        " played as files.",
+        "Let [media] lane_ports (UDP) pass between FreeSWITCH and the controller, both ways.",
     ),
     _fault(
         "no lane",
         r"no lane to the caller, replies are played as files(?:: (?P<what>.+))?",
         "The caller hears replies as files, a quarter of a second later, because no lane could be"
         " opened.",
-        "Do lane ports (UDP, [media] lane_ports) pass between FreeSWITCH and the controller?",
+        "`esl-controller doctor` says why.",
     ),
     _fault(
         "no way",
@@ -328,9 +334,21 @@ OURS: Final = (
     ),
     _fault(
         "webhook",
-        r"webhooks wait(?:: (?P<what>.+))?",
-        "Webhooks are not delivered; they are kept and tried again.",
+        r"(?:webhook not delivered|webhooks wait)(?:: (?P<what>.+))?",
+        "Webhooks are not delivered; they are kept and tried again for 24 hours.",
         "Is the webhook's server reachable from the controller?",
+    ),
+    _fault(
+        "function",
+        r"a webhook function failed(?:: (?P<what>.+))?",
+        "Your server did not answer a function of the model well; the model was told so.",
+        "Look at your server; the line says which function.",
+    ),
+    _fault(
+        "switch hangs",
+        r"the switch answers no more",
+        "FreeSWITCH, or the network to it, was silent for 15 s; its calls were let go.",
+        "`fs_cli` there; the network between the two.",
     ),
     _fault(
         "stand-in",

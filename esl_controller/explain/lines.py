@@ -21,7 +21,7 @@ _SWITCH = re.compile(
 )
 _CONSOLE = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT[\d:.]+Z) \[(?P<level>\w+)\s*\] (?P<text>.*)")
 _CALL = re.compile(rf"\bcall_uuid=(?P<call>{_UUID})")
-_REASON = re.compile(r"\b(?:reason|error)=(?P<reason>'[^']*'|\"[^\"]*\"|\S+)")
+_REASON = re.compile(r"\b(?:reason|error|cause)=(?P<reason>'[^']*'|\"[^\"]*\"|\S+)")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def _json(text: str) -> Line | None:
         return None
     if not isinstance(fields, dict):
         return None
-    event, reason = fields.get("event", ""), fields.get("reason") or fields.get("error") or ""
+    event = fields.get("event", "")
+    reason = next((fields[name] for name in ("reason", "error", "cause") if fields.get(name)), "")
     said = f"{event}: {reason}" if reason else str(event)
     return Line(said, str(fields.get("call_uuid", "")), str(fields["timestamp"]), ours=True)

@@ -88,7 +88,6 @@ def sources() -> str:
 
 
 SAID = {
-    "module not loaded": "-ERR uuid_audio_stream Command not found!",
     "wrong stream": "media connection refused: not a stream",
     "no way": "no way to hear the caller, the call is ended",
 }

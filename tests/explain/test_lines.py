@@ -55,6 +55,11 @@ def test_a_line_of_ours(format: str, before: str) -> None:
     assert line.text == "the call record cannot be written now: no answer in 5 s"
 
 
+def test_why_a_call_was_over_is_its_text() -> None:
+    line = parse(json.dumps({"timestamp": "now", "event": "call over", "cause": "lost"}))
+    assert line.text == "call over: lost"
+
+
 def test_a_module_that_cannot_be_loaded_has_a_line_of_its_own_form() -> None:
     assert parse("**x.so: undefined symbol: y**\n") == Line("**x.so: undefined symbol: y**")
 
