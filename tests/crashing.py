@@ -37,14 +37,16 @@ _SERVER.set_forkserver_preload([__name__, "pytest"])
 
 @dataclass(frozen=True)
 class Fate:
-    """When a controller is killed: before its ``steps``-th step, 0 for never, or before, at the
-    ``visit``-th step of the coroutine ``aim``, by its qualified name.
+    """When a controller is killed: ``calm_s`` after its start, and then before the ``steps``-th
+    step, 0 for never, or before, at the ``visit``-th step of the coroutine ``aim``, by its
+    qualified name.
 
     A step is what a task does from one await to the next. Of those at one place in the code the
     first, second, fourth, eighth ... count: so what happens once a call weighs as much as what
     happens with every frame.
     """
 
+    calm_s: float = 0.0
     steps: int = 0
     aim: str = ""
     visit: int = 1
@@ -176,6 +178,7 @@ class _Countdown:
 
     def __init__(self, fate: Fate, report: Connection[Any, Any]) -> None:
         self.over = False
+        self._from = time.monotonic() + fate.calm_s
         self._steps, self._aimed = fate.steps, fate.visit
         self._aim = fate.aim
         self._report = report
@@ -187,12 +190,12 @@ class _Countdown:
 
     def step(self, work: object) -> None:
         """``work`` is about to go on."""
+        if self.over or time.monotonic() < self._from:
+            return
         codes = _awaited(work)
         place = next((p for p, _ in reversed(codes) if not p.startswith(os.sep)), codes[0][0])
         self._visits[place] += 1
         visits = self._visits[place]
-        if self.over:
-            return
         self._steps -= not visits & (visits - 1)
         self._aimed -= any(name == self._aim for _, name in codes)
         if self._steps == 0 or self._aimed == 0:

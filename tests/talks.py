@@ -24,7 +24,6 @@ from esl_controller.simulator.model.response import Utterance
 from media.frame import PCMU, Samples, encode
 
 FRAMES: Final = 80  # of everything that the model says: 1.6 s
-LATE: Final = 5  # frames that it may think were still heard
 WORDS: Final = 16
 LOUD: Final = 4000
 BITS: Final = 32
@@ -73,12 +72,12 @@ class Talk:
     heard: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
     """What the caller heard of what the model said: when, and which frame of it."""
     last_sound: float = 0.0
-    unanswered: list[float] = field(default_factory=list)
-    """When the caller had waited in vain, and spoke again."""
+    unanswered: list[tuple[float, float]] = field(default_factory=list)
+    """When the caller spoke, and until when there was no answer."""
 
     def whole(self, number: int) -> bool:
-        """Whether it was heard to its end, as far as a switch can tell that lost its controller."""
-        return len(self.heard.get(number, ())) >= FRAMES - LATE
+        """Whether it was heard to its end."""
+        return len(self.heard.get(number, ())) == FRAMES
 
     def hear(self, at: float, frame: bytes) -> None:
         """Note a frame."""
@@ -184,7 +183,7 @@ class Caller:
             if now - talk.last_sound > QUIET_S and any(map(talk.whole, begun)):
                 return True
             if now - max(talk.last_sound, since) > AGAIN_S:
-                talk.unanswered.append(now)
+                talk.unanswered.append((since, now))
                 return False
         return False
 

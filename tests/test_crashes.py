@@ -35,13 +35,17 @@ from esl_controller.store.records import StoredCall
 from esl_controller.store.writing import Writer
 from tests.crashing import Controllers, Fate, Left, warm_up
 from tests.live.freeswitch import free_port
-from tests.talks import AGAIN_S, FRAMES, WORDS, Caller, Kind, Mind, Talk
+from tests.talks import FRAMES, WORDS, Caller, Kind, Mind, Talk
 
 CRASHES: Final = int(os.environ.get("CRASHES", "16"))
 SEED: Final = int(os.environ.get("SEED", "1"))
 IN_A_ROUND: Final = 8
-MOST_STEPS: Final = 240  # 100 to take eight calls, 300 in all of them
+MOST_STEPS: Final = 200  # a controller has taken up eight calls after 100
+CALM_S: Final = 4.0
 FLIGHT_S: Final = 1.0  # what happened so shortly before a crash may not be written down
+TALKS_S: Final = 4.0  # after the model was connected it hears the caller, on a busy machine too
+CONFIRM_S: Final = 0.5  # from the last frame to the end of it, where the caller interrupts
+LATE: Final = 30  # frames, 0.6 s
 BACK_S: Final = 2.0  # a controller that is ready has taken up all calls
 APART_S: Final = 0.3  # between two calls
 
@@ -140,11 +144,17 @@ class World:
         """When the controller was killed that lived at this time; infinite if it was not."""
         return next((d.at for d in self.controllers.deaths if d.at >= at), float("inf"))
 
-    def alone(self, since: float, until: float) -> bool:
-        """Whether there was no controller to be sure of, at some time."""
-        deaths = [d.at for d in self.controllers.deaths if d.at < until + FLIGHT_S]
-        ready = (at for at in self.controllers.ready if deaths and at > deaths[-1])
-        return bool(deaths) and next(ready, until) > since - BACK_S
+    def alone(self, at: float) -> bool:
+        """Whether perhaps nobody could write down what happened at this time."""
+        deaths = [d.at for d in self.controllers.deaths if d.at < at + FLIGHT_S]
+        ready = (ready for ready in self.controllers.ready if deaths and ready > deaths[-1])
+        return bool(deaths) and next(ready, at) > at - BACK_S
+
+    def unheard(self, heard: list[tuple[float, int]]) -> int:
+        """How many more frames than these we may think were heard: a switch on a busy machine takes
+        a while to notice that the controller has gone."""
+        last = heard[-1][0]
+        return LATE if self.next_death(last) < last + 0.1 else 0
 
     def settled(self, at: float) -> bool:
         """Whether what happened at this time must be known afterwards."""
@@ -237,9 +247,10 @@ async def test_calls_outlive_controllers_that_are_killed(tmp_path: Path, seed: i
 
 
 def fate(chance: random.Random) -> Fate:
-    """When the next one dies: half of them have an aim, and another end if they do not reach it."""
+    """When the next one dies: at its start, while it takes up its calls, or when they talk."""
+    calm_s = chance.choice((0.0, chance.uniform(0.5, CALM_S)))
     aim = chance.choice(("", chance.choice(AIMS).__qualname__))
-    return Fate(chance.randint(1, MOST_STEPS), aim, chance.randint(1, 3))
+    return Fate(calm_s, chance.randint(1, MOST_STEPS), aim, chance.randint(1, 3))
 
 
 # --- what has to be true then ---------------------------------------------------------------------
@@ -279,9 +290,11 @@ def _ear(of: World, talk: Talk) -> Iterator[str]:
         known = [n for n in numbers if of.settled(talk.heard[n][0][0]) or talk.whole(n)]
         if known and numbers[-1] > known[0]:
             yield f"{what} was said again: {numbers}"
-    for waited in talk.unanswered:
-        if not of.alone(waited - AGAIN_S - 1.0, waited - FLIGHT_S):
-            yield f"nobody answered until {waited}"
+    for spoke, until in talk.unanswered:
+        for session in of.sessions(talk):
+            lived = of.next_death(session.began) > until - FLIGHT_S
+            if lived and session.began < spoke - TALKS_S:
+                yield f"nobody answered from {spoke} until {until}"
 
 
 def _model(of: World, talk: Talk) -> Iterator[str]:
@@ -308,7 +321,8 @@ def _history(of: World, talk: Talk) -> Iterator[str]:
             if of.settled(at) and at < began - FLIGHT_S and word not in told:
                 yield f"a session was not told what the caller said: {word}"
         for number, heard in talk.heard.items():
-            if of.settled(heard[0][0]) and heard[-1][0] < began and f"u{number}.0" not in told:
+            some = len(heard) > 2 * FRAMES / WORDS and heard[-1][0] < began
+            if some and of.settled(heard[0][0]) and f"u{number}.0" not in told:
                 yield f"a session was not told what the caller heard: u{number}"
         if double := [word for word, times in Counter(told).items() if times > 1]:
             yield f"a session was told twice: {double}"
@@ -321,8 +335,11 @@ def _record(of: World, talk: Talk, stored: StoredCall) -> Iterator[str]:
         if len(rows) > 1 or (of.settled(heard[0][0]) and not rows):
             yield f"u{number} is in {len(rows)} turns"
         for turn in rows:
-            known = len(turn.heard_text.split())
-            if of.settled(heard[0][0]) and abs(known - len(heard) * WORDS / FRAMES) > 2:
+            # Whole words, and none that is half heard.
+            known = FRAMES / WORDS * (len(turn.heard_text.split()) + 0.5) - len(heard)
+            late = of.unheard(heard)
+            sure = of.settled(heard[0][0]) and (late or of.settled(heard[-1][0] + CONFIRM_S))
+            if sure and not -8 < known < 8 + late:
                 yield f"u{number}: {len(heard)} frames were heard, and that is {turn}"
     for turn in stored.turns:
         if turn.who == "agent" and turn.heard_text:
@@ -355,12 +372,13 @@ def _end(of: World, talk: Talk, stored: StoredCall | None) -> Iterator[str]:
         yield f"the webhook was asked {of.found[uuid]} times"
     if of.arrived[uuid] != (kind.outcome == "transferred"):
         yield f"it came to the destination {of.arrived[uuid]} times"
-    if END in kind.plan and not (talk.heard and talk.whole(max(talk.heard))):
+    last = talk.heard.get(max(talk.heard, default=0), [])
+    if END in kind.plan and not (last and len(last) + of.unheard(last) >= FRAMES):
         yield "the last words were cut"
     told = Counter(what for what, call in of.told.values() if call == uuid)
     if any(times > 1 for times in told.values()):
         yield f"events were told twice: {told}"
-    if of.alone(talk.ended, talk.ended):
+    if of.alone(talk.ended):
         return
     if stored is None:
         yield "it is not written down"
@@ -393,5 +411,5 @@ def _story(of: World) -> Iterator[str]:
             for n, heard in talk.heard.items()
         ]
         events += [(death.at, str(death)) for death in of.controllers.deaths]
-        events += [(at, "nobody had answered") for at in talk.unanswered]
+        events += [(at, "nobody had answered") for _, at in talk.unanswered]
         yield from (f"{at:.3f} {what}" for at, what in sorted(events))
