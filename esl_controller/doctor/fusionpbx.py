@@ -16,7 +16,9 @@ from esl_controller.leg import CallFailed
 async def row(case: Case) -> Finding:
     """Is the number's dialplan enabled, the same on its page and in its XML, and not too late?"""
     faults = [fault for fault in Fault if fault is not Fault.STALE_CACHE]
-    return await _finding(case, faults, "it is enabled, XML and page agree, none is before it")
+    return _finding(
+        await _seen(case), faults, "it is enabled, XML and page agree, none is before it"
+    )
 
 
 async def cache(case: Case) -> Finding:
@@ -24,7 +26,7 @@ async def cache(case: Case) -> Finding:
     seen = await _seen(case)
     if isinstance(seen, Inspection) and seen.unread:
         return skipped(seen.unread)
-    return await _finding(case, [Fault.STALE_CACHE], "it is not older than the dialplan")
+    return _finding(seen, [Fault.STALE_CACHE], "it is not older than the dialplan")
 
 
 async def as_served(case: Case) -> str:
@@ -37,8 +39,7 @@ async def as_served(case: Case) -> str:
         return ""
 
 
-async def _finding(case: Case, faults: Sequence[Fault], well: str) -> Finding:
-    seen = await _seen(case)
+def _finding(seen: Inspection | Finding, faults: Sequence[Fault], well: str) -> Finding:
     if isinstance(seen, Finding):
         return seen
     for problem in inspection.problems(seen):

@@ -52,8 +52,8 @@ def read(path: Path | None) -> Config:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no text"
         raise FusionError(
-            f"cannot read {shown(path)}: {reason}; is FusionPBX on this machine, and may this user read"
-            " its file (--fusionpbx FILE)?"
+            f"cannot read {shown(path)}: {reason}; is FusionPBX on this machine, and may this user"
+            " read its file (--fusionpbx FILE)?"
         ) from None
     values = _values(text)
     if (kind := values.get("database.0.type", "pgsql")) != "pgsql":

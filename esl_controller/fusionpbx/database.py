@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from esl_controller.fusionpbx.config import Config
-from esl_controller.fusionpbx.errors import FusionError, shown
+from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain, shown
 from esl_controller.fusionpbx.plan import Plan
 from esl_controller.fusionpbx.rows import (
     APP_UUID,
@@ -63,7 +63,7 @@ class Database:
             )
         names = ", ".join(shown(row["domain_name"]) for row in known) or "none"
         how = "is several domains" if rows else "is no domain"
-        raise FusionError(f"{wanted!a} {how} of this FusionPBX; there are: {names}")
+        raise NoSuchDomain(f"{wanted!a} {how} of this FusionPBX; there are: {names}")
 
     async def stored(self, uuid: UUID | str, *, lock: bool = False) -> Stored:
         """What is there under a dialplan_uuid; ``lock`` keeps it so until the transaction ends."""

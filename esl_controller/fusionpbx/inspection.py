@@ -83,6 +83,17 @@ async def inspect(
     return Inspection(tenant, context, number, row, earlier, cached, unread)
 
 
+async def as_served(config: Config, context: str) -> str:
+    """A context as FusionPBX's handler makes it of the tables, without its cache.
+
+    For a switch that does not tell what it serves there. Raises FusionError.
+    """
+    async with connected(config) as database:
+        rows = await database.dialplans(context)
+    inside = "".join(row.xml for row in rows if row.enabled and parsed(row.xml))
+    return f"<context>{inside}</context>"
+
+
 def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan | None:
     """The row that is meant by ``number``: ours, or one that says so, or one that catches it."""
     own = [each for each in there if each.uuid == uuid_of(domain.uuid, number)]

@@ -1,0 +1,98 @@
+"""The doctor's checks of FusionPBX: a healthy one is well, and each fault is found by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from esl_controller.doctor import dialplan, fusionpbx
+from esl_controller.doctor.case import Case, examine
+from esl_controller.doctor.report import Status
+from esl_controller.fusionpbx import config
+from esl_controller.fusionpbx.rows import DIALPLANS
+from esl_controller.leg import event_socket
+from esl_controller.settings import FreeswitchSettings
+from esl_controller.settings_file import load
+from esl_controller.simulator.freeswitch import SwitchStandIn, api
+from tests.fusionpbx.conftest import DOMAIN_NAME, PASSWORD, UUID_8000, Fusion
+
+pytestmark = pytest.mark.parametrize("variant", ["boolean"])
+OURS = f"WHERE dialplan_uuid = '{UUID_8000}'"
+ROW, CACHE = fusionpbx.NAMES
+
+
+async def statuses(fusion: Fusion, context: str = DOMAIN_NAME) -> dict[str, Status]:
+    """How the checks of FusionPBX and of the dialplan come out, at a switch that tells of none."""
+    async with (
+        SwitchStandIn(event_socket=("127.0.0.1", 0), password=PASSWORD) as switch,
+        AsyncExitStack() as stack,
+    ):
+        fusion.at(switch)
+        assert switch.event_socket
+        there = {"port": switch.event_socket[1], "password": PASSWORD}
+        settings = FreeswitchSettings.model_validate(there)
+        connection = await stack.enter_async_context(event_socket(settings))
+        case = Case(load(None, {}), "8000", context, stack, switch=connection)
+        report = await examine(case, (*fusionpbx.CHECKS, *dialplan.CHECKS), lambda *_: None)
+    return {name: finding.status for name, finding in report.findings.items()}
+
+
+@pytest.fixture(autouse=True)
+def _here(fusion: Fusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DEFAULT_FILES", (fusion.file,))
+    monkeypatch.setitem(vars(api)["COMMANDS"], "xml_locate", lambda *_: "-ERR can't find\n")
+
+
+async def test_all_is_well(fusion: Fusion) -> None:
+    await fusion.installing()
+    found = await statuses(fusion)
+    assert set(found.values()) == {Status.OK}, found
+    assert set(found) >= {ROW, CACHE, "dialplan", "dialplan identity"}
+
+
+@pytest.mark.parametrize(
+    ("plant", "check"),
+    [
+        (f"UPDATE {DIALPLANS} SET dialplan_enabled = false {OURS}", ROW),
+        (f"UPDATE {DIALPLANS} SET dialplan_continue = true {OURS}", ROW),
+        (f"UPDATE {DIALPLANS} SET dialplan_xml = replace(dialplan_xml, '80', '90') {OURS}", ROW),
+        (f"DELETE FROM {DIALPLANS} {OURS}", ROW),
+        (
+            f"UPDATE {DIALPLANS} SET dialplan_order = 5, dialplan_xml ="
+            " replace(dialplan_xml, '70', '80') WHERE dialplan_number = '7000'",
+            ROW,
+        ),
+    ],
+)
+async def test_that_fault_alone_is_told(fusion: Fusion, plant: str, check: str) -> None:
+    await fusion.installing()
+    fusion.database.sql(plant)
+    found = await statuses(fusion)
+    assert [name for name, status in found.items() if status is Status.FAILED] == [check]
+    assert found["dialplan"] is Status.SKIPPED
+
+
+async def test_a_stale_cache(fusion: Fusion) -> None:
+    await fusion.installing()
+    fusion.cached.write_text("<document/>")
+    found = await statuses(fusion)
+    assert [name for name, status in found.items() if status is Status.FAILED] == [CACHE]
+
+
+async def test_a_context_that_is_no_domain(fusion: Fusion) -> None:
+    assert (await statuses(fusion, "default"))[ROW] is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    "gone", [lambda fusion: fusion.file.unlink(), lambda fusion: fusion.cache.rename("elsewhere")]
+)
+async def test_what_is_not_here_is_no_fault(
+    fusion: Fusion, gone: Callable[[Fusion], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fusion.installing()
+    monkeypatch.setattr(Fusion, "at", lambda *_: None)
+    gone(fusion)
+    found = await statuses(fusion)
+    assert Status.FAILED not in [found[name] for name in fusionpbx.NAMES]
