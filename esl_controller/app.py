@@ -97,7 +97,7 @@ class Controller:
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
         if self.store is not None:
-            janitor = Janitor(self.store, self._heartbeat, self.calls.calls.keys())
+            janitor = Janitor(self.store, self._heartbeat)
             tasks.append(asyncio.create_task(janitor.run()))
 
     @property

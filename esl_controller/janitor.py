@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,20 +66,11 @@ def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
 
 
 class Janitor:
-    """One controller's part: ``await run()``.
+    """One controller's part: ``await run()``. ``heartbeat`` is what it says of itself now."""
 
-    ``heartbeat`` is what it says of itself now, ``live`` are the calls that it has at any time.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        heartbeat: Callable[[], Heartbeat],
-        live: Collection[str],
-    ) -> None:
+    def __init__(self, store: Store, heartbeat: Callable[[], Heartbeat]) -> None:
         self._store = store
         self._heartbeat = heartbeat
-        self._live = live
         self._silences = Silences()
 
     async def run(self) -> None:
@@ -107,8 +98,7 @@ class Janitor:
             return
         had = last_had(controllers)
         for call in self._silences.lost(unfinished, had, asyncio.get_running_loop().time()):
-            if call.call_uuid not in self._live:
-                await self._end(call, had.get(call.call_uuid))
+            await self._end(call, had.get(call.call_uuid))
         for each in controllers:
             if mine.seen_at - each.seen_at > FORGOTTEN_S:
                 self._store.put(Left(each.name))

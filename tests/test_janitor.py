@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,8 @@ from esl_controller.store.records import (
 from tests.rig import greeted, rig, until
 
 CALL = Unfinished("uuid", "tenant", "clinic", "+5511", "8000", 0.0, "a", 0, "")
+URL = "http://127.0.0.1:9/ended"  # nobody listens there
+SECRETARY = f'name = "Ana"\n[events]\ncall_ended_url = "{URL}"\n'
 GIVES_UP = Ladder(tries=1, anew=False)
 UNFINISHED = ("", INTERRUPTED)
 BEAT = Heartbeat("a", "http://a", "ws://a", 0.0, 100.0, "ready", '{"uuid": {}}')
@@ -94,14 +96,14 @@ def hurried(monkeypatch: pytest.MonkeyPatch, lost_s: float) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def one(store: Store, name: str, live: dict[str, str]) -> AsyncIterator[None]:
+async def one(store: Store, name: str, live: Collection[str]) -> AsyncIterator[None]:
     """A controller with these calls."""
 
     def heartbeat() -> Heartbeat:
         calls, now = json.dumps({uuid: {} for uuid in live}), time.time()
         return replace(BEAT, name=name, seen_at=now, calls=calls)
 
-    task = asyncio.create_task(Janitor(store, heartbeat, live).run())
+    task = asyncio.create_task(Janitor(store, heartbeat).run())
     try:
         yield
     finally:
@@ -139,7 +141,7 @@ async def test_of_two_controllers_one_ends_what_a_third_one_lost(
         await begun(store, "live")
         died_at = time.time() - 100
         store.put(replace(BEAT, name="third", calls='{"lost": {}}', seen_at=died_at))
-        async with one(store, "first", {"live": ""}), one(store, "second", {}):
+        async with one(store, "first", ["live"]), one(store, "second", []):
             await ended(store, "lost")
             await asyncio.sleep(1.0)
         lost, live = await shown(store, "lost"), await shown(store, "live")
@@ -155,7 +157,7 @@ async def test_a_controller_that_ends_is_gone_and_one_that_died_is_forgotten(
     with hurried(monkeypatch, lost_s=60.0):
         store.put(replace(BEAT, name="died", seen_at=time.time() - janitor.FORGOTTEN_S - 1))
         store.put(replace(BEAT, name="silent", seen_at=time.time() - 60))
-        async with one(store, "first", {}):
+        async with one(store, "first", []):
             async with asyncio.timeout(5):
                 while await names(store) != ["first", "silent"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -170,7 +172,7 @@ async def test_whose_heartbeats_are_not_written_judges_nobody(
     with hurried(monkeypatch, lost_s=0.6):
         monkeypatch.setattr(store, "put", lambda change: None)
         await store.claim("lost", "a")
-        async with one(store, "first", {}):
+        async with one(store, "first", []):
             await asyncio.sleep(2.5)
         assert (await shown(store, "lost")).outcome == ""
 
@@ -179,7 +181,9 @@ async def test_a_call_that_nobody_takes_up_again_is_ended_by_a_running_controlle
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with hurried(monkeypatch, lost_s=2.0):
-        async with rig(model={"greeting": "caller_interrupts"}, ladder=GIVES_UP) as of:
+        async with rig(
+            model={"greeting": "caller_interrupts"}, secretary=SECRETARY, ladder=GIVES_UP
+        ) as of:
             lost, live = await of.switch.call(), await of.switch.call()
             await greeted(live)
             store = of.controller.store
@@ -192,6 +196,8 @@ async def test_a_call_that_nobody_takes_up_again_is_ended_by_a_running_controlle
             await until(lambda: lost.uuid not in of.controller.calls.calls)
             assert (await of.record(lost.uuid))["outcome"] == INTERRUPTED
             assert (await ended(store, lost.uuid)).outcome == LOST
+            (webhook,) = await store.take_due(time.time() + 99, 10, time.time() + 99)
+            assert (webhook.url, webhook.call_uuid) == (URL, lost.uuid)
             assert (await of.record(live.uuid))["outcome"] == ""
             assert live.uuid in of.controller.calls.calls
             live.hangup()
