@@ -168,6 +168,9 @@ async def _killed(count: int, result: Result, speech: Path, *, standby: bool) ->
         if not standby:
             await of.start()  # as a supervisor does
         await _heard_again(calls, lambda at, frame: at > lost_at + 0.06 and any(frame))
+        with contextlib.suppress(TimeoutError):
+            # Who has waited for long hears us before the model is there.
+            await _until(lambda: sum(map(_history, of.model.sessions[count:])) >= count)
         _judge(of, calls, result, lambda at, frame: at > lost_at + 0.06 and any(frame), lost_at)
 
 
