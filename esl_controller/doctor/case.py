@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genesis import Inbound
 from genesis.exceptions import GenesisError
 
-from esl_controller.doctor.report import Finding, Report, Status, failed, skipped
+from esl_controller.doctor.report import Finding, Fix, Report, Status, failed, skipped
 from esl_controller.leg import CallFailed
 from esl_controller.settings import Loaded, Settings
 
@@ -104,13 +104,20 @@ async def examine(
         finding = skipped(f"of {cause}") if cause else await _run(check, case)
         on_finding(check.name, finding)
         if finding.fix is not None and wanted is not None and wanted(finding.fix.what):
-            await finding.fix.do()
-            finding = await _run(check, case)
+            finding = await _mended(finding, finding.fix, check, case)
             on_finding(check.name, finding)
         if cause or finding.status is Status.FAILED:
             causes[check.name] = cause or check.name
         report.findings[check.name] = finding
     return report
+
+
+async def _mended(finding: Finding, fix: Fix, check: Check, case: Case) -> Finding:
+    try:
+        await fix.do()
+    except CallFailed as failure:
+        return replace(finding, found=f"{finding.found}; {failure}", fix=None)
+    return await _run(check, case)
 
 
 async def _run(check: Check, case: Case) -> Finding:
