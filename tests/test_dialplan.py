@@ -18,10 +18,12 @@ from esl_controller.dialplan import (
     EXAMPLE_DOMAIN_UUID,
     EXAMPLE_SECRETARY_UUID,
     FALLBACK,
+    HOME,
     SILENT_MS,
     WAITS_MS,
     DialplanError,
     render,
+    there_and_back,
 )
 
 example = partial(render, domain_uuid=EXAMPLE_DOMAIN_UUID, secretary_uuid=EXAMPLE_SECRETARY_UUID)
@@ -203,3 +205,31 @@ def test_any_text_is_refused_or_comes_out_of_the_xml_as_it_went_in(data: str, nu
         )
     else:
         assert actions(text)[-1] == ("log", data)
+
+
+def test_the_way_there_and_back_is_one_word_in_quotes_and_ends_at_home() -> None:
+    way = there_and_back("*99+1", "a.b", 30, 3, "8000 XML default")
+    assert "'" not in way
+    assert way.startswith("m:^:")
+    actions = [action.partition(":")[::2] for action in way.removeprefix("m:^:").split("^")]
+    assert actions[0] == ("set", "controller_returns=3")
+    (bridge,) = (data for application, data in actions if application == "bridge")
+    assert bridge.endswith("}loopback/*99+1/a.b/XML")
+    assert "originate_timeout=30" in bridge
+    assert ("set", "continue_on_fail=true") in actions
+    assert actions[-1] == ("transfer", "8000 XML default")
+
+
+@pytest.mark.parametrize(
+    ("home", "usable"),
+    [
+        ("8000 XML default", True),
+        ("8000 XML clinic.example", True),
+        ("8000 XML", False),
+        ("8000 XML a^hangup", False),
+        ("8000 XML a' b", False),
+        ("8000 XML a\nb", False),
+    ],
+)
+def test_only_a_plain_extension_is_a_way_back(home: str, usable: bool) -> None:
+    assert bool(HOME.fullmatch(home)) == usable

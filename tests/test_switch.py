@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from esl_controller import switch as module
 from esl_controller.channel import Channel
+from esl_controller.dialplan import there_and_back
 from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 from esl_controller.switch import (
     FileWritten,
@@ -159,6 +160,45 @@ async def test_took_tells_the_dialplan_where_to_begin_anew() -> None:
         command = await peer.reply(api_reply("+OK"))
         await taking
         assert command == f"api uuid_setvar {UUID} controller_again 8000 XML default\n\n"
+
+
+@pytest.mark.parametrize("home", ["", "8000 XML default", "8000 XML a'b"])
+async def test_a_transfer_with_a_way_back_where_there_is_one(home: str) -> None:
+    headers = {"Unique-ID": UUID, "variable_controller_home": home}
+    async with connected() as (switch, peer):
+        switch.channel = Channel.parse(headers)
+        task = asyncio.create_task(switch.transfer("1001", "internal", 12, returns=2))
+        commands: list[str] = []
+        while "sched_del" not in "".join(commands):
+            answer = "_undef_" if len(commands) == 2 and "a'b" not in home else "+OK"
+            commands.append((await peer.reply(api_reply(answer))).strip())
+        await task
+    rings = [command for command in commands if "transfer_ringback" in command]
+    (transfer,) = (command for command in commands if "uuid_transfer" in command)
+    if home == "8000 XML default":
+        assert rings == [
+            f"api uuid_getvar {UUID} transfer_ringback",
+            f"api uuid_setvar {UUID} transfer_ringback %(1000,4000,425)",
+        ]
+        way = there_and_back("1001", "internal", 12, 2, home)
+        assert transfer == f"api uuid_transfer {UUID} '{way}' inline"
+    else:
+        assert rings == []
+        assert transfer == f"api uuid_transfer {UUID} 1001 XML internal"
+
+
+def test_the_channel_tells_of_the_last_bridge() -> None:
+    told = {
+        "controller_returns": "2",
+        "controller_left_at": "1000000",
+        "originate_disposition": "NO_ANSWER",
+    }
+    headers = {"Unique-ID": UUID, "Event-Date-Timestamp": "3500000"}
+    channel = Channel.parse({**headers, **{f"variable_{k}": v for k, v in told.items()}})
+    assert (channel.returns, channel.elsewhere_s, channel.unreached) == (2, 2.5, "NO_ANSWER")
+    talked = Channel.parse({**headers, "variable_originate_disposition": "SUCCESS"})
+    assert (talked.returns, talked.elsewhere_s, talked.unreached) == (0, 0.0, "")
+    assert Channel.parse(headers).unreached == ""
 
 
 async def test_replies_are_matched_under_concurrency() -> None:
