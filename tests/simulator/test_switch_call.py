@@ -130,3 +130,25 @@ async def test_a_number_without_an_extension() -> None:
         await (await server.next()).open_call()
         await switch.api("uuid_transfer", f"{call.uuid} 9999 XML default")
         assert await call.ended() == "NO_ROUTE_DESTINATION"
+
+
+async def test_a_dialplan_of_one_line() -> None:
+    async with ControllerServer().run() as server, SwitchStandIn(server.target) as switch:
+        call = await switch.call()
+        await (await server.next()).open_call()
+        line = "m:^:set:a=1, 2^set:b=${destination_number}^hangup:USER_BUSY"
+        assert await switch.api("uuid_transfer", f"{call.uuid} '{line}' inline") == "+OK\n"
+        assert await call.ended() == "USER_BUSY"
+        assert (call.variables["a"], call.variables["b"]) == ("1, 2", "8000")
+
+
+async def test_a_hangup_that_was_put_off_can_be_called_off() -> None:
+    async with ControllerServer().run() as server, SwitchStandIn(server.target) as switch:
+        call = await switch.call()
+        await (await server.next()).open_call()
+        for _ in range(2):
+            await switch.api("sched_hangup", f"+0 {call.uuid}")
+        assert await switch.api("sched_del", call.uuid) == "+OK Deleted: 2\n"
+        await asyncio.sleep(0.05)
+        assert call.cause == ""
+        assert await switch.api("sched_del", call.uuid) == "+OK Deleted: 0\n"
