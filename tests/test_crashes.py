@@ -1,7 +1,7 @@
 """Controllers are killed at any await, one after the other, and no call suffers for it.
 
-``CRASHES`` says how many (16), ``SEED`` where chance begins (1): ``make test
-ARGS=tests/test_crashes.py CRASHES=300``.
+The environment's ``CRASHES`` says how many (16), ``SEED`` where chance begins (1). A round has the
+seed that is its name.
 """
 
 from __future__ import annotations

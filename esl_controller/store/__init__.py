@@ -44,8 +44,9 @@ class Store(Reader):
         engine = await open_engine(url)
         writer = Writer(engine)
         writing = asyncio.create_task(writer.run(), name="call record")
+        store = cls(engine, writer)
         try:
-            yield cls(engine, writer)
+            yield store
         finally:
             try:
                 async with asyncio.timeout(CLOSE_S):
@@ -55,6 +56,7 @@ class Store(Reader):
             finally:
                 writing.cancel()
                 await asyncio.wait([writing])
+                await store.finish()
                 await engine.dispose()
 
     @property
@@ -75,20 +77,17 @@ class Store(Reader):
         """Take a call over from whoever had it. Raises StoreError."""
         if self._writer.holds(call_uuid):
             await self.flush()  # it was ours a moment ago
-        async with self._connection() as connection:
-            return await claim(connection, call_uuid, owner)
+        return await self._whole(lambda connection: claim(connection, call_uuid, owner))
 
     async def lost(self, epochs: Mapping[str, int]) -> list[str]:
         """Which of these calls, each with its epoch, somebody else has claimed since. Raises
         StoreError."""
-        async with self._connection() as connection:
-            return await lost(connection, epochs)
+        return await self._whole(lambda connection: lost(connection, epochs))
 
     async def end_lost(self, call: Unfinished, note: str, seen_at: float | None) -> bool:
         """End a call that no controller has, last had at ``seen_at``, with ``note`` in its record,
         and send its webhook. False where it has gone on, or ended. Raises StoreError."""
-        async with self._connection() as connection:
-            ended = await end_lost(connection, call, note, seen_at)
+        ended = await self._whole(lambda connection: end_lost(connection, call, note, seen_at))
         if ended:
             self.delivery_written.set()
         return ended
@@ -99,8 +98,7 @@ class Store(Reader):
 
         Those least often tried come first: a receiver that is down does not hold up the others.
         """
-        async with self._connection() as connection:
-            return await take_due(connection, now, limit, until)
+        return await self._whole(lambda connection: take_due(connection, now, limit, until))
 
     async def flush(self) -> None:
         """Wait until all that was put before is written, or dropped."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -27,6 +28,8 @@ from esl_controller.store.records import (
 )
 
 _USAGE = {field.name for field in fields(Usage)}
+FINISH_S = 1.0
+_Found = TypeVar("_Found")
 _NOT_TOLD = ("owner", "epoch", "memory", "call_ended_url")
 
 
@@ -34,9 +37,11 @@ _NOT_TOLD = ("owner", "epoch", "memory", "call_ended_url")
 async def reading(url: str) -> AsyncIterator[Reader]:
     """A reader of a record that others may be writing. Raises StoreError."""
     engine = await open_engine(url, read_only=True)
+    reader = Reader(engine)
     try:
-        yield Reader(engine)
+        yield reader
     finally:
+        await reader.finish()
         await engine.dispose()
 
 
@@ -45,12 +50,19 @@ class Reader:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def finish(self) -> None:
+        """Wait for what nobody waits for any more, for at most ``FINISH_S``."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=FINISH_S)
 
     async def call(self, call_uuid: str) -> StoredCall | None:
         """The whole record of a call, None if there is none."""
         calls, turns, tools = schema.calls, schema.turns, schema.tools
         messages, notes = schema.messages, schema.notes
-        async with self._connection() as connection:
+
+        async def read(connection: AsyncConnection) -> StoredCall | None:
             found = await connection.execute(select(calls).where(calls.c.call_uuid == call_uuid))
             row = found.first()
             if row is None:
@@ -67,6 +79,8 @@ class Reader:
                 messages=[MessageTaken(**part) for part in await parts(messages, messages.c.at)],
                 notes=[Noted(**part) for part in await parts(notes, notes.c.at)],
             )
+
+        return await self._whole(read)
 
     async def recent(self, limit: int) -> list[CallSummary]:
         """The last ``limit`` calls, the newest first."""
@@ -98,14 +112,23 @@ class Reader:
         return None if at is None else float(at)
 
     async def _all(self, query: Select[Any]) -> list[Row[Any]]:
-        async with self._connection() as connection:
+        async def read(connection: AsyncConnection) -> list[Row[Any]]:
             return list(await connection.execute(query))
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        return await self._whole(read)
+
+    async def _whole(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> _Found:
+        """Do ``work`` in a transaction, to its end even where nobody waits for it any more: one
+        that is cancelled may keep SQLite's lock, and nobody can write from then on."""
+        task = asyncio.create_task(self._transaction(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> _Found:
         with failing("the call record cannot be read"):
             async with self._engine.begin() as connection:
-                yield connection
+                return await work(connection)
 
 
 def _call(row: Row[Any]) -> dict[str, Any]:

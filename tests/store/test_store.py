@@ -107,3 +107,21 @@ def test_it_runs_on_uvloop(url: str) -> None:
             return len(await store.take_due(2e9, 10, 3e9))
 
     assert uvloop.run(run()) == 1
+
+
+async def test_who_waits_no_longer_leaves_no_lock(url: str) -> None:
+    async def ask(store: Store) -> None:
+        while True:
+            await store.take_due(0.0, 1, 0.0)
+
+    async with Store.open(url) as store:
+        for tries in range(60):
+            asks = [asyncio.create_task(ask(store)) for _ in range(2)]
+            for _ in range(tries):
+                store.put(turn(1))
+                await asyncio.sleep(0.001)
+            for one in asks:
+                one.cancel()
+            await asyncio.gather(*asks, return_exceptions=True)
+            async with asyncio.timeout(2):
+                await store.flush()
