@@ -68,7 +68,8 @@ class Case:
 
     async def global_variable(self, name: str) -> str:
         """One of the switch's global variables, such as conf_dir; empty where it is not set."""
-        return await self.api(f"global_getvar {name}")
+        told = await self.api(f"global_getvar {name}")
+        return "" if told.startswith("-ERR") else told
 
 
 Run = Callable[[Case], Awaitable[Finding]]

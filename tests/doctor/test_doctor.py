@@ -128,7 +128,7 @@ async def test_what_cannot_be_mended_says_so(
         monkeypatch.setitem(vars(api)["COMMANDS"], "load", lambda *_: "-ERR [no]\n")
         report = await place.examine(wanted=lambda what: True)
         assert ill(report) == {"stream module": Status.FAILED}
-        assert "cannot load /usr/lib/mod_audio_stream.so: -ERR [no]" in (
+        assert "cannot load /usr/lib/freeswitch/mod/mod_audio_stream.so: -ERR [no]" in (
             report.findings["stream module"].found
         )
 

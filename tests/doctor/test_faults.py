@@ -14,6 +14,7 @@ from esl_controller.simulator.freeswitch.faults import Faults
 from esl_controller.simulator.freeswitch.switch import SwitchStandIn
 from esl_controller.simulator.model import ModelFaults
 from tests.doctor.clinic import DOMAIN_UUID, Clinic, clinic, grow_old, ill, served
+from tests.live.freeswitch import free_port
 
 pytestmark = pytest.mark.usefixtures("idle_machine")
 
@@ -83,7 +84,7 @@ def unloaded(module: str, *, file: bool) -> Plant:
         there = place.of.switch.installation
         there.modules.discard(module)
         if not file:
-            there.files.discard(f"/usr/lib/{module}.so")
+            there.files.discard(f"/usr/lib/freeswitch/mod/{module}.so")
 
     return plant
 
@@ -174,7 +175,12 @@ FAULTS: dict[str, Fault] = {
     ),
     "module": (
         unloaded("mod_audio_stream", file=False),
-        *("stream module", FAILED, "there is no /usr/lib/mod_audio_stream.so", "github.com/sptmru"),
+        *(
+            "stream module",
+            FAILED,
+            "there is no /usr/lib/freeswitch/mod/mod_audio_stream.so",
+            "github.com/sptmru",
+        ),
     ),
     # And more.
     "module not loaded": (
@@ -306,13 +312,23 @@ async def test_one_fault_of_the_others_is_found(name: str, tmp_path: Path) -> No
 
 async def test_without_a_controller_the_doctor_listens_itself(tmp_path: Path) -> None:
     async with clinic(tmp_path) as place:
-        esl, media = 0, 0
-        for name, value in (("ESL_PORT", esl), ("MEDIA_PORT", media), ("WEB_PORT", 9)):
+        own = free_port()
+        place.extension = served(f"127.0.0.1:{own}")
+        for name, value in (("ESL_PORT", own), ("MEDIA_PORT", 0), ("WEB_PORT", 9)):
             place.setting(name, str(value))
-        # Its ports are any free ones here, so the dialplan's, which is the controller's, is tried.
         report = await place.examine()
         assert ill(report) == {"controller": WARNING}
         assert "listens in its place" in report.findings["controller"].found
+        assert f"at 127.0.0.1:{own}" in report.findings["our event socket"].found
+
+
+async def test_a_call_that_comes_to_nothing(tmp_path: Path) -> None:
+    async with clinic(tmp_path) as place:
+        place.of.switch.extensions.clear()  # what it serves is not what it does
+        report = await place.examine(call=True)
+        assert ill(report) == {"test call": FAILED}
+        assert "NO_ROUTE_DESTINATION" in report.findings["test call"].found
+        assert "esl-controller call 8000" in report.findings["test call"].remedy
 
 
 async def test_nothing_is_left_at_the_switch(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ async def test_a_call_can_be_watched_and_broken_off(tmp_path: Path) -> None:
 
 async def test_small_commands() -> None:
     async with rig() as (_switch, client, _):
-        assert await client.api("version short") == "1.10.12\n"
+        assert await client.api("version short") == "1.10.12-release\n"
         assert (await client.api("version")).startswith("FreeSWITCH Version 1.10.12")
         assert (await client.api("show channels")).endswith("0 total.\n")
         assert "USAGE" in await client.api("show")

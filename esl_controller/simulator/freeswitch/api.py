@@ -310,6 +310,7 @@ COMMANDS: Mapping[str, Api] = {
     "show": _show,
     "status": _status,
     "strmicroepoch": inspection.strmicroepoch,
+    "unload": inspection.unload,
     "uuid_answer": _uuid_answer,
     "uuid_audio_stream": _uuid_audio_stream,
     "uuid_break": _uuid_break,

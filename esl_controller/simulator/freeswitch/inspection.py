@@ -1,7 +1,6 @@
 """What is asked of a switch rather than of a call: modules, configuration, dialplan, versions.
 
-Answers as FreeSWITCH 1.10.12 gave them (captures/inspection.jsonl); ``load`` of a module that is
-missing from the source, switch_loadable_module.c.
+Answers as FreeSWITCH 1.10.12 gave them (capture ``inspection``).
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 STREAM_MODULE = "mod_audio_stream"
 _MODULES = (
     *("mod_event_socket", "mod_commands", "mod_dptools", "mod_dialplan_xml", "mod_sofia"),
-    *("mod_loopback", STREAM_MODULE),
+    *("mod_loopback", "mod_opus", STREAM_MODULE),
 )
+_FOLDER = "/usr/lib/freeswitch/mod"
 _NOT_FOUND = "can't find anything\n"
 
 
@@ -49,7 +49,7 @@ class Installation:
     version: str = VERSION
     modules: set[str] = field(default_factory=lambda: set(_MODULES))
     """Those that are loaded."""
-    files: set[str] = field(default_factory=lambda: {f"/usr/lib/{name}.so" for name in _MODULES})
+    files: set[str] = field(default_factory=lambda: {f"{_FOLDER}/{name}.so" for name in _MODULES})
     """Files on its machine that ``file_exists`` and ``load`` know."""
     configurations: dict[str, str] = field(default_factory=_configurations)
     """What is inside ``<configuration name="NAME.conf">``, by NAME."""
@@ -57,7 +57,7 @@ class Installation:
         default_factory=lambda: {
             "conf_dir": "/etc/freeswitch",
             "log_dir": "/var/log/freeswitch",
-            "mod_dir": "/usr/lib",
+            "mod_dir": _FOLDER,
             "script_dir": "/usr/share/freeswitch/scripts",
         }
     )
@@ -69,8 +69,8 @@ class Installation:
 def version(switch: SwitchStandIn, arg: str) -> str:
     told = switch.installation.version
     if "short" in arg:
-        return told.partition("-")[0] + "\n"
-    return f"FreeSWITCH Version {told}~64bit (-release 64bit)\n"
+        return told + "\n"
+    return f"FreeSWITCH Version {told}~64bit ( 64bit)\n"
 
 
 def module_exists(switch: SwitchStandIn, arg: str) -> str:
@@ -87,12 +87,20 @@ def load(switch: SwitchStandIn, arg: str) -> str:
     return "+OK Reloading XML\n+OK\n"
 
 
+def unload(switch: SwitchStandIn, arg: str) -> str:
+    """(Of a module that is not loaded: switch_loadable_module.c.)"""
+    if arg not in switch.installation.modules:
+        return "-ERR [Invalid Argument]\n"
+    switch.installation.modules.remove(arg)
+    return "+OK\n"
+
+
 def file_exists(switch: SwitchStandIn, arg: str) -> str:
     return "true" if arg in switch.installation.files else "false"
 
 
 def global_getvar(switch: SwitchStandIn, arg: str) -> str:
-    return switch.installation.variables.get(arg, "")
+    return switch.installation.variables.get(arg, "-ERR no reply\n")
 
 
 def strmicroepoch(switch: SwitchStandIn, _: str) -> str:
