@@ -65,7 +65,7 @@ async def test_as_a_process_without_a_controller(any_switch: FreeSwitch, tmp_pat
         "ESL_CONTROLLER_STORE_URL": f"sqlite:///{tmp_path}/calls.db",
     }
     status, out, error = await run("doctor", environment=settings)
-    assert (status, error) == (0, "")
+    assert (status, error) == (0, ""), out
     assert "the doctor listens in its place" in out
     assert "ok        our media: FreeSWITCH reaches our media at" in out
     assert ", 0 failed, 0 skipped" in out
@@ -85,7 +85,7 @@ async def test_what_the_settings_refuse(
 ) -> None:
     settings = environment(any_switch, "", **{setting: value})
     status, out, error = await run("doctor", environment=settings)
-    assert (status, error) == (1, "")
+    assert (status, error) == (1, ""), out
     assert out.startswith("failed    settings: ")
     assert told in out
     assert "1 failed, 1 skipped" in out
