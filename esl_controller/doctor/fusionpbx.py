@@ -3,11 +3,15 @@ switch serves. A context is a domain's name there."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from esl_controller.doctor.case import Case, Check
-from esl_controller.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.doctor.report import Finding, Fix, Status, failed, ok, skipped, warning
 from esl_controller.fusionpbx import config, inspection, switch
+from esl_controller.fusionpbx.cache import remove_file
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain
 from esl_controller.fusionpbx.inspection import Fault, Inspection
 from esl_controller.leg import CallFailed
@@ -26,7 +30,27 @@ async def cache(case: Case) -> Finding:
     seen = await _seen(case)
     if isinstance(seen, Inspection) and seen.unread:
         return skipped(seen.unread)
-    return _finding(seen, [Fault.STALE_CACHE], "it is not older than the dialplan")
+    finding = _finding(seen, [Fault.STALE_CACHE], "it is not older than the dialplan")
+    if finding.status is not Status.FAILED or not isinstance(seen, Inspection):
+        return finding
+    there = config.read(None)
+    by_hand = list(switch.by_hand(there, [case.context]))
+    fix = Fix("; ".join(by_hand), partial(_forget, case, there))
+    return replace(finding, remedy="\n".join(by_hand), fix=fix)
+
+
+async def _forget(case: Case, there: config.Config) -> None:
+    """Drop the one key or file of the context, here and on other nodes. Raises CallFailed."""
+    command = _command(case)
+    try:
+        if there.cache_method == "file":
+            await asyncio.to_thread(remove_file, there, case.context)
+        async for step in switch.forget(command, there, case.context):
+            if step.right is False:
+                raise FusionError(step.text)
+        await switch.reload(command)
+    except FusionError as error:
+        raise CallFailed(str(error)) from None
 
 
 async def as_served(case: Case) -> str:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from esl_controller.doctor import dialplan, fusionpbx
-from esl_controller.doctor.case import Case, examine
+from esl_controller.doctor.case import Ask, Case, examine
 from esl_controller.doctor.report import Status
 from esl_controller.fusionpbx import config
 from esl_controller.fusionpbx.rows import DIALPLANS
@@ -23,7 +23,9 @@ OURS = f"WHERE dialplan_uuid = '{UUID_8000}'"
 ROW, CACHE = fusionpbx.NAMES
 
 
-async def statuses(fusion: Fusion, context: str = DOMAIN_NAME) -> dict[str, Status]:
+async def statuses(
+    fusion: Fusion, context: str = DOMAIN_NAME, wanted: Ask | None = None
+) -> dict[str, Status]:
     """How the checks of FusionPBX and of the dialplan come out, at a switch that tells of none."""
     async with (
         SwitchStandIn(event_socket=("127.0.0.1", 0), password=PASSWORD) as switch,
@@ -35,7 +37,8 @@ async def statuses(fusion: Fusion, context: str = DOMAIN_NAME) -> dict[str, Stat
         settings = FreeswitchSettings.model_validate(there)
         connection = await stack.enter_async_context(event_socket(settings))
         case = Case(load(None, {}), "8000", context, stack, switch=connection)
-        report = await examine(case, (*fusionpbx.CHECKS, *dialplan.CHECKS), lambda *_: None)
+        checks = (*fusionpbx.CHECKS, *dialplan.CHECKS)
+        report = await examine(case, checks, lambda *_: None, wanted)
     return {name: finding.status for name, finding in report.findings.items()}
 
 
@@ -79,6 +82,17 @@ async def test_a_stale_cache(fusion: Fusion) -> None:
     fusion.cached.write_text("<document/>")
     found = await statuses(fusion)
     assert [name for name, status in found.items() if status is Status.FAILED] == [CACHE]
+
+
+async def test_a_stale_cache_is_dropped_if_that_is_wanted(fusion: Fusion) -> None:
+    await fusion.installing()
+    fusion.cached.write_text("<document/>")
+    other = fusion.cached.with_name("dialplan.other.example.net")
+    other.write_text("<document/>")
+    found = await statuses(fusion, wanted=lambda what: what.startswith("rm -f "))
+    assert set(found.values()) == {Status.OK}, found
+    assert not fusion.cached.exists()
+    assert other.exists()
 
 
 async def test_a_context_that_is_no_domain(fusion: Fusion) -> None:
