@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import ssl
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 BACKLOG_MS = 5000  # of caller's audio, while the model connects or its network hesitates
 CONTROL_LIMIT = 256  # control events that wait; more means that the model takes nothing any more
+HEAD_START_S = 0.5  # of the callers who wait, before the import takes its share of the time
 MAX_MESSAGE = 16 << 20  # bytes; a delta has some kilobytes
 
 # What the first connection would import, while the clock of all calls would stand still.
@@ -54,8 +56,8 @@ Connect: TypeAlias = (
 class Endpoint:
     """The endpoint that the agents of all calls share: one client, one TLS context.
 
-    The ``openai`` package is a quarter of all that a start has to import. A thread does that, so
-    that callers who wait for this process are taken meanwhile. Made in the event loop.
+    The ``openai`` package is a third of all that a start has to import. A thread does that, so that
+    callers who wait for this process are taken before. Made in the event loop.
     """
 
     def __init__(
@@ -63,8 +65,7 @@ class Endpoint:
     ) -> None:
         # The client insists on a key, also for an endpoint that asks for none.
         key = settings.api_key.get_secret_value() or "none"
-        loop = asyncio.get_running_loop()
-        self._client = loop.run_in_executor(None, _make_client, key, base_url, api)
+        self._client = asyncio.create_task(_load_client(key, base_url, api))
         self.connect_timeout_s = settings.connect_timeout_s
         self._options: dict[str, Any] = {
             "max_size": MAX_MESSAGE,
@@ -104,6 +105,12 @@ class Endpoint:
     async def close(self) -> None:
         """Free the client."""
         await (await self.loaded()).close()
+
+
+async def _load_client(key: str, base_url: str, api: str) -> AsyncOpenAI:
+    if "openai" not in sys.modules:
+        await asyncio.sleep(HEAD_START_S)
+    return await asyncio.to_thread(_make_client, key, base_url, api)
 
 
 def _make_client(key: str, base_url: str, api: str) -> AsyncOpenAI:
