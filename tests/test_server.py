@@ -108,7 +108,7 @@ async def test_health_readiness_and_calls(capsys: pytest.CaptureFixture[str]) ->
         assert await asyncio.to_thread(get, f"{web}/healthz") == (200, {"status": "ok"})
         assert await asyncio.to_thread(get, f"{web}/readyz") == (200, {"ready": True, "calls": 0})
         call = await of.switch.call(caller="+5511987654321")
-        await call.lane_open()
+        await call.wait_heard()
         settings = load(None, {}).settings
         assert await asyncio.to_thread(list_calls, settings, url=web, as_json=False) == 0
         printed = capsys.readouterr().out
