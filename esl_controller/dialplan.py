@@ -116,6 +116,7 @@ def there_and_back(number: str, context: str, timeout_s: int, returns: int, home
     The destination's own dialplan runs in the far leg of a loopback call: what it does to its
     channel (`hangup_after_bridge`, a hangup because nobody answers) cannot end the caller's. The
     loopback must stay in between, else the caller would be moved out of this line.
+
     `returns` is told by the channel as `controller_returns`, the time as `controller_left_at`.
     """
     leg = {

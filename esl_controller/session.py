@@ -145,6 +145,8 @@ class CallSession:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._spawn(self._watch_switch())
+                if self.call.past is not None:
+                    self._spawn(self._services.written())  # we may be lost in a moment, too
                 self.handle(ev.Arrived(self.channel.answered, bool(self.channel.codec)))
                 try:
                     await self._over
@@ -344,7 +346,6 @@ class CallSession:
         except SwitchError as error:
             self.handle(ev.TransferFailed(str(error)))
             return
-        await self._media.stop_stream()  # the module would go on sending the caller to us
         self.handle(ev.Transferred())
 
     async def _watch_switch(self) -> None:

@@ -227,22 +227,26 @@ class Switch:
         0: not at all. Nobody can come back where the dialplan has no ``controller_home``.
 
         With ``socket_resume`` set, closing our connection later would throw the caller out of the
-        new destination (captures/transfer_reset.*), so that is unset first.
+        new destination (captures/transfer_reset.*), so that is unset first. So is the stream
+        stopped, else the module would go on sending the caller to us, and the limit lifted: it is
+        for the time with us.
         """
         assert self.channel is not None, "connect first"
         await self.set_variable("call_timeout", str(timeout_s))
         await self._api("uuid_setvar", self._uuid, "socket_resume")
         words = [_word("destination", number), "XML", _word("context", context)]
-        if returns:
-            home = self.channel.variables.get("controller_home", "")
-            if dialplan.HOME.fullmatch(home):
-                await self._ring()
-                way = dialplan.there_and_back(number, context, timeout_s, returns, home)
-                words = [f"'{way}'", "inline"]
-            else:
-                log.warning("the caller cannot come back: the dialplan sets no controller_home")
+        home = self.channel.variables.get("controller_home", "")
+        if returns and dialplan.HOME.fullmatch(home):
+            await self._ring()
+            way = dialplan.there_and_back(number, context, timeout_s, returns, home)
+            words = [f"'{way}'", "inline"]
+        elif returns:
+            log.warning("the caller cannot come back: the dialplan sets no controller_home")
+        # Before it: the caller may be back, with a new stream and a new limit, within 50 ms.
+        with contextlib.suppress(SwitchError):
+            await self.stop_stream()
+        await self._api("sched_del", self._uuid)
         await self._api("uuid_transfer", self._uuid, *words)
-        await self._api("sched_del", self._uuid)  # the limit is for the time with us
 
     async def _ring(self) -> None:
         """Let the caller hear ringing while a bridge dials, unless something else is set."""

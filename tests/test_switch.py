@@ -169,12 +169,14 @@ async def test_a_transfer_with_a_way_back_where_there_is_one(home: str) -> None:
         switch.channel = Channel.parse(headers)
         task = asyncio.create_task(switch.transfer("1001", "internal", 12, returns=2))
         commands: list[str] = []
-        while "sched_del" not in "".join(commands):
+        while "uuid_transfer" not in "".join(commands):
             answer = "_undef_" if len(commands) == 2 and "a'b" not in home else "+OK"
             commands.append((await peer.reply(api_reply(answer))).strip())
         await task
     rings = [command for command in commands if "transfer_ringback" in command]
-    (transfer,) = (command for command in commands if "uuid_transfer" in command)
+    *_, stop, lift, transfer = commands
+    assert stop == f"api uuid_audio_stream {UUID} stop"
+    assert lift == f"api sched_del {UUID}"
     if home == "8000 XML default":
         assert rings == [
             f"api uuid_getvar {UUID} transfer_ringback",

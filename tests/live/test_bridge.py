@@ -1,0 +1,172 @@
+"""Callers who are connected to somebody else, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esl_controller.simulator.model import ModelStandIn, ScriptedCall
+from media.frame import Samples
+from tests.live.audio import as_played, match
+from tests.live.freeswitch import FreeSwitch
+from tests.live.processes import serving
+from tests.live.rig import Live, Phone, dialled, environment, live, until, until_async
+from tests.live.test_restart import asked
+
+DESK_HZ, RINGING_HZ = 700, 425
+
+# As FusionPBX dials its users: what it sets ends the channel, whatever becomes of the bridge.
+EXTENSIONS = """\
+<include>
+  <extension name="users">
+    <condition field="destination_number" expression="^72(0\\d)$">
+      <action application="set" data="hangup_after_bridge=true"/>
+      <action application="set" data="continue_on_fail=true"/>
+      <action application="bridge" data="sofia/caller/73$1@127.0.0.1:PORT"/>
+      <action application="hangup" data="${originate_disposition}"/>
+    </condition>
+  </extension>
+  <extension name="talks">
+    <condition field="destination_number" expression="^7301$">
+      <action application="answer"/>
+      <action application="playback" data="tone_stream://%(4000,0,700)"/>
+      <action application="hangup"/>
+    </condition>
+  </extension>
+  <extension name="is_busy">
+    <condition field="destination_number" expression="^7302$">
+      <action application="hangup" data="USER_BUSY"/>
+    </condition>
+  </extension>
+  <extension name="does_not_answer">
+    <condition field="destination_number" expression="^7303$">
+      <action application="ring_ready"/>
+      <action application="sleep" data="60000"/>
+    </condition>
+  </extension>
+</include>
+"""
+SCRIPT = (ScriptedCall(1, "transfer_call", '{"destination": "Desk"}'),)
+
+
+@pytest.fixture(autouse=True)
+def users(switch: FreeSwitch) -> None:
+    """The switch knows whom to dial."""
+    file = switch.directory / "conf" / "dialplan" / "3_users.xml"
+    file.write_text(EXTENSIONS.replace("PORT", str(switch.sip_port)))
+    switch.api("reloadxml")
+
+
+def secretary(number: int) -> str:
+    return f"""
+language = "en"
+[[destinations]]
+name = "Desk"
+number = "{number}"
+timeout_s = 5
+come_back = true
+"""
+
+
+def loud_at(heard: Samples, rate: int, hertz: int) -> float:
+    """The seconds in which a tone was heard."""
+    size = rate // 10
+    frames = heard[: heard.size // size * size].reshape(-1, size).astype(float)
+    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1))
+    tone = power[:, round(hertz / 10) - 1 : round(hertz / 10) + 2].sum(axis=1)
+    return float(((tone > 0.5 * power.sum(axis=1)) & (tone > 1e5)).sum()) / 10
+
+
+async def asks_for_the_desk(phone: Phone) -> float:
+    """Be greeted, and ask for it; when that was."""
+    await phone.hears_speech()
+    await phone.hears_silence()
+    return await phone.says("caller")
+
+
+async def hears_the_secretary_again(of: Live, phone: Phone) -> str:
+    """Wait for it, and compare it with what was sent; what the model was to say."""
+    await until(lambda: len(of.model.sessions) == 2 and bool(of.record(1).spoken), 20)
+    back = time.monotonic()
+    await phone.hears_speech()
+    await phone.hears_silence()
+    spoken = of.spoken(0, 1)
+    sent = as_played(bytes(spoken.audio), spoken.format, phone.leg.rate)
+    assert match(phone.heard(back - 0.5), sent).correlation >= 0.95
+    return asked(of.model, 1)[0]
+
+
+async def test_who_has_talked_to_somebody_hears_the_secretary_again(
+    switch: FreeSwitch,
+) -> None:
+    async with live(switch, {"script": SCRIPT}, secretary(7201)) as of:
+        async with of.phone() as phone:
+            since = await asks_for_the_desk(phone)
+            assert "connected to Desk and is back" in await hears_the_secretary_again(of, phone)
+            assert 3.5 <= loud_at(phone.heard(since), phone.leg.rate, DESK_HZ) <= 4.5
+        await of.all_over()
+        stored = await of.stored()
+    assert stored.outcome == "completed"
+    assert [note.text.partition(",")[0] for note in stored.notes] == [
+        "the caller was transferred to Desk",
+        "the caller came back from Desk",
+    ]
+
+
+@pytest.mark.parametrize(("number", "why"), [(7202, "the line is busy"), (7203, "nobody answered")])
+async def test_who_has_reached_nobody_is_told_so(switch: FreeSwitch, number: int, why: str) -> None:
+    async with live(switch, {"script": SCRIPT}, secretary(number)) as of, of.phone() as phone:
+        since = await asks_for_the_desk(phone)
+        assert why in await hears_the_secretary_again(of, phone)
+        ringing = loud_at(phone.heard(since), phone.leg.rate, RINGING_HZ)
+        assert ringing >= (0.5 if number == 7203 else 0.0)
+
+
+async def test_a_caller_who_hangs_up_meanwhile_leaves_no_leg_behind(switch: FreeSwitch) -> None:
+    async with live(switch, {"script": SCRIPT}, secretary(7201)) as of:
+        async with of.phone() as phone:
+            await asks_for_the_desk(phone)
+            await until_async(lambda: legs(switch, 6), 15)
+        await of.all_over()
+        assert len(of.model.sessions) == 1
+        assert (await of.stored()).outcome == "transferred"
+
+
+@pytest.mark.parametrize("started", ["before the return", "after the return"])
+async def test_a_controller_that_is_killed_while_the_caller_is_away(
+    switch: FreeSwitch, tmp_path: Path, started: str
+) -> None:
+    (tmp_path / "default.toml").write_text(secretary(7201))
+    async with ModelStandIn(script=SCRIPT) as model:
+        settings = environment(
+            switch,
+            model.base_url,
+            STORE_URL=f"sqlite:///{tmp_path}/calls.db",
+            SECRETARIES_FOLDER=str(tmp_path),
+        )
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(serving(settings))
+            phone = await stack.enter_async_context(dialled(switch))
+            await asks_for_the_desk(phone)
+            await until_async(lambda: legs(switch, 6), 15)
+            first.kill()
+            await first.process.wait()
+            if started == "after the return":
+                await until_async(lambda: legs(switch, 2), 15)
+            await stack.enter_async_context(serving(settings))
+            await until(lambda: len(model.sessions) == 2 and bool(asked(model, 1)), 30)
+            await phone.hears_speech()
+            await phone.hears_silence()
+            assert not phone.leg.ended.done()
+    assert "connected to Desk and is back" in asked(model, 1)[0]
+    assert len(asked(model, 1)) == 1
+
+
+async def legs(switch: FreeSwitch, count: int) -> bool:
+    """Whether the switch has so many channels."""
+    return await asyncio.to_thread(switch.channels) == count
