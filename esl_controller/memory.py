@@ -71,11 +71,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Stored:
-    """What is written down: ``memory``, and what the call's shell knows."""
+    """What is written down: ``memory``, and what the call's shell knows. ``cut``: a sentence was
+    cut off by an earlier loss, and has not gone on."""
 
     memory: Memory
     recording: str = ""
     usage: Usage = field(default_factory=Usage)
+    cut: bool = False
 
 
 @dataclass(frozen=True)

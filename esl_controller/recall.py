@@ -46,6 +46,10 @@ class Recall:
         self.recording, self._dialogue.reported = stored.recording, stored.usage
         last = history[-1] if history else None
         memory, unreached = self._came_back(stored.memory)
+        cut = cut or (stored.cut and not memory.back_from)
+        if cut:
+            # The turn that was cut is put as ended: a second loss must not find that alone.
+            self._put(Remembered(self._channel.uuid, self.epoch, dump(replace(stored, cut=True))))
         if not memory.back_from:
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import ClientSession
 
@@ -30,6 +31,6 @@ class Services:
     make_agent: Callable[[Persona, History, Channel], Agent]
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
     put: Callable[[Change], None]  # into the store
-    written: Callable[[], Awaitable[None]]  # what was put is, or cannot be in time
+    written: Callable[[], Coroutine[Any, Any, None]]  # what was put is, or cannot be in time
     ours: Callable[[str, int], Awaitable[bool]]  # a call, of an epoch, as far as can be told
     http: ClientSession

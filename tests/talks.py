@@ -29,6 +29,8 @@ LOUD: Final = 4000
 BITS: Final = 32
 AGAIN_S: Final = 5.0  # of silence, then the caller speaks again
 QUIET_S: Final = 0.4
+LONGEST_S: Final = 100.0  # a call, also on a busy machine; else it takes 15 s
+STUCK: Final = "RECOVERY_ON_TIMER_EXPIRE"
 MOST_TURNS: Final = 20
 
 
@@ -67,8 +69,9 @@ class Talk:
     ended: float = 0.0
     said: dict[int, str] = field(default_factory=dict)
     """What the model said, by number: what it was asked to say."""
-    words: dict[str, float] = field(default_factory=dict)
-    """The caller's turns, by the word that stands for each: when the model knew."""
+    words: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The caller's turns, by the word that stands for each: when the model's session began, and
+    when it knew."""
     heard: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
     """What the caller heard of what the model said: when, and which frame of it."""
     last_sound: float = 0.0
@@ -131,7 +134,7 @@ class Mind(ModelSession):
     def transcript(self, seconds: float) -> str:
         """The caller's turn is one word."""
         word = f"c{next(self.numbers)}"
-        self.talk.words[word] = time.monotonic()
+        self.talk.words[word] = self.began, time.monotonic()
         return word
 
 
@@ -143,16 +146,18 @@ class Caller:
         self._words = _words()
 
     async def call(self) -> None:
-        """The whole call. Raises TimeoutError where it does not end."""
+        """The whole call; one that does not end is ended with ``STUCK``."""
         talk, kind = self._talk, self._talk.kind
         conversation = asyncio.create_task(self._converse())
         try:
             if kind.leaves_s:
                 await asyncio.wait([conversation], timeout=kind.leaves_s)
                 talk.call.hangup()
-            await talk.call.ended(timeout=60)
-            talk.ended = time.monotonic()
+            await talk.call.ended(timeout=LONGEST_S)
+        except TimeoutError:
+            talk.call.hangup(STUCK)
         finally:
+            talk.ended = time.monotonic()
             conversation.cancel()
             await asyncio.gather(conversation, return_exceptions=True)
 

@@ -154,11 +154,12 @@ class World:
         """How many more frames than these we may think were heard: a switch on a busy machine takes
         a while to notice that the controller has gone."""
         last = heard[-1][0]
-        return LATE if self.next_death(last) < last + 0.1 else 0
+        return LATE if abs(self.next_death(last - 0.1) - last) < 0.1 else 0
 
-    def settled(self, at: float) -> bool:
-        """Whether what happened at this time must be known afterwards."""
-        return self.next_death(at) - at > FLIGHT_S
+    def settled(self, at: float, began: float = 0.0) -> bool:
+        """Whether what happened at this time must be known afterwards; ``began``: when the session
+        of the model did that knew it."""
+        return self.next_death(began or at) - at > FLIGHT_S
 
 
 @asynccontextmanager
@@ -317,8 +318,8 @@ def _history(of: World, talk: Talk) -> Iterator[str]:
         events = session.record.client_events
         items = [e["item"] for e in events if e["type"] == "conversation.item.create"]
         told = " ".join(p["text"] for item in items for p in item.get("content", ())).split()
-        for word, at in talk.words.items():
-            if of.settled(at) and at < began - FLIGHT_S and word not in told:
+        for word, (knew, at) in talk.words.items():
+            if of.settled(at, knew) and at < began - FLIGHT_S and word not in told:
                 yield f"a session was not told what the caller said: {word}"
         for number, heard in talk.heard.items():
             some = len(heard) > 2 * FRAMES / WORDS and heard[-1][0] < began
@@ -353,8 +354,8 @@ def _record(of: World, talk: Talk, stored: StoredCall) -> Iterator[str]:
     )
     missing = [
         word
-        for word, at in talk.words.items()
-        if of.settled(at) and not any(turn.text == word for turn in stored.turns)
+        for word, (began, at) in talk.words.items()
+        if of.settled(at, began) and not any(turn.text == word for turn in stored.turns)
     ]
     if len(missing) > deleted:
         yield f"what the caller said is not written down: {missing}"
@@ -405,7 +406,7 @@ def _story(of: World) -> Iterator[str]:
     for talk in of.talks.values():
         yield f"--- {talk.kind.name} {talk.call.uuid} from {talk.began} to {talk.ended}"
         events = [(s.began, f"session of the model {n}") for n, s in enumerate(of.sessions(talk))]
-        events += [(at, f"the caller said {word}") for word, at in talk.words.items()]
+        events += [(at, f"the caller said {word}") for word, (_, at) in talk.words.items()]
         events += [
             (heard[0][0], f"heard u{n}, {len(heard)} frames: {talk.said[n]}")
             for n, heard in talk.heard.items()

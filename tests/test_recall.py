@@ -26,8 +26,11 @@ class NoDialogue:
 
     reported = usage = Usage()
 
+    def __init__(self, *, cut: bool = False) -> None:
+        self.cut = cut
+
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[list[Any], bool]:
-        return [], False
+        return [], self.cut
 
 
 def recall(put: list[Change], **variables: str) -> Recall:
@@ -53,6 +56,23 @@ def away(returns: int, disposition: str = "SUCCESS") -> dict[str, str]:
         "controller_left_at": str(NOW_US - 90_000_000),
         "originate_disposition": disposition,
     }
+
+
+async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
+    put: list[Change] = []
+    memory = dump(Stored(Memory(leaving="hangup")))
+    for number in (1, 2):  # the second time the turn is written down as ended
+        dialogue = NoDialogue(cut=number == 1)
+        taken = Recall(Channel.parse({"Unique-ID": UUID}), dialogue, put.append)  # type: ignore[arg-type]
+        past = taken.resume(Claimed(number, memory))
+        assert past is not None
+        assert past.cut
+        memory = next(change.memory for change in put if isinstance(change, Remembered))
+    taken.remember(Memory(leaving="hangup", goodbye="Go on."))
+    assert isinstance(put[-1], Remembered)
+    stored = load(put[-1].memory)
+    assert stored is not None
+    assert not stored.cut
 
 
 async def test_a_call_that_lost_its_controller_goes_on_with_what_it_was_about_to_do() -> None:
