@@ -26,6 +26,7 @@ from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 
 log = structlog.stdlib.get_logger(__name__)
 
+LANE_CLOSED_S = 1.0
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
 PING_S = 10.0  # so often it is asked, where nothing else would tell that it answers no more
 
@@ -86,7 +87,7 @@ class Switch:
         self.on_event: Callable[[SwitchEvent], None] = lambda event: None
         self.dropped = 0
         self._session = session
-        self._plays: set[str] = set()
+        self._plays: dict[str, asyncio.Event] = {}  # set at their ends
         session.on("*", self._received)
 
     @classmethod
@@ -163,8 +164,7 @@ class Switch:
         """Tell the dialplan that the call is ours, so that its ladder begins anew if we lose it.
 
         Give this once the call is held as it should be: a controller that is lost before counts as
-        a try that failed. Nothing is done where the dialplan has no such ladder.
-        """
+        a try that failed. Without such a ladder nothing is done."""
         assert self.channel is not None, "connect first"
         if home := self.channel.variables.get("controller_home", ""):
             await self.set_variable("controller_again", home)
@@ -209,7 +209,7 @@ class Switch:
     def new_play(self) -> str:
         """An id for ``play``, which its FilePlaying and FilePlayed events will have."""
         play_id = str(uuid4())
-        self._plays.add(play_id)
+        self._plays[play_id] = asyncio.Event()
         return play_id
 
     async def play(self, path: str, play_id: str) -> None:
@@ -224,12 +224,9 @@ class Switch:
         """Hand the caller to ``number`` in the dialplan's ``context``, and let go of the call.
 
         ``returns``: how often the caller will have come back after that, told by the channel then;
-        0: not at all. Nobody can come back where the dialplan has no ``controller_home``.
-
-        With ``socket_resume`` set, closing our connection later would throw the caller out of the
-        new destination (captures/transfer_reset.*), so that is unset first. So is the stream
-        stopped, else the module would go on sending the caller to us, and the limit lifted: it is
-        for the time with us.
+        0, or no ``controller_home`` in the dialplan: not at all. What is ours is undone before,
+        for the caller may be back within 50 ms; with ``socket_resume`` set, closing our connection
+        later would throw the caller out of there (captures/transfer_reset.*).
         """
         assert self.channel is not None, "connect first"
         await self.set_variable("call_timeout", str(timeout_s))
@@ -237,21 +234,28 @@ class Switch:
         words = [_word("destination", number), "XML", _word("context", context)]
         home = self.channel.variables.get("controller_home", "")
         if returns and dialplan.HOME.fullmatch(home):
-            await self._ring()
+            if await self._api("uuid_getvar", self._uuid, "transfer_ringback") == "_undef_":
+                await self.set_variable("transfer_ringback", dialplan.RINGING)
             way = dialplan.there_and_back(number, context, timeout_s, returns, home)
             words = [f"'{way}'", "inline"]
         elif returns:
             log.warning("the caller cannot come back: the dialplan sets no controller_home")
-        # Before it: the caller may be back, with a new stream and a new limit, within 50 ms.
         with contextlib.suppress(SwitchError):
             await self.stop_stream()
         await self._api("sched_del", self._uuid)
+        await self._close_lane()
         await self._api("uuid_transfer", self._uuid, *words)
 
-    async def _ring(self) -> None:
-        """Let the caller hear ringing while a bridge dials, unless something else is set."""
-        if await self._api("uuid_getvar", self._uuid, "transfer_ringback") == "_undef_":
-            await self.set_variable("transfer_ringback", dialplan.RINGING)
+    async def _close_lane(self) -> None:
+        """Have the channel's own thread close the lane, by a file. ``uuid_transfer`` does it in
+        another; if both do, they may wait for the lane's thread for good, and the caller with them
+        (seen; switch_ivr.c, ``switch_ivr_deactivate_unicast``)."""
+        play_id = self.new_play()
+        played = self._plays[play_id]
+        await self.play("silence_stream://20", play_id)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LANE_CLOSED_S):
+                await played.wait()
 
     async def send_dtmf(self, digits: str) -> None:
         """Press keys towards the caller; w is a pause of half a second."""
@@ -335,7 +339,7 @@ class Switch:
             return None
         if name == "CHANNEL_EXECUTE":
             return FilePlaying(play_id)
-        self._plays.discard(play_id)
+        self._plays.pop(play_id).set()
         return FilePlayed(play_id, ok=one(event.get("Application-Response")) != "FILE NOT FOUND")
 
     def _stream_event(self, subclass: str, body: str | None) -> StreamFailed | FileWritten | None:
