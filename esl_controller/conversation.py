@@ -22,6 +22,7 @@ from esl_controller.events import (
     FilesReady,
     ItemFinished,
     ItemQueued,
+    ItemStarted,
     ResponseDone,
     ResponseStarted,
     SpeechConfirmed,
@@ -273,11 +274,8 @@ class Conversation:
         return [] if self.leaving else self._floor.sound()
 
     def _speech_confirmed(self, event: SpeechConfirmed, now: float) -> Actions:
-        return (
-            self._interrupt()
-            if self._floor.caller.confirmed() and self._floor.interruptible
-            else []
-        )
+        confirmed = self._floor.caller.confirmed()
+        return self._interrupt() if confirmed and self._floor.interruptible else []
 
     def _interrupt(self) -> Actions:
         return [*self._floor.interrupt(), *self._desk.end_hold("the caller interrupted")]
@@ -392,6 +390,7 @@ _TABLE: dict[type[Event], Callable[[Conversation, Any, float], Actions]] = {
     SpeechStopped: Conversation._speech_stopped,
     Dtmf: Conversation._dtmf,
     ItemQueued: Conversation._item_queued,
+    ItemStarted: lambda talk, event, now: talk._floor.started(event.item),
     ItemFinished: Conversation._item_finished,
     FilesReady: Conversation._files_ready,
     TimeUp: Conversation._time_up,

@@ -79,6 +79,7 @@ class Floor:
     def interrupt(self) -> Actions:
         """Be silent, and have the model know it."""
         self.silenced()
+        self.replies.heard()
         self._items.clear()
         self.greeted = True
         self.replies.drop(Want.ANSWER, Want.NOTICE, Want.PROMPT)
@@ -93,8 +94,15 @@ class Floor:
         self._items.add(item)
         self.replies.speaks()
 
+    def started(self, item: str) -> Actions:
+        """The first sample of an item is heard."""
+        if item in self._items:
+            self.replies.heard()
+        return []
+
     def finished(self, item: str) -> None:
         """An item was heard, or dropped; others than the model's are music, or a sentence."""
         if item in self._items:
+            self.replies.heard()
             self._items.discard(item)
             self.greeted = self.greeted or not self._items

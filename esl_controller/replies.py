@@ -39,6 +39,7 @@ class Replies:
         self._reply: tuple[Want, str] | None = None  # asked for or in flight
         self._response = ""  # its id, once it has begun
         self._cancelled = False
+        self._unheard: tuple[Want, str] | None = None  # it has come, and waits to be heard
 
     @property
     def in_flight(self) -> bool:
@@ -53,16 +54,21 @@ class Replies:
     @property
     def owes(self) -> bool:
         """Whether an answer is due of which nothing was heard yet."""
-        asked = self._reply is not None and self._reply[0] is Want.ANSWER and not self.spoke
+        reply = self._due
+        asked = reply is not None and reply[0] is Want.ANSWER
         return asked or self.expected or Want.ANSWER in self._wants
 
     @property
     def last_words(self) -> str:
         """The last words, as long as nothing of them was heard."""
-        want, words = self._reply or (None, "")
-        if want is Want.LAST_WORDS and not self.spoke:
+        want, words = self._due or (None, "")
+        if want is Want.LAST_WORDS:
             return words
         return self._wants.get(Want.LAST_WORDS, "")
+
+    @property
+    def _due(self) -> tuple[Want, str] | None:
+        return self._unheard if self.spoke else self._reply
 
     def cancelled(self, response: str) -> bool:
         """Whether ``response`` was cancelled, also if the model had finished it by then."""
@@ -101,7 +107,13 @@ class Replies:
 
     def speaks(self) -> None:
         """The reply has come to audio."""
+        if not self.spoke:
+            self._unheard = self._reply
         self.spoke, self.expected = True, False
+
+    def heard(self) -> None:
+        """Of what has come the first sample is heard, or none will be."""
+        self._unheard = None
 
     def done(self, response: str) -> tuple[Want, str] | None:
         """``response`` is over; returns what would have to be said if it failed."""

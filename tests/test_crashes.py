@@ -42,7 +42,7 @@ SEED: Final = int(os.environ.get("SEED", "1"))
 IN_A_ROUND: Final = 8
 MOST_STEPS: Final = 200  # a controller has taken up eight calls after 100
 CALM_S: Final = 4.0
-FLIGHT_S: Final = 1.0  # what happened so shortly before a crash may not be written down
+FLIGHT_S: Final = 1.5  # what happened so shortly before a crash may not be written down
 TALKS_S: Final = 4.0  # after the model was connected it hears the caller, on a busy machine too
 CONFIRM_S: Final = 0.5  # from the last frame to the end of it, where the caller interrupts
 LATE: Final = 30  # frames, 0.6 s
@@ -157,8 +157,8 @@ class World:
         return LATE if abs(self.next_death(last - 0.1) - last) < 0.1 else 0
 
     def settled(self, at: float, began: float = 0.0) -> bool:
-        """Whether what happened at this time must be known afterwards; ``began``: when the session
-        of the model did that knew it."""
+        """Whether what happened at this time must be known afterwards; ``began``: when that did,
+        or the session of the model that knew it."""
         return self.next_death(began or at) - at > FLIGHT_S
 
 
@@ -339,7 +339,9 @@ def _record(of: World, talk: Talk, stored: StoredCall) -> Iterator[str]:
             # Whole words, and none that is half heard.
             known = FRAMES / WORDS * (len(turn.heard_text.split()) + 0.5) - len(heard)
             late = of.unheard(heard)
-            sure = of.settled(heard[0][0]) and (late or of.settled(heard[-1][0] + CONFIRM_S))
+            sure = of.settled(heard[0][0]) and (
+                late or of.settled(heard[-1][0] + CONFIRM_S, heard[0][0])
+            )
             if sure and not -8 < known < 8 + late:
                 yield f"u{number}: {len(heard)} frames were heard, and that is {turn}"
     for turn in stored.turns:

@@ -71,6 +71,22 @@ def test_a_turn_that_was_not_answered_is_answered() -> None:
     assert responses(world.crashed(lost_words=True).resumed()) == [LOST_WORDS]
 
 
+def test_what_waits_to_be_heard_is_said_again() -> None:
+    """Behind a sentence of ours, for instance."""
+    world = World().greeted()
+    world.turn()
+    world.reply()
+    assert world.call.talk.memory().owes
+    world.feed(ev.ItemStarted(world.items[0]))
+    assert not world.call.talk.memory().owes
+    world.hear_all()
+    world.asks(tool_call("end_call"))
+    world.reply()
+    assert world.call.talk.memory().goodbye == FAREWELL.instructions
+    world.feed(ev.ItemStarted(world.items[0]))
+    assert not world.call.talk.memory().goodbye
+
+
 def test_turns_prompts_and_the_limit_are_counted_on() -> None:
     world = World(secretary(limits={"max_turns": 2, "max_call_s": 100, "warn_s": 0})).greeted()
     world.turn()
