@@ -148,7 +148,7 @@ async def test_a_transfer_that_was_being_announced_takes_place_once(
     assert stored.outcome == "transferred"
 
 
-@pytest.mark.parametrize("moment", ["call_timeout", "socket_resume", "uuid_transfer", "sched_del"])
+@pytest.mark.parametrize("moment", ["socket_resume", "sched_del", "silence", "uuid_transfer"])
 async def test_a_transfer_that_is_under_way_takes_place_once(
     tmp_path: Path, wire: Wire, moment: str
 ) -> None:
