@@ -12,13 +12,14 @@ import pytest
 
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from media.frame import Samples
-from tests.live.audio import as_played, match
+from tests.live.audio import as_played, gaps
 from tests.live.freeswitch import FreeSwitch
 from tests.live.processes import serving
 from tests.live.rig import Live, Phone, dialled, environment, live, until, until_async
 from tests.live.test_restart import asked
 
 DESK_HZ, RINGING_HZ = 700, 425
+PAUSES_MS = 100
 
 # As FusionPBX dials its users: what it sets ends the channel, whatever becomes of the bridge.
 EXTENSIONS = """\
@@ -97,7 +98,8 @@ async def hears_the_secretary_again(of: Live, phone: Phone) -> str:
     await phone.hears_silence()
     spoken = of.spoken(0, 1)
     sent = as_played(bytes(spoken.audio), spoken.format, phone.leg.rate)
-    assert match(phone.heard(back - 0.5), sent).correlation >= 0.95
+    # All of it; a pause is what the caller's jitter buffer adds where the machine is late.
+    assert sum(gaps(phone.heard(back - 0.5), sent, phone.leg.rate)) <= PAUSES_MS
     return asked(of.model, 1)[0]
 
 
