@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from . import postgres
+
+QUIET = ("websockets", "aiosqlite")  # libraries whose level is ours to set
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +18,17 @@ def postgresql() -> Iterator[postgres.Server]:
     """A real PostgreSQL, started for the first test that asks for it."""
     with postgres.serving() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A test that sets up the process's logging, as each command does, leaves nothing behind."""
+    named = [logging.getLogger(name) for name in (None, "esl_controller", "media", *QUIET)]
+    handlers, levels = list(named[0].handlers), [logger.level for logger in named]
+    config = structlog.get_config()
+    yield
+    named[0].handlers[:] = handlers
+    for logger, level in zip(named, levels, strict=True):
+        logger.setLevel(level)
+    structlog.configure(**config)
+    structlog.contextvars.clear_contextvars()

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import io
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
-import structlog
 from aiohttp import ClientSession, web
 
 from esl_controller import logs
@@ -175,14 +173,9 @@ async def test_a_call_that_ends_does_not_wait_for_the_answer() -> None:
 @pytest.fixture
 def everything() -> Any:
     """All that is logged, at debug level."""
-    config, root = structlog.get_config(), logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     out = io.StringIO()
     logs.configure("json", "debug", out)
-    yield out
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**config)
+    return out
 
 
 async def test_what_is_secure_is_in_no_log_and_in_no_answer_of_ours(

@@ -8,7 +8,7 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,20 +19,6 @@ from esl_controller import logs
 # What the Genesis library does with its logger belongs to what is tested.
 genesis = logging.getLogger("genesis.observability.logger")
 TOKEN = "tok-4f167587"
-
-
-@pytest.fixture(autouse=True)
-def _leave_nothing_behind() -> Iterator[None]:
-    root = logging.getLogger()
-    named = [root, *map(logging.getLogger, ("esl_controller", "media", "websockets", "aiosqlite"))]
-    handlers, levels = list(root.handlers), [logger.level for logger in named]
-    config = structlog.get_config()
-    yield
-    root.handlers[:] = handlers
-    for logger, level in zip(named, levels, strict=True):
-        logger.setLevel(level)
-    structlog.configure(**config)
-    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
