@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from esl_controller.store.claiming import claim, lost, take_due
+from esl_controller.store.claiming import Claims, lost, take_due
 from esl_controller.store.database import open_engine
 from esl_controller.store.ending import end_lost
 from esl_controller.store.errors import StoreError
@@ -33,6 +33,8 @@ class Store(Reader):
     def __init__(self, engine: AsyncEngine, writer: Writer) -> None:
         super().__init__(engine)
         self._writer = writer
+        self._claims = Claims("")  # the last ones, which others may join
+        self._claimed: asyncio.Task[dict[str, Claimed]]
 
     @classmethod
     @asynccontextmanager
@@ -77,7 +79,11 @@ class Store(Reader):
         """Take a call over from whoever had it. Raises StoreError."""
         if self._writer.holds(call_uuid):
             await self.flush()  # it was ours a moment ago
-        return await self._whole(lambda connection: claim(connection, call_uuid, owner))
+        if not self._claims.add(call_uuid, owner):
+            self._claims = Claims(owner)
+            self._claims.add(call_uuid, owner)
+            self._claimed = self._start(self._claims.take)
+        return (await asyncio.shield(self._claimed))[call_uuid]
 
     async def lost(self, epochs: Mapping[str, int]) -> list[str]:
         """Which of these calls, each with its epoch, somebody else has claimed since. Raises

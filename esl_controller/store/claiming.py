@@ -2,45 +2,87 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Table, select, update
+from sqlalchemy import ColumnElement, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.store import schema
 from esl_controller.store.records import HISTORY, Claimed, Delivery, ToolUsed, Turn
-from esl_controller.store.statements import new_call
+from esl_controller.store.statements import lock
+
+TOGETHER = 10  # calls claimed in a transaction: what was said in them is read in one go
+_Part = TypeVar("_Part", Turn, ToolUsed)
 
 
-async def claim(connection: AsyncConnection, call_uuid: str, owner: str) -> Claimed:
-    """Make a call ``owner``'s, known or not.
+class Claims:
+    """Calls that are claimed together, in one transaction: all that come until it is their turn.
 
-    Of a long call it returns the last ``HISTORY`` turns, and function calls.
-    One statement counts the epoch up, so of two that claim at once the later one has the call.
+    A controller that is lost leaves all its calls to another one at once, and thirty transactions
+    one after the other are half a second for the last of them.
     """
-    calls = schema.calls
-    await connection.execute(new_call(connection.dialect.name), [{"call_uuid": call_uuid}])
-    claimed = await connection.execute(
-        update(calls)
-        .where(calls.c.call_uuid == call_uuid)
-        .values(epoch=calls.c.epoch + 1, owner=owner, ended_at=None, cause="", outcome="")
-        .returning(calls.c.epoch, calls.c.memory)
-    )
-    epoch, memory = claimed.one()
 
-    async def last(table: Table, order: ColumnElement[Any]) -> list[Row[Any]]:
-        query = select(table).where(table.c.call_uuid == call_uuid)
-        found = await connection.execute(query.order_by(order.desc()).limit(HISTORY))
-        return list(reversed(found.all()))
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._call_uuids: set[str] = set()
+        self._begun = False
 
-    return Claimed(
-        epoch,
-        memory,
-        [Turn(**row._mapping) for row in await last(schema.turns, schema.turns.c.number)],
-        [ToolUsed(**row._mapping) for row in await last(schema.tools, schema.tools.c.at)],
-    )
+    def add(self, call_uuid: str, owner: str) -> bool:
+        """Claim this one with the others; False where it is too late, or too many are."""
+        late = self._begun or len(self._call_uuids) == TOGETHER
+        if late or owner != self._owner or call_uuid in self._call_uuids:
+            return False
+        self._call_uuids.add(call_uuid)
+        return True
+
+    async def take(self, connection: AsyncConnection) -> dict[str, Claimed]:
+        """Make the calls the owner's, known or not.
+
+        Of a long call it returns the last ``HISTORY`` turns, and function calls. One statement
+        counts the epoch up, so of two that claim a call at once the later one has it.
+        """
+        self._begun = True
+        calls = schema.calls
+        await lock(connection, self._call_uuids)
+        claimed = await connection.execute(
+            update(calls)
+            .where(calls.c.call_uuid.in_(self._call_uuids))
+            .values(epoch=calls.c.epoch + 1, owner=self._owner, ended_at=None, cause="", outcome="")
+            .returning(calls.c.call_uuid, calls.c.epoch, calls.c.memory)
+        )
+        known = claimed.all()
+        turns = await self._last(connection, Turn, schema.turns, schema.turns.c.number)
+        tools = await self._last(connection, ToolUsed, schema.tools, schema.tools.c.at)
+        return {
+            uuid: Claimed(epoch, memory, turns[uuid], tools[uuid]) for uuid, epoch, memory in known
+        }
+
+    async def _last(
+        self,
+        connection: AsyncConnection,
+        kind: type[_Part],
+        table: Table,
+        order: ColumnElement[Any],
+    ) -> dict[str, list[_Part]]:
+        """The last rows of each call, in order."""
+        back = func.row_number().over(partition_by=table.c.call_uuid, order_by=order.desc())
+        numbered = (
+            select(table, back.label("back"))
+            .where(table.c.call_uuid.in_(self._call_uuids))
+            .subquery()
+        )
+        query = (
+            select(*(numbered.c[column.name] for column in table.c))
+            .where(numbered.c.back <= HISTORY)
+            .order_by(numbered.c.back.desc())
+        )
+        found = defaultdict[str, list[_Part]](list)
+        for row in await connection.execute(query):
+            found[row.call_uuid].append(kind(**row._mapping))
+        return found
 
 
 async def lost(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[str]:

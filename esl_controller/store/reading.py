@@ -120,10 +120,13 @@ class Reader:
     async def _whole(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> _Found:
         """Do ``work`` in a transaction, to its end even where nobody waits for it any more: one
         that is cancelled may keep SQLite's lock, and nobody can write from then on."""
+        return await asyncio.shield(self._start(work))
+
+    def _start(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> asyncio.Task[_Found]:
         task = asyncio.create_task(self._transaction(work))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> _Found:
         with failing("the call record cannot be read"):

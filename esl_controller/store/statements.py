@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any, NamedTuple
@@ -80,21 +80,30 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
     """Write ``entries``. Doing it again changes nothing."""
     dialect = connection.dialect.name
     # A call whose start was dropped is written down all the same.
-    # In one order, for two controllers that write the same ones would wait for each other.
-    if uuids := sorted({entry.call_uuid for entry in entries if entry.call_uuid is not None}):
-        await connection.execute(new_call(dialect), [{"call_uuid": uuid} for uuid in uuids])
+    await lock(connection, {entry.call_uuid for entry in entries if entry.call_uuid is not None})
     for kind, statement in statements(dialect).items():
         if rows := [entry.row for entry in entries if entry.kind is kind]:
             await connection.execute(statement, rows)
 
 
+async def lock(connection: AsyncConnection, call_uuids: Collection[str]) -> None:
+    """Keep others from writing these calls until the transaction ends, and make sure that there
+    are such."""
+    if call_uuids:
+        # In one order: two controllers that have the same ones would wait for each other.
+        rows = [{"call_uuid": uuid} for uuid in sorted(call_uuids)]
+        await connection.execute(locked_call(connection.dialect.name), rows)
+
+
 @cache
-def new_call(dialect: str) -> UpdateBase:
-    """Makes sure that there is a call ``call_uuid``."""
-    return (
-        _insert(dialect, schema.calls)
-        .values(call_uuid=bindparam("call_uuid"))
-        .on_conflict_do_nothing()
+def locked_call(dialect: str) -> UpdateBase:
+    """Makes the call ``call_uuid``, or locks it and changes nothing where there is one."""
+    insert = _insert(dialect, schema.calls).values(call_uuid=bindparam("call_uuid"))
+    # PostgreSQL locks what it does not update, too.
+    return insert.on_conflict_do_update(
+        index_elements=[schema.calls.c.call_uuid],
+        set_={"cause": schema.calls.c.cause},
+        where=schema.calls.c.call_uuid.is_(None),
     )
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from esl_controller.store import Store
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from esl_controller.store import Store, StoreError
+from esl_controller.store.claiming import TOGETHER, Claims
 from esl_controller.store.records import (
     HISTORY,
     CallEnded,
+    Claimed,
     Postponed,
     Remembered,
     Settled,
@@ -43,6 +48,62 @@ async def test_who_claims_a_long_call_gets_its_last_turns(store: Store) -> None:
         store.put(turn(number))
     claimed = await store.claim(UUID, "b")
     assert [one.number for one in claimed.turns] == list(range(5, HISTORY + 5))
+
+
+async def test_calls_claimed_at_once_are_few_transactions_and_each_gets_its_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuids = [f"call {number}" for number in range(25)]
+    for number, uuid in enumerate(uuids):
+        for one in range(number):
+            store.put(replace(turn(one), call_uuid=uuid, text=f"{uuid}, {one}"))
+        store.put(Remembered(uuid, 0, f"of {uuid}"))
+    await store.flush()
+    transactions = []
+    take = Claims.take
+
+    async def counted(claims: Claims, connection: AsyncConnection) -> dict[str, Claimed]:
+        transactions.append(await take(claims, connection))
+        return transactions[-1]
+
+    monkeypatch.setattr(Claims, "take", counted)
+    claimed = await asyncio.gather(*(store.claim(uuid, "b") for uuid in [*uuids, "unknown"]))
+    *known, unknown = claimed
+    assert (unknown.memory, unknown.turns) == ("", [])
+    for number, (uuid, found) in enumerate(zip(uuids, known, strict=True)):
+        assert (found.epoch, found.memory) == (1, f"of {uuid}")
+        assert [said.text for said in found.turns] == [f"{uuid}, {at}" for at in range(number)]
+    assert len(transactions) == 3
+    assert max(map(len, transactions)) <= TOGETHER
+
+
+async def test_two_controllers_that_claim_the_same_calls_at_once_do_not_wait_for_each_other(
+    url: str,
+) -> None:
+    uuids = [f"call {number}" for number in range(15)]
+    async with Store.open(url) as store, Store.open(url) as other:
+        for number, uuid in enumerate(uuids):
+            store.put(Remembered(uuid, 0, str(number)))
+            other.put(Remembered(uuids[-1 - number], 0, str(number)))
+        mine = [store.claim(uuid, "a") for uuid in uuids]
+        theirs = [other.claim(uuid, "b") for uuid in reversed(uuids)]
+        claimed = [one.epoch for one in await asyncio.gather(*mine, *theirs)]
+    for here, there in zip(claimed[:15], reversed(claimed[15:]), strict=True):
+        assert {here, there} == {1, 2}
+
+
+async def test_a_claim_that_fails_fails_for_all_that_came_with_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take(_: Claims, __: AsyncConnection) -> dict[str, Claimed]:
+        raise OSError("away")
+
+    with monkeypatch.context() as context:
+        context.setattr(Claims, "take", take)
+        claims = (store.claim(uuid, "b") for uuid in (UUID, "another"))
+        failed = await asyncio.gather(*claims, return_exceptions=True)
+        assert all(isinstance(one, StoreError) for one in failed)
+    assert (await store.claim(UUID, "b")).epoch == 1
 
 
 async def test_a_call_that_nobody_knows_can_be_claimed(store: Store) -> None:

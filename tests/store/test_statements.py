@@ -21,7 +21,7 @@ from esl_controller.store.records import (
     Settled,
     ToolUsed,
 )
-from esl_controller.store.statements import entry, new_call, statements, write
+from esl_controller.store.statements import entry, locked_call, statements, write
 
 from .samples import AT, CALL, UUID, deliver, turn
 
@@ -68,4 +68,4 @@ def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None
     for one in map(entry, changes):
         statement = statements(dialect.name)[one.kind]
         assert str(statement.compile(dialect=dialect, column_keys=list(one.row)))
-    assert "DO NOTHING" in str(new_call(dialect.name).compile(dialect=dialect))
+    assert "DO UPDATE" in str(locked_call(dialect.name).compile(dialect=dialect))
