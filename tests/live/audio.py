@@ -112,6 +112,13 @@ def is_silent(values: Samples) -> bool:
     return not values.size or int(np.abs(values.astype(int)).max()) <= QUIET
 
 
+def is_tone(values: Samples, rate: int, hertz: float) -> bool:
+    """Whether it is a tone of this pitch, more or less; for a frame or more."""
+    power = np.abs(np.fft.rfft(values * np.hanning(values.size))) ** 2
+    near = np.abs(np.fft.rfftfreq(values.size, 1 / rate) - hertz) <= 100
+    return float(power[near].sum()) > 0.9 * float(power.sum()) > 0
+
+
 def rms(values: npt.NDArray[Any]) -> float:
     """Root mean square."""
     return float(np.sqrt(np.mean(values.astype(float) ** 2))) if values.size else 0.0

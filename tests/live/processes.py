@@ -87,6 +87,15 @@ async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:
             await reader
 
 
+async def supervise(environment: Mapping[str, str], ready: asyncio.Queue[Serving]) -> None:
+    """Start a controller, and another one whenever it has ended, until cancelled; each is put into
+    ``ready`` when it is."""
+    while True:
+        async with serving(environment) as controller:
+            ready.put_nowait(controller)
+            await controller.process.wait()
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a process takes: resident memory in MB, open files, threads."""

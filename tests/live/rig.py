@@ -172,22 +172,22 @@ class Live:
 
 @contextlib.asynccontextmanager
 async def dialled(
-    switch: FreeSwitch, codec: str = "PCMU", clock: Clock | None = None
+    switch: FreeSwitch, codec: str = "PCMU", clock: Clock | None = None, number: str = "8000"
 ) -> AsyncIterator[Phone]:
-    """A SIP caller on the line with extension 8000."""
+    """A SIP caller on the line with an extension."""
     settings = caller_settings(switch)
     async with event_socket(settings.freeswitch) as connection:
         leg = Leg(connection, settings.media, clock)
-        failure = await leg.dial(dial_string(switch), variables(codec), timeout=10)
+        failure = await leg.dial(dial_string(switch, number), variables(codec), timeout=10)
         assert not failure, failure
         async with leg.lane():
             yield Phone(leg)
         await leg.hang_up()
 
 
-def dial_string(switch: FreeSwitch) -> str:
-    """Extension 8000 over SIP, from one profile of the switch to the other."""
-    return f"sofia/caller/8000@127.0.0.1:{switch.sip_port}"
+def dial_string(switch: FreeSwitch, number: str = "8000") -> str:
+    """An extension over SIP, from one profile of the switch to the other."""
+    return f"sofia/caller/{number}@127.0.0.1:{switch.sip_port}"
 
 
 def variables(codec: str) -> dict[str, str]:
