@@ -34,7 +34,7 @@ class Store(Reader):
         super().__init__(engine)
         self._writer = writer
         self._claims = Claims("")  # the last ones, which others may join
-        self._claimed: asyncio.Task[dict[str, Claimed]]
+        self._claimed: asyncio.Task[dict[str, Claimed]] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -79,11 +79,13 @@ class Store(Reader):
         """Take a call over from whoever had it. Raises StoreError."""
         if self._writer.holds(call_uuid):
             await self.flush()  # it was ours a moment ago
-        if not self._claims.add(call_uuid, owner):
+        claimed = self._claimed
+        # One that is done was refused by the database, or is too late to join in any case.
+        if claimed is None or claimed.done() or not self._claims.add(call_uuid, owner):
             self._claims = Claims(owner)
             self._claims.add(call_uuid, owner)
-            self._claimed = self._start(self._claims.take)
-        return (await asyncio.shield(self._claimed))[call_uuid]
+            claimed = self._claimed = self._start(self._claims.take)
+        return (await asyncio.shield(claimed))[call_uuid]
 
     async def lost(self, epochs: Mapping[str, int]) -> list[str]:
         """Which of these calls, each with its epoch, somebody else has claimed since. Raises

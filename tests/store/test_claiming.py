@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from esl_controller.store import Store, StoreError
 from esl_controller.store.claiming import TOGETHER, Claims
@@ -104,6 +107,21 @@ async def test_a_claim_that_fails_fails_for_all_that_came_with_it(
         failed = await asyncio.gather(*claims, return_exceptions=True)
         assert all(isinstance(one, StoreError) for one in failed)
     assert (await store.claim(UUID, "b")).epoch == 1
+
+
+async def test_a_claim_that_failed_takes_nobody_along_who_comes_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def refused() -> AsyncIterator[AsyncConnection]:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        yield
+
+    with monkeypatch.context() as context:
+        context.setattr(AsyncEngine, "begin", lambda _: refused())
+        with pytest.raises(StoreError):
+            await store.claim(UUID, "b")
+    assert (await store.claim("another", "b")).epoch == 1
 
 
 async def test_a_call_that_nobody_knows_can_be_claimed(store: Store) -> None:
