@@ -21,7 +21,8 @@ from media.stream import Admission
 
 log = structlog.stdlib.get_logger(__name__)
 
-STOP_S = 5.0
+STOP_S = 5.0  # on top of the patience, for everything
+LET_GO_S = 3.0  # of it, for telling the switch, which may hang
 APART_S = 0.03  # between two calls that are let go: about what it costs to take one
 
 
@@ -84,23 +85,25 @@ class CallServer:
 
     async def stop(self, patience_s: float = 0.0) -> None:
         """Take no more calls and let go of those that live, without ending them: each when nobody
-        speaks in it, or after ``patience_s``."""
+        speaks in it, or after ``patience_s``. Takes at most ``STOP_S`` longer than that."""
         if self._server is None:
             return
         self._server.close()
+        time = asyncio.get_running_loop().time
+        last = time() + patience_s
         # One after the other: who takes thirty at once makes each of them wait for the others.
-        turn, apart_s = asyncio.Lock(), min(APART_S, patience_s / (1 + len(self.calls)))
+        turn, apart_s = asyncio.Lock(), min(APART_S, patience_s / 2 / (1 + len(self.calls)))
 
         async def let_go(session: CallSession) -> None:
             await session.quiet(patience_s)
             async with turn:
-                await session.give_back()
-                await asyncio.sleep(apart_s)
+                await session.give_back(last + LET_GO_S)
+                await asyncio.sleep(apart_s if time() < last + LET_GO_S else 0)
 
         await asyncio.gather(*map(let_go, list(self.calls.values())))
         self._stopping.set()
         if self._connections:
-            await asyncio.wait(self._connections, timeout=STOP_S)
+            await asyncio.wait(self._connections, timeout=max(0.0, last + STOP_S - time()))
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -153,6 +156,16 @@ class CallServer:
             return f"there are [esl] max_calls = {self._settings.max_calls} calls already"
         return ""
 
+    def _takes(self, channel: Channel, peer: str) -> bool:
+        """Whether a call is taken still: while we waited others may have come, or the end."""
+        reason = "the controller is stopping"
+        if self.ready:
+            reason = "" if channel.uuid in self.calls else self._full()
+        if reason:
+            self.refused += 1
+            log.warning("call not taken", reason=reason, peer=peer)
+        return not reason
+
     async def _call(self, switch: Switch, peer: str) -> None:
         channel = await switch.connect()
         if VARIABLE in channel.variables:
@@ -160,18 +173,18 @@ class CallServer:
                 await self.probes.introduce(switch)
                 await self._linger(switch)
             return
-        # While it connected, others may have come, or the end.
-        reason = "" if channel.uuid in self.calls else self._full()
-        if not self.ready or reason:
-            self.refused += 1
-            log.warning("call not taken", reason=reason or "the controller is stopping", peer=peer)
+        if not self._takes(channel, peer):
             return
         with structlog.contextvars.bound_contextvars(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         ):
             if f"/{channel.domain_uuid}/" not in channel.media_path:
                 log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
-            claimed = await self._recall(channel) if channel.answered else None
+            claimed = None
+            if channel.answered:
+                claimed = await self._recall(channel)
+                if not self._takes(channel, peer):
+                    return
             session = self._make_session(switch, channel, claimed)
             older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
             if older is not None:

@@ -195,10 +195,13 @@ class CallSession:
             async with asyncio.timeout(patience_s):
                 await self._quiet.wait()
 
-    async def give_back(self) -> None:
-        """Let go of the call without ending it: the switch goes on with the dialplan."""
-        # A connection that breaks instead may leave the module mute, see _prove_stream.
-        await self._media.stop_stream()
+    async def give_back(self, deadline: float) -> None:
+        """Let go of the call without ending it: the switch goes on with the dialplan. It is told
+        before, unless it does not answer until ``deadline``, a time of the loop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                # A connection that breaks instead may leave the module mute, see _prove_stream.
+                await self._media.stop_stream()
         self.handle(ev.ShutDown())
 
     async def over(self) -> None:

@@ -11,6 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from esl_controller.settings_file import load
+from esl_controller.simulator.freeswitch import Action, SwitchStandIn
+from esl_controller.store.records import Claimed
 from esl_controller.web.client import list_calls
 from tests.rig import greeted, rig, until
 
@@ -59,6 +61,17 @@ async def test_no_more_calls_than_allowed_even_at_once() -> None:
         assert sum(call.is_answered for call in calls) <= 1
 
 
+async def test_no_more_calls_than_allowed_even_of_those_that_come_back_at_once() -> None:
+    async with rig(settings={"ESL_MAX_CALLS": "1"}) as of:
+        socket = f"127.0.0.1:{of.controller.calls.port} async full"
+        answered = [Action("answer"), Action("socket", socket), Action("hangup")]
+        async with SwitchStandIn(socket, extensions={"8003": answered}) as switch:
+            for _ in range(3):
+                await switch.call("8003")
+            await until(lambda: of.controller.calls.refused >= 2)
+            assert (of.controller.calls.taken, len(of.controller.calls.calls)) == (1, 1)
+
+
 async def test_calls_of_something_else_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     async with rig() as of:
         esl = f"http://127.0.0.1:{of.controller.calls.port}"
@@ -94,6 +107,33 @@ async def test_a_call_that_is_dialled_again_leaves_its_older_session() -> None:
         await greeted(call)
         assert of.controller.calls.taken == 2, "the switch had to dial once more"
         assert call.cause == ""
+        call.hangup()
+
+
+async def test_a_call_that_is_still_claimed_when_the_end_comes_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rig() as of:
+        call = await of.switch.call()
+        await greeted(call)
+        store, asked, may_claim = of.controller.store, asyncio.Event(), asyncio.Event()
+        assert store is not None
+        claim = store.claim
+
+        async def slow(call_uuid: str, owner: str) -> Claimed:
+            asked.set()
+            await may_claim.wait()
+            return await claim(call_uuid, owner)
+
+        monkeypatch.setattr(store, "claim", slow)
+        await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
+        await asyncio.wait_for(asked.wait(), 5)
+        stopping = asyncio.create_task(of.controller.calls.stop(5.0))
+        await until(lambda: not of.controller.calls.ready)
+        may_claim.set()
+        await stopping
+        assert of.controller.calls.taken == 1, "nobody would hand it over"
+        assert call.cause == "", "the switch has it"
         call.hangup()
 
 

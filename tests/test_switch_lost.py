@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from esl_controller import server
 from esl_controller import switch as module
 from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
 from tests.rig import Rig, greeted, rig, until
@@ -132,6 +133,21 @@ async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatc
             assert record["cause"].startswith("the switch answers no more: no reply to api")
         monkeypatch.undo()
         await takes_calls(of)
+
+
+async def test_a_stop_does_not_wait_for_a_switch_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each call's command would be waited for, one call after the other."""
+    async with rig(model={"greeting": "caller_interrupts"}) as of, wired(of) as (wire, switch):
+        monkeypatch.setattr(server, "LET_GO_S", 0.5)
+        calls = [await switch.call() for _ in range(4)]
+        await greeted(calls[-1])
+        wire.swallow()
+        async with asyncio.timeout(3):
+            await of.controller.calls.stop(0.5)
+        for call in calls:
+            assert (await of.record(call.uuid))["outcome"] == "interrupted"
 
 
 async def test_a_call_comes_back_once_its_switch_can_be_reached_again(
