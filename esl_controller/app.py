@@ -8,6 +8,7 @@ import errno
 import gc
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -45,6 +46,7 @@ CLAIM_S = 3.0  # the caller waits meanwhile; without, all that was said is forgo
 WATCH_S = 1.0
 OURS_S = 0.5
 WRITTEN_S = 2.0
+LOW_PID = 300  # Linux gives such only to who starts with the system, or with a container
 OWN_PORTS = 20  # that are tried, for media and web each, where several controllers share [esl]
 
 
@@ -55,7 +57,7 @@ class Controller:
         self.settings = settings
         self.orders = orders
         self.clock = Clock()
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = _name()
         self.calls = CallServer(settings.esl, self._make_session, self._claim)
         self.streams = StreamEndpoint(self.calls.admission)
         self.media_url = ""
@@ -103,7 +105,7 @@ class Controller:
     @property
     def web_url(self) -> str:
         """Where ``/calls`` and the like are."""
-        return f"http://{self.settings.web.host}:{self.web_port}"
+        return self.settings.web.base_url(self.web_port)
 
     async def loaded(self) -> None:
         """Return when nothing is left to be imported."""
@@ -196,6 +198,13 @@ async def running(settings: Settings, orders: Orders | None = None) -> AsyncIter
         controller = Controller(settings, orders or Orders())
         await controller.open(stack)
         yield controller
+
+
+def _name() -> str:
+    """Of this controller, as no other one on the record is called: two of one name would take each
+    other's calls for lost. The process of a container has the same low number in each of them."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}" + (f"-{secrets.token_hex(3)}" if pid < LOW_PID else "")
 
 
 async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> RealtimeModel | LiveModel:

@@ -15,6 +15,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from esl_controller.app import Controller
+from esl_controller.orders import Orders
+from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import SwitchStandIn
 from tests.live.freeswitch import free_port
 from tests.live.processes import run
@@ -115,6 +120,21 @@ async def test_of_several_on_one_machine_each_can_be_drained_by_its_name(tmp_pat
         async with asyncio.timeout(10):
             assert await second.process.wait() == 0
         assert await controllers(shop) == [names[0]]
+
+
+async def test_in_containers_of_one_host_no_two_have_the_same_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def names() -> list[str]:
+        return [Controller(load(None, {}).settings, Orders()).name for _ in range(2)]
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "pbx1")
+    monkeypatch.setattr(os, "getpid", lambda: 4711)
+    assert names() == ["pbx1:4711"] * 2
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    first, second = names()
+    assert first != second
+    assert first.startswith("pbx1:1-")
 
 
 async def controllers(shop: dict[str, str]) -> list[str]:
