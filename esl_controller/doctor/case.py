@@ -33,7 +33,8 @@ class Case:
     """The patient: the settings, the number that callers dial, and what is known so far.
 
     ``targets`` are where the dialplan dials, ``reached`` is the one of them that is ours.
-    ``substitute`` listens where no controller runs. ``stack`` closes at the end what was opened.
+    ``controllers`` are the web addresses of those that run here; ``substitute`` listens where none
+    does. ``stack`` closes at the end what was opened.
     """
 
     loaded: Loaded
@@ -43,6 +44,7 @@ class Case:
     switch: Inbound | None = None
     extension: Extension | None = None
     targets: tuple[str, ...] = ()
+    controllers: tuple[str, ...] = ()
     substitute: CallServer | None = None
     reached: str = ""
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from genesis import ESLEvent
 
+from esl_controller.app import OWN_PORTS
 from esl_controller.channel import one
 from esl_controller.doctor.case import Case, Check
 from esl_controller.doctor.leg import (
@@ -30,6 +31,7 @@ from esl_controller.doctor.substitute import listening
 from esl_controller.doctor.switch import configuration
 from esl_controller.leg import CallFailed
 from esl_controller.probes import MEDIA_URL, VERSION
+from esl_controller.settings import Settings
 from esl_controller.web.client import ask, base_url
 
 _RTP = (16384, 32768)  # FreeSWITCH's, where switch.conf.xml says nothing
@@ -38,10 +40,14 @@ _SHARED = "another program has taken it, or a controller whose [web] address is 
 
 async def controller(case: Case) -> Finding:
     """Does one run? If not, listen in its place."""
-    web = base_url(case.settings)
-    told = await _calls(case)
-    if told is not None:
-        return ok(f"a controller answers at {web}: {len(told['calls'])} calls live")
+    webs = _webs(case.settings)
+    web = webs[0]
+    answers = await asyncio.gather(*map(_calls, webs))
+    running = {at: told for at, told in zip(webs, answers, strict=True) if told is not None}
+    if running:
+        case.controllers = tuple(running)
+        live = sum(len(told["calls"]) for told in running.values())
+        return ok(f"a controller answers at {' and '.join(running)}: {live} calls live")
     esl, media = case.settings.esl, case.settings.media
     try:
         case.substitute = await case.stack.enter_async_context(listening(case.settings))
@@ -74,8 +80,8 @@ async def event_socket(case: Case) -> Finding:
             found = f"FreeSWITCH reaches the controller at {target} ({version})"
             return warning(found + unreached, _STANDBY, _REACH) if unreached else ok(found)
         now = await _refused(case)
-        if now != refused:
-            return _turned_away(target, now[1])
+        if refusal := next((now[web][1] for web in now if now[web] != refused.get(web)), ""):
+            return _turned_away(target, refusal)
         unreached = f", and nobody at {target}"
         silent = event is None
     return failed(
@@ -127,20 +133,35 @@ async def _taken(leg: ParkedLeg) -> ESLEvent | None:
     return await leg.event(EXECUTED)
 
 
-async def _calls(case: Case) -> dict[str, Any] | None:
+def _webs(settings: Settings) -> list[str]:
+    """Where a controller's web address may be; where several share [esl] port, each takes the next
+    free one."""
+    web = settings.web
+    more = OWN_PORTS if settings.esl.share else 0
+    ports = range(web.port, min(web.port + more, 65535) + 1)
+    at = [web.model_copy(update={"port": port}) for port in ports]
+    return [base_url(settings.model_copy(update={"web": each})) for each in at]
+
+
+async def _calls(web: str) -> dict[str, Any] | None:
     try:
-        told = await asyncio.to_thread(ask, f"{base_url(case.settings)}/calls")
+        told = await asyncio.to_thread(ask, f"{web}/calls")
     except (OSError, HTTPException, ValueError):
         return None
     return told if isinstance(told, dict) and "calls" in told else None
 
 
-async def _refused(case: Case) -> tuple[int, str]:
-    """How many connections the controller has refused, and the last one's address and reason."""
+async def _refused(case: Case) -> dict[str, tuple[int, str]]:
+    """How many connections each controller has refused, by its web address, and the last one's
+    address and reason."""
     if case.substitute is not None:
-        return case.substitute.refused, case.substitute.last_refusal
-    told = await _calls(case) or {}
-    return int(told.get("refused", 0)), str(told.get("last_refusal", ""))
+        return {"": (case.substitute.refused, case.substitute.last_refusal)}
+    answers = await asyncio.gather(*map(_calls, case.controllers))
+    return {
+        web: (int(told.get("refused", 0)), str(told.get("last_refusal", "")))
+        for web, told in zip(case.controllers, answers, strict=True)
+        if told is not None
+    }
 
 
 async def media(case: Case) -> Finding:

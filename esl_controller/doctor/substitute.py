@@ -19,7 +19,9 @@ from media.stream import StreamEndpoint
 async def listening(settings: Settings) -> AsyncIterator[CallServer]:
     """The controller's two ports for FreeSWITCH, as [esl] and [media] say. It takes the doctor's
     test legs; a call that comes meanwhile goes on with its dialplan. Raises OSError."""
-    calls = CallServer(settings.esl, _no_session, _no_record)
+    # Never beside a controller: that would take some of its calls and refuse them.
+    alone = settings.esl.model_copy(update={"share": False})
+    calls = CallServer(alone, _no_session, _no_record)
     async with AsyncExitStack() as stack:
         streams = StreamEndpoint(calls.admission)
         application = web.Application()

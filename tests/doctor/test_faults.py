@@ -322,6 +322,29 @@ async def test_without_a_controller_the_doctor_listens_itself(tmp_path: Path) ->
         assert f"at 127.0.0.1:{own}" in report.findings["our event socket"].found
 
 
+async def test_a_controller_whose_web_address_is_the_next_one(tmp_path: Path) -> None:
+    """As after an update by two that share [esl] port: its calls must not come to the doctor."""
+    shared = {"ESL_SHARE": "true", "ESL_PORT": str(free_port())}
+    async with clinic(tmp_path, settings=shared) as place:
+        web = place.of.controller.web_port
+        for name, value in (("ESL_SHARE", "true"), ("WEB_PORT", str(web - 1)), ("MEDIA_PORT", "0")):
+            place.setting(name, value)
+        report = await place.examine()
+        assert ill(report) == {}, report.json()
+        assert f"answers at http://127.0.0.1:{web}: " in report.findings["controller"].found
+
+
+async def test_the_doctor_takes_no_calls_beside_a_controller_that_it_cannot_ask(
+    tmp_path: Path,
+) -> None:
+    shared = {"ESL_SHARE": "true", "ESL_PORT": str(free_port())}
+    async with clinic(tmp_path, settings=shared) as place:
+        for name, value in (("ESL_SHARE", "true"), ("WEB_PORT", "9"), ("MEDIA_PORT", "0")):
+            place.setting(name, value)
+        report = await place.examine()
+        assert ill(report) == {"controller": FAILED}, report.json()
+
+
 async def test_a_call_that_comes_to_nothing(tmp_path: Path) -> None:
     async with clinic(tmp_path) as place:
         place.of.switch.extensions.clear()  # what it serves is not what it does
