@@ -48,6 +48,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def _reached(host: str) -> str:
+    """``host`` of a listener as this machine dials it, for a URL."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
 class EslSettings(Section):
     """The outbound Event Socket: where FreeSWITCH's `socket` action hands us its calls."""
 
@@ -117,9 +123,7 @@ class MediaSettings(Section):
         """
         if self.public_url:
             return self.public_url
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        bracketed = f"[{host}]" if ":" in host else host
-        return f"ws://{bracketed}:{self.port if bound_port is None else bound_port}"
+        return f"ws://{_reached(self.host)}:{self.port if bound_port is None else bound_port}"
 
 
 GREETINGS = {
@@ -271,6 +275,11 @@ class WebSettings(Section):
     port: ListenPort = Field(
         default=8080, description="TCP port that we listen on; 0: any free one."
     )
+
+    def base_url(self, bound_port: int | None = None) -> str:
+        """The http:// URL, without a path, under which this machine has it; ``bound_port`` as for
+        the media."""
+        return f"http://{_reached(self.host)}:{self.port if bound_port is None else bound_port}"
 
 
 class LogSettings(Section):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
 from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import Action, SwitchStandIn
 from esl_controller.store.records import Claimed
-from esl_controller.web.client import list_calls
+from esl_controller.web.client import drain, list_calls
 from tests.rig import greeted, rig, until
 
 
@@ -161,6 +164,33 @@ async def test_health_readiness_and_calls(capsys: pytest.CaptureFixture[str]) ->
         assert entry["speaking_by"] == "lane"
         assert entry["state"] == "talking"
         call.hangup()
+
+
+@pytest.mark.parametrize("limit_s", ["nan", "-1", "soon", ""])
+async def test_a_drain_without_a_limit_that_is_one_is_refused(limit_s: str) -> None:
+    async with rig() as of:
+        address = f"{of.controller.web_url}/drain?limit_s={limit_s}"
+        request = Request(address, method="POST")
+        with pytest.raises(HTTPError, match="400") as refused:
+            await asyncio.to_thread(urlopen, request, timeout=2)
+        refused.value.close()
+        assert of.controller.orders.drain(1.0), "none was accepted before"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "told", "status"), [({}, {}, 1), ([], [], 1), ({"calls": 1}, {}, 0)]
+)
+async def test_a_drain_of_something_else_is_no_traceback(
+    accepted: object, told: object, status: int
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(accepted if request.method == "POST" else told)
+
+    application, settings = web.Application(), load(None, {}).settings
+    application.router.add_route("*", "/{any}", answer)
+    async with TestServer(application) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert await asyncio.to_thread(drain, settings, limit_s=5.0, url=url) == status
 
 
 def test_calls_without_a_controller_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from esl_controller.settings import (
     AgentSettings,
     MediaSettings,
     Settings,
+    WebSettings,
     schema,
     secret_variable,
 )
@@ -105,6 +106,19 @@ def test_the_greeting_follows_the_language(language: str, greeting: str) -> None
 )
 def test_the_media_url_is_one_that_can_be_dialled(media: MediaSettings, url: str) -> None:
     assert media.base_url() == url
+
+
+@pytest.mark.parametrize(
+    ("web", "url"),
+    [
+        (WebSettings(), "http://127.0.0.1:8080"),
+        (WebSettings(host="0.0.0.0"), "http://127.0.0.1:8080"),
+        (WebSettings(host="::"), "http://[::1]:8080"),
+        (WebSettings(host="::1", port=1), "http://[::1]:1"),
+    ],
+)
+def test_the_web_url_is_one_that_this_machine_can_ask(web: WebSettings, url: str) -> None:
+    assert web.base_url() == url
 
 
 def test_the_media_url_has_the_port_that_the_listener_got() -> None:

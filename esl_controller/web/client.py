@@ -16,6 +16,7 @@ from esl_controller.settings import Settings
 TIMEOUT_S = 5.0
 POLL_S = 0.5
 CONFLICT = 409
+_NO_ANSWER = (OSError, HTTPException, ValueError, KeyError, TypeError)  # or not a controller's
 _COLUMNS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "hearing", "speaking_by")
 
 
@@ -25,7 +26,7 @@ def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
     try:
         told = ask(f"{base}/calls")
         printed = json.dumps(told, indent=2) if as_json else _table(told)
-    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+    except _NO_ANSWER as error:
         print(
             f"esl-controller calls: no answer from {base}: {error}. Is the controller running, and"
             " is this its [web] address (--url)?",
@@ -41,21 +42,20 @@ def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
     wait for that, and say how many are left. 1 if it cannot be asked. ``url``: its web address."""
     base = base_url(settings, url)
     try:
-        told = ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")
+        left = ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")["calls"]
     except HTTPError as error:
         why = "it stops already" if error.code == CONFLICT else str(error)
         print(f"esl-controller drain: not accepted: {why}", file=sys.stderr)
         return 1
-    except (OSError, HTTPException, ValueError) as error:
+    except _NO_ANSWER as error:
         print(
             f"esl-controller drain: no answer from {base}: {error}. Is the controller running on"
             " this machine, and is this its [web] address?",
             file=sys.stderr,
         )
         return 1
-    left = told["calls"]
     print(f"no more calls are taken; {left} live")
-    with contextlib.suppress(OSError, HTTPException, ValueError):
+    with contextlib.suppress(*_NO_ANSWER):
         while True:  # until nobody answers any more
             time.sleep(POLL_S)
             now = len(ask(f"{base}/calls")["calls"])
@@ -68,8 +68,7 @@ def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
 
 def base_url(settings: Settings, url: str | None = None) -> str:
     """``url``, or that of [web], without a slash at its end."""
-    host = "127.0.0.1" if settings.web.host in ("0.0.0.0", "::") else settings.web.host  # noqa: S104
-    return (url or f"http://{host}:{settings.web.port}").rstrip("/")
+    return (url or settings.web.base_url()).rstrip("/")
 
 
 def ask(url: str, method: str = "GET") -> dict[str, Any]:

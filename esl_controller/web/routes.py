@@ -47,7 +47,9 @@ def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.Abst
         try:
             limit_s = float(request.query.get("limit_s", "inf"))
         except ValueError:
-            return web.Response(status=400, text="limit_s is no number\n")
+            limit_s = -1.0
+        if not limit_s >= 0:  # "nan" is a number, too
+            return web.Response(status=400, text="limit_s is no number of seconds\n")
         accepted = orders.drain(limit_s)
         return web.json_response({"calls": len(calls.calls)}, status=202 if accepted else 409)
 
