@@ -271,7 +271,9 @@ def _check(
             )
     for title, text in (("domain_uuid", domain_uuid), ("secretary_uuid", secretary_uuid)):
         if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text):
-            mistakes.append(f"{title}: {_shown(text)} is not a UUID")
+            mistakes.append(
+                f"{title}: {_shown(text)} is not a UUID; a new one: fs_cli -x create_uuid"
+            )
     for target in socket.split("|"):
         match = re.fullmatch(r"[A-Za-z0-9._-]{1,253}:(\d{1,5})", target, re.ASCII)
         if not match or not 1 <= int(match[1]) <= 65535:

@@ -44,12 +44,27 @@ class Plan:
 
 @dataclass
 class Heard:
-    """What the caller noticed: when each utterance began and ended, and when its own words did, in
-    seconds since the answer."""
+    """What the caller noticed: how long it waited for the answer, and, in seconds since then, when
+    each utterance began and ended, and its own words."""
 
+    answered_after: float = 0.0
     utterances: list[tuple[float, float | None]] = field(default_factory=list)
     said_at: float | None = None
     said_for: float = 0.0
+
+    def when(self, at: float) -> str:
+        """How ``at`` lies to our words; empty before them."""
+        if self.said_at is None:
+            return ""
+        after = at - self.said_at - self.said_for
+        return f", {after * 1000:.0f} ms after our words" if after >= 0 else ", while we speak"
+
+    def told(self) -> str:
+        """All utterances, in a line."""
+        return ", ".join(
+            f"{begin:.1f}-{end:.1f} s" if end is not None else f"{begin:.1f} s to the end"
+            for begin, end in self.utterances
+        )
 
 
 class Caller:
@@ -96,7 +111,8 @@ class Caller:
                 f" {plan.number!r}, and does its socket action reach the controller?"
             )
         self._began = self._loop.time()
-        _say(f"answered after {(self._began - dialled) * 1000:.0f} ms")
+        self.heard.answered_after = self._began - dialled
+        _say(f"answered after {self.heard.answered_after * 1000:.0f} ms")
 
     async def _talk(self) -> None:
         """Hear the greeting, say our words, hear the reply."""
@@ -132,11 +148,7 @@ class Caller:
             at = event.at_ms / 1000
             if isinstance(event, SpeechStarted):
                 self.heard.utterances.append((at, None))
-                said = self.heard.said_at
-                reply = ""
-                if said is not None:
-                    reply = f", {(at - said - self.heard.said_for) * 1000:.0f} ms after our words"
-                _say(f"{at:6.2f} s  we hear speech{reply}")
+                _say(f"{at:6.2f} s  we hear speech{self.heard.when(at)}")
             elif isinstance(event, SpeechStopped):
                 begun, _ = self.heard.utterances[-1]
                 self.heard.utterances[-1] = (begun, at)
@@ -183,11 +195,7 @@ async def place(settings: Settings, plan: Plan) -> None:
         finally:
             if plan.record is not None and caller.leg.frames:
                 caller.save(plan.record)
-        told = ", ".join(
-            f"{begin:.1f}-{f'{end:.1f}' if end is not None else ''} s"
-            for begin, end in caller.heard.utterances
-        )
-        _say(f"heard: {told}")
+        _say(f"heard: {caller.heard.told()}")
 
 
 def call(settings: Settings, plan: Plan) -> int:

@@ -163,7 +163,7 @@ def test_no_condition_captures() -> None:
         ({"number": "8000\n"}, r"number: '8000\n' may hold letters"),
         ({"number": "${x}"}, "number: '${x}' may hold letters"),
         ({"domain_uuid": "ativo.example.net"}, "domain_uuid: 'ativo.example.net' is not a UUID"),
-        ({"secretary_uuid": ""}, "secretary_uuid: '' is not a UUID"),
+        ({"secretary_uuid": ""}, "'' is not a UUID; a new one: fs_cli -x create_uuid"),
         ({"secretary_uuid": "${uuid}"}, "secretary_uuid: '${uuid}' is not a UUID"),
         ({"socket": "127.0.0.1"}, "socket: '127.0.0.1' is not HOST:PORT"),
         ({"socket": "a:1|"}, "socket: '' is not HOST:PORT"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.originate import CallFailed, Plan, place, read_wav
+from esl_controller.originate import CallFailed, Heard, Plan, place, read_wav
 from esl_controller.settings import Settings
 from esl_controller.settings_file import load
 from tests.rig import Rig, rig, words
@@ -39,6 +39,16 @@ async def test_a_call_is_heard_said_and_recorded(
             assert file.getnchannels() == 2
             assert file.getnframes() / file.getframerate() > 4
         await of.no_calls()
+
+
+def test_what_was_heard_in_words() -> None:
+    heard = Heard(utterances=[(0.06, 5.72)])
+    assert (heard.when(0.06), heard.told()) == ("", "0.1-5.7 s")
+    heard.said_at, heard.said_for = 5.7, 4.0
+    heard.utterances.append((9.9, None))
+    assert heard.when(5.9) == ", while we speak"
+    assert heard.when(9.9) == ", 200 ms after our words"
+    assert heard.told() == "0.1-5.7 s, 9.9 s to the end"
 
 
 async def test_a_number_that_is_not_there_says_so() -> None:

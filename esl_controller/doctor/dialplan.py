@@ -48,7 +48,8 @@ async def extension(case: Case) -> Finding:
             f"the extension {takes.name!r} catches {number} before {later.name!r} does",
             "the first extension that matches has the call; ours is never reached.",
             f"move {later.name!r} before it, or take {number} out of the expression of"
-            f" {takes.name!r}; then\nfs_cli -x reloadxml",
+            f" {takes.name!r}, or print ours for another number (--number); then\n"
+            "fs_cli -x reloadxml",
         )
     wrong = await _does_otherwise(case, takes)
     if wrong:

@@ -7,10 +7,11 @@ import io
 
 from esl_controller import originate
 from esl_controller.doctor.case import Case, Check
-from esl_controller.doctor.report import Finding, failed, ok
+from esl_controller.doctor.report import Finding, failed, ok, warning
 from esl_controller.leg import CallFailed, event_socket
 
 LIMIT_S = 45.0
+SLOW_S = 5.0
 
 
 async def call(case: Case) -> Finding:
@@ -42,6 +43,14 @@ async def call(case: Case) -> Finding:
         )
     ended = heard.said_at + heard.said_for
     reply = next(begin for begin, _ in heard.utterances if begin >= heard.said_at)
+    if heard.answered_after > SLOW_S:
+        return warning(
+            f"the call was answered after {heard.answered_after:.1f} s only",
+            "an extension before ours waits, and every caller with it. The configuration that comes"
+            " with FreeSWITCH waits 10 s while default_password in its vars.xml is 1234.",
+            "another default_password in vars.xml, or mend that extension; then\n"
+            "fs_cli -x reloadxml",
+        )
     return ok(
         f"answered, greeted after {greeting * 1000:.0f} ms; our {heard.said_for:.1f} s of words had"
         f" a reply {(reply - ended) * 1000:.0f} ms after they ended"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from contextlib import ExitStack
 from itertools import chain
@@ -21,7 +23,7 @@ USUAL = (
 def run(names: list[str], *, following: bool, as_json: bool) -> int:
     """Explain the logs with these names ("-": standard input), or the one at its usual place.
     0, or 2 if there is none. Raises OSError for one that cannot be read."""
-    if not names and not following and not sys.stdin.isatty():
+    if not names and not following and _is_given_a_log():
         names = ["-"]
     names = names or [str(path) for path in USUAL if path.exists()][:1]
     if not names or (following and (len(names) > 1 or "-" in names)):
@@ -40,6 +42,14 @@ def run(names: list[str], *, following: bool, as_json: bool) -> int:
             findings.add(line)
     print(report.as_json(findings) if as_json else report.as_text(findings))
     return 0
+
+
+def _is_given_a_log() -> bool:
+    """Whether standard input is a pipe or a file; a terminal or /dev/null has no log to read."""
+    try:
+        return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
+    except OSError:
+        return not sys.stdin.isatty()
 
 
 def _watch(path: Path, *, as_json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from esl_controller.explain.lines import Line, parse
 MOST_FINDINGS = 200  # a log that is no log must not fill the memory
 MOST_CALLS = 20
 REMEMBERED = 5000  # calls of which it is known what was found in them
+# A test leg of `esl-controller doctor`. What is refused to it is refused on purpose, or told by it.
+_DOCTORS = re.compile(r"Channel \[null/doctor\] has been answered$")
+_NOT_A_CALL = "the doctor's"
 
 
 @dataclass
@@ -49,17 +53,17 @@ class Findings:
         if "[DEBUG]" in raw:  # most lines; what is wrong is said at other levels, too
             return None
         line = parse(raw)
+        if line.call and _DOCTORS.search(line.text):
+            self._seen(line.call).add(_NOT_A_CALL)
+            return None
         for fault in OURS if line.ours else SWITCH:
             if match := fault.pattern.search(line.text):
                 return self._note(fault, match.groupdict().get("what") or "", line)
         return None
 
     def _note(self, fault: Fault, detail: str, line: Line) -> Finding | None:
-        seen = self._of_call.setdefault(line.call, set())
-        self._of_call.move_to_end(line.call)
-        if len(self._of_call) > REMEMBERED:
-            self._of_call.popitem(last=False)
-        if not seen.isdisjoint(fault.follows):
+        seen = self._seen(line.call)
+        if not seen.isdisjoint((*fault.follows, _NOT_A_CALL)):
             return None
         seen.add(fault.name)
         key = fault.name, detail
@@ -76,3 +80,10 @@ class Findings:
             found.calls.append(line.call)
             new = True
         return found if new else None
+
+    def _seen(self, call: str) -> set[str]:
+        seen = self._of_call.setdefault(call, set())
+        self._of_call.move_to_end(call)
+        if len(self._of_call) > REMEMBERED:
+            self._of_call.popitem(last=False)
+        return seen

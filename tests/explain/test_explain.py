@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def test_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINE.encode())))
     assert main(["explain"]) == 0
     assert "invalid application" in capsys.readouterr().out
+
+
+def test_without_a_pipe_the_log_at_its_usual_place_is_read(
+    log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from cron, whose standard input is /dev/null."""
+    monkeypatch.setattr(explain, "USUAL", (log, log))
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert main(["explain"]) == 0
+    assert "1 known in 2 lines" in capsys.readouterr().out
 
 
 def test_nothing_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,21 @@ def test_what_is_quoted_in_a_debug_line_is_none() -> None:
     assert not list(findings)
 
 
+def test_what_is_refused_to_a_leg_of_the_doctor_is_none() -> None:
+    findings = Findings()
+    refused = "audio_streamer_glue.cpp:177 connection error"
+    findings.add(line("mod_loopback.c:1562 Channel [null/doctor] has been answered", 1))
+    assert not findings.add(line(refused, 1, level="INFO"))
+    assert findings.add(line(refused, 2, level="INFO"))
+    assert [found.calls for found in findings] == [["00000000-0000-4000-8000-000000000002"]]
+
+
+def test_where_the_log_names_no_call_the_doctor_hides_none() -> None:
+    findings = Findings()
+    findings.add("2026-11-22 10:00:00.0 [NOTICE] x.c:1 Channel [null/doctor] has been answered")
+    assert findings.add("2026-11-22 10:00:00.0 [ERR] x.c:1 Invalid Application lua")
+
+
 def test_the_memory_is_bounded() -> None:
     findings = Findings()
     for number in range(MOST_FINDINGS + 5):
