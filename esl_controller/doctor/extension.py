@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from esl_controller.fusionpbx.extension import asks_nothing
+
 Action = tuple[str, str]
 """An application and its data."""
 
@@ -86,12 +88,9 @@ def _actions(condition: Element, tags: set[str]) -> Iterator[Action]:
 def _matches(condition: Element, number: str) -> bool | None:
     """None where the number does not decide it."""
     field, expression = condition.get("field"), condition.get("expression", "")
-    if condition.find("regex") is not None:
-        return None
-    if field is None:
-        times = {"wday", "mday", "hour", "minute", "time-of-day", "date-time", "year", "mon"}
-        return None if times & set(condition.attrib) else True
-    if field not in _NUMBER_FIELDS:
+    if asks_nothing(condition):
+        return True
+    if condition.find("regex") is not None or field not in _NUMBER_FIELDS:
         return None
     try:
         return re.search(expression, number) is not None

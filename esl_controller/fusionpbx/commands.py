@@ -69,8 +69,7 @@ def install(how: How, wanted: Wanted) -> int:
     Raises FusionError, DialplanError.
     """
     files = config.read(how.config)
-    change, others = asyncio.run(_installation(files, wanted))
-    taken = [other for other in others if _has(other, wanted.number)]
+    change, others, taken = asyncio.run(_installation(files, wanted))
     for other in others:
         verb = "has" if other in taken else "may catch"
         _tell(how, f"{_named(other)} {verb} {wanted.number}")
@@ -122,8 +121,10 @@ def show(how: How, domain: str, number: str) -> int:
     return int(wrong)
 
 
-async def _installation(files: Config, wanted: Wanted) -> tuple[_Change, list[Dialplan]]:
-    """The change, and what else asks for the number."""
+async def _installation(
+    files: Config, wanted: Wanted
+) -> tuple[_Change, list[Dialplan], list[Dialplan]]:
+    """The change, what else asks for the number, and what of that has it."""
     async with connected(files) as database:
         domain = await database.domain(wanted.domain)
         row = plan.wanted(
@@ -145,7 +146,8 @@ async def _installation(files: Config, wanted: Wanted) -> tuple[_Change, list[Di
             if other.uuid != row.uuid and other.enabled and _asks(other, row)
         ]
     saved = Backup(files.database, domain.uuid, row.number, before)
-    return _Change(change, saved, row, installed=True), others
+    taken = [other for other in others if _has(other, row)]
+    return _Change(change, saved, row, installed=True), others, taken
 
 
 async def _removal(files: Config, domain: str, number: str) -> _Change:
@@ -199,14 +201,14 @@ async def _looked_at(
 
 def _asks(other: Dialplan, row: Dialplan) -> bool:
     earlier = other.order <= row.order
-    return _has(other, row.number) or (
-        earlier and how_it_catches(other, row.number) is not Catch.NO
-    )
+    return _has(other, row) or (earlier and how_it_catches(other, row.number) is not Catch.NO)
 
 
-def _has(other: Dialplan, number: str) -> bool:
-    named = other.number == number and not other.continue_
-    return named or how_it_catches(other, number) is Catch.YES
+def _has(other: Dialplan, row: Dialplan) -> bool:
+    named = other.number == row.number and not other.continue_
+    caught = how_it_catches(other, row.number)
+    # One for whatever is left stands at the end, and leaves the number to ours.
+    return named or caught is Catch.YES or (caught is Catch.ALL and other.order <= row.order)
 
 
 def _named(row: Dialplan) -> str:

@@ -19,6 +19,13 @@ from esl_controller.fusionpbx.rows import Detail, text, truth
 
 ORDER_STEP = 5  # as the page counts
 _TAGS = ("condition", "regex", "action", "anti-action")
+TIMES = frozenset(
+    (
+        *("date-time", "year", "yday", "mon", "mday", "week", "mweek", "wday"),
+        *("hour", "minute", "minute-of-day", "time-of-day"),
+    )
+)
+"""A condition's attributes that ask for a time (switch_xml.c, switch_xml_std_datetime_check)."""
 
 
 class Catch(Enum):
@@ -28,6 +35,13 @@ class Catch(Enum):
     PERHAPS = "perhaps"
     """It also asks for something else than the number."""
     YES = "yes"
+    ALL = "all"
+    """It asks for nothing: whatever is called ends in it."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether it depends on nothing but the number."""
+        return self in (Catch.YES, Catch.ALL)
 
 
 def details_of(rendered: str) -> tuple[Detail, ...]:
@@ -102,18 +116,30 @@ def catches(extension: ElementTree.Element, number: str) -> Catch:
     asked = False
     for condition in extension.iter("condition"):
         stops = condition.get("break", "on-false") in ("on-false", "always")
-        if condition.get("field") != "destination_number":
+        always = asks_nothing(condition)
+        if condition.get("field") != "destination_number" and not always:
             sure = sure and not stops
             continue
-        matched = _matches(condition.get("expression", ""), number)
+        matched = always or _matches(condition.get("expression", ""), number)
         if matched is False and stops:
             # FreeSWITCH goes no further in an extension than to the first that fails.
             return Catch.NO
-        asked = asked or matched is not False
+        asked = asked or (matched is not False and not always)
         sure = sure and matched is not None
-        if matched is not False and condition.find("action") is not None:
-            return Catch.YES if sure else Catch.PERHAPS
+        acts = matched is not False and condition.find("action") is not None
+        if acts and sure:
+            return Catch.YES if asked else Catch.ALL
+        if acts and asked:
+            return Catch.PERHAPS
     return Catch.PERHAPS if asked else Catch.NO
+
+
+def asks_nothing(condition: ElementTree.Element) -> bool:
+    """Whether it matches whatever is called, and when: FreeSWITCH takes a field without a name as
+    empty, and a condition without a field as fulfilled (mod_dialplan_xml.c)."""
+    if TIMES & set(condition.attrib) or condition.get("field") or condition.get("regex"):
+        return False
+    return "field" not in condition.attrib or _matches(condition.get("expression", ""), "") is True
 
 
 def _matches(expression: str, number: str) -> bool | None:

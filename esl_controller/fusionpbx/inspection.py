@@ -105,7 +105,7 @@ def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan |
 def how_it_catches(row: Dialplan, number: str) -> Catch:
     """Whether calls to ``number`` end in what a row serves, were it enabled."""
     found = [catches(extension, number) for extension in parsed(row.xml)]
-    return next((each for each in (Catch.YES, Catch.PERHAPS) if each in found), Catch.NO)
+    return next((each for each in (Catch.YES, Catch.ALL, Catch.PERHAPS) if each in found), Catch.NO)
 
 
 def problems(of: Inspection) -> list[Problem]:
@@ -165,10 +165,10 @@ def _earlier(of: Inspection) -> Iterator[Problem]:
             yield Problem(
                 Fault.CAUGHT_EARLIER,
                 f"the dialplan {shown(row.name)} (order {row.order}, {row.uuid}) comes before it"
-                f" and {'catches' if caught is Catch.YES else 'may catch'} {of.number}",
+                f" and {'catches' if caught.sure else 'may catch'} {of.number}",
                 "a call goes to the first extension that matches",
                 "install it with a smaller --order, or change the other one's number",
-                certain=caught is Catch.YES,
+                certain=caught.sure,
             )
 
 

@@ -20,7 +20,7 @@ from esl_controller.fusionpbx import cache
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config
 from esl_controller.fusionpbx.errors import FusionError, shown
-from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
+from esl_controller.fusionpbx.extension import catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.rows import Dialplan
 from esl_controller.leg import CallFailed, event_socket
 from esl_controller.settings import FreeswitchSettings
@@ -149,7 +149,7 @@ def served(xml: str, row: Dialplan) -> Step:
             if len(ours) == 1 and same(extension, ours[0]):
                 return Step(True, f"the switch serves it: {row.number} in {row.context}")
             return Step(False, f"the switch serves another version of {row.number}: a stale cache")
-        if catches(extension, row.number) is Catch.YES:
+        if catches(extension, row.number).sure:
             name = shown(extension.get("name", ""))
             return Step(False, f"the switch gives {row.number} to another extension: {name}")
     return Step(False, f"the switch does not serve {row.number} in {row.context}")

@@ -73,6 +73,8 @@ def test_all_conditions_must_match_but_those_that_never_break() -> None:
         "<condition field='${user_exists}' expression='^true$'/>",
         "<condition field='caller_id_number' expression='.'/>",
         "<condition wday='2-6'/>",
+        "<condition week='7'/>",
+        "<condition minute-of-day='1-60'/>",
         "<condition regex='any'><regex field='x' expression='y'/></condition>",
         number("^(*UTF8)8000$"),
     ],
@@ -83,6 +85,11 @@ def test_what_depends_on_more_than_the_number_only_may_match(unknown: str) -> No
     assert names(perhaps, sure) == ["perhaps", "sure"]
     assert winner(perhaps, sure) == "sure"
     assert winner(perhaps) == "perhaps"
+
+
+@pytest.mark.parametrize("always", ["<condition/>", "<condition field='' expression=''/>"])
+def test_a_condition_that_asks_nothing_takes_every_number(always: str) -> None:
+    assert winner(extension("all", always), extension("ours", number("^8000$"))) == "all"
 
 
 def test_no_xml_is_an_error() -> None:

@@ -175,6 +175,25 @@ def test_a_number_that_another_dialplan_has_is_refused(
     assert set(before.splitlines()) <= set(fusion.rows().splitlines())
 
 
+@only_boolean
+def test_one_that_takes_every_call(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the end it is for what is left; before ours it takes our calls, too."""
+    xml = '<condition field="" expression=""><action application="hangup" data=""/></condition>'
+    fusion.database.sql(
+        f"UPDATE {DIALPLANS} SET dialplan_number = '', dialplan_xml ="
+        f" '<extension name=\"all\">{xml}</extension>' WHERE dialplan_order = 333"
+    )
+    fusion.install()
+    assert fusion.xml()
+    assert fusion.run("show") == 0
+    fusion.database.sql(f"UPDATE {DIALPLANS} SET dialplan_order = 100 WHERE dialplan_order = 333")
+    capsys.readouterr()
+    assert fusion.run("show") == 1
+    assert "comes before it and catches 8000" in capsys.readouterr().out
+    assert fusion.install("--number", "8001") == 1
+    assert "8001 is taken" in capsys.readouterr().err
+
+
 def test_a_disabled_one_has_no_number(fusion: Fusion) -> None:
     fusion.database.sql(
         f"UPDATE {DIALPLANS} SET dialplan_enabled = 'false' WHERE dialplan_order = 333"

@@ -117,6 +117,21 @@ def test_refused(data: str) -> None:
         (extension(condition("^7$", more='break="never"') + condition("^8000$")), Catch.YES),
         (extension(condition("^(?8000$")), Catch.PERHAPS),
         (extension(condition("true", "${user_exists}")), Catch.NO),
+        (extension(condition("", "")), Catch.ALL),
+        (extension("<condition><action application='a'/></condition>"), Catch.ALL),
+        (
+            extension(
+                '<condition field="destination_number" expression="80"/>' + condition("", "")
+            ),
+            Catch.YES,
+        ),
+        (extension("<condition week='1'><action application='a'/></condition>"), Catch.NO),
+        (
+            extension("<condition regex='any'><regex/><action application='a'/></condition>"),
+            Catch.NO,
+        ),
+        (extension(condition("^a$", "${x}") + condition("", "")), Catch.NO),
+        (extension(condition("^1$", "")), Catch.NO),
         (extension(""), Catch.NO),
     ],
 )
