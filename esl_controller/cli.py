@@ -167,6 +167,8 @@ def _dialplan(args: argparse.Namespace) -> int:
 def _fusionpbx(args: argparse.Namespace) -> int:
     if bool(args.action) == bool(args.restore):
         raise UsageError("esl-controller fusionpbx: say install, show, remove, or --restore FILE")
+    if args.action == "show" and args.number and not args.domain:
+        raise UsageError("esl-controller fusionpbx: show --number needs --domain, too")
     settings = _load(args).settings
     from esl_controller.dialplan import FALLBACK, DialplanError
     from esl_controller.fusionpbx import commands

@@ -251,9 +251,10 @@ def _sql(files: Config, change: Plan) -> list[str]:
 def _confirm(how: How) -> None:
     if how.yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it is closed
         raise FusionError("nothing was changed: there is no terminal to ask at, say --yes")
-    if input("Write this? [y/N] ").strip().lower() not in ("y", "yes"):
+    print("Write this? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise FusionError("nothing was changed")
 
 

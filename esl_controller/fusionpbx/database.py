@@ -166,9 +166,10 @@ def _failing(what: str, config: Config) -> Iterator[None]:
     """Tell of a database's error as a FusionError that begins with ``what``."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    # UnicodeError: a host that can be no name.
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, UnicodeError) as error:
         text = shown(str(error).partition("\n")[0] or "no answer")
         state = str(getattr(error, "sqlstate", None) or "")
-        advice = _UNREACHED if isinstance(error, OSError) else _ADVICE.get(state, "")
+        advice = _UNREACHED if isinstance(error, OSError | UnicodeError) else _ADVICE.get(state, "")
         told = f"{text}: {advice.format(config.path)}" if advice else text
         raise FusionError(f"{what}: {told}") from None

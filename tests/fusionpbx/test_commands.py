@@ -137,14 +137,17 @@ def test_a_dry_run_changes_nothing(fusion: Fusion, capsys: pytest.CaptureFixture
 
 
 @only_boolean
-@pytest.mark.parametrize(("answer", "written"), [("y\n", True), ("\n", False), ("no\n", False)])
+@pytest.mark.parametrize(
+    ("answer", "written"), [("y\n", True), ("\n", False), ("no\n", False), ("", False)]
+)
 def test_it_asks(
     fusion: Fusion, monkeypatch: pytest.MonkeyPatch, answer: str, written: bool
 ) -> None:
     terminal = io.StringIO(answer)
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
-    fusion.run("install", "--domain", DOMAIN_NAME, "--secretary-uuid", SECRETARY)
+    status = fusion.run("install", "--domain", DOMAIN_NAME, "--secretary-uuid", SECRETARY)
+    assert status == 1, "there is no switch, or nothing was done"
     assert bool(fusion.xml()) == written
 
 
@@ -152,11 +155,12 @@ def test_it_asks(
 def test_without_a_terminal_it_says_yes_is_missing(
     fusion: Fusion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    status = fusion.run("install", "--domain", DOMAIN_NAME, "--secretary-uuid", SECRETARY)
-    assert status == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert "say --yes" in line
+    for stdin in (io.StringIO("y\n"), None):  # None: it was closed
+        monkeypatch.setattr(sys, "stdin", stdin)
+        status = fusion.run("install", "--domain", DOMAIN_NAME, "--secretary-uuid", SECRETARY)
+        assert status == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert "say --yes" in line
     assert not fusion.xml()
     assert not backups(fusion)
 
@@ -391,6 +395,7 @@ def test_show(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
         (["install", "--context", "a/../b"], "context: 'a/../b' may hold letters"),
         (["install", "--fallback", "log a & b"], "puts its details into the XML as they are"),
         (["--restore", "CONFIG"], "is no backup of esl-controller fusionpbx"),
+        (["show", "--number", "8000"], "show --number needs --domain"),
         ([], "say install, show, remove, or --restore FILE"),
         (["--restore", "CONFIG", "show"], "say install, show, remove, or --restore FILE"),
     ],
@@ -422,6 +427,7 @@ def test_a_mistake_is_one_line(
         ("database.0.password", "wrong", "check database.0.username and database.0.password in"),
         ("database.0.name", "nobody", "check database.0.name in"),
         ("database.0.port", "1", "is PostgreSQL running there"),
+        ("database.0.host", "pbx..example.net", "is PostgreSQL running there"),
         ("database.0.name", "postgres", "has no table v_dialplans: it is not FusionPBX's"),
     ],
 )
