@@ -52,6 +52,8 @@ class CallServer:
         self._recall = recall
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()  # those that do not linger
+        self._idle = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -80,8 +82,9 @@ class CallServer:
             self._server.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while self._connections:
-                    await asyncio.wait(self._connections)
+                while self._busy:
+                    self._idle.clear()
+                    await self._idle.wait()
 
     async def stop(self, patience_s: float = 0.0) -> None:
         """Take no more calls and let go of those that live, without ending them: each when nobody
@@ -120,6 +123,13 @@ class CallServer:
         task = asyncio.get_running_loop().create_task(self._connection(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        self._busy.add(task)
+        task.add_done_callback(self._not_busy)
+
+    def _not_busy(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        if not self._busy:
+            self._idle.set()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -225,6 +235,8 @@ class CallServer:
             if isinstance(event, HungUp):
                 over.set()
 
+        if task := asyncio.current_task():
+            self._not_busy(task)
         switch.on_event = watch
         waits = [
             asyncio.ensure_future(each)

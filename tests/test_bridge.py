@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,17 @@ def notes(stored: dict[str, Any]) -> list[str]:
 async def asks_for_the_desk(of: Rig, call: CallStandIn) -> None:
     await greeted(call)
     await say(call)
+
+
+async def test_a_drain_does_not_wait_for_who_talks_to_somebody_else() -> None:
+    async with desk([Action("answer"), Action("sleep", "20000"), Action("hangup")]) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        await of.no_calls(20)
+        async with asyncio.timeout(1):
+            await of.controller.calls.drain(60.0)
+        assert call.cause == "", "they still talk"
+        call.hangup()
 
 
 async def test_who_has_talked_to_somebody_comes_back_and_is_asked_for_more() -> None:
