@@ -8,7 +8,8 @@ from pathlib import Path
 from esl_controller.doctor import fusionpbx
 from esl_controller.doctor.case import Case, Check
 from esl_controller.doctor.extension import Extension, first, matching, stream_faults
-from esl_controller.doctor.report import Finding, failed, ok, warning
+from esl_controller.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.fusionpbx.errors import FusionError
 from esl_controller.setting_types import UUID
 
 _SCRIPTS = ("lua", "luarun", "javascript", "python", "perl")
@@ -17,15 +18,24 @@ _RENDER = (
     "esl-controller dialplan --number {number} --domain-uuid UUID --secretary-uuid UUID prints the"
     " extension; put it into the context {context}, in place of that; then\nfs_cli -x reloadxml"
 )
+_INSTALL = (
+    "disable that dialplan at Dialplan, Dialplan Manager in FusionPBX; then\n"
+    "esl-controller fusionpbx install --domain {context} --number {number} --secretary-uuid UUID"
+)
+_UNSEEN = "the dialplan could not be looked at"
 
 
 async def extension(case: Case) -> Finding:
     """Which extension gets the number, and does it use the ``socket`` application?"""
     number, context = case.number, case.context
-    remedy = _RENDER.format(number=number, context=context)
+    render = _INSTALL if fusionpbx.is_here() else _RENDER
+    remedy = render.format(number=number, context=context)
     told = await case.api(f"xml_locate dialplan context name {context}")
     if "<context" not in told:
-        told = await fusionpbx.as_served(case) or told
+        try:
+            told = await fusionpbx.as_served(case) or told
+        except FusionError as error:
+            return skipped(str(error))
     try:
         extensions = matching(told, number)
     except ValueError:
@@ -109,7 +119,8 @@ async def _script(case: Case, data: str) -> str:
 
 async def target(case: Case) -> Finding:
     """Does its socket action name our port, and the right mode?"""
-    assert case.extension is not None
+    if case.extension is None:
+        return skipped(_UNSEEN)
     words = case.extension.data("socket")[0].split() or [""]
     targets = tuple(each if ":" in each else f"{each}:8084" for each in words[0].split("|"))
     mode = set(words[1:])
@@ -135,7 +146,8 @@ async def target(case: Case) -> Finding:
 
 async def resume(case: Case) -> Finding:
     """Does a call outlive its controller?"""
-    assert case.extension is not None
+    if case.extension is None:
+        return skipped(_UNSEEN)
     if case.extension.variables().get("socket_resume") == "true":
         return ok("socket_resume is set: a call outlives its controller")
     return warning(
@@ -148,7 +160,8 @@ async def resume(case: Case) -> Finding:
 
 async def identity(case: Case) -> Finding:
     """Does it say whose call it is, with UUIDs that are some?"""
-    assert case.extension is not None
+    if case.extension is None:
+        return skipped(_UNSEEN)
     given = case.extension.variables()
     names = ("domain_uuid", "secretary_uuid")
     wrong = [

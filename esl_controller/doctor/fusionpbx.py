@@ -10,6 +10,7 @@ from functools import partial
 
 from esl_controller.doctor.case import Case, Check
 from esl_controller.doctor.report import Finding, Fix, Status, failed, ok, skipped, warning
+from esl_controller.doctor.switch import configuration
 from esl_controller.fusionpbx import config, inspection, switch
 from esl_controller.fusionpbx.cache import remove_file
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain
@@ -54,13 +55,20 @@ async def _forget(case: Case, there: config.Config) -> None:
 
 
 async def as_served(case: Case) -> str:
-    """The case's context, put together from the tables; empty where there is no FusionPBX."""
-    if not is_here():
-        return ""
-    try:
+    """The case's context, put together from the tables; empty where there is no FusionPBX.
+
+    Raises FusionError where they cannot be read, or are on another machine.
+    """
+    if is_here():
         return await inspection.as_served(config.read(None), case.context)
-    except FusionError:
-        return ""
+    # As its installer writes autoload_configs/lua.conf.xml.
+    lua = await configuration(case, "lua")
+    if "dialplan" in lua.get("xml-handler-bindings", ""):
+        raise FusionError(
+            "the switch has its dialplan made by a script, as FusionPBX does, and cannot be asked"
+            " for it: run the doctor on its machine"
+        )
+    return ""
 
 
 def _finding(seen: Inspection | Finding, faults: Sequence[Fault], well: str) -> Finding:

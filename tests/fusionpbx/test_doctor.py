@@ -9,9 +9,9 @@ import pytest
 
 from esl_controller.doctor import dialplan, fusionpbx
 from esl_controller.doctor.case import Ask, Case, examine
-from esl_controller.doctor.report import Status
+from esl_controller.doctor.report import Report, Status
 from esl_controller.fusionpbx import config
-from esl_controller.fusionpbx.rows import DIALPLANS
+from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
 from esl_controller.leg import event_socket
 from esl_controller.settings import FreeswitchSettings
 from esl_controller.settings_file import load
@@ -27,25 +27,38 @@ async def statuses(
     fusion: Fusion, context: str = DOMAIN_NAME, wanted: Ask | None = None
 ) -> dict[str, Status]:
     """How the checks of FusionPBX and of the dialplan come out, at a switch that tells of none."""
+    report = await examined(fusion, context, wanted)
+    return {name: finding.status for name, finding in report.findings.items()}
+
+
+async def examined(
+    fusion: Fusion, context: str = DOMAIN_NAME, wanted: Ask | None = None, **configured: str
+) -> Report:
+    """The report; ``configured`` is what is inside the switch's configurations."""
     async with (
         SwitchStandIn(event_socket=("127.0.0.1", 0), password=PASSWORD) as switch,
         AsyncExitStack() as stack,
     ):
         fusion.at(switch)
+        switch.installation.configurations.update(configured)
         assert switch.event_socket
         there = {"port": switch.event_socket[1], "password": PASSWORD}
         settings = FreeswitchSettings.model_validate(there)
         connection = await stack.enter_async_context(event_socket(settings))
         case = Case(load(None, {}), "8000", context, stack, switch=connection)
         checks = (*fusionpbx.CHECKS, *dialplan.CHECKS)
-        report = await examine(case, checks, lambda *_: None, wanted)
-    return {name: finding.status for name, finding in report.findings.items()}
+        return await examine(case, checks, lambda *_: None, wanted)
 
 
 @pytest.fixture(autouse=True)
 def _here(fusion: Fusion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "DEFAULT_FILES", (fusion.file,))
-    monkeypatch.setitem(vars(api)["COMMANDS"], "xml_locate", lambda *_: "-ERR can't find\n")
+    located = vars(api)["COMMANDS"]["xml_locate"]
+
+    def only_configurations(switch: SwitchStandIn, arg: str) -> str:
+        return str(located(switch, arg)) if "configuration" in arg else "-ERR can't find\n"
+
+    monkeypatch.setitem(vars(api)["COMMANDS"], "xml_locate", only_configurations)
 
 
 async def test_all_is_well(fusion: Fusion) -> None:
@@ -110,3 +123,43 @@ async def test_what_is_not_here_is_no_fault(
     gone(fusion)
     found = await statuses(fusion)
     assert Status.FAILED not in [found[name] for name in fusionpbx.NAMES]
+
+
+DIALPLAN = ("dialplan", "dialplan target", "dialplan resume", "dialplan identity")
+
+
+@pytest.mark.parametrize("key", ["database.0.type", "database.0.port"])
+async def test_a_dialplan_that_cannot_be_looked_at_is_no_fault(
+    fusion: Fusion, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """FusionPBX is here and its tables are not ours to read: the extension may well be there."""
+    monkeypatch.setattr(Fusion, "at", lambda *_: None)
+    fusion.configure(**{key: "1"})
+    found = await statuses(fusion)
+    assert {found[name] for name in (ROW, CACHE, *DIALPLAN)} == {Status.SKIPPED}, found
+
+
+async def test_a_fusionpbx_on_another_machine(
+    fusion: Fusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bindings = '<param name="xml-handler-bindings" value="configuration,dialplan,directory"/>'
+    monkeypatch.setattr(config, "DEFAULT_FILES", ())
+    report = await examined(fusion, lua=f"<settings>{bindings}</settings>")
+    assert {report.findings[name].status for name in DIALPLAN} == {Status.SKIPPED}
+    assert "on its machine" in report.findings["dialplan"].found
+
+
+async def test_the_first_fault_of_the_seed(fusion: Fusion) -> None:
+    """What mends it is FusionPBX's, not a file of the dialplan's directory."""
+    fusion.database.sql(
+        f"UPDATE {DIALPLANS} SET dialplan_number = '8000', dialplan_xml = '<extension"
+        ' name="voice" uuid="33333333-3333-4333-8333-333333333333"><condition'
+        ' field="destination_number" expression="^8000$"><action application="audio_stream"'
+        """ data="ws://127.0.0.1:8085/ws/a/b"/></condition></extension>' """
+        f"WHERE dialplan_number = '7000';\nDELETE FROM {DETAILS}"
+    )
+    report = await examined(fusion)
+    found = report.findings["dialplan"]
+    assert "uses audio_stream as an application" in found.found
+    assert "disable that dialplan" in found.remedy
+    assert f"fusionpbx install --domain {DOMAIN_NAME} --number 8000" in found.remedy
