@@ -6,6 +6,7 @@ listens on 127.0.0.1, on ports that were free when it was written.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -25,6 +26,7 @@ DOMAIN_UUID: Final = "6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"
 SECRETARY_UUID: Final = "c8e3b7d4-21f9-4f6e-b1a7-5e2d9c4f8a02"
 READY_S: Final = 30.0
 STOP_S: Final = 20.0
+PORTS: Final = range(10_000, 13_000)
 RTP_PORTS: Final = 1000
 JITTER_BUFFER_MS: Final = 60
 """Of our callers, as a telephone has one. Without it a leg reads one RTP packet a tick of its own:
@@ -231,15 +233,19 @@ class FreeSwitch:
 
 
 def free_port() -> int:
-    """A port that neither TCP nor UDP had in use a moment ago."""
+    """A port that neither TCP nor UDP had in use a moment ago.
+
+    None of those that the system gives to whoever connects: it may be needed much later.
+    """
     while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        port = random.choice(PORTS)
+        with (
+            contextlib.suppress(OSError),
+            socket.socket() as tcp,
+            socket.socket(type=socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
             return port
 
 

@@ -29,6 +29,7 @@ class Serving:
 
     def __init__(self, process: asyncio.subprocess.Process, web_port: int) -> None:
         self.lines: list[dict[str, Any]] = []
+        self.words: list[str] = []  # what is no line of the log
         self.process = process
         self.web_port = web_port
         self._url = f"http://127.0.0.1:{web_port}"
@@ -42,7 +43,8 @@ class Serving:
             return json.load(reply)
 
     async def ready(self) -> bool:
-        """Whether it takes calls."""
+        """Whether it takes calls. Raises AssertionError if it has ended."""
+        assert self.process.returncode is None, self.words
         try:
             return bool((await self.get("/readyz"))["ready"])
         except (URLError, OSError):
@@ -52,8 +54,10 @@ class Serving:
         """Collect the log until the process ends."""
         assert self.process.stderr is not None
         async for line in self.process.stderr:
-            with contextlib.suppress(ValueError):
+            try:
                 self.lines.append(json.loads(line))
+            except ValueError:
+                self.words.append(line.decode())
 
     def kill(self) -> None:
         """SIGKILL: no word, no clean-up."""

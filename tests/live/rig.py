@@ -180,9 +180,11 @@ async def dialled(
         leg = Leg(connection, settings.media, clock)
         failure = await leg.dial(dial_string(switch, number), variables(codec), timeout=10)
         assert not failure, failure
-        async with leg.lane():
-            yield Phone(leg)
-        await leg.hang_up()
+        try:
+            async with leg.lane():
+                yield Phone(leg)
+        finally:
+            await leg.hang_up()  # a test that fails leaves no call to the next one
 
 
 def dial_string(switch: FreeSwitch, number: str = "8000") -> str:
