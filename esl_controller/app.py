@@ -13,8 +13,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -78,12 +79,12 @@ class Controller:
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
         # After the store: they must be gone before it is closed.
-        tasks = await stack.enter_async_context(_owned_tasks())
-        tasks.append(asyncio.create_task(self.secretaries.watch()))
+        own = await stack.enter_async_context(_owned_tasks())
+        own(self.secretaries.watch())
         if self.store is not None:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
-            tasks.append(asyncio.create_task(outbox.run()))
-            tasks.append(asyncio.create_task(self._watch_claims()))
+            own(outbox.run())
+            own(self._watch_claims())
         self._model = await _model(settings, stack)
         stack.push_async_callback(self._model.close)
         # Media and web first: when a call comes, everything that it needs is there.
@@ -99,8 +100,7 @@ class Controller:
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
         if self.store is not None:
-            janitor = Janitor(self.store, self._heartbeat)
-            tasks.append(asyncio.create_task(janitor.run()))
+            own(Janitor(self.store, self._heartbeat).run())
 
     @property
     def web_url(self) -> str:
@@ -220,12 +220,20 @@ async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> Realti
     return RealtimeModel(agent, base_url)
 
 
+async def _told(work: Coroutine[Any, Any, None]) -> None:
+    """Calls go on without it, but not in silence."""
+    try:
+        await work
+    except Exception:
+        log.exception("a bug in the controller ends work that all calls need: restart it")
+
+
 @contextlib.asynccontextmanager
-async def _owned_tasks() -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Tasks that last as long as the controller."""
+async def _owned_tasks() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
+    """Takes work that lasts as long as the controller, a task each."""
     tasks: list[asyncio.Task[None]] = []
     try:
-        yield tasks
+        yield lambda work: tasks.append(asyncio.create_task(_told(work)))
     finally:
         for task in tasks:
             task.cancel()

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from esl_controller.app import Controller
+from esl_controller.janitor import Janitor
 from esl_controller.orders import Orders
 from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import SwitchStandIn
 from tests.live.freeswitch import free_port
 from tests.live.processes import run
-from tests.rig import greeted
+from tests.rig import greeted, rig
 
 ANY_PORT = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
 
@@ -120,6 +122,21 @@ async def test_of_several_on_one_machine_each_can_be_drained_by_its_name(tmp_pat
         async with asyncio.timeout(10):
             assert await second.process.wait() == 0
         assert await controllers(shop) == [names[0]]
+
+
+async def test_work_for_all_calls_that_ends_by_a_bug_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(_: Janitor) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(Janitor, "run", broken)
+    with capture_logs() as logs:
+        async with rig() as of:
+            await greeted(call := await of.switch.call())
+            call.hangup()
+    (error,) = [line for line in logs if line["log_level"] == "error"]
+    assert "restart it" in error["event"]
 
 
 async def test_in_containers_of_one_host_no_two_have_the_same_name(
