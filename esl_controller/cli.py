@@ -28,10 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (None: the process's own arguments); return its exit status."""
     args = arguments.parser().parse_args(argv)
     try:
-        return _COMMANDS[args.command](args)
+        status = _COMMANDS[args.command](args)
+        if sys.stdout is not None:  # None: it is closed
+            sys.stdout.flush()
+        return status
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        _nobody_reads()
+        return 1
     except OSError as error:
         print(f"esl-controller: {error}", file=sys.stderr)
         return 1
@@ -254,9 +260,13 @@ def _write(text: str) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Its reader has enough; what is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nobody_reads()
     return 0
+
+
+def _nobody_reads() -> None:
+    """Its reader has enough; what is still buffered must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -162,9 +162,10 @@ def test_a_settings_file_that_is_not_there_is_one_line(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "no.toml: No such file or directory\n"
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
+@pytest.mark.parametrize("command", ["settings", f"explain {__file__}"])
+def test_a_reader_that_has_enough_is_no_error(command: str) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m esl_controller settings | true",
+        f"{sys.executable} -m esl_controller {command} | true",
         shell=True,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from esl_controller.explain import report
 from esl_controller.explain.findings import Findings
@@ -35,7 +36,7 @@ def run(names: list[str], *, following: bool, as_json: bool) -> int:
     findings = Findings()
     with ExitStack() as stack:
         streams = [
-            sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
+            _standard_input() if name == "-" else stack.enter_context(Path(name).open("rb"))
             for name in names
         ]
         for line in chain.from_iterable(map(lines, streams)):
@@ -46,10 +47,18 @@ def run(names: list[str], *, following: bool, as_json: bool) -> int:
 
 def _is_given_a_log() -> bool:
     """Whether standard input is a pipe or a file; a terminal or /dev/null has no log to read."""
+    if sys.stdin is None:  # closed
+        return False
     try:
         return not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
     except OSError:
         return not sys.stdin.isatty()
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise OSError("standard input is closed")
+    return sys.stdin.buffer
 
 
 def _watch(path: Path, *, as_json: bool) -> int:

@@ -29,7 +29,7 @@ def follow(path: Path, wait: Callable[[float], None] = time.sleep) -> Iterator[s
     stream = path.open("rb")
     try:
         stream.seek(0, os.SEEK_END)
-        rest = b""
+        rest, old = b"", False
         while True:
             piece = stream.readline(LONGEST)
             if piece:
@@ -38,10 +38,13 @@ def follow(path: Path, wait: Callable[[float], None] = time.sleep) -> Iterator[s
                     yield rest.decode(errors="replace")
                     rest = b""
                 continue
-            wait(POLL_S)
-            if _replaced(stream, path):
+            if old:
                 stream.close()
-                stream, rest = path.open("rb"), b""
+                stream, rest, old = path.open("rb"), b"", False
+                continue
+            wait(POLL_S)
+            # What came into it before is read first.
+            old = _replaced(stream, path)
     finally:
         stream.close()
 

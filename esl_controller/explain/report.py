@@ -24,8 +24,8 @@ def fields(finding: Finding) -> dict[str, Any]:
         "detail": _REDACT.text(finding.detail),
         "line": _REDACT.text(finding.line),
         "lines": finding.lines,
-        "first": finding.first,
-        "last": finding.last,
+        "first": _REDACT.text(finding.first),
+        "last": _REDACT.text(finding.last),
         "calls": [_REDACT.text(call) for call in finding.calls],
         "means": finding.fault.means,
         "do": finding.fault.do,
@@ -36,9 +36,9 @@ def block(finding: Finding) -> str:
     """One finding, as a paragraph."""
     of = fields(finding)
     seen = "once" if finding.lines == 1 else f"{finding.lines} times"
-    if finding.first:
-        seen += f", {finding.first}"
-        seen += f" to {finding.last}" if finding.last != finding.first else ""
+    if of["first"]:
+        seen += f", {of['first']}"
+        seen += f" to {of['last']}" if of["last"] != of["first"] else ""
     rows = {
         "line": of["line"],
         "seen": seen,

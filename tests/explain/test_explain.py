@@ -78,6 +78,33 @@ def test_what_a_log_holds_is_masked_and_escaped(
     assert "abc.def" not in out
 
 
+def test_a_time_is_escaped_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Our own form of a line can stand in what a caller's telephone calls itself."""
+    path = tmp_path / "log"
+    line = {"timestamp": "\x1b]0;x\x07 Authorization: Bearer abc.def", "event": "a call was lost"}
+    path.write_text(f"2026-11-22 10:00:00.0 [INFO] x.c:1 {json.dumps(line)}\n")
+    for form in ([], ["--json"]):
+        assert main(["explain", *form, str(path)]) == 0
+        out = capsys.readouterr().out
+        assert "lost call" in out
+        assert "\x1b" not in out.encode().decode("unicode_escape" if form else "utf-8")
+        assert "abc.def" not in out
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["-"], 1)])
+def test_a_closed_input(
+    arguments: list[str],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(explain, "USUAL", (tmp_path / "a", tmp_path / "b"))
+    assert main(["explain", *arguments]) == status
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["--follow", "-"], ["--follow", "a", "b"]])
 def test_one_file_is_followed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", *arguments]) == 2

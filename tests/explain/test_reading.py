@@ -71,6 +71,18 @@ def test_a_log_that_is_rotated_or_emptied(tmp_path: Path) -> None:
     assert followed(path, writer) == ["1\n", "2\n", "3\n"]
 
 
+def test_what_comes_just_before_a_rotation_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("old\n")
+
+    def at_once() -> None:
+        append(path, "1\n2\n")()
+        path.rename(tmp_path / "log.1")
+        append(path, "3\n")()
+
+    assert followed(path, Writer(at_once, append(path, "4\n"))) == ["1\n", "2\n", "3\n", "4\n"]
+
+
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         next(follow(tmp_path / "log"))
