@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 from esl_controller.doctor import (
@@ -90,4 +94,20 @@ def _end(report: Report, *, as_json: bool) -> int:
 def _confirmed(what: str) -> bool:
     """Ask on the terminal; nobody there is a no."""
     print(f"{what}    now? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    if sys.stdin is None:  # closed
+        return False
+    with _interruptible():
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end what blocks the loop: asyncio's own handler would wait for the loop."""
+    if threading.current_thread() is not threading.main_thread():  # no handlers there
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

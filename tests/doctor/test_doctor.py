@@ -6,10 +6,12 @@ import asyncio
 import io
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from esl_controller import doctor
 from esl_controller.cli import main
 from esl_controller.doctor.report import Status
 from esl_controller.simulator.freeswitch import api
@@ -142,3 +144,27 @@ async def test_fix_asks_on_the_terminal(
         assert await run(place, monkeypatch, "--fix") == 1
         assert 'fs_cli -x "load mod_audio_stream"    now? [y/N]' in capsys.readouterr().err
         assert await run(place, monkeypatch, "--fix", "--yes") == 0
+
+
+@pytest.mark.parametrize("stdin", [io.StringIO(""), None], ids=["its end", "closed"])
+def test_nobody_who_could_answer_is_a_no(
+    monkeypatch: pytest.MonkeyPatch, stdin: io.StringIO | None
+) -> None:
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert not doctor._confirmed("reboot")
+
+
+def test_ctrl_c_at_the_question_ends_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("it still waits for an answer")
+
+    async def ask() -> bool:
+        return doctor._confirmed("reboot")
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(ask())
+    assert signal.getsignal(signal.SIGINT) is before
