@@ -56,6 +56,10 @@ async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[C
 
             yield command
     except CallFailed as error:
+        refused, password, _ = str(error).partition("refused the password")
+        if password and own.password:
+            where = f"switch.event_socket.password in {shown(config.path)}"
+            raise FusionError(f"{refused}{password}: {where} is not FreeSWITCH's") from None
         raise FusionError(str(error)) from None
 
 

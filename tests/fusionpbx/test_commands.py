@@ -287,6 +287,22 @@ def test_without_the_switch_the_rows_are_written(
 
 
 @only_boolean
+async def test_a_password_of_fusionpbxs_is_corrected_in_its_file(
+    fusion: Fusion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes before FREESWITCH_PASSWORD."""
+    async with standin() as switch:
+        fusion.at(switch)
+        text = fusion.file.read_text().replace(PASSWORD, "an old one")
+        fusion.file.write_text(text)
+        assert await fusion.installing() == 1
+    out = capsys.readouterr().out
+    assert f"refused the password: switch.event_socket.password in {fusion.file}" in out
+    assert "FREESWITCH_PASSWORD" not in out
+    assert "an old one" not in out
+
+
+@only_boolean
 def test_where_fusionpbx_is_elsewhere_its_cache_is_named(
     fusion: Fusion, capsys: pytest.CaptureFixture[str]
 ) -> None:
