@@ -7,6 +7,7 @@ serves in another context; a plain FreeSWITCH can.
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from esl_controller.fusionpbx.rows import Dialplan
 from esl_controller.leg import CallFailed, event_socket
 from esl_controller.settings import FreeswitchSettings
 
+ANSWER_S = 30.0  # more than reading all of a large installation's XML takes
 Command = Callable[[str], Awaitable[str]]
 """Gives the switch a command of the Event Socket; its reply. Raises FusionError."""
 
@@ -65,8 +67,12 @@ async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[C
 
 async def _command(connection: Inbound, text: str) -> str:
     try:
-        reply = await connection.send(text)
-    except (GenesisError, TimeoutError) as error:
+        async with asyncio.timeout(ANSWER_S):
+            reply = await connection.send(text)
+    except TimeoutError:
+        told = text.partition("\n")[0]
+        raise FusionError(f"FreeSWITCH did not answer {told!r} in {ANSWER_S:g} s.") from None
+    except GenesisError as error:
         raise FusionError(f"the connection to FreeSWITCH was lost: {error}") from None
     return (reply.body or str(reply.get("Reply-Text", ""))).strip()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from esl_controller.fusionpbx.plan import wanted
 from esl_controller.fusionpbx.rows import Domain
 from esl_controller.fusionpbx.switch import Step
 from esl_controller.settings import FreeswitchSettings
-from esl_controller.simulator.freeswitch import SwitchStandIn
+from esl_controller.simulator.freeswitch import SwitchStandIn, api
 
 DOMAIN = Domain(UUID("6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"), "pbx.example.net")
 ROW = wanted(DOMAIN, "8000", secretary_uuid="c8e3b7d4-21f9-4f6e-b1a7-5e2d9c4f8a02")
@@ -146,3 +147,20 @@ async def test_a_connection_that_is_lost_is_one_line() -> None:
             await standin.close()
             with pytest.raises(FusionError, match="was lost"):
                 await command("api status")
+
+
+async def test_a_switch_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    commands = vars(api)
+    monkeypatch.delitem(commands["COMMANDS"], "reloadxml")
+    monkeypatch.setitem(commands["SLOW_COMMANDS"], "reloadxml", never)
+    monkeypatch.setattr(switch, "ANSWER_S", 0.2)
+    async with SwitchStandIn(event_socket=("127.0.0.1", 0), password="ClueCon") as standin:
+        assert standin.event_socket
+        there = FreeswitchSettings(port=standin.event_socket[1])
+        async with asyncio.timeout(10), switch.commands(FILES, there) as command:
+            with pytest.raises(FusionError, match=r"did not answer 'api reloadxml' in 0\.2 s"):
+                await switch.reload(command)
