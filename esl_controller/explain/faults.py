@@ -94,8 +94,8 @@ SWITCH: Final = (
         r"mod_event_socket\.c:\d+ Socket Error!",
         "The `socket` action's HOST:PORT cannot be resolved, or whoever listens there closed the"
         " connection at once. A single one as a call ends is harmless.",
-        "Correct HOST:PORT in the extension; an IP address needs no name server. If it is right, the"
-        " controller's own log says why it takes no call ([esl] allow, max_calls).",
+        "Correct HOST:PORT in the extension; an IP address needs no name server. If it is right,"
+        " the controller's own log says why it takes no call ([esl] allow, max_calls).",
         "controller not reached",
     ),
     _fault(
