@@ -29,13 +29,14 @@ import uvloop
 from benchmarks.processes import ready, stop
 from benchmarks.report import Figure, table
 from esl_controller import sounds
+from esl_controller.dialplan import WAITS_MS
 from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn
 
 EVERY_S: Final = 0.1  # between two calls dialled
 PATIENCE_S: Final = 30.0
 WRITTEN_S: Final = 2.0  # after that what was said is written down, also on a busy machine
-LADDER: Final = Ladder(tries=2000, wait=0.1)
+LADDER: Final = Ladder(waits_ms=WAITS_MS)  # what operators have
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import fields
@@ -15,6 +16,7 @@ from esl_controller.store.records import HISTORY, Claimed, Delivery, ToolUsed, T
 from esl_controller.store.statements import lock
 
 TOGETHER = 10  # calls claimed in a transaction: what was said in them is read in one go
+JOIN_S = 0.5  # what has been tried for longer may fail soon, and is not joined
 _Part = TypeVar("_Part", Turn, ToolUsed)
 
 
@@ -29,11 +31,13 @@ class Claims:
         self._owner = owner
         self._call_uuids: set[str] = set()
         self._begun = False
+        self._since = time.monotonic()
 
     def add(self, call_uuid: str, owner: str) -> bool:
         """Claim this one with the others; False where it is too late, or too many are."""
-        late = self._begun or len(self._call_uuids) == TOGETHER
-        if late or owner != self._owner or call_uuid in self._call_uuids:
+        late = self._begun or time.monotonic() - self._since > JOIN_S
+        full = len(self._call_uuids) == TOGETHER
+        if late or full or owner != self._owner or call_uuid in self._call_uuids:
             return False
         self._call_uuids.add(call_uuid)
         return True

@@ -27,6 +27,8 @@ class Ladder:
     tries: int = 5
     wait: float = 0.3
     """Seconds between two tries."""
+    waits_ms: tuple[int, ...] = ()
+    """Milliseconds before each further try; where given, instead of ``tries`` and ``wait``."""
     resume: bool = True
     """Whether to set ``socket_resume``; what that changes, :mod:`outbound` says."""
     anew: bool = True
@@ -58,6 +60,6 @@ def voice_extension(target: str, ladder: Ladder) -> tuple[Action, ...]:
         ]
         dial.append(Action("transfer", "${controller_again}"))
     actions += dial
-    for _ in range(ladder.tries - 1):
-        actions += [Action("sleep", str(round(ladder.wait * 1000))), *dial]
+    for wait_ms in ladder.waits_ms or [round(ladder.wait * 1000)] * (ladder.tries - 1):
+        actions += [Action("sleep", str(wait_ms)), *dial]
     return (*actions, *ladder.fallback, Action("hangup"))
