@@ -35,6 +35,7 @@ from esl_controller.simulator.model import ModelStandIn
 
 EVERY_S: Final = 0.1  # between two calls dialled
 PATIENCE_S: Final = 30.0
+LOADED_S: Final = 2.0  # the model's client, else they hear "one moment" first
 WRITTEN_S: Final = 2.0  # after that what was said is written down, also on a busy machine
 LADDER: Final = Ladder(waits_ms=WAITS_MS)  # what operators have
 
@@ -114,6 +115,7 @@ class Stage:
 
     async def dial(self, count: int) -> list[CallStandIn]:
         """So many calls, all of which hear the model."""
+        await asyncio.sleep(LOADED_S)
         calls = []
         for _ in range(count):
             calls.append(await self.switch.call())
@@ -143,13 +145,16 @@ async def killed(count: int, result: Result, *, standby: bool) -> None:
 
 
 def _write_long_speech(path: Path) -> None:
-    """So long that nobody is killed between two sentences: then there would be nothing to hear."""
+    """So long that nobody is killed between two sentences: then there would be nothing to hear.
+
+    And no longer: what was heard of it is told by its words, which are few for such a long speech.
+    """
     words, rate = sounds.load("greeting", "en")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(np.tile(words, 10).tobytes())
+        file.writeframes(np.tile(words, 3).tobytes())
 
 
 async def _killed(count: int, result: Result, speech: Path, *, standby: bool) -> None:

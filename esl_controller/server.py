@@ -192,6 +192,8 @@ class CallServer:
                 log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
             claimed = None
             if channel.answered:
+                if await _has_left(switch):
+                    return
                 claimed = await self._recall(channel)
                 if not self._takes(channel, peer):
                     return
@@ -248,3 +250,15 @@ class CallServer:
             for waiting in waits:
                 waiting.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _has_left(switch: Switch) -> bool:
+    """Whether the caller hangs up at this very moment. FreeSWITCH may dial for such a call, too
+    (seen with loopback callers), and its end, told before we listened, would not be told again."""
+    try:
+        # The dialplan has done that already: it is a command that needs the channel.
+        await switch.set_variable("controller_again", "")
+    except SwitchError as error:
+        log.info("call not taken", reason=f"it is over: {error}")
+        return True
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -18,6 +19,7 @@ from esl_controller.simulator.freeswitch import Action, SwitchStandIn
 from esl_controller.store.records import Claimed
 from esl_controller.web.client import drain, list_calls
 from tests.rig import greeted, rig, until
+from tests.test_switch import OK, api_reply, messages
 
 
 async def closed_at_once(port: int) -> bool:
@@ -96,6 +98,24 @@ async def test_a_connection_that_is_no_switch_is_no_call() -> None:
             await until(lambda: any("brought no call" in line["event"] for line in logs))
         assert not [line for line in logs if line["log_level"] == "error"]
         assert of.controller.calls.taken == 0
+
+
+async def test_a_call_that_ends_while_it_comes_back_is_not_taken() -> None:
+    first, *_ = messages("conversation")
+    answered = re.sub(rb"(?m)^Answer-State: .*$", b"Answer-State: answered", first)
+    async with rig() as of:
+        reader, writer = await asyncio.open_connection("127.0.0.1", of.controller.calls.port)
+        for _ in range(4):
+            await reader.readuntil(b"\n\n")
+        writer.write(answered + OK * 3)
+        assert b"controller_again" in await reader.readuntil(b"\n\n")
+        with capture_logs() as logs:
+            writer.write(api_reply("-ERR No such channel!\n"))
+            assert await reader.read() in (b"", b"exit\n\n"), "it lets go at once"
+        writer.close()
+        await writer.wait_closed()
+        assert of.controller.calls.taken == 0
+        assert [line["log_level"] for line in logs] == ["info"]
 
 
 async def test_a_call_that_is_dialled_again_leaves_its_older_session() -> None:
