@@ -32,6 +32,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise TomlError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise TomlError(f"{path}: is not UTF-8 text") from None
+    except RecursionError:
+        raise TomlError(f"{path}: lists or tables lie within each other too deep") from None
     except tomllib.TOMLDecodeError as error:
         match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
         place, reason = (f"{path}:{match[2]}", match[1]) if match else (str(path), str(error))

@@ -73,6 +73,13 @@ def test_a_file_that_is_no_toml_is_one_line_with_its_place(tmp_path: Path) -> No
         read(path)
 
 
+def test_a_file_without_end_in_depth_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("a = " + "[" * 100_000)
+    with pytest.raises(TomlError, match="too deep"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     "value",
     [

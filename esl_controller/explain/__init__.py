@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from esl_controller.explain import report
 from esl_controller.explain.findings import Findings
-from esl_controller.explain.reading import follow, lines
+from esl_controller.explain.reading import follow, lines, opened
 
 USUAL = (
     Path("/var/log/freeswitch/freeswitch.log"),
@@ -36,7 +36,7 @@ def run(names: list[str], *, following: bool, as_json: bool) -> int:
     findings = Findings()
     with ExitStack() as stack:
         streams = [
-            _standard_input() if name == "-" else stack.enter_context(Path(name).open("rb"))
+            _standard_input() if name == "-" else stack.enter_context(opened(Path(name)))
             for name in names
         ]
         for line in chain.from_iterable(map(lines, streams)):

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from esl_controller.explain.lines import LONGEST
 
 POLL_S = 0.25
 
 
+def opened(path: Path) -> BinaryIO:
+    """A log, also one that was compressed when it was rotated away. Raises OSError."""
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
 def lines(stream: BinaryIO) -> Iterator[str]:
     """All lines of ``stream``; what is no UTF-8 is replaced, of an endless line the beginning is
-    kept."""
+    kept. Raises OSError."""
+    try:
+        yield from _lines(stream)
+    except (EOFError, zlib.error):
+        raise OSError(f"{stream.name}: the compressed log is damaged") from None
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
     while piece := stream.readline(LONGEST):
         begin = piece
         while not piece.endswith(b"\n") and (piece := stream.readline(LONGEST)):

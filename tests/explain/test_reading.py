@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,24 @@ from pathlib import Path
 import pytest
 
 from esl_controller.explain.lines import LONGEST
-from esl_controller.explain.reading import follow, lines
+from esl_controller.explain.reading import follow, lines, opened
 
 
 def test_lines_of_a_stream() -> None:
     assert list(lines(io.BytesIO(b"one\ntwo"))) == ["one\n", "two"]
     assert list(lines(io.BytesIO(b"\xff\xfe\n"))) == ["\ufffd\ufffd\n"]
+
+
+def test_a_log_that_was_compressed_and_one_that_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "freeswitch.log.1.gz"
+    whole = gzip.compress(b"one\ntwo\n" * 500)
+    path.write_bytes(whole)
+    with opened(path) as stream:
+        assert list(lines(stream)) == ["one\n", "two\n"] * 500
+    for damaged in (b"no such thing", whole[:-12], whole[:20] + b"\xff" * 20):
+        path.write_bytes(damaged)
+        with opened(path) as stream, pytest.raises(OSError, match=r"1\.gz|gzip"):
+            list(lines(stream))
 
 
 def test_of_an_endless_line_the_beginning_is_kept() -> None:
