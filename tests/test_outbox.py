@@ -328,7 +328,10 @@ async def test_webhooks_wait_while_the_database_is_away(
     assert logs[0]["reason"] == "the call record cannot be read: database is locked"
 
 
-async def test_of_two_controllers_one_sends_a_webhook(postgresql: postgres.Server) -> None:
+async def test_of_two_controllers_one_sends_a_webhook(
+    postgresql: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "TIMEOUT_S", 10.0)  # who gets no answer sends it again
     receiver = Receiver()
     made = postgres.Database(postgresql)
     async with (
