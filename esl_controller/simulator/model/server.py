@@ -157,7 +157,9 @@ class ModelStandIn:
             words = sounds.transcript(self._sound, language)
             said, rate = sounds.load(self._sound, language)
             if self._speech is not None:
-                (said, rate), words = self._speech, "(a speech)"
+                said, rate = self._speech
+                # A word for each second: what was heard of it is told by its words.
+                words = " ".join(["(speech)"] * max(1, said.size // rate))
             audio = encode(convert(said, rate, fmt.rate), fmt.encoding)
             self._greetings[fmt] = Utterance.of(audio, fmt, words, self.behaviour.delta_ms)
         return self._greetings[fmt]
