@@ -38,8 +38,8 @@ def extension(parser: argparse.ArgumentParser) -> None:
     add("--beside", action="store_true", help="although another dialplan has the number")
 
 
-def fusionpbx(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """How FusionPBX is changed; ``default`` SUPPRESS where that may be said before, too."""
+def fusionpbx_file(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Where FusionPBX is found; ``default`` SUPPRESS where that may be said before, too."""
     parser.add_argument(
         "--fusionpbx",
         type=Path,
@@ -47,6 +47,11 @@ def fusionpbx(parser: argparse.ArgumentParser, default: str | None = None) -> No
         metavar="FILE",
         help="FusionPBX's configuration (default: /etc/fusionpbx/config.conf)",
     )
+
+
+def fusionpbx(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """How FusionPBX is changed; ``default`` as above."""
+    fusionpbx_file(parser, default)
     parser.add_argument(
         "--backup",
         type=kinds.new_file,

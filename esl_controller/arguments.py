@@ -207,6 +207,13 @@ def _add_doctor(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
     )
+    parser.add_argument(
+        "--domain",
+        type=kinds.domain,
+        metavar="NAME|UUID",
+        help="of FusionPBX, where the context is not its name",
+    )
+    groups.fusionpbx_file(parser)
     parser.add_argument("--call", action="store_true", help="make a test call at the end")
     parser.add_argument("--fix", action="store_true", help="mend what is safe, after asking")
     parser.add_argument("--yes", action="store_true", help="with --fix: without asking")

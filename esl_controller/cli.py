@@ -94,6 +94,8 @@ def _call(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from esl_controller import doctor
 
+    if args.yes and not args.fix:
+        raise UsageError("esl-controller doctor: --yes needs --fix, too")
     try:
         loaded = _load(args)
     except UsageError as error:

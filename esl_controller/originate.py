@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from genesis import Inbound
 
 from esl_controller import sounds
+from esl_controller.esl import Inbound
 from esl_controller.leg import CallFailed, Leg, event_socket
 from esl_controller.settings import Settings
 from media.frame import Samples, samples, to_pcm
@@ -27,6 +27,7 @@ __all__ = ["CallFailed", "Caller", "Plan", "bundled_words", "call", "place", "re
 
 QUIET_MS = 700  # silence that ends somebody's words
 STEP_S = 0.05
+LOUD = 300  # a sample of a word, at least
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,15 @@ class Heard:
         after = at - self.said_at - self.said_for
         return f", {after * 1000:.0f} ms after our words" if after >= 0 else ", while we speak"
 
+    @property
+    def reply(self) -> float | None:
+        """When the first utterance after our words began. One that began before they were over,
+        such as the rest of a greeting, is no answer to them."""
+        if self.said_at is None:
+            return None
+        over = self.said_at + self.said_for
+        return next((begin for begin, _ in self.utterances if begin >= over), None)
+
     def told(self) -> str:
         """All utterances, in a line."""
         return ", ".join(
@@ -78,11 +88,13 @@ class Caller:
         self._changed = asyncio.Event()
         self._voice: VoiceActivity | None = None
         self._began = 0.0
+        self._lane_at = 0.0
 
     async def run(self) -> None:
         """Make the call, to its end. Raises CallFailed."""
         await self._dial()
         async with self.leg.lane():
+            self._lane_at = self._since()
             self._voice = VoiceActivity(self.leg.rate, silence_ms=QUIET_MS)
             self.leg.on_frame = self._hear
             self.leg.ended.add_done_callback(lambda _: self._changed.set())
@@ -94,8 +106,7 @@ class Caller:
         await self.leg.hang_up()
         if not self.heard.utterances:
             raise CallFailed("answered, but nothing was heard: see the controller's log")
-        said = self.heard.said_at
-        if said is not None and self.heard.utterances[-1][0] < said:
+        if self.heard.said_at is not None and self.heard.reply is None:
             raise CallFailed("greeted, but our words had no reply: see the controller's log")
 
     async def _dial(self) -> None:
@@ -120,11 +131,13 @@ class Caller:
             return
         heard = self.heard
         heard.said_at = self._since()
-        heard.said_for = self.leg.say(self._plan.audio, self._plan.audio_rate)
+        self.leg.say(self._plan.audio, self._plan.audio_rate)
+        heard.said_for = _words_s(self._plan.audio, self._plan.audio_rate)
         _say(f"{heard.said_at:6.2f} s  we say {heard.said_for:.1f} s of words")
-        while self.leg.speaking and not self.leg.ended.done():
+        over = heard.said_at + heard.said_for
+        while self._since() < over and not self.leg.ended.done():
             await self._change(STEP_S)
-        before = len(heard.utterances)
+        before = sum(begin < over for begin, _ in heard.utterances)
         await self._utterance(before + 1)
 
     async def _utterance(self, number: int) -> bool:
@@ -145,7 +158,7 @@ class Caller:
     def _hear(self, frame: bytes) -> None:
         assert self._voice is not None
         for event in self._voice.feed(samples(frame)):
-            at = event.at_ms / 1000
+            at = self._lane_at + event.at_ms / 1000
             if isinstance(event, SpeechStarted):
                 self.heard.utterances.append((at, None))
                 _say(f"{at:6.2f} s  we hear speech{self.heard.when(at)}")
@@ -165,13 +178,19 @@ class Caller:
         left = np.zeros_like(right)
         if self.heard.said_at is not None:
             words = convert(self._plan.audio, self._plan.audio_rate, rate)
-            at = int(self.heard.said_at * rate)
+            at = int((self.heard.said_at - self._lane_at) * rate)
             part = words[: max(0, left.size - at)]
             left[at : at + part.size] = part
         with wave.open(str(path), "wb") as file:
             file.setparams((2, 2, rate, 0, "NONE", ""))
             file.writeframes(np.column_stack((left, right)).tobytes())
         _say(f"recorded in {path}")
+
+
+def _words_s(words: Samples, rate: int) -> float:
+    """Seconds to the end of the last word: a recording may end with silence."""
+    loud = np.flatnonzero(np.abs(words.astype(int)) > LOUD)
+    return float(loud[-1] + 1) / rate if loud.size else words.size / rate
 
 
 def read_wav(path: Path) -> tuple[Samples, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import wave
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from esl_controller.originate import CallFailed, Heard, Plan, place, read_wav
@@ -71,3 +73,18 @@ def test_a_file_that_is_no_wav(tmp_path: Path) -> None:
     file.write_bytes(b"RIFF")
     with pytest.raises(CallFailed, match="cannot read"):
         read_wav(file)
+
+
+def test_the_rest_of_a_greeting_is_no_reply() -> None:
+    heard = Heard(utterances=[(0.1, 1.0), (2.0, 4.0)], said_at=1.9, said_for=2.5)
+    assert heard.reply is None
+    heard.utterances.append((5.2, None))
+    assert heard.reply == 5.2
+    assert Heard(utterances=[(0.1, 1.0)]).reply is None, "nothing was said"
+
+
+async def test_words_without_a_reply_are_a_fault() -> None:
+    silence = replace(plan(), audio=np.zeros(8000, np.int16), audio_rate=8000, timeout_s=6)
+    async with rig(event_socket=LISTEN) as of:
+        with pytest.raises(CallFailed, match="our words had no reply"):
+            await place(settings_for(of), silence)

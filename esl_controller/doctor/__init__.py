@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from esl_controller.doctor import (
     dialplan,
@@ -32,7 +33,14 @@ def run(args: argparse.Namespace, loaded: Loaded) -> int:
     wanted = (lambda what: args.yes or _confirmed(what)) if args.fix else None
     report = asyncio.run(
         examined(
-            loaded, args.number, args.context, call=args.call, as_json=args.json, wanted=wanted
+            loaded,
+            args.number,
+            args.context,
+            domain=args.domain or "",
+            configured=args.fusionpbx,
+            call=args.call,
+            as_json=args.json,
+            wanted=wanted,
         )
     )
     return _end(report, as_json=args.json)
@@ -59,17 +67,20 @@ async def examined(
     number: str,
     context: str,
     *,
+    domain: str = "",
+    configured: Path | None = None,
     call: bool = False,
     as_json: bool = False,
     wanted: Ask | None = None,
 ) -> Report:
     """All checks for calls to ``number`` in ``context``, in the order of a call's way; with
-    ``call`` one is made at the end. ``wanted`` is asked before anything is mended."""
+    ``call`` one is made at the end. ``wanted`` is asked before anything is mended. ``domain`` and
+    ``configured`` say where FusionPBX has it, if that is not the usual place."""
     async with AsyncExitStack() as stack:
-        case = Case(loaded, number, context, stack)
+        case = Case(loaded, number, context, stack, domain, configured)
         checks: tuple[Check, ...] = (
             *(*switch.CHECKS, *stream_module.CHECKS),
-            *(fusionpbx.CHECKS if fusionpbx.is_here() else ()),
+            *(fusionpbx.CHECKS if fusionpbx.is_here(configured) else ()),
             *(*dialplan.CHECKS, *reach.CHECKS, *within.CHECKS),
             *(trial_call.CHECKS if call else ()),
         )

@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genesis import Inbound
-from genesis.exceptions import GenesisError
-
 from esl_controller.doctor.report import Finding, Fix, Report, Status, failed, skipped
+from esl_controller.esl import GenesisError, Inbound
 from esl_controller.leg import CallFailed
 from esl_controller.settings import Loaded, Settings
 
@@ -32,6 +31,8 @@ CHECK_S = 60.0
 class Case:
     """The patient: the settings, the number that callers dial, and what is known so far.
 
+    ``domain`` is FusionPBX's that the context belongs to, ``fusionpbx`` its configuration (None:
+    the usual one).
     ``targets`` are where the dialplan dials, ``reached`` is the one of them that is ours.
     ``controllers`` are the web addresses of those that run here; ``substitute`` listens where none
     does. ``stack`` closes at the end what was opened.
@@ -41,12 +42,17 @@ class Case:
     number: str
     context: str
     stack: AsyncExitStack
+    domain: str = ""
+    fusionpbx: Path | None = None
     switch: Inbound | None = None
     extension: Extension | None = None
     targets: tuple[str, ...] = ()
     controllers: tuple[str, ...] = ()
     substitute: CallServer | None = None
     reached: str = ""
+
+    def __post_init__(self) -> None:
+        self.domain = self.domain or self.context
 
     @property
     def settings(self) -> Settings:
@@ -138,4 +144,10 @@ async def _run(check: Check, case: Case) -> Finding:
             str(failure),
             "FreeSWITCH did not do what the doctor asked it for.",
             "look at FreeSWITCH's log, and run the doctor again",
+        )
+    except OSError as error:
+        return failed(
+            f"this machine refused what was needed for it: {error.strerror or error}",
+            "it could not be looked at.",
+            "mend that, and run the doctor again",
         )

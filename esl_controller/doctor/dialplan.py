@@ -18,18 +18,17 @@ _RENDER = (
     "esl-controller dialplan --number {number} --domain-uuid UUID --secretary-uuid UUID prints the"
     " extension; put it into the context {context}, in place of that; then\nfs_cli -x reloadxml"
 )
-_INSTALL = (
-    "disable that dialplan at Dialplan, Dialplan Manager in FusionPBX; then\n"
-    "esl-controller fusionpbx install --domain {context} --number {number} --secretary-uuid UUID"
-)
+_MANAGER = "disable that dialplan at Dialplan, Dialplan Manager in FusionPBX; then\n"
 _UNSEEN = "the dialplan could not be looked at"
 
 
 async def extension(case: Case) -> Finding:
     """Which extension gets the number, and does it use the ``socket`` application?"""
     number, context = case.number, case.context
-    render = _INSTALL if fusionpbx.is_here() else _RENDER
-    remedy = render.format(number=number, context=context)
+    if fusionpbx.is_here(case.fusionpbx):
+        remedy = _MANAGER + _install(case)
+    else:
+        remedy = _RENDER.format(number=number, context=context)
     told = await case.api(f"xml_locate dialplan context name {context}")
     if "<context" not in told:
         try:
@@ -131,17 +130,41 @@ async def target(case: Case) -> Finding:
             f"{file}: its socket action lacks {' and '.join(missing)}",
             "async lets commands not wait for each other, full lets the controller give the call"
             " every command; it can neither stream nor speak without.",
-            f'<action application="socket" data="{"|".join(targets)} async full"/>',
+            _action(case, "socket", f"{'|'.join(targets)} async full"),
         )
+    at_ours = f"HOST:{port} async full"
     if port and not any(each.rpartition(":")[2] == str(port) for each in targets):
         return failed(
             f"{file}: its socket action dials {', '.join(targets)}, and [esl] port is {port}",
             "nobody of ours listens there: callers get the dialplan's fallback.",
-            f'<action application="socket" data="HOST:{port} async full"/> there, or [esl] port in'
-            " our settings",
+            f"set [esl] port in our settings, or {_action(case, 'socket', at_ours)}",
         )
     case.targets = targets
     return ok(f"its socket action dials {', '.join(targets)}")
+
+
+def _action(case: Case, application: str, data: str, more: str = "") -> str:
+    """How to have this action in the number's extension."""
+    where = "" if application == "socket" else " before its socket action"
+    if not fusionpbx.is_here(case.fusionpbx):
+        action = f'<action application="{application}" data="{data}"/>'
+        return f"{action}{where}{more}; then\nfs_cli -x reloadxml"
+    assert case.extension is not None
+    return (
+        f"in FusionPBX, Dialplan, Dialplan Manager, {case.extension.name}: the action {application}"
+        f" with the data {data}{where}{more}, and save; or, if fusionpbx install made it, with the"
+        f" other options that it was made with,\n{_install(case)}"
+        + (" --socket HOST:PORT" if application == "socket" else "")
+    )
+
+
+def _install(case: Case) -> str:
+    """The command that puts our extension into FusionPBX."""
+    there = "" if case.context == case.domain else f" --context {case.context}"
+    return (
+        f"esl-controller fusionpbx install --domain {case.domain}{there} --number {case.number}"
+        " --secretary-uuid UUID"
+    )
 
 
 async def resume(case: Case) -> Finding:
@@ -153,8 +176,7 @@ async def resume(case: Case) -> Finding:
     return warning(
         f"the extension {case.extension.name!r} does not set socket_resume=true",
         "a controller that is restarted or killed loses its calls, or they are stuck.",
-        '<action application="set" data="socket_resume=true"/> before its socket action; then\n'
-        "fs_cli -x reloadxml",
+        _action(case, "set", "socket_resume=true"),
     )
 
 
@@ -169,10 +191,7 @@ async def identity(case: Case) -> Finding:
         for name in names
         if given.get(name) and "${" not in given[name] and not UUID.fullmatch(given[name])
     ]
-    set_them = (
-        '<action application="set" data="domain_uuid=UUID"/> before the socket action'
-        " (secretary_uuid the same way); then\nfs_cli -x reloadxml"
-    )
+    set_them = _action(case, "set", "domain_uuid=UUID", " (secretary_uuid the same way)")
     if wrong:
         return failed(
             f"{', '.join(wrong)}: not a UUID",

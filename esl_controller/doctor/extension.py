@@ -1,8 +1,8 @@
 """The dialplan as the switch serves it: which extension gets a number, and what it does. [core]
 
 It follows mod_dialplan_xml.c: extensions in their order, the first that matches has the call unless
-it says continue="true"; conditions must all match, but those with break="never". What depends on
-more than the number is not known here.
+it says continue="true"; conditions must all match, but those whose ``break`` lets one fail. What
+depends on more than the number is not known here.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from esl_controller.fusionpbx.extension import asks_nothing
+from esl_controller.fusionpbx.extension import fulfilled
 
 Action = tuple[str, str]
 """An application and its data."""
 
-_NUMBER_FIELDS = ("destination_number", "${destination_number}")
+_TAGS = {True: {"action"}, False: {"anti-action"}, None: {"action", "anti-action"}}
 _MIXES = ("mono", "mixed", "stereo")
 _RATES = ("8k", "16k")
 
@@ -66,13 +66,14 @@ def _match(extension: Element, number: str) -> Extension | None:
     actions: list[Action] = []
     sure, conditions = True, extension.findall("condition")
     for condition in conditions:
-        never = condition.get("break") == "never"
-        matches = _matches(condition, number)
-        if matches is False and not never:
+        stops = condition.get("break", "on-false")
+        matches = fulfilled(condition, number)
+        if matches is False and stops in ("on-false", "always"):
             return None
-        sure = sure and (never or matches is True)
-        tags = {"action"} if matches else {"action", "anti-action"}
-        actions += _actions(condition, tags)
+        sure = sure and (stops == "never" or matches is not None)
+        actions += _actions(condition, _TAGS[matches])
+        if matches and stops in ("on-true", "always"):
+            break
     continues = extension.get("continue") == "true"
     if not conditions:
         return None
@@ -83,19 +84,6 @@ def _actions(condition: Element, tags: set[str]) -> Iterator[Action]:
     for element in condition:
         if element.tag in tags:
             yield element.get("application", ""), element.get("data", "")
-
-
-def _matches(condition: Element, number: str) -> bool | None:
-    """None where the number does not decide it."""
-    field, expression = condition.get("field"), condition.get("expression", "")
-    if asks_nothing(condition):
-        return True
-    if condition.find("regex") is not None or field not in _NUMBER_FIELDS:
-        return None
-    try:
-        return re.search(expression, number) is not None
-    except re.error:
-        return None  # FreeSWITCH's expressions know more than Python's
 
 
 def stream_faults(text: str) -> list[str]:

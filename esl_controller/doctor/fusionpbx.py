@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from esl_controller.doctor.case import Case, Check
 from esl_controller.doctor.report import Finding, Fix, Status, failed, ok, skipped, warning
@@ -34,10 +35,8 @@ async def cache(case: Case) -> Finding:
     finding = _finding(seen, [Fault.STALE_CACHE], "it is not older than the dialplan")
     if finding.status is not Status.FAILED or not isinstance(seen, Inspection):
         return finding
-    there = config.read(None)
-    by_hand = list(switch.by_hand(there, [case.context]))
-    fix = Fix("; ".join(by_hand), partial(_forget, case, there))
-    return replace(finding, remedy="\n".join(by_hand), fix=fix)
+    there = config.read(case.fusionpbx)
+    return replace(finding, fix=Fix("; ".join(seen.forget), partial(_forget, case, there)))
 
 
 async def _forget(case: Case, there: config.Config) -> None:
@@ -59,8 +58,8 @@ async def as_served(case: Case) -> str:
 
     Raises FusionError where they cannot be read, or are on another machine.
     """
-    if is_here():
-        return await inspection.as_served(config.read(None), case.context)
+    if is_here(case.fusionpbx):
+        return await inspection.as_served(config.read(case.fusionpbx), case.context)
     # As its installer writes autoload_configs/lua.conf.xml.
     lua = await configuration(case, "lua")
     if "dialplan" in lua.get("xml-handler-bindings", ""):
@@ -82,17 +81,18 @@ def _finding(seen: Inspection | Finding, faults: Sequence[Fault], well: str) -> 
 
 
 async def _seen(case: Case) -> Inspection | Finding:
-    if not is_here():
+    if not is_here(case.fusionpbx):
         return ok("there is none on this machine")
     try:
         return await inspection.inspect(
-            config.read(None), case.context, case.number, case.context, _command(case)
+            config.read(case.fusionpbx), case.domain, case.number, case.context, _command(case)
         )
     except NoSuchDomain as error:
         return failed(
-            f"the context {error}",
+            f"the domain {error}" if case.domain != case.context else f"the context {error}",
             "FusionPBX serves each domain's dialplan in the context of its name.",
-            f"esl-controller doctor --number {case.number} --context DOMAIN",
+            f"esl-controller doctor --number {case.number} --context DOMAIN"
+            "    (--domain DOMAIN, where the extension is in another context)",
         )
     except FusionError as error:
         return skipped(str(error))
@@ -108,9 +108,9 @@ def _command(case: Case) -> switch.Command:
     return command
 
 
-def is_here() -> bool:
-    """Whether its configuration is on this machine."""
-    return any(path.exists() for path in config.DEFAULT_FILES)
+def is_here(named: Path | None) -> bool:
+    """Whether its configuration is on this machine, at its usual place or where ``named``."""
+    return named is not None or any(path.exists() for path in config.DEFAULT_FILES)
 
 
 NAMES = ("FusionPBX", "FusionPBX cache")

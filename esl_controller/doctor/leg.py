@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_hex
 
-from genesis import ESLEvent, Inbound
-
 from esl_controller.channel import one
+from esl_controller.esl import ESLEvent, Inbound
 from esl_controller.leg import CallFailed, Leg, event_socket
 from esl_controller.probes import VARIABLE
 from esl_controller.settings import Settings

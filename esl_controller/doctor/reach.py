@@ -13,8 +13,6 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from genesis import ESLEvent
-
 from esl_controller.app import OWN_PORTS
 from esl_controller.channel import one
 from esl_controller.doctor.case import Case, Check
@@ -29,6 +27,7 @@ from esl_controller.doctor.leg import (
 from esl_controller.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.doctor.substitute import listening
 from esl_controller.doctor.switch import configuration
+from esl_controller.esl import ESLEvent
 from esl_controller.leg import CallFailed
 from esl_controller.probes import MEDIA_URL, VERSION
 from esl_controller.settings import Settings
@@ -71,19 +70,26 @@ async def event_socket(case: Case) -> Finding:
     if not targets:
         return skipped("[esl] host is no address that could be dialled; see the dialplan's")
     refused = await _refused(case)
-    unreached = ""
+    reached, unreached = [], []
     for target in targets:
         async with parked(case.settings, _socket(target)) as leg:
             event = await _taken(leg)
         if event is not None and (version := one(event.get(f"variable_{VERSION}"))):
-            case.reached = target
-            found = f"FreeSWITCH reaches the controller at {target} ({version})"
-            return warning(found + unreached, _STANDBY, _REACH) if unreached else ok(found)
+            case.reached = case.reached or target
+            reached.append(f"{target} ({version})")
+            continue
         now = await _refused(case)
         if refusal := next((now[web][1] for web in now if now[web] != refused.get(web)), ""):
-            return _turned_away(target, refusal)
-        unreached = f", and nobody at {target}"
+            if not reached:
+                return _turned_away(target, refusal)
+            target += f" ({refusal.partition(': ')[2]})"
+        unreached.append(target)
         silent = event is None
+    if reached:
+        found = f"FreeSWITCH reaches the controller at {' and '.join(reached)}"
+        if not unreached:
+            return ok(found)
+        return warning(f"{found}, and nobody at {' and '.join(unreached)}", _STANDBY, _REACH)
     return failed(
         f"FreeSWITCH reaches no controller at {', '.join(targets)}: "
         + ("there is no answer" if silent else "the connection is refused"),
@@ -92,7 +98,9 @@ async def event_socket(case: Case) -> Finding:
     )
 
 
-_STANDBY = "calls that the first one loses or refuses are not taken by the other."
+_STANDBY = (
+    "they stand in for each other: calls that one loses or refuses go to the next, if that answers."
+)
 _REACH = (
     "from FreeSWITCH's machine: nc -vz HOST PORT\n"
     "[esl] host in our settings is the address that it reaches (127.0.0.1: this machine only)\n"

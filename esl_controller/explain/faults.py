@@ -29,6 +29,8 @@ def _fault(name: str, pattern: str, means: str, do: str, *follows: str) -> Fault
     return Fault(name, re.compile(pattern), means, do, follows)
 
 
+STREAM_STOPPED = "stream stopped"  # no fault: somebody asked for it
+
 _INSTALL = "`esl-controller dialplan` prints the right one, `esl-controller fusionpbx install` puts"
 _STALE = "If it is right there, FusionPBX serves an old copy: `esl-controller doctor` looks for it."
 
@@ -153,6 +155,16 @@ SWITCH: Final = (
         "Correct [media] public_url, or remove what else starts a stream.",
     ),
     _fault(
+        "stream closed",
+        r"audio_streamer_glue\.cpp:\d+ connection closed",
+        "The WebSocket of mod_audio_stream was closed in mid-call, from the other side: the"
+        " controller was lost or restarted, or a proxy between the two gave up waiting. The"
+        " controller starts it anew.",
+        "Expected when the controller is killed. Else raise the proxy's timeout for reading, or"
+        " let [media] public_url lead past it.",
+        STREAM_STOPPED,
+    ),
+    _fault(
         "stream refused",
         r"audio_streamer_glue\.cpp:\d+ connection error",
         "mod_audio_stream could not open its WebSocket: nobody listens there, the name is unknown,"
@@ -160,6 +172,7 @@ SWITCH: Final = (
         " /stream/{domain_uuid}/{call_uuid}; /ws/... is none.",
         "Can FreeSWITCH's machine reach [media] public_url of the controller (port 8085)?"
         " `esl-controller doctor` has FreeSWITCH try it.",
+        "stream closed",
     ),
     _fault(
         "stream started twice",
@@ -180,8 +193,8 @@ SWITCH: Final = (
         r"Failure creating unicast connection (?P<what>\S+)->",
         "FreeSWITCH cannot bind the UDP port of the lane: it is taken, or the address is not its"
         " own. The controller tries other ports, and then plays files.",
-        "Set [media] lane_host to an address of FreeSWITCH's machine and [media] lane_ports to a"
-        " range that nothing else uses.",
+        "Set [media] lane_switch_host to an address of FreeSWITCH's machine and [media] lane_ports"
+        " to a range that nothing else uses.",
     ),
     _fault(
         "file not found",
@@ -208,8 +221,9 @@ OURS: Final = (
         "no call",
         r"an Event Socket connection brought no call(?:: (?P<what>.+))?",
         "Something connected to our port 8022 that is no FreeSWITCH with a call: a monitor, a port"
-        " scan, or `socket` without `async full`.",
-        "Let monitors ask /healthz; keep the port to FreeSWITCH's machine.",
+        " scan, `socket` without `async full`; or a call that ended at that moment.",
+        "Single lines are no fault. Let monitors ask /healthz; keep the port to FreeSWITCH's"
+        " machine.",
     ),
     _fault(
         "call not taken",

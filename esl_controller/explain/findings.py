@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from esl_controller.explain.faults import OURS, SWITCH, Fault
+from esl_controller.explain.faults import OURS, STREAM_STOPPED, SWITCH, Fault
 from esl_controller.explain.lines import Line, parse
 
 MOST_FINDINGS = 200  # a log that is no log must not fill the memory
@@ -16,6 +16,8 @@ REMEMBERED = 5000  # calls of which it is known what was found in them
 # A test leg of `esl-controller doctor`. What is refused to it is refused on purpose, or told by it.
 _DOCTORS = re.compile(r"Channel \[null/doctor\] has been answered$")
 _NOT_A_CALL = "the doctor's"
+# Said before the module of sptmru closes its WebSocket because it was told to.
+_STOPPED = re.compile(r"stream_session_cleanup: connection closed$")
 
 
 @dataclass
@@ -55,6 +57,9 @@ class Findings:
         line = parse(raw)
         if line.call and _DOCTORS.search(line.text):
             self._seen(line.call).add(_NOT_A_CALL)
+            return None
+        if line.call and _STOPPED.search(line.text):
+            self._seen(line.call).add(STREAM_STOPPED)
             return None
         for fault in OURS if line.ours else SWITCH:
             if match := fault.pattern.search(line.text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch
 from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, inspect, problems
 from esl_controller.fusionpbx.plan import Plan
-from esl_controller.fusionpbx.rows import Dialplan, Stored, uuid_of
+from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, Stored, uuid_of
 from esl_controller.fusionpbx.switch import Command, Step
 from esl_controller.settings import FreeswitchSettings
 
+_RENUMBERED = (
+    "it is ours, and its number was changed in FusionPBX; remove it there, or with the number that"
+    " it was installed for"
+)
 _MARKS = {True: "ok", False: "failed", None: "unknown"}
 
 
@@ -72,7 +77,8 @@ def install(how: How, wanted: Wanted) -> int:
     change, others, taken = asyncio.run(_installation(files, wanted))
     for other in others:
         verb = "has" if other in taken else "may catch"
-        _tell(how, f"{_named(other)} {verb} {wanted.number}")
+        ours = f": {_RENUMBERED}" if other.app_uuid == APP_UUID else ""
+        _tell(how, f"{_named(other)} {verb} {wanted.number}{ours}")
     if taken and not wanted.beside:
         raise FusionError(
             f"{wanted.number} is taken: choose another number, or disable that dialplan in"
@@ -104,7 +110,11 @@ def show(how: How, domain: str, number: str) -> int:
 
     With a domain and a number: that one, also where another tool wrote it. Raises FusionError.
     """
-    found = asyncio.run(_looked_at(config.read(how.config), how.freeswitch, domain, number))
+    found, orphans = asyncio.run(
+        _looked_at(config.read(how.config), how.freeswitch, domain, number)
+    )
+    for row in orphans:
+        print(f"{_named(row)}: its domain {row.domain_uuid} is gone, and nothing serves it")
     if not found:
         print("no extension of ours: esl-controller fusionpbx install --help")
     wrong = False
@@ -156,7 +166,14 @@ async def _removal(files: Config, domain: str, number: str) -> _Change:
         uuid = uuid_of(tenant.uuid, number)
         before = await database.stored(uuid)
         if before.dialplan is None:
-            raise FusionError(f"{tenant.name} has no extension of ours for {number!a}")
+            edited = [
+                f"\n{_named(row)} has it now: {_RENUMBERED}"
+                for row in await database.ours()
+                if row.domain_uuid == tenant.uuid and row.number == number
+            ]
+            raise FusionError(
+                f"{tenant.name} has no extension of ours for {number!a}{''.join(edited)}"
+            )
         change = plan.to_restore(str(uuid), Stored(), before, database.tables)
     row = Dialplan.of(before.dialplan, before.details)
     return _Change(
@@ -180,23 +197,23 @@ async def _restoration(files: Config, path: Path) -> _Change:
 
 async def _looked_at(
     files: Config, freeswitch: FreeswitchSettings, domain: str, number: str
-) -> list[Inspection]:
-    wanted = [(domain, number, "")]
+) -> tuple[list[Inspection], list[Dialplan]]:
+    """What is asked for; and of all that are ours, those without a domain."""
+    wanted, orphans = [(domain, number, "")], []
     if not number:
         async with connected(files) as database:
+            orphans = [] if domain else await database.ours(orphaned=True)
             tenant = await database.domain(domain) if domain else None
             wanted = [
                 (str(row.domain_uuid), row.number, row.context)
                 for row in await database.ours()
                 if tenant is None or row.domain_uuid == tenant.uuid
             ]
-    if files.cache_method == "file":
-        return [await inspect(files, *each) for each in wanted]
-    try:
-        async with switch.commands(files, freeswitch) as command:
-            return [await inspect(files, *each, command) for each in wanted]
-    except FusionError:
-        return [await inspect(files, *each) for each in wanted]
+    if files.cache_method != "file":
+        with contextlib.suppress(FusionError):
+            async with switch.commands(files, freeswitch) as command:
+                return [await inspect(files, *each, command) for each in wanted], orphans
+    return [await inspect(files, *each) for each in wanted], orphans
 
 
 def _asks(other: Dialplan, row: Dialplan) -> bool:

@@ -90,12 +90,14 @@ class Database:
             )
         return [Dialplan.of(row) for row in rows]
 
-    async def ours(self) -> list[Dialplan]:
-        """All extensions that we installed."""
+    async def ours(self, *, orphaned: bool = False) -> list[Dialplan]:
+        """All extensions that we installed; or ``orphaned``: those whose domain is gone."""
+        domain = f"EXISTS (SELECT FROM v_domains d WHERE d.domain_uuid = {DIALPLANS}.domain_uuid)"
         with _failing("the dialplans cannot be read", self._config):
             rows = await self._rows(
                 DIALPLANS,
-                "app_uuid::text = $1 ORDER BY dialplan_context, dialplan_number",
+                f"app_uuid::text = $1 AND {'NOT ' if orphaned else ''}{domain}"
+                " ORDER BY dialplan_context, dialplan_number",
                 str(APP_UUID),
             )
         return [

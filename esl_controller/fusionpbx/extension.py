@@ -19,6 +19,7 @@ from esl_controller.fusionpbx.rows import Detail, text, truth
 
 ORDER_STEP = 5  # as the page counts
 _TAGS = ("condition", "regex", "action", "anti-action")
+NUMBER_FIELDS = ("destination_number", "${destination_number}")
 TIMES = frozenset(
     (
         *("date-time", "year", "yday", "mon", "mday", "week", "mweek", "wday"),
@@ -117,10 +118,10 @@ def catches(extension: ElementTree.Element, number: str) -> Catch:
     for condition in extension.iter("condition"):
         stops = condition.get("break", "on-false") in ("on-false", "always")
         always = asks_nothing(condition)
-        if condition.get("field") != "destination_number" and not always:
+        if not always and not _asks_number(condition):
             sure = sure and not stops
             continue
-        matched = always or _matches(condition.get("expression", ""), number)
+        matched = fulfilled(condition, number)
         if matched is False and stops:
             # FreeSWITCH goes no further in an extension than to the first that fails.
             return Catch.NO
@@ -140,6 +141,39 @@ def asks_nothing(condition: ElementTree.Element) -> bool:
     if TIMES & set(condition.attrib) or condition.get("field") or condition.get("regex"):
         return False
     return "field" not in condition.attrib or _matches(condition.get("expression", ""), "") is True
+
+
+def fulfilled(condition: ElementTree.Element, number: str) -> bool | None:
+    """Whether a condition is, for a call to ``number``; None where that alone does not decide it.
+
+    One with the attribute ``regex`` asks for what its <regex> tags ask for: "all" of them, "xor"
+    for exactly one, or else any (mod_dialplan_xml.c, parse_exten).
+    """
+    if "regex" not in condition.attrib:
+        return _answer(condition, number) if condition.find("regex") is None else None
+    rule = condition.get("regex", "").lower()
+    answers = [_answer(each, number) for each in condition.findall("regex")]
+    if rule == "xor":
+        return None if None in answers else answers.count(True) == 1
+    decides = rule != "all"  # the answer that decides it whatever the others are
+    if decides in answers:
+        return decides
+    return None if None in answers else not decides
+
+
+def _answer(asking: ElementTree.Element, number: str) -> bool | None:
+    """To a <condition> or a <regex>."""
+    if asks_nothing(asking):
+        return True
+    if asking.get("field") not in NUMBER_FIELDS:
+        return None
+    return _matches(asking.get("expression", ""), number)
+
+
+def _asks_number(condition: ElementTree.Element) -> bool:
+    """Whether it asks for the number called, maybe beside others."""
+    asking = condition.findall("regex") if "regex" in condition.attrib else [condition]
+    return any(each.get("field") in NUMBER_FIELDS for each in asking)
 
 
 def _matches(expression: str, number: str) -> bool | None:

@@ -53,6 +53,8 @@ class Inspection:
     earlier: tuple[Dialplan, ...]
     """What is enabled and comes before it in the context."""
     cached: Cached | None
+    forget: tuple[str, ...] = ()
+    """How to drop the context from the cache by hand."""
     unread: str = ""
     """Why the cache could not be read; then ``cached`` says nothing."""
 
@@ -60,14 +62,16 @@ class Inspection:
 async def inspect(
     config: Config, domain: str, number: str, context: str = "", command: Command | None = None
 ) -> Inspection:
-    """Look at a number in a domain (a name or uuid); ``context`` is by default the domain's.
+    """Look at a number in a domain (a name or uuid); ``context`` is by default the one that our
+    extension is in, or else the domain's.
 
     ``command`` asks the switch (``switch.commands``); needed where the cache is memcache. Reads
     only. Raises FusionError where the database cannot be read.
     """
     async with connected(config) as database:
         tenant = await database.domain(domain)
-        context = context or tenant.name
+        own = (await database.stored(uuid_of(tenant.uuid, number))).dialplan
+        context = context or (Dialplan.of(own, ()).context if own else tenant.name)
         there = await database.dialplans(context)
         row = chosen(there, tenant, number)
         if row is not None:
@@ -80,7 +84,8 @@ async def inspect(
     except FusionError as error:
         unread = str(error)
     earlier = tuple(each for each in before if each.enabled)
-    return Inspection(tenant, context, number, row, earlier, cached, unread)
+    forget = tuple(switch.by_hand(config, [context]))
+    return Inspection(tenant, context, number, row, earlier, cached, forget, unread)
 
 
 async def as_served(config: Config, context: str) -> str:
@@ -112,13 +117,14 @@ def problems(of: Inspection) -> list[Problem]:
     """What is wrong with it; empty where all is well."""
     row = of.row
     if row is None:
+        there = "" if of.context == of.domain.name else f" --context {of.context}"
         return [
             Problem(
                 Fault.ABSENT,
                 f"FusionPBX has no dialplan for {of.number} in {of.context}",
                 "calls to it do not reach the controller",
-                f"esl-controller fusionpbx install --domain {of.domain.name} --number {of.number}"
-                " --secretary-uuid UUID",
+                f"esl-controller fusionpbx install --domain {of.domain.name}{there}"
+                f" --number {of.number} --secretary-uuid UUID",
             ),
             *_stale(of),
         ]
@@ -154,7 +160,8 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
             Fault.DISAGREE,
             f"the XML of the dialplan {name} and its details say different things",
             "the XML is served, the page shows the details and overwrites the XML when saved",
-            "esl-controller fusionpbx install again, or open and save it: " + page,
+            f"open and save it: {page}; or esl-controller fusionpbx install again, with the"
+            " options that it was installed with",
         )
 
 
@@ -188,7 +195,7 @@ def _stale(of: Inspection) -> Iterator[Problem]:
             f"the cache of {of.context}{since} is "
             + ("older than the dialplan" if older else "not what the dialplan says"),
             "FusionPBX serves the cache, and looks into the database only where there is none",
-            f"esl-controller fusionpbx install again: it drops {cache.key(of.context)}, no other",
+            "\n".join(of.forget),
         )
 
 

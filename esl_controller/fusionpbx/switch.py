@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from genesis import Inbound
-from genesis.exceptions import GenesisError
 from pydantic import SecretStr
 
+from esl_controller.esl import GenesisError, Inbound
 from esl_controller.fusionpbx import cache
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config

@@ -113,3 +113,46 @@ def test_the_seeds_script_and_its_mended_form() -> None:
 def test_the_words_of_the_command(words: str, faults: int) -> None:
     data = f"x=${{uuid_audio_stream(${{uuid}} start ws://127.0.0.1:8085/stream/a/b {words})}}"
     assert len(stream_faults(data)) == faults
+
+
+def test_a_condition_that_may_fail_and_ends_it_if_it_does_not() -> None:
+    act = "<action application='answer'/>"
+    seven = number("^7000$", act, "break='on-true'")
+    ours = extension("ours", number("^8000$"))
+    assert winner(extension("early", seven + number(r"^\d{4}$", act)), ours) == "early"
+    eight = number("^8000$", act, "break='on-true'")
+    (early,) = matching(context(extension("early", eight + number("^9", act))), "8000")
+    assert (early.sure, len(early.actions)) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expressions", "wins"),
+    [
+        ("any", ("^8000$", "^9"), True),
+        ("any", ("^7", "^9"), False),
+        ("all", ("^8", "0$"), True),
+        ("all", ("^8", "^9"), False),
+        ("xor", ("^8", "^9"), True),
+        ("xor", ("^8", "0$"), False),
+    ],
+)
+def test_several_expressions_in_a_condition(
+    rule: str, expressions: tuple[str, ...], wins: bool
+) -> None:
+    rows = "".join(f"<regex field='destination_number' expression='{e}'/>" for e in expressions)
+    early = extension("early", f"<condition regex='{rule}'>{rows}</condition>")
+    ours = extension("ours", number("^8000$"))
+    assert winner(early, ours) == ("early" if wins else "ours")
+
+
+def test_several_expressions_that_ask_for_more_than_the_number() -> None:
+    rows = "<regex field='destination_number' expression='{}'/><regex field='network_addr'/>"
+    for rule, expression, sure in (
+        ("any", "^8000$", [True]),
+        ("any", "^7", [False]),
+        ("all", "^8000$", [False]),
+        ("all", "^7", []),
+    ):
+        inside = f"<condition regex='{rule}'>{rows.format(expression)}</condition>"
+        found = matching(context(extension("x", inside)), "8000")
+        assert [each.sure for each in found] == sure, (rule, expression)

@@ -296,6 +296,20 @@ RIGGED: dict[str, tuple[dict[str, Any], Fault]] = {
         {"faults": Faults(lane_bind_failures=-1)},
         (nothing, "lane", FAILED, "sends no audio", "[media] lane_host"),
     ),
+    "lane's own address": (
+        {},
+        (
+            setting("MEDIA_LANE_HOST", "203.0.113.1"),
+            *("lane", FAILED, "no UDP socket at 203.0.113.1", "[media] lane_host: our address"),
+        ),
+    ),
+    "lane's way": (
+        {},
+        (
+            setting("MEDIA_LANE_SWITCH_HOST", "203.0.113.1"),
+            *("lane", FAILED, "towards 203.0.113.1", "lane_switch_host: its own"),
+        ),
+    ),
     "key": (
         {"model": {"faults": ModelFaults(refuse_key="http")}},
         (nothing, "model", FAILED, "the key was refused", "OPENAI_API_KEY"),
@@ -361,9 +375,10 @@ async def test_nothing_is_left_at_the_switch(tmp_path: Path) -> None:
         assert not switch.sessions
 
 
-async def test_two_controllers_one_of_them_away(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialled", ["127.0.0.1:9|{}", "{}|127.0.0.1:9"])
+async def test_two_controllers_one_of_them_away(tmp_path: Path, dialled: str) -> None:
     async with clinic(tmp_path) as place:
-        place.extension = served(f"127.0.0.1:9|{place.target}")
+        place.extension = served(dialled.format(place.target))
         report = await place.examine()
         assert ill(report) == {"our event socket": WARNING}
         assert "nobody at 127.0.0.1:9" in report.findings["our event socket"].found

@@ -9,7 +9,7 @@ import pytest
 
 import esl_controller
 import media
-from esl_controller.explain.faults import OURS, SWITCH, Fault
+from esl_controller.explain.faults import OURS, STREAM_STOPPED, SWITCH, Fault
 from esl_controller.explain.findings import Findings
 
 LOGS = Path(__file__).parent.parent / "captures" / "logs"
@@ -31,6 +31,7 @@ CAPTURED = {
     "mix_type": {("mix type", "both")},
     "sample_rate": {("sample rate", "24k")},
     "stream_address": {("stream's address", "http://127.0.0.1:1/stream/a/b")},
+    "ws_closed": {("stream closed", "")},
     "ws_refused": {("stream refused", "")},
     "ws_404": {("stream refused", "")},
     "ws_name": {("stream refused", "")},
@@ -39,6 +40,7 @@ CAPTURED = {
     "lane_busy": {("lane not opened", "127.0.0.1:43396")},
     "file": {("file not found", "/no/such/file.wav")},
     "recording": {("recording not written", "/proc/nowhere")},
+    "stream_stopped": set(),
     "parked": set(),
     "healthy_call": set(),
 }
@@ -107,5 +109,5 @@ def test_names_are_unique() -> None:
 
 def test_a_fault_follows_one_that_is_known() -> None:
     for faults in (SWITCH, OURS):
-        names = {fault.name for fault in faults}
+        names = {STREAM_STOPPED, *(fault.name for fault in faults)}
         assert all(names.issuperset(fault.follows) for fault in faults)

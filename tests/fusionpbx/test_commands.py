@@ -215,6 +215,33 @@ def test_remove_takes_only_our_own(fusion: Fusion, capsys: pytest.CaptureFixture
 
 
 @only_boolean
+def test_one_whose_number_was_changed_on_the_page(
+    fusion: Fusion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fusion.install()
+    fusion.database.sql(
+        f"UPDATE {DIALPLANS} SET dialplan_number = '8100',"
+        " dialplan_xml = replace(dialplan_xml, '8000', '8100') WHERE dialplan_number = '8000'"
+    )
+    assert fusion.install("--number", "8100") == 1
+    assert "it is ours, and its number was changed in FusionPBX" in capsys.readouterr().out
+    assert fusion.run("remove", "--domain", DOMAIN_NAME, "--number", "8100", "--yes") == 1
+    assert "8100  voice_ai_8000" in capsys.readouterr().err
+    fusion.run(*REMOVE)
+    assert not fusion.xml()
+
+
+@only_boolean
+def test_one_whose_domain_is_gone(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
+    fusion.install()
+    fusion.database.sql("DELETE FROM v_domains WHERE domain_name = 'pbx.example.net'")
+    assert fusion.run("show") == 0
+    assert f"8000  voice_ai_8000  order 200  {UUID_8000}: its domain {DOMAIN} is gone" in (
+        capsys.readouterr().out
+    )
+
+
+@only_boolean
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
     fusion: Fusion, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,6 +426,16 @@ def test_show(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
     assert "meeting" in capsys.readouterr().out
     assert fusion.run("show", "--domain", str(DOMAIN), "--number", "6000") == 1
     assert "FusionPBX has no dialplan for 6000" in capsys.readouterr().out
+
+
+def test_show_of_an_extension_in_another_context(
+    fusion: Fusion, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fusion.install("--context", "sales")
+    capsys.readouterr()
+    for words in ((), ("--number", "8000")):
+        assert fusion.run("show", "--domain", DOMAIN_NAME, *words) == 0
+        assert str(UUID_8000) in capsys.readouterr().out
 
 
 @only_boolean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -24,17 +25,27 @@ ROW, CACHE = fusionpbx.NAMES
 
 
 async def statuses(
-    fusion: Fusion, context: str = DOMAIN_NAME, wanted: Ask | None = None
+    fusion: Fusion,
+    context: str = DOMAIN_NAME,
+    wanted: Ask | None = None,
+    *,
+    domain: str = "",
+    configured: Path | None = None,
 ) -> dict[str, Status]:
     """How the checks of FusionPBX and of the dialplan come out, at a switch that tells of none."""
-    report = await examined(fusion, context, wanted)
+    report = await examined(fusion, context, wanted, there=(domain, configured))
     return {name: finding.status for name, finding in report.findings.items()}
 
 
 async def examined(
-    fusion: Fusion, context: str = DOMAIN_NAME, wanted: Ask | None = None, **configured: str
+    fusion: Fusion,
+    context: str = DOMAIN_NAME,
+    wanted: Ask | None = None,
+    there: tuple[str, Path | None] = ("", None),
+    **configured: str,
 ) -> Report:
-    """The report; ``configured`` is what is inside the switch's configurations."""
+    """The report; ``there`` are the domain and FusionPBX's file as they are named, ``configured``
+    is what is inside the switch's configurations."""
     async with (
         SwitchStandIn(event_socket=("127.0.0.1", 0), password=PASSWORD) as switch,
         AsyncExitStack() as stack,
@@ -42,10 +53,10 @@ async def examined(
         fusion.at(switch)
         switch.installation.configurations.update(configured)
         assert switch.event_socket
-        there = {"port": switch.event_socket[1], "password": PASSWORD}
-        settings = FreeswitchSettings.model_validate(there)
+        at = {"port": switch.event_socket[1], "password": PASSWORD}
+        settings = FreeswitchSettings.model_validate(at)
         connection = await stack.enter_async_context(event_socket(settings))
-        case = Case(load(None, {}), "8000", context, stack, switch=connection)
+        case = Case(load(None, {}), "8000", context, stack, *there, switch=connection)
         checks = (*fusionpbx.CHECKS, *dialplan.CHECKS)
         return await examine(case, checks, lambda *_: None, wanted)
 
@@ -66,6 +77,25 @@ async def test_all_is_well(fusion: Fusion) -> None:
     found = await statuses(fusion)
     assert set(found.values()) == {Status.OK}, found
     assert set(found) >= {ROW, CACHE, "dialplan", "dialplan identity"}
+
+
+async def test_another_context_of_the_domain(fusion: Fusion) -> None:
+    await fusion.installing("--context", "sales")
+    found = await statuses(fusion, "sales", domain=DOMAIN_NAME)
+    assert set(found.values()) == {Status.OK}, found
+    report = await examined(fusion, "support", there=(DOMAIN_NAME, None))
+    absent = report.findings[ROW]
+    assert absent.status is Status.FAILED
+    assert f"--domain {DOMAIN_NAME} --context support --number 8000" in absent.remedy
+
+
+async def test_a_configuration_at_another_place(
+    fusion: Fusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fusion.installing()
+    monkeypatch.setattr(config, "DEFAULT_FILES", ())
+    found = await statuses(fusion, configured=fusion.file)
+    assert set(found.values()) == {Status.OK}, found
 
 
 @pytest.mark.parametrize(
@@ -163,3 +193,29 @@ async def test_the_first_fault_of_the_seed(fusion: Fusion) -> None:
     assert "uses audio_stream as an application" in found.found
     assert "disable that dialplan" in found.remedy
     assert f"fusionpbx install --domain {DOMAIN_NAME} --number 8000" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("check", "said", "instead"),
+    [
+        ("dialplan target", " async full", ""),
+        ("dialplan target", ":8022", ":9"),
+        ("dialplan resume", "socket_resume=true", "x=y"),
+        ("dialplan identity", "domain_uuid=", "domain_uuid=not-"),
+    ],
+)
+async def test_what_is_wrong_within_ours_is_mended_by_installing_again(
+    fusion: Fusion, check: str, said: str, instead: str
+) -> None:
+    await fusion.installing()
+    for table, column in ((DETAILS, "dialplan_detail_data"), (DIALPLANS, "dialplan_xml")):
+        fusion.database.sql(
+            f"UPDATE {table} SET {column} = replace({column}, '{said}', '{instead}') {OURS}"
+        )
+    findings = (await examined(fusion)).findings
+    bad = (Status.FAILED, Status.WARNING)
+    assert [name for name, finding in findings.items() if finding.status in bad] == [check]
+    assert "reloadxml" not in findings[check].remedy
+    assert f"fusionpbx install --domain {DOMAIN_NAME} --number 8000" in findings[check].remedy
+    await fusion.installing()
+    assert set((await statuses(fusion)).values()) == {Status.OK}

@@ -172,3 +172,22 @@ def test_entities_that_grow_are_no_xml() -> None:
     ]
     bomb = f"<!DOCTYPE x [{''.join(lines)}]><extension name='&a8;'/>"
     assert parsed(bomb) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "expressions", "caught"),
+    [
+        ("any", ("^8000$", "^9"), Catch.YES),
+        ("any", ("^7", "^9"), Catch.NO),
+        ("all", ("^8", "0$"), Catch.YES),
+        ("all", ("^8", "^9"), Catch.NO),
+        ("xor", ("^8", "0$"), Catch.NO),
+    ],
+)
+def test_a_condition_of_several_expressions(
+    rule: str, expressions: tuple[str, ...], caught: Catch
+) -> None:
+    rows = "".join(f'<regex field="destination_number" expression="{e}"/>' for e in expressions)
+    inside = f'<condition regex="{rule}">{rows}<action application="answer"/></condition>'
+    assert catches(extension(inside), "8000") is caught
+    assert catches(extension(inside.replace("^8", "${caller}")), "1234") is not Catch.YES

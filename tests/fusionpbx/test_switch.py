@@ -157,10 +157,10 @@ async def test_a_switch_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     commands = vars(api)
     monkeypatch.delitem(commands["COMMANDS"], "reloadxml")
     monkeypatch.setitem(commands["SLOW_COMMANDS"], "reloadxml", never)
-    monkeypatch.setattr(switch, "ANSWER_S", 0.2)
     async with SwitchStandIn(event_socket=("127.0.0.1", 0), password="ClueCon") as standin:
         assert standin.event_socket
         there = FreeswitchSettings(port=standin.event_socket[1])
         async with asyncio.timeout(10), switch.commands(FILES, there) as command:
+            monkeypatch.setattr(switch, "ANSWER_S", 0.2)  # it took its time to connect
             with pytest.raises(FusionError, match=r"did not answer 'api reloadxml' in 0\.2 s"):
                 await switch.reload(command)

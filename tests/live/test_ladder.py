@@ -82,7 +82,13 @@ async def controller(port: int) -> AsyncIterator[Arrivals]:
             await over.wait()
 
 
-def add_extension(switch: FreeSwitch, number: str, socket: str, waits_ms: Sequence[int]) -> None:
+def add_extension(
+    switch: FreeSwitch,
+    number: str,
+    socket: str,
+    waits_ms: Sequence[int],
+    fallback: Sequence[dialplan.Action] = FALLBACK,
+) -> None:
     """Another ladder beside that of extension 8000."""
     path = switch.directory / "conf" / "dialplan" / f"3_ladder_{number}.xml"
     path.write_text(
@@ -91,7 +97,7 @@ def add_extension(switch: FreeSwitch, number: str, socket: str, waits_ms: Sequen
             domain_uuid=DOMAIN_UUID,
             secretary_uuid=SECRETARY_UUID,
             socket=socket,
-            fallback=FALLBACK,
+            fallback=fallback,
             waits_ms=waits_ms,
         )
     )
@@ -100,7 +106,7 @@ def add_extension(switch: FreeSwitch, number: str, socket: str, waits_ms: Sequen
 
 async def originate(switch: FreeSwitch, number: str) -> str:
     """Dial a number; what FreeSWITCH says once it is answered, or why it is not."""
-    to = f"sofia/caller/{number}@127.0.0.1:{switch.sip_port}"
+    to = f"{{ignore_early_media=true}}sofia/caller/{number}@127.0.0.1:{switch.sip_port}"
     return await asyncio.to_thread(switch.api, f"originate {to} &park()")
 
 
@@ -242,6 +248,14 @@ async def test_hosts_are_tried_in_order_and_then_comes_the_fallback(
     began = time.monotonic()
     assert await originate(any_switch, "8001") == "-ERR NORMAL_TEMPORARY_FAILURE"
     assert 0.2 < time.monotonic() - began < 2
+
+
+async def test_no_controller_at_all_is_a_tone_and_a_proper_end(any_switch: FreeSwitch) -> None:
+    """The fallback that the dialplan has if no other one is given."""
+    add_extension(any_switch, "8003", f"127.0.0.1:{free_port()}", [100, 100], dialplan.FALLBACK)
+    began = time.monotonic()
+    assert await originate(any_switch, "8003") == "-ERR NORMAL_TEMPORARY_FAILURE"
+    assert 3.5 < time.monotonic() - began < 8, "eight tones of half a second"
 
 
 async def test_a_controller_that_takes_nothing_is_a_try_that_failed(
