@@ -310,6 +310,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
         )
         await controller.loaded()
         settle()
+        log.info("settled")  # from here on no call waits for an import
         await orders.obeyed(controller.calls)
 
 

@@ -152,9 +152,11 @@ class Call:
         """What became of the call, for its record."""
         if self.cause == TRANSFERRED:
             return "transferred"
+        if self._let_go:
+            return INTERRUPTED  # somebody else may even have a model
         if self._model.lost:
             return "model lost"
-        return "completed" if self.state is State.ENDED and not self._let_go else INTERRUPTED
+        return "completed" if self.state is State.ENDED else INTERRUPTED
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due; None: never, so far."""

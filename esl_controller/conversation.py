@@ -119,6 +119,7 @@ class Conversation:
             turns=self._times.turns,
             prompts=self._times.prompts,
             owes=self._floor.replies.owes,
+            speaks=self._floor.caller_has_it,
             leaving=self._departure.told,
             goodbye=self._floor.replies.last_words,
             leaving_call=leaving.call_id if leaving else "",
@@ -143,10 +144,9 @@ class Conversation:
                 self._floor.replies.want(Want.LAST_WORDS, words)
         elif memory.back_from:
             self._floor.want(Want.ANSWER, back_from(memory.back_from, past.unreached))
-        elif past.cut:
-            self._floor.want(Want.ANSWER, CONTINUE)
-        elif memory.owes:
-            self._floor.want(Want.ANSWER, LOST_WORDS if past.lost_words else ANSWER_NOW)
+        elif words := _unsaid(past):
+            self._floor.want(Want.ANSWER, words)
+            self._desk.reply_due = False  # the same reply tells what became of a function
         return [*actions, *self._settle(now)]
 
     def handle(self, event: Event, now: float) -> Actions:
@@ -368,6 +368,15 @@ class Conversation:
         """A new connection knows what was said so far."""
         self._ready = True
         return self._settle(now)
+
+
+def _unsaid(past: Past) -> str:
+    """What the model is to say first when a call goes on; empty where nothing was being said."""
+    if past.cut:
+        return CONTINUE
+    if past.memory.speaks or (past.memory.owes and past.lost_words):
+        return LOST_WORDS
+    return ANSWER_NOW if past.memory.owes else ""
 
 
 def _say(words: str) -> str:

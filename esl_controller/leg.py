@@ -12,9 +12,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from uuid import uuid4
 
-from genesis import ESLEvent, Inbound
-from genesis.exceptions import AuthenticationError, ConnectionTimeoutError, GenesisError
-
+from esl_controller.esl import (
+    AuthenticationError,
+    ConnectionTimeoutError,
+    ESLEvent,
+    GenesisError,
+    Inbound,
+)
 from esl_controller.settings import FreeswitchSettings, MediaSettings
 from media.frame import Samples
 from media.lane import Clock, Lane, Ports
@@ -102,7 +106,14 @@ class Leg:
         """Hear and speak within the block. Raises CallFailed where no audio comes."""
         media = self._media
         port = Ports(media.lane_ports.first, media.lane_ports.last).take()
-        lane = Lane(self._clock, host=media.lane_host, switch=(media.lane_switch_host, port))
+        try:
+            lane = Lane(self._clock, host=media.lane_host, switch=(media.lane_switch_host, port))
+        except OSError as error:
+            raise CallFailed(
+                f"no UDP socket at {media.lane_host} towards {media.lane_switch_host}:"
+                f" {error.strerror or error} ([media] lane_host is an address of this machine,"
+                " lane_switch_host one that is reached from it)"
+            ) from None
         try:
             (switch_ip, switch_port), (ip, port) = lane.switch, lane.local
             await self.command(

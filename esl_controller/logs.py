@@ -173,7 +173,7 @@ def _take_over_genesis() -> None:
 
     It must be imported first: the class of its logger is its own, and set at that time.
     """
-    from genesis.observability.logger import logger
+    from esl_controller.esl import logger
 
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -26,7 +26,9 @@ class Memory:
     that is decided, HANGUP or the name of a destination; ``goodbye``: what is still to be said
     before. ``pending``: function calls without a result; ``leaving_call`` is the one that wants to
     leave, ``hold`` the one that keeps the caller on hold until ``held_until``.
-    ``back_from``: the destination that the caller comes back from; ``returns``: how often that was.
+    ``back_from``: the destination that the caller comes back from; ``returns``: how often that was;
+    ``left_at``: when they went there, or 0. ``speaks``: the caller did, or may have, and nobody
+    knows the words yet.
     """
 
     ends_at: float = 0.0
@@ -42,6 +44,8 @@ class Memory:
     pending: tuple[ToolCall, ...] = ()
     back_from: str = ""
     returns: int = 0
+    left_at: float = 0.0
+    speaks: bool = False
 
     @property
     def leaver(self) -> ToolCall | None:
@@ -57,6 +61,7 @@ class Memory:
         return replace(
             self,
             owes=False,
+            speaks=False,
             leaving="",
             goodbye="",
             pending=(self.leaver,) if self.leaver else (),
@@ -66,7 +71,12 @@ class Memory:
 
     def moved(self, seconds: float) -> Memory:
         """The same by another clock."""
-        return replace(self, ends_at=self.ends_at + seconds, held_until=self.held_until + seconds)
+        return replace(
+            self,
+            ends_at=self.ends_at + seconds,
+            held_until=self.held_until + seconds,
+            left_at=self.left_at and self.left_at + seconds,
+        )
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,12 @@ async def open_lane(
     chosen: Lane | None = None
     try:
         for _ in range(LANE_TRIES):
-            lane = Lane(clock, host=host, switch=(switch_host, ports.take()))
+            port = ports.take()
+            try:
+                lane = Lane(clock, host=host, switch=(switch_host, port))
+            except OSError:
+                ports.give_back(port)
+                raise
             lanes.append(lane)
             await switch.open_lane(lane.switch, lane.local)
             # An earlier port may have opened late: then a later one never will.

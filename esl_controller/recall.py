@@ -29,6 +29,7 @@ class Recall:
         self._dialogue = dialogue
         self._put = put
         self._memory = Memory()
+        self._cut = False  # a sentence was cut off, and nothing of its rest is heard yet
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -50,11 +51,12 @@ class Recall:
         if cut:
             # The turn that was cut is put as ended: a second loss must not find that alone.
             self._put(Remembered(self._channel.uuid, self.epoch, dump(replace(stored, cut=True))))
+        self._memory, self._cut = memory.moved(-_offset()), cut
         if not memory.back_from:
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
         return Past(
-            memory.moved(-_offset()),
+            self._memory,
             history,
             cut,
             lost_words=not (isinstance(last, Said) and last.who == "caller"),
@@ -73,7 +75,8 @@ class Recall:
             return memory, ""
         if channel.returns < memory.returns:  # somebody there transferred them to us
             self._note(f"the caller came back from {memory.back_from}")
-            return memory, ""
+            gone_s = time.time() - memory.left_at if memory.left_at else 0.0
+            return replace(memory, ends_at=memory.ends_at + gone_s), ""
         why = f": not reached ({channel.unreached})" if channel.unreached else ""
         seconds = f"{channel.elsewhere_s:.0f} s after the transfer"
         self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
@@ -88,7 +91,8 @@ class Recall:
 
     def transferred(self) -> None:
         """The caller is elsewhere, and may come back."""
-        memory = self._memory.transferred
+        left_at = asyncio.get_running_loop().time()
+        memory = replace(self._memory.transferred, left_at=left_at)
         self._note(f"the caller was transferred to {memory.back_from}")
         self._write(memory)
 
@@ -96,7 +100,9 @@ class Recall:
         self._put(Noted(self._channel.uuid, time.time(), text))
 
     def _write(self, memory: Memory) -> None:
-        stored = Stored(memory.moved(_offset()), self.recording, self._dialogue.usage)
+        self._cut = self._cut and memory.owes  # what is owed is the rest of that sentence
+        usage = self._dialogue.usage
+        stored = Stored(memory.moved(_offset()), self.recording, usage, self._cut)
         self._put(Remembered(self._channel.uuid, self.epoch, dump(stored)))
 
 

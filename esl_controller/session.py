@@ -132,7 +132,6 @@ class CallSession:
 
     async def run(self) -> None:
         """Hold the call until it ends or is let go; frees everything. Raises only our own bugs."""
-        self._switch.on_event = self._switch_event
         uuid, channel = self.channel.uuid, self.channel
         self._services.put(
             CallStarted(
@@ -148,6 +147,7 @@ class CallSession:
                 if self.call.past is not None:
                     self._spawn(self._services.written())  # we may be lost in a moment, too
                 self.handle(ev.Arrived(self.channel.answered, bool(self.channel.codec)))
+                self._switch.listen(self._switch_event)
                 try:
                     await self._over
                 finally:
@@ -165,9 +165,9 @@ class CallSession:
             if self.call.cause == TRANSFERRED:
                 self._recall.transferred()
             if self.successor is None and not self.stepped_back:
-                self._close_record()
+                await self._close_record()
 
-    def _close_record(self) -> None:
+    async def _close_record(self) -> None:
         outcome = self.call.outcome
         self._services.put(
             CallEnded(
@@ -177,7 +177,11 @@ class CallSession:
                 epoch=self._recall.epoch,
             )
         )
-        if outcome != INTERRUPTED:  # somebody else may go on with it
+        if outcome == INTERRUPTED:
+            return  # somebody else may go on with it
+        # Or has done so without our knowing yet, and tells of the end: the record refuses ours.
+        transferred = self.call.cause == TRANSFERRED
+        if transferred or await self._services.ours(self.channel.uuid, self.epoch):
             self._dialogue.call_ended()
 
     @property
@@ -189,6 +193,11 @@ class CallSession:
             counted |= self._voice.playback.counters
         return counted
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody speaks and nothing is awaited, or the session is over."""
+        return self._quiet.is_set()
+
     async def quiet(self, patience_s: float) -> None:
         """Wait until nobody speaks and nothing is awaited, for at most ``patience_s`` seconds."""
         with contextlib.suppress(TimeoutError):
@@ -198,6 +207,11 @@ class CallSession:
     async def give_back(self, deadline: float) -> None:
         """Let go of the call without ending it: the switch goes on with the dialplan. It is told
         before, unless it does not answer until ``deadline``, a time of the loop."""
+        with contextlib.suppress(TimeoutError):
+            # Whoever has the call in a moment knows what is written by then. A database that is
+            # away must leave time to the calls that are let go after this one.
+            async with asyncio.timeout((deadline - self._loop.time()) / 10):
+                await self._services.written()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 # A connection that breaks instead may leave the module mute, see _prove_stream.
@@ -302,7 +316,7 @@ class CallSession:
             case do.LimitCall(seconds):
                 self._spawn(self._ask("limit", self._switch.limit(seconds)))
             case do.SendDtmf(digits):
-                self._spawn(self._ask("DTMF", self._switch.send_dtmf(digits)))
+                self._spawn(self._send_dtmf(digits))
             case do.Hangup(cause):
                 self._spawn(self._hang_up(cause))
             case do.Note(text, reason):
@@ -310,6 +324,7 @@ class CallSession:
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
                 self._services.put(note)
             case do.Close():
+                self._switch.unheard()  # whoever lingers has to know of the end
                 self._over.set_result(None)
             case _:
                 self._dialogue.perform(action)
@@ -320,6 +335,11 @@ class CallSession:
             await command
         except SwitchError as error:
             self.log.warning(f"the switch refused: {what}", reason=str(error))
+
+    async def _send_dtmf(self, digits: str) -> None:
+        # Whoever has the call after us must know that they were pressed: never twice.
+        await self._services.written()
+        await self._ask("DTMF", self._switch.send_dtmf(digits))
 
     async def _record(self) -> None:
         folder = self._services.settings.freeswitch.recordings

@@ -12,22 +12,23 @@ import asyncio
 import contextlib
 import json
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
-from genesis import ESLEvent, Session
-from genesis.exceptions import CommandStage, ConnectionLost, GenesisError
 
 from esl_controller import dialplan
 from esl_controller.channel import Channel, codec, one
+from esl_controller.esl import CommandStage, ConnectionLost, ESLEvent, GenesisError, Session
 from esl_controller.events import Answered, Dtmf, HungUp, StreamFailed
 
 log = structlog.stdlib.get_logger(__name__)
 
 LANE_CLOSED_S = 1.0
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
+EARLY = 100  # events that wait for a listener; the oldest go, for the last may be the call's end
 PING_S = 10.0  # so often it is asked, where nothing else would tell that it answers no more
 
 DTMF_DIGITS = "0123456789*#ABCD"
@@ -40,6 +41,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 class SwitchError(Exception):
     """FreeSWITCH refused a command, did not reply in time, or the connection is gone."""
+
+
+class SwitchGone(SwitchError):
+    """The connection is gone: there is nobody to tell anything."""
 
 
 class NoSuchCommand(SwitchError):
@@ -78,15 +83,15 @@ SwitchEvent = Answered | Dtmf | HungUp | StreamFailed | FilePlaying | FilePlayed
 class Switch:
     """One call at FreeSWITCH. Use as ``async with Switch.over(reader, writer) as switch``.
 
-    ``on_event`` is called in the event loop, in the order of the wire; set it before ``connect``.
     ``dropped`` counts events that were malformed or another call's.
     """
 
     def __init__(self, session: Session) -> None:
         self.channel: Channel | None = None
-        self.on_event: Callable[[SwitchEvent], None] = lambda event: None
         self.dropped = 0
         self._session = session
+        self._early: deque[SwitchEvent] = deque(maxlen=EARLY)
+        self._tell: Callable[[SwitchEvent], None] = self._early.append
         self._plays: dict[str, asyncio.Event] = {}  # set at their ends
         session.on("*", self._received)
 
@@ -103,6 +108,18 @@ class Switch:
             finally:
                 guard.cancel()
                 await asyncio.gather(guard, return_exceptions=True)
+
+    def listen(self, tell: Callable[[SwitchEvent], None]) -> None:
+        """Have ``tell`` called in the event loop for each event, in the order of the wire, and
+        first for those that came while nobody listened: a caller may hang up while we look up who
+        is calling, and that is told only once."""
+        self._tell = tell
+        while self._early:
+            tell(self._early.popleft())
+
+    def unheard(self) -> None:
+        """Nobody listens any more: what comes waits for whoever does so next."""
+        self._tell = self._early.append
 
     async def connect(self) -> Channel:
         """Take the call over: its data, its events and no other call's, and lingering.
@@ -306,7 +323,7 @@ class Switch:
         except TimeoutError:
             raise SwitchError(f"no reply to {_name(command)} within {COMMAND_S:g} s") from None
         except (GenesisError, OSError) as error:
-            raise SwitchError(f"{_name(command)}: the connection is gone ({error})") from error
+            raise SwitchGone(f"{_name(command)}: the connection is gone ({error})") from error
 
     async def _received(self, event: ESLEvent) -> None:
         """Called by Genesis for each event, in a task each, started in the order of the wire."""
@@ -316,7 +333,7 @@ class Switch:
             return
         typed = self._typed(one(event.get("Event-Name")), event)
         if typed is not None:
-            self.on_event(typed)
+            self._tell(typed)
 
     def _typed(self, name: str, event: ESLEvent) -> SwitchEvent | None:
         match name:

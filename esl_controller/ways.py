@@ -21,7 +21,7 @@ from esl_controller.events import (
 
 STREAM_BACK_S = 0.3  # sptmru's module reconnects within 20 ms; what takes longer is started anew
 STREAM_TRIES = 3
-LANE_LOST_S = 0.2  # a hangup closes the lane a moment before it is told
+LANE_LOST_S = 1.0  # a hangup closes the lane before it is told: 0.3 s for twenty at once
 
 
 class Ways:

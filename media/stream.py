@@ -11,7 +11,7 @@ import asyncio
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -50,10 +50,14 @@ class Admission:
     token: str
 
 
+Found = Admission | Literal["over"] | None
+"""The call of a path; ``over``: it has just ended, and its module need not know yet."""
+
+
 class StreamEndpoint:
     """Routes of the media server. ``find(path)`` says whether a call is live."""
 
-    def __init__(self, find: Callable[[str], Admission | None]) -> None:
+    def __init__(self, find: Callable[[str], Found]) -> None:
         self._find = find
         self._open: dict[Listener, _Connection] = {}
         self.refused = 0
@@ -112,6 +116,9 @@ class StreamEndpoint:
         admission = self._find(request.path)
         if admission is None:
             return self._refuse(request, 404, "no such call is live here")
+        if admission == "over":
+            log.info("media connection refused: the call is over", path=request.path)
+            return web.Response(status=404, text="the call is over\n")
         shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(shown, f"Bearer {admission.token}".encode()):
             return self._refuse(

@@ -236,6 +236,24 @@ async def test_digits_are_collected_anew_and_told_once(tmp_path: Path, secure: b
         assert b"26480157" not in kept
 
 
+# --- keys that the model presses ------------------------------------------------------------------
+
+
+async def test_keys_that_were_pressed_are_not_pressed_again(tmp_path: Path, wire: Wire) -> None:
+    script = (ScriptedCall(1, "send_dtmf", '{"digits": "1"}'),)
+    tools = '[tools]\nenabled = ["send_dtmf"]\n'
+    async with shop(tmp_path, tools, greeting="caller_interrupts", script=script) as of:
+        wire.doomed, call = await greeted_by(of)
+        wire.words = "uuid_send_dtmf"
+        await say(call)
+        await until(lambda: sessions(of, 2), 15)
+        await until(lambda: bool(of.asked(1)), 10)
+        assert len(results(of, 1)) == 1, "the model knows of them"
+        assert wire.count("uuid_send_dtmf") == 1
+        call.hangup()
+        await of.record(call, lambda stored: stored.outcome)
+
+
 # --- the farewell ---------------------------------------------------------------------------------
 
 

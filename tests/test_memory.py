@@ -71,6 +71,28 @@ def test_a_turn_that_was_not_answered_is_answered() -> None:
     assert responses(world.crashed(lost_words=True).resumed()) == [LOST_WORDS]
 
 
+def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
+    """Killed before the model said that they had stopped."""
+    world = World().greeted()
+    world.feed(ev.SpeechStarted(0, "u1"))
+    assert responses(world.crashed().resumed()) == [LOST_WORDS]
+    over_us = World().greeted()
+    over_us.turn()
+    over_us.reply()
+    over_us.feed(ev.ItemStarted(over_us.items[0]), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    assert not over_us.call.talk.memory().owes
+    assert responses(over_us.crashed().resumed()) == [LOST_WORDS]
+
+
+def test_the_first_reply_is_not_overwritten_by_a_function_that_nobody_knows_the_end_of() -> None:
+    world = World().greeted()
+    world.asks(FIND)
+    world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed(), ev.SpeechStopped(0, "u2"))
+    other = world.crashed(lost_words=True).resumed()
+    assert "whether it was done is not known" in output(other.actions)["error"]
+    assert responses(other) == [LOST_WORDS]
+
+
 def test_what_waits_to_be_heard_is_said_again() -> None:
     """Behind a sentence of ours, for instance."""
     world = World().greeted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,6 +105,40 @@ async def test_of_who_is_sent_back_by_others_the_switch_tells_nothing() -> None:
     assert (past.memory.back_from, past.unreached) == ("Sales", "")
     assert past.memory.ends_at == pytest.approx(50.0, abs=0.1)
     assert notes == ["the caller came back from Sales"]
+    left_at = asyncio.get_running_loop().time() - 600
+    past, _ = resumed(replace(LEAVING.transferred, left_at=left_at), **away(1, "USER_BUSY"))
+    assert past.memory.ends_at == pytest.approx(650.0, abs=0.2), "the limit is for the time with us"
+
+
+async def test_a_transfer_before_anything_was_said_here_keeps_what_was_known() -> None:
+    put: list[Change] = []
+    of = recall(put)
+    now = time.time()
+    of.resume(Claimed(1, dump(Stored(Memory(ends_at=now + 100, greeted=True, turns=3)))))
+    of.transferred()
+    stored = load(next(c.memory for c in reversed(put) if isinstance(c, Remembered)))
+    assert stored is not None
+    assert (stored.memory.turns, stored.memory.greeted) == (3, True)
+    assert stored.memory.ends_at == pytest.approx(now + 100, abs=0.2)
+    assert stored.memory.left_at == pytest.approx(now, abs=0.2)
+
+
+async def test_a_sentence_that_was_cut_is_cut_until_its_rest_is_heard() -> None:
+    put: list[Change] = []
+    of = recall(put)
+    of.resume(Claimed(1, dump(Stored(Memory(greeted=True), cut=True))))
+
+    def cut() -> bool:
+        stored = load(next(c.memory for c in reversed(put) if isinstance(c, Remembered)))
+        assert stored is not None
+        return stored.cut
+
+    of.remember(Memory(greeted=True, owes=True))
+    assert cut(), "lost again before the model speaks, it goes on all the same"
+    of.remember(Memory(greeted=True, turns=1))
+    assert not cut()
+    of.remember(Memory(greeted=True, owes=True, turns=2))
+    assert not cut()
 
 
 async def test_a_transfer_is_noted_and_remembered() -> None:

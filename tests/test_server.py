@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import Action, SwitchStandIn
+from esl_controller.store import Store
 from esl_controller.store.records import Claimed
 from esl_controller.web.client import drain, list_calls
 from tests.rig import greeted, rig, until
@@ -100,6 +101,17 @@ async def test_a_connection_that_is_no_switch_is_no_call() -> None:
         assert of.controller.calls.taken == 0
 
 
+async def test_a_connection_that_is_gone_at_once_is_no_fault() -> None:
+    async with rig() as of:
+        with capture_logs() as logs:
+            reader, writer = await asyncio.open_connection("127.0.0.1", of.controller.calls.port)
+            assert (await reader.readuntil(b"\n\n")) == b"connect\n\n"
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: any("brought no call" in line["event"] for line in logs))
+        assert [line["log_level"] for line in logs] == ["info"]
+
+
 async def test_a_call_that_ends_while_it_comes_back_is_not_taken() -> None:
     first, *_ = messages("conversation")
     answered = re.sub(rb"(?m)^Answer-State: .*$", b"Answer-State: answered", first)
@@ -133,31 +145,72 @@ async def test_a_call_that_is_dialled_again_leaves_its_older_session() -> None:
         call.hangup()
 
 
+class SlowClaim:
+    """Holds the claims of a store back until ``may_claim`` is set."""
+
+    def __init__(self, store: Store | None, patch: pytest.MonkeyPatch) -> None:
+        assert store is not None
+        self.asked, self.may_claim = asyncio.Event(), asyncio.Event()
+        self._claim = store.claim
+        patch.setattr(store, "claim", self)
+
+    async def __call__(self, call_uuid: str, owner: str) -> Claimed:
+        self.asked.set()
+        await self.may_claim.wait()
+        return await self._claim(call_uuid, owner)
+
+
 async def test_a_call_that_is_still_claimed_when_the_end_comes_is_not_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with rig() as of:
         call = await of.switch.call()
         await greeted(call)
-        store, asked, may_claim = of.controller.store, asyncio.Event(), asyncio.Event()
-        assert store is not None
-        claim = store.claim
-
-        async def slow(call_uuid: str, owner: str) -> Claimed:
-            asked.set()
-            await may_claim.wait()
-            return await claim(call_uuid, owner)
-
-        monkeypatch.setattr(store, "claim", slow)
+        claim = SlowClaim(of.controller.store, monkeypatch)
         await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(claim.asked.wait(), 5)
         stopping = asyncio.create_task(of.controller.calls.stop(5.0))
         await until(lambda: not of.controller.calls.ready)
-        may_claim.set()
+        claim.may_claim.set()
         await stopping
         assert of.controller.calls.taken == 1, "nobody would hand it over"
         assert call.cause == "", "the switch has it"
         call.hangup()
+
+
+async def test_who_hangs_up_while_the_call_is_claimed_has_hung_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rig() as of:
+        call = await of.switch.call()
+        await greeted(call)
+        claim = SlowClaim(of.controller.store, monkeypatch)
+        await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
+        await asyncio.wait_for(claim.asked.wait(), 5)
+        call.hangup()
+        await call.ended()
+        with capture_logs() as logs:
+            claim.may_claim.set()
+            await until(lambda: of.controller.calls.taken == 2)
+            await of.no_calls()
+        causes = [line["cause"] for line in logs if line["event"] == "call over"]
+        assert causes == ["NORMAL_CLEARING"] * 2, "the older session's, and the new one's at once"
+        assert [line for line in logs if line["log_level"] != "info"] == []
+
+
+async def test_a_module_that_dials_for_a_call_that_is_over_is_no_fault() -> None:
+    async with rig() as of:
+        call = await of.switch.call()
+        await greeted(call)
+        path = of.controller.calls.calls[call.uuid].channel.media_path
+        call.hangup()
+        await of.no_calls()
+        address = of.controller.media_url.replace("ws:", "http:")
+        with capture_logs() as logs:
+            for at, level in ((path, "info"), (path[:-1], "warning")):
+                with pytest.raises(HTTPError, match="404"):
+                    await asyncio.to_thread(urlopen, address + at)
+                assert logs[-1]["log_level"] == level
 
 
 def get(url: str) -> tuple[int, dict[str, object]]:

@@ -336,7 +336,7 @@ async def replay(name: str) -> tuple[list[SwitchEvent], int]:
     """The events of a capture, as a session sees them."""
     got: list[SwitchEvent] = []
     async with pair() as (switch, peer):
-        switch.on_event = got.append
+        switch.listen(got.append)
         said = messages(name)
         commands = len(messages(name, "controller"))
         connecting = asyncio.create_task(switch.connect())
@@ -382,7 +382,7 @@ async def test_an_application_that_does_not_exist_is_a_hangup() -> None:
 async def test_events_of_another_call_are_dropped() -> None:
     got: list[SwitchEvent] = []
     async with connected() as (switch, peer):
-        switch.on_event = got.append
+        switch.listen(got.append)
         (answer,) = (m for m in messages("conversation") if b"CHANNEL_ANSWER" in m)
         peer.writer.write(answer.replace(UUID.encode(), b"0" * 8 + UUID.encode()[8:]))
         peer.writer.write(answer)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
@@ -175,3 +177,19 @@ async def test_its_address_is_told_without_user_and_password(database: postgres.
     engine = await open_engine(database.url)
     assert postgres.PASSWORD not in f"{engine!r} {engine.url!r}"
     await engine.dispose()
+
+
+async def test_a_server_that_is_silent_does_not_hold_up_the_end(
+    server: postgres.Server, database: postgres.Database
+) -> None:
+    """A controller that stops has 10 s, and may take 5 of them to hand its calls over."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.open(database.url))
+        await asyncio.gather(*(store.call(UUID) for _ in range(4)))
+        with server.silent():
+            store.put(turn(1))
+            began = time.monotonic()
+            with capture_logs() as logs:
+                await stack.aclose()
+            assert time.monotonic() - began < 5.0
+        assert "the end of the call record was not written" in [line["event"] for line in logs]
