@@ -73,7 +73,7 @@ async def run(options: Options, folder: Path) -> Run:
         async with started(
             "esl_controller", "serve", environment=environment, log=controller_log
         ) as controller:
-            at = await ready(controller, controller_log)
+            at = await ready(controller, controller_log, settled=True)
             called = await _called(options, at, controller, model, folder)
             await stop(controller)
         model.terminate()

@@ -92,23 +92,31 @@ def tail(log: Path) -> str:
     return "\n".join(["Its log ends:", *lines])
 
 
-async def ready(process: Process, log: Path) -> dict[str, str]:
-    """The addresses in the controller's `ready` line, once /readyz says 200. Raises BenchError."""
+async def ready(process: Process, log: Path, *, settled: bool = False) -> dict[str, str]:
+    """The addresses in the controller's `ready` line, once /readyz says 200; with `settled`, once
+    its first call is like any other, too. Raises BenchError."""
     try:
         async with asyncio.timeout(READY_S):
-            while (found := _ready_line(log)) is None:
-                if process.returncode is not None:
-                    raise BenchError(f"the controller ended. {tail(log)}")
-                await asyncio.sleep(0.02)
+            found = await _logged("ready", process, log)
             await asyncio.to_thread(fetch, f"{found['web']}/readyz")
+            if settled:
+                await _logged("settled", process, log)
     except (TimeoutError, OSError) as error:
         raise BenchError(f"the controller is not ready: {error}. {tail(log)}") from None
     return found
 
 
-def _ready_line(log: Path) -> dict[str, str] | None:
+async def _logged(event: str, process: Process, log: Path) -> dict[str, str]:
+    while (found := _line(event, log)) is None:
+        if process.returncode is not None:
+            raise BenchError(f"the controller ended. {tail(log)}")
+        await asyncio.sleep(0.02)
+    return found
+
+
+def _line(event: str, log: Path) -> dict[str, str] | None:
     for line in log.read_text(errors="replace").splitlines():
-        if '"event": "ready"' in line:
+        if f'"event": "{event}"' in line:
             found: dict[str, str] = json.loads(line)
             return found
     return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from configparser import ConfigParser
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+import kubernetes_validate
 import pytest
 import yaml  # type: ignore[import-untyped]
 from aiohttp import web
@@ -66,6 +69,17 @@ def environment(resources: dict[tuple[str, str], Any], container: Any) -> dict[s
     own = {one["name"]: one.get("value", POD_IP) for one in container["env"]}
     everything = {**config, **secret, **own}
     return {name: value.replace("$(POD_IP)", POD_IP) for name, value in everything.items()}
+
+
+@pytest.mark.parametrize("of", ["1.29", "1.31", "1.37"])
+def test_kubernetes_knows_every_field(resources: dict[tuple[str, str], Any], of: str) -> None:
+    assert len(resources) >= 7
+    for resource in resources.values():
+        kubernetes_validate.validate(resource, of, strict=True)
+    budget = resources["PodDisruptionBudget", "esl-controller"]
+    misspelt = {**budget, "spec": {**budget["spec"], "maxUnavailble": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(misspelt, of, strict=True)
 
 
 def test_a_stop_has_the_time_that_it_takes(service: dict[str, str], pod: Any) -> None:
@@ -160,3 +174,11 @@ def test_the_image_is_the_dockerfile_s(pod: Any) -> None:
     assert {int(port) for port in exposed[1].split()} == {
         one["containerPort"] for one in container["ports"]
     }
+
+
+def test_everything_that_is_asked_for_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked} - {project["name"]}
+    locked = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements.lock").read_text(), re.M))
+    assert names - locked == set(), "make lock"

@@ -76,6 +76,15 @@ class Phone:
         await self.until(lambda: len(self.loud) > before, timeout)
         return self.loud[before]
 
+    async def hears_model(self, model: ModelStandIn, session: int, timeout: float = 15.0) -> float:
+        """Wait for speech of this session of the model: sentences of ours may come before it, where
+        the model is not at hand at once. When it came."""
+        sessions = model.sessions
+        await self.until(
+            lambda: len(sessions) > session and bool(sessions[session].record.spoken), timeout
+        )
+        return await self.hears_speech()
+
     async def hears_silence(self, seconds: float = 0.8, timeout: float = 20.0) -> float:
         """Wait until the last speech is so long ago; when it was."""
         await self.until(

@@ -127,12 +127,3 @@ async def test_a_model_that_closes_in_mid_word(any_switch: FreeSwitch, how: str)
         assert tries
         assert all("the model is called again: the model closed" in line for line in tries)
         assert "the model cannot be had, the call goes on without it: the model closed" in last
-
-
-async def test_no_controller_at_all_is_a_tone_and_a_proper_end(any_switch: FreeSwitch) -> None:
-    """The dialplan's own fallback; its ladder takes four seconds."""
-    reply = any_switch.api(
-        f"originate {{ignore_early_media=true,originate_timeout=20}}"
-        f"sofia/caller/8000@127.0.0.1:{any_switch.sip_port} &park()"
-    )
-    assert reply == "-ERR NORMAL_TEMPORARY_FAILURE"

@@ -11,11 +11,12 @@ import numpy as np
 
 from esl_controller.replies import CONTINUE
 from esl_controller.simulator.model import ModelStandIn
+from esl_controller.store import reading
 from tests.live.audio import as_played, match
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.processes import Serving, serving
-from tests.live.rig import dialled, environment
+from tests.live.rig import dialled, environment, until_async
 from tests.rig import words_of
 
 
@@ -24,6 +25,17 @@ async def hearing(controller: Serving, uuid: str) -> str:
     (call,) = (await controller.get("/calls"))["calls"]
     assert call["call_uuid"] == uuid
     return str(call["hearing"])
+
+
+async def begins(store: str) -> None:
+    """Wait until a call's first words are written down."""
+    async with reading(store) as reader:
+
+        async def begun() -> bool:
+            stored = [await reader.call(call.call_uuid) for call in await reader.recent(1)]
+            return any(call and any(turn.heard_text for turn in call.turns) for call in stored)
+
+        await until_async(begun, 15.0)
 
 
 async def test_a_killed_controller_gets_its_call_back(
@@ -35,8 +47,8 @@ async def test_a_killed_controller_gets_its_call_back(
         async with AsyncExitStack() as stack:
             first = await stack.enter_async_context(serving(settings))
             phone = await stack.enter_async_context(dialled(switch))
-            await phone.hears_speech()
-            await asyncio.sleep(2.0)  # in the middle of the greeting
+            await begins(store)
+            await asyncio.sleep(1.0)  # in the middle of the greeting
             (call,) = (await first.get("/calls"))["calls"]
             first.kill()
             killed = time.monotonic()
@@ -44,6 +56,7 @@ async def test_a_killed_controller_gets_its_call_back(
             second = await stack.enter_async_context(serving(settings))
             ready = time.monotonic()
             again = await phone.hears_speech(15)
+            await phone.hears_model(model, 1)
             await phone.hears_silence()
             figures["killed to a new controller's ready, ms"].append((ready - killed) * 1000)
             figures["killed to heard again, ms"].append((again - killed) * 1000)
