@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,7 @@ from esl_controller.simulator.live import LiveStandIn
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.record import Record
 from media.frame import Samples
-
-
-async def until(reached: Callable[[], bool], timeout: float = 5.0) -> None:
-    """Wait for something that no event tells. Raises TimeoutError."""
-    async with asyncio.timeout(timeout):
-        while not reached():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+from tests.waiting import until
 
 
 @dataclass

@@ -13,9 +13,10 @@ import pytest
 from esl_controller.departure import RETURNS
 from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder
 from esl_controller.simulator.model import ScriptedCall
-from tests.rig import Rig, greeted, rig, until, words
+from tests.rig import Rig, greeted, rig, words
 from tests.test_resume import Shop, sessions, shop
 from tests.test_talking import replies, say
+from tests.waiting import until
 
 DESK = """
 language = "en"

@@ -15,9 +15,10 @@ from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from esl_controller.simulator.model.record import Record
 from media.stream import Listener
-from tests.rig import Rig, greeted, rig, until, words
+from tests.rig import Rig, greeted, rig, words
 from tests.test_outbox import Receiver, listening
 from tests.test_talking import SALES, say
+from tests.waiting import until
 
 TRANSFER = (ScriptedCall(1, "transfer_call", '{"destination": "sales"}'),)
 

@@ -25,7 +25,8 @@ from esl_controller.store.records import (
     StoredCall,
     Unfinished,
 )
-from tests.rig import greeted, rig, until
+from tests.rig import greeted, rig
+from tests.waiting import until
 
 CALL = Unfinished("uuid", "tenant", "clinic", "+5511", "8000", 0.0, "a", 0, "")
 URL = "http://127.0.0.1:9/ended"  # nobody listens there

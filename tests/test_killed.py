@@ -29,10 +29,11 @@ from esl_controller.sounds.music import loop
 from media.frame import Samples
 from media.resample import convert
 from tests.live.processes import Serving
-from tests.rig import greeted, until
+from tests.rig import greeted
 from tests.test_resume import Shop, sessions, shop
 from tests.test_session import correlation, frames
 from tests.test_talking import SALES, say
+from tests.waiting import until
 
 TOOLS = '[tools]\nenabled = ["end_call", "hold", "collect_digits"]\n'
 TRANSFER = ScriptedCall(1, "transfer_call", '{"destination": "sales"}')

@@ -15,7 +15,8 @@ from esl_controller.simulator.freeswitch import CallStandIn
 from esl_controller.simulator.model.session import ModelSession
 from esl_controller.store import postgresql as store_postgresql
 from tests import postgres
-from tests.rig import Rig, greeted, rig, until, words
+from tests.rig import Rig, greeted, rig, words
+from tests.waiting import until
 
 AWAY_S = 10.0
 CALLS = 5

@@ -8,7 +8,8 @@ from uuid import uuid4
 from aiohttp import ClientSession, WSServerHandshakeError
 
 from esl_controller.probes import MEDIA_URL, VARIABLE, VERSION
-from tests.rig import Rig, rig, until
+from tests.rig import Rig, rig
+from tests.waiting import until
 
 
 async def dial(of: Rig) -> str:

@@ -13,12 +13,11 @@ import pytest
 from esl_controller.store.postgresql import CONNECTIONS
 from tests import postgres
 from tests.live.processes import Footprint
-from tests.rig import greeted, words_of
+from tests.rig import words_of
 from tests.test_two_controllers import Pair, pair
 
 RESTARTS = int(os.environ.get("RESTARTS", "4"))  # how often the call loses its controller
 WAYS = (signal.SIGKILL, signal.SIGTERM)
-AT_REST_S = 0.5
 MORE_MB = 4.0  # two processes that do the same differ by 1
 MORE_FILES = 4  # connections to the database are made when they are needed
 
@@ -43,11 +42,11 @@ async def test_a_call_outlives_its_controllers_and_nothing_grows(
     footprints: list[Footprint] = []
     async with pair(database, tmp_path) as of:
         call = await of.switch.call()
-        await greeted(call)
+        await of.greeted(call)
         for number, how in enumerate(islice(cycle(WAYS), RESTARTS)):
             lost, has = number % 2, (number + 1) % 2
             await of.end(lost, how)
-            await call.wait_silence(AT_REST_S)
+            await of.record(call, lambda stored: len(stored.notes) > number)  # noqa: B023
             footprints.append(Footprint.of(of.controllers[has].process.pid))
             await of.start(lost)
             assert await of.calls(has) == 1

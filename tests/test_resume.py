@@ -26,7 +26,8 @@ from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
 from tests.live.freeswitch import free_port
 from tests.live.processes import Serving, serving
-from tests.rig import greeted, rig, until, words, words_of
+from tests.rig import greeted, rig, words, words_of
+from tests.waiting import until
 
 LADDER = Ladder(tries=600, wait=0.1)
 
@@ -57,7 +58,7 @@ class Shop:
     ) -> StoredCall:
         """What is written down of the call, once it is ``complete``."""
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(10),
             reading(self.environment["ESL_CONTROLLER_STORE_URL"]) as reader,
         ):
             while True:
@@ -65,6 +66,11 @@ class Shop:
                 if stored is not None and complete(stored):
                     return stored
                 await asyncio.sleep(0.05)
+
+    async def greeted(self, call: CallStandIn) -> None:
+        """Wait until the greeting has been heard, and is written: who goes on knows of its end."""
+        await greeted(call)
+        await self.record(call, lambda stored: stored.turns and stored.turns[0].ended_at)
 
     def told(self, session: int) -> list[dict[str, Any]]:
         """The items that a session of the model was given at its start."""
@@ -222,7 +228,7 @@ async def test_one_call_outlives_many_controllers(tmp_path: Path, times: int) ->
     async with shop(tmp_path, greeting="caller_interrupts") as of:
         controller = await of.controller()
         call = await of.switch.call()
-        await greeted(call)
+        await of.greeted(call)
         for number in range(times):
             controller = await of.killed(controller, call)
             await until(partial(sessions, of, number + 2), 10)

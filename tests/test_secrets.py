@@ -24,8 +24,9 @@ from esl_controller.simulator.freeswitch import Action, CallStandIn, SwitchStand
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.simulator.model.record import Record
 from tests import postgres
-from tests.rig import greeted, until, words
+from tests.rig import greeted, words
 from tests.test_app import ANY_PORT
+from tests.waiting import until
 
 KEY = "skarlet-openai-9f2c77"  # not as OpenAI's look, which the log knows by their form
 PASSWORD = "esl password, 5d1e"

@@ -19,8 +19,9 @@ from esl_controller.simulator.freeswitch import Action, SwitchStandIn
 from esl_controller.store import Store
 from esl_controller.store.records import Claimed
 from esl_controller.web.client import drain, list_calls
-from tests.rig import greeted, rig, until
+from tests.rig import greeted, rig
 from tests.test_switch import OK, api_reply, messages
+from tests.waiting import until
 
 
 async def closed_at_once(port: int) -> bool:

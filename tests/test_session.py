@@ -17,7 +17,8 @@ from esl_controller.simulator.model.record import Record
 from esl_controller.sounds import load as load_sound
 from media.frame import Samples
 from media.resample import convert
-from tests.rig import Rig, asked, greeted, rig, until, words, words_of
+from tests.rig import Rig, asked, greeted, rig, words, words_of
+from tests.waiting import until
 
 
 def correlation(heard: Samples, sent: Samples) -> float:

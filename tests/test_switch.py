@@ -25,7 +25,7 @@ from esl_controller.switch import (
     SwitchEvent,
     UnsafeValue,
 )
-from tests.rig import until
+from tests.waiting import until
 
 CAPTURES = Path(__file__).parent / "captures"
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"

@@ -12,7 +12,8 @@ import pytest
 from esl_controller import server
 from esl_controller import switch as module
 from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
-from tests.rig import Rig, greeted, rig, until
+from tests.rig import Rig, greeted, rig
+from tests.waiting import until
 
 GIVES_UP = Ladder(tries=1, anew=False)
 

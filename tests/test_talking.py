@@ -22,8 +22,9 @@ from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from esl_controller.sounds.music import loop
 from media.frame import Samples
 from media.resample import convert
-from tests.rig import Rig, asked, greeted, rig, until, words
+from tests.rig import Rig, asked, greeted, rig, words
 from tests.test_session import correlation, frames
+from tests.waiting import until
 
 SALES = """
 [[destinations]]

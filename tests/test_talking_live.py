@@ -17,9 +17,10 @@ from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from esl_controller.sounds.music import loop
 from media.frame import Samples
 from media.resample import convert
-from tests.rig import asked, greeted, rig, until, words_of
+from tests.rig import asked, greeted, rig, words_of
 from tests.test_session import correlation, frames
 from tests.test_talking import SALES, say, server
+from tests.waiting import until
 
 THERE = {"1001": [Action("answer"), Action("park")]}
 WEBHOOK = """

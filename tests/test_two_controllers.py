@@ -23,7 +23,8 @@ from esl_controller.store.records import StoredCall
 from tests import postgres
 from tests.live.freeswitch import free_port
 from tests.live.processes import Serving, serving
-from tests.rig import greeted, rig, until, words
+from tests.rig import greeted, rig, words
+from tests.waiting import until
 
 SECOND = "8002"  # the number that only the second controller is dialled for
 LADDER = Ladder(tries=600, wait=0.1)
@@ -69,9 +70,11 @@ class Pair:
         return int(self.environments[number]["ESL_CONTROLLER_ESL_PORT"])
 
     async def start(self, number: int) -> None:
-        """Start a controller."""
+        """Start a controller, and wait until its first call is like any other."""
         serves = serving(self.environments[number])
-        self.controllers[number] = await self.stack.enter_async_context(serves)
+        started = await self.stack.enter_async_context(serves)
+        await until(lambda: any(line["event"] == "settled" for line in started.lines), 20)
+        self.controllers[number] = started
 
     async def end(self, number: int, how: signal.Signals) -> None:
         """End a controller, and wait until a model has the next session for its call."""
@@ -94,6 +97,11 @@ class Pair:
     async def calls(self, number: int) -> int:
         """How many live calls a controller has."""
         return int((await self.controllers[number].get("/readyz"))["calls"])
+
+    async def greeted(self, call: CallStandIn) -> None:
+        """Wait until the greeting has been heard, and is written: who goes on knows of its end."""
+        await greeted(call)
+        await self.record(call, lambda stored: stored.turns and stored.turns[0].ended_at)
 
     async def turn(self, call: CallStandIn) -> None:
         """The caller says something, and hears the whole answer."""
@@ -156,7 +164,7 @@ async def test_each_goes_on_with_the_calls_of_the_other(
 ) -> None:
     async with pair(database, tmp_path) as of:
         call = await of.switch.call()
-        await greeted(call)
+        await of.greeted(call)
         await of.end(0, signal.SIGKILL)
         await of.turn(call)
         assert await of.calls(1) == 1
@@ -228,7 +236,7 @@ async def test_a_call_that_is_lost_while_nobody_can_read_its_record_is_kept(
     """It begins anew, and what was said before stays."""
     async with pair(database, tmp_path) as of:
         call = await of.switch.call()
-        await greeted(call)
+        await of.greeted(call)
         await of.end(0, signal.SIGKILL)
         await of.turn(call)
         await of.record(call, lambda stored: len(stored.turns) == 3)

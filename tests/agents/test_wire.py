@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from esl_controller.agents.wire import WRITE_AHEAD, ModelConnection
-from tests.rig import until
+from tests.waiting import until
 
 
 @contextlib.asynccontextmanager

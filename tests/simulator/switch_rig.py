@@ -229,11 +229,11 @@ class MediaServer:
     texts: list[str] = field(default_factory=list)
     close_codes: list[int | None] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    delay: float = 0.0
-    """How long the upgrade takes, in seconds."""
+    admits: asyncio.Event = field(default_factory=asyncio.Event)
+    """Connections wait until this is set, as it is at first."""
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
-        await asyncio.sleep(self.delay)
+        await self.admits.wait()
         response = web.WebSocketResponse(compress=False)
         await response.prepare(request)
         self.requests.append(request)
@@ -272,6 +272,7 @@ class MediaServer:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[MediaServer]:
+        self.admits.set()
         app = web.Application()
         app.router.add_get("/stream/{tail:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None)
