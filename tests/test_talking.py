@@ -222,7 +222,7 @@ async def test_a_hold_outlives_the_lane() -> None:
 
 async def test_secure_digits_are_seen_by_nobody_but_the_webhook() -> None:
     script = (
-        ScriptedCall(1, "collect_digits", '{"name": "pin", "count": 4, "secure": true}'),
+        ScriptedCall(1, "collect_digits", '{"name": "pin", "count": 8, "secure": true}'),
         ScriptedCall(2, "check_pin", '{"account": "77"}'),
     )
     async with server() as webhook:
@@ -244,20 +244,20 @@ parameters = {{ type = "object", properties = {{ account = {{ type = "string" }}
                 await say(call)
                 session = await _session(of, call)
                 await until(lambda: session.call.talk.secure)
-                call.dtmf("9182")
+                call.dtmf("91827364")
                 await until(lambda: bool(outputs(of)))
                 assert outputs(of) == [{"status": "complete"}]
                 await greeted(call)
                 await say(call)
                 await until(lambda: len(outputs(of)) == 2)
                 assert outputs(of)[1] == {"pin": "right"}
-                assert webhook.asked[0]["arguments"] == {"account": "77", "pin": "9182"}
+                assert webhook.asked[0]["arguments"] == {"account": "77", "pin": "91827364"}
                 assert webhook.asked[0]["call"]["call_uuid"] == call.uuid
                 stored = await of.record(call.uuid)
                 call.hangup()
         events = of.model.sessions[0].record.client_events
         for text in (json.dumps(events), str(logs), json.dumps(stored)):
-            assert "9182" not in text
+            assert "91827364" not in text
 
 
 async def test_a_silent_caller_is_asked_twice_and_wished_goodbye() -> None:

@@ -230,7 +230,7 @@ async def test_hold_plays_music_and_is_not_paid_for() -> None:
 
 async def test_while_secret_digits_are_typed_the_model_hears_silence_and_speaks_on() -> None:
     live = model(
-        ScriptedCall(1, "collect_digits", '{"name": "pin", "count": 4, "secure": true}'),
+        ScriptedCall(1, "collect_digits", '{"name": "pin", "count": 8, "secure": true}'),
         acknowledge=True,
     )
     async with rig(live=live, secretary='[tools]\nenabled = ["collect_digits"]') as of:
@@ -246,10 +246,10 @@ async def test_while_secret_digits_are_typed_the_model_hears_silence_and_speaks_
         call.speak(*sounds.load("caller", "en"))
         await asyncio.sleep(0.5)
         assert not np.any(session.record.heard()[0][began + 800 :]), "what tells keys by ear"
-        call.dtmf("9182")
+        call.dtmf("91827364")
         await until(lambda: bool(session.backend.results))
         assert outputs(session) == [{"status": "complete"}]
-        assert "9182" not in json.dumps(session.record.client_events)
+        assert "91827364" not in json.dumps(session.record.client_events)
         call.hangup()
 
 

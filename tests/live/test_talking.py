@@ -91,7 +91,7 @@ async def test_hold_is_music_and_ends_with_a_key(switch: FreeSwitch) -> None:
 
 
 async def test_digits_of_a_secure_collection_are_seen_by_nobody(switch: FreeSwitch) -> None:
-    asked = '{"name": "pin", "count": 4, "secure": true}'
+    asked = '{"name": "pin", "count": 8, "secure": true}'
     script = (ScriptedCall(1, "collect_digits", asked),)
     async with live(
         switch, {"script": script}, secretary='[tools]\nenabled = ["collect_digits"]'
@@ -99,11 +99,11 @@ async def test_digits_of_a_secure_collection_are_seen_by_nobody(switch: FreeSwit
         async with of.phone() as phone:
             await asks(phone)
             await until(lambda: any(s.call.talk.secure for s in of.controller.calls.calls.values()))
-            switch.api(f"uuid_send_dtmf {phone.leg.uuid} 9182")
+            switch.api(f"uuid_send_dtmf {phone.leg.uuid} 91827364")
             await until(lambda: bool(outputs(of)))
             assert outputs(of) == [{"status": "complete"}]
         everything = [of.record().client_events, of.log, (await of.stored()).as_dict()]
-        assert "9182" not in str(everything)
+        assert "91827364" not in str(everything)
 
 
 async def test_a_silent_caller_is_wished_goodbye(switch: FreeSwitch) -> None:
