@@ -7,6 +7,7 @@ listens on 127.0.0.1, on ports that were free when it was written.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -232,13 +233,25 @@ class FreeSwitch:
         )
 
 
+def _shuffled() -> Iterator[int]:
+    """Ports, none again before all others: who was given one may not listen on it yet, or not at
+    this moment. Each of pytest's workers has some for itself."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = list(PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))])
+    random.shuffle(own)
+    return itertools.cycle(own)
+
+
+_ports = _shuffled()
+
+
 def free_port() -> int:
     """A port that neither TCP nor UDP had in use a moment ago.
 
     None of those that the system gives to whoever connects: it may be needed much later.
     """
     while True:
-        port = random.choice(PORTS)
+        port = next(_ports)
         with (
             contextlib.suppress(OSError),
             socket.socket() as tcp,
