@@ -28,10 +28,10 @@ import uvloop
 
 from benchmarks.processes import ready, stop
 from benchmarks.report import Figure, table
-from esl_controller import sounds
-from esl_controller.dialplan import WAITS_MS
+from esl_controller.freeswitch.dialplan import WAITS_MS
 from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn
+from media import sounds
 
 EVERY_S: Final = 0.1  # between two calls dialled
 PATIENCE_S: Final = 30.0

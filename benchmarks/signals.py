@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from esl_controller import sounds
+from media import sounds
 from media.frame import Format, Samples, decode, encode, pcm
 from media.resample import Converter, convert
 

@@ -21,11 +21,11 @@ import numpy as np
 import structlog
 
 from benchmarks.report import Figure, table
-from esl_controller import sounds
-from esl_controller.app import running
-from esl_controller.settings_file import load
+from esl_controller.config.loading import load
+from esl_controller.server.app import running
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
 from esl_controller.simulator.model import ModelFaults, ModelSession, ModelStandIn, ScriptedCall
+from media import sounds
 from media.frame import pcm
 from media.resample import Converter
 

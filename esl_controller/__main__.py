@@ -2,6 +2,6 @@
 
 import sys
 
-from esl_controller.cli import main
+from esl_controller.cli.main import main
 
 sys.exit(main())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from . import postgres
+from tests import postgres
 
 QUIET = ("websockets", "aiosqlite")  # libraries whose level is ours to set
 

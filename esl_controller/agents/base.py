@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from esl_controller.events import AgentEvent, Usage
+from esl_controller.call.events import AgentEvent, Usage
 from media.frame import Format
 
 

@@ -23,8 +23,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.wire import ModelConnection
-from esl_controller.events import AgentFailed
-from esl_controller.settings import AgentSettings
+from esl_controller.call.events import AgentFailed
+from esl_controller.config.settings import AgentSettings
 from media.frame import Format
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from esl_controller.agents.messages import text
-from esl_controller.events import ResponseDone, ToolCall, Usage
+from esl_controller.call.events import ResponseDone, ToolCall, Usage
 
 LIMIT: Final = 64
 """Calls that wait for their results, and delegations at once. More is a model in a loop."""

@@ -22,7 +22,7 @@ from esl_controller.agents.connection import Connection, Endpoint
 from esl_controller.agents.delegation import Delegations
 from esl_controller.agents.messages import Reader, read, text, told
 from esl_controller.agents.utterances import Utterances
-from esl_controller.events import (
+from esl_controller.call.events import (
     AgentAudio,
     AgentAudioDone,
     AgentEvent,
@@ -35,7 +35,7 @@ from esl_controller.events import (
     Transcript,
     Usage,
 )
-from esl_controller.settings import AgentSettings
+from esl_controller.config.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from esl_controller.agents.base import (
 )
 from esl_controller.agents.connection import Connection, Endpoint
 from esl_controller.agents.realtime_events import EventReader
-from esl_controller.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
-from esl_controller.settings import AgentSettings
+from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
+from esl_controller.config.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
 
 if TYPE_CHECKING:

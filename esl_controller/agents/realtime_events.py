@@ -10,7 +10,7 @@ import structlog
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.messages import Reader, read, text, told
-from esl_controller.events import (
+from esl_controller.call.events import (
     AgentAudio,
     AgentAudioDone,
     AgentEvent,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import uvloop
 
-from esl_controller import logs
-from esl_controller.app import settle, switch_fast
 from esl_controller.demo import report
 from esl_controller.demo.conversation import Script, Take, hold
 from esl_controller.demo.figures import Figures, measure, problems
 from esl_controller.demo.sound import write_stereo
+from esl_controller.server import logs
+from esl_controller.server.app import settle, switch_fast
 
 WAV = "demo-call.wav"
 PICTURE = "demo-call.png"

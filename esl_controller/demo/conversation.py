@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from esl_controller import sounds
-from esl_controller.app import Controller, running
+from esl_controller.config.loading import load
+from esl_controller.config.settings import Settings
 from esl_controller.demo.sound import lay_out
-from esl_controller.settings import Settings
-from esl_controller.settings_file import load
+from esl_controller.server.app import Controller, running
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn, Record, ScriptedCall
+from media import sounds
 from media.frame import Samples
 from media.lane import Lane
 from media.resample import convert

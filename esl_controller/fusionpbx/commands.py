@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from esl_controller.dialplan import FALLBACK, Action
+from esl_controller.config.settings import FreeswitchSettings
+from esl_controller.freeswitch.dialplan import FALLBACK, Action
 from esl_controller.fusionpbx import backup, cache, config, plan, switch
 from esl_controller.fusionpbx.backup import Backup
 from esl_controller.fusionpbx.config import Config
@@ -21,7 +22,6 @@ from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, insp
 from esl_controller.fusionpbx.plan import Plan
 from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, Stored, uuid_of
 from esl_controller.fusionpbx.switch import Command, Step
-from esl_controller.settings import FreeswitchSettings
 
 _RENUMBERED = (
     "it is ours, and its number was changed in FusionPBX; remove it there, or with the number that"

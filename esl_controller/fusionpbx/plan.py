@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from esl_controller import dialplan
-from esl_controller.dialplan import Action
+from esl_controller.freeswitch import dialplan
+from esl_controller.freeswitch.dialplan import Action
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import assembled, details_of, parsed, same
 from esl_controller.fusionpbx.rows import (

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from esl_controller.esl import GenesisError, Inbound
+from esl_controller.config.settings import FreeswitchSettings
+from esl_controller.freeswitch.esl import GenesisError, Inbound
+from esl_controller.freeswitch.leg import CallFailed, event_socket
 from esl_controller.fusionpbx import cache
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.rows import Dialplan
-from esl_controller.leg import CallFailed, event_socket
-from esl_controller.settings import FreeswitchSettings
 
 ANSWER_S = 30.0  # more than reading all of a large installation's XML takes
 Command = Callable[[str], Awaitable[str]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import jsonschema
 
-from esl_controller.setting_types import shown
+from esl_controller.config.setting_types import shown
 
 if TYPE_CHECKING:
     from esl_controller.secretaries.schema import Secretary

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from esl_controller.config.settings import GREETINGS, Settings
 from esl_controller.secretaries import prompt, writing
 from esl_controller.secretaries.checks import folded
 from esl_controller.secretaries.folder import File, files_in, read_all
 from esl_controller.secretaries.phrases import phrase
 from esl_controller.secretaries.reading import DEFAULT
 from esl_controller.secretaries.schema import Secretary, of_agent
-from esl_controller.settings import GREETINGS, Settings
 
 
 class SecretaryError(Exception):

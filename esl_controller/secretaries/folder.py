@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import structlog
 
+from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.reading import Reading, read
 from esl_controller.secretaries.schema import Secretary
-from esl_controller.settings import AgentSettings
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from esl_controller.setting_types import Line, Mistakes, listed, shown
-from esl_controller.settings import Section
+from esl_controller.config.setting_types import Line, Mistakes, listed, shown
+from esl_controller.config.settings import Section
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 

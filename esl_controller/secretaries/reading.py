@@ -12,10 +12,10 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from esl_controller import toml_file
+from esl_controller.config import toml_file
+from esl_controller.config.setting_types import UUID, Mistakes
+from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.schema import Secretary, of_agent
-from esl_controller.setting_types import UUID, Mistakes
-from esl_controller.settings import AgentSettings
 
 DEFAULT = "default"
 

@@ -11,11 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from esl_controller.agents.base import Persona, SemanticVad, ServerVad, Tool
-from esl_controller.secretaries import checks, prompt
-from esl_controller.secretaries.checks import BuiltIn
-from esl_controller.secretaries.hours import Hours
-from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
-from esl_controller.setting_types import (
+from esl_controller.config.setting_types import (
     DialplanWord,
     Line,
     Mistakes,
@@ -28,7 +24,11 @@ from esl_controller.setting_types import (
     WebhookUrl,
     listed,
 )
-from esl_controller.settings import GREETINGS, AgentSettings, Section
+from esl_controller.config.settings import GREETINGS, AgentSettings, Section
+from esl_controller.secretaries import checks, prompt
+from esl_controller.secretaries.checks import BuiltIn
+from esl_controller.secretaries.hours import Hours
+from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
 
 
 def of_agent(agent: AgentSettings) -> dict[str, str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from esl_controller.config.toml_file import comment, toml
 from esl_controller.secretaries.reading import tables
 from esl_controller.secretaries.schema import Secretary
-from esl_controller.toml_file import comment, toml
 
 
 def describe(secretary: Secretary, source: str, places: Mapping[str, str]) -> str:

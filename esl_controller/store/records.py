@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from esl_controller.events import Usage
+from esl_controller.call.events import Usage
 
 TEXT_LIMIT = 4_000
 JSON_LIMIT = 16_000

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from esl_controller.settings import Settings
+from esl_controller.config.settings import Settings
 from esl_controller.store import StoreError, reading
 from esl_controller.store.live import as_dict, as_table, living
 from esl_controller.store.records import Heartbeat

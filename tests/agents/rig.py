@@ -11,8 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from aiohttp import WSMsgType, web
 
-from esl_controller import events as ev
 from esl_controller.agents.base import Agent
+from esl_controller.call import events as ev
 from tests.waiting import until
 
 T = TypeVar("T")

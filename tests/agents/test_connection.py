@@ -21,8 +21,8 @@ from esl_controller.agents.connection import (
     Endpoint,
 )
 from esl_controller.agents.wire import ModelConnection
-from esl_controller.events import AgentFailed
-from esl_controller.settings import AgentSettings
+from esl_controller.call.events import AgentFailed
+from esl_controller.config.settings import AgentSettings
 from media.frame import pcm
 from tests.agents.rig import Talk, say, server
 from tests.waiting import until

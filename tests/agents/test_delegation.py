@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from esl_controller.agents.delegation import LIMIT, Delegations
-from esl_controller.events import ResponseDone, ToolCall, Usage
+from esl_controller.call.events import ResponseDone, ToolCall, Usage
 
 
 def created(delegation: str = "d") -> dict[str, Any]:

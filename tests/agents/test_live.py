@@ -15,8 +15,6 @@ from aiohttp import web
 from openai.types.live import ClientEventParam
 from pydantic import TypeAdapter
 
-from esl_controller import events as ev
-from esl_controller import sounds
 from esl_controller.agents.base import Called, History, Persona, Said, Tool
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.live import (
@@ -28,9 +26,11 @@ from esl_controller.agents.live import (
     LiveModel,
 )
 from esl_controller.agents.utterances import LEAD_MS
-from esl_controller.settings_file import load
+from esl_controller.call import events as ev
+from esl_controller.config.loading import load
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
+from media import sounds
 from media.frame import PCMU, Format, encode
 from media.resample import convert
 from tests.agents.rig import Conversation, nonsense, running, say, server

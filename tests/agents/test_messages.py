@@ -9,7 +9,7 @@ import pytest
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.messages import read, text, told
-from esl_controller.events import AgentEvent, AgentText
+from esl_controller.call.events import AgentEvent, AgentText
 
 
 def _said(event: Mapping[str, Any]) -> Sequence[AgentEvent]:

@@ -15,8 +15,6 @@ from aiohttp import web
 from openai.types.realtime import RealtimeClientEventParam
 from pydantic import TypeAdapter
 
-from esl_controller import events as ev
-from esl_controller import sounds
 from esl_controller.agents import realtime
 from esl_controller.agents.base import (
     Called,
@@ -29,13 +27,15 @@ from esl_controller.agents.base import (
 )
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.realtime import PCM, RealtimeAgent, RealtimeModel
-from esl_controller.settings_file import load
+from esl_controller.call import events as ev
+from esl_controller.config.loading import load
 from esl_controller.simulator.model import (
     ModelFaults,
     ModelSession,
     ModelStandIn,
     ScriptedCall,
 )
+from media import sounds
 from media.frame import PCMU, Format, encode
 from media.resample import convert
 from tests.agents.rig import Conversation, nonsense, running, say, server

@@ -11,9 +11,9 @@ import pytest
 from openai.types import realtime
 from pydantic import TypeAdapter
 
-from esl_controller import events as ev
 from esl_controller.agents.base import Counters
 from esl_controller.agents.realtime_events import EventReader
+from esl_controller.call import events as ev
 from media.frame import PCMU, pcm
 from tests.agents.rig import nonsense
 

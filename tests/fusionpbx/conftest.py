@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from esl_controller.cli import main
+from esl_controller.cli.main import main
 from esl_controller.fusionpbx.config import Config, read
 from esl_controller.fusionpbx.database import Database, connected
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, uuid_of

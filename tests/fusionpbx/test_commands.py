@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from esl_controller.dialplan import render
+from esl_controller.freeswitch.dialplan import render
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
 from esl_controller.simulator.freeswitch import SwitchStandIn, api
 from tests.fusionpbx.conftest import DOMAIN, DOMAIN_NAME, PASSWORD, SECRETARY, UUID_8000, Fusion

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.doctor import dialplan, fusionpbx
-from esl_controller.doctor.case import Ask, Case, examine
-from esl_controller.doctor.report import Report, Status
+from esl_controller.config.loading import load
+from esl_controller.config.settings import FreeswitchSettings
+from esl_controller.diagnostics.doctor import dialplan, fusionpbx
+from esl_controller.diagnostics.doctor.case import Ask, Case, examine
+from esl_controller.diagnostics.doctor.report import Report, Status
+from esl_controller.freeswitch.leg import event_socket
 from esl_controller.fusionpbx import config
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
-from esl_controller.leg import event_socket
-from esl_controller.settings import FreeswitchSettings
-from esl_controller.settings_file import load
 from esl_controller.simulator.freeswitch import SwitchStandIn, api
 from tests.fusionpbx.conftest import DOMAIN_NAME, PASSWORD, UUID_8000, Fusion
 

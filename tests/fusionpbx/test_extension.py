@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esl_controller import dialplan
-from esl_controller.dialplan import EXAMPLE_DOMAIN_UUID, EXAMPLE_SECRETARY_UUID, DialplanError
+from esl_controller.freeswitch import dialplan
+from esl_controller.freeswitch.dialplan import (
+    EXAMPLE_DOMAIN_UUID,
+    EXAMPLE_SECRETARY_UUID,
+    DialplanError,
+)
 from esl_controller.fusionpbx.errors import FusionError
 from esl_controller.fusionpbx.extension import Catch, assembled, catches, details_of, parsed, same
 from esl_controller.fusionpbx.rows import Detail

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esl_controller.dialplan import DialplanError
+from esl_controller.freeswitch.dialplan import DialplanError
 from esl_controller.fusionpbx.errors import FusionError
 from esl_controller.fusionpbx.extension import assembled
 from esl_controller.fusionpbx.plan import (

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 
+from esl_controller.config.settings import FreeswitchSettings
 from esl_controller.fusionpbx import switch
 from esl_controller.fusionpbx.config import Config, EventSocket
 from esl_controller.fusionpbx.errors import FusionError
 from esl_controller.fusionpbx.plan import wanted
 from esl_controller.fusionpbx.rows import Domain
 from esl_controller.fusionpbx.switch import Step
-from esl_controller.settings import FreeswitchSettings
 from esl_controller.simulator.freeswitch import SwitchStandIn, api
 
 DOMAIN = Domain(UUID("6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"), "pbx.example.net")

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from esl_controller import dialplan
+from esl_controller.freeswitch import dialplan
 
 PASSWORD: Final = "live-tests"
 DOMAIN_UUID: Final = "6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"

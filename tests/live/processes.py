@@ -15,7 +15,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from esl_controller.originate import read_wav
+from esl_controller.diagnostics.place_call import read_wav
 from media.frame import Samples
 from tests.live.freeswitch import free_port
 from tests.live.rig import until_async

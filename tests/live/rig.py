@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from structlog.testing import capture_logs
 
-from esl_controller import sounds
-from esl_controller.app import Controller, running
-from esl_controller.leg import Leg, event_socket
-from esl_controller.settings import Settings
-from esl_controller.settings_file import load
+from esl_controller.config.loading import load
+from esl_controller.config.settings import Settings
+from esl_controller.freeswitch.leg import Leg, event_socket
+from esl_controller.server.app import Controller, running
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.record import Record, Spoken
 from esl_controller.store.records import StoredCall
+from media import sounds
 from media.frame import FRAME_MS, Samples, samples
 from media.lane import Clock
 from media.resample import convert

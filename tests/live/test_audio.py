@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esl_controller import sounds
+from media import sounds
 from media.frame import Samples
 from media.resample import convert
 from tests.live.audio import gaps, match

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esl_controller import sounds
 from esl_controller.simulator.model import ModelStandIn
+from media import sounds
 from media.resample import convert
 from tests.live.audio import as_played, match, recorded
 from tests.live.freeswitch import FreeSwitch, free_port

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.doctor import examined
-from esl_controller.doctor.report import Report, Status
-from esl_controller.settings_file import load
-from tests.doctor.clinic import grow_old, ill
+from esl_controller.config.loading import load
+from esl_controller.diagnostics.doctor import examined
+from esl_controller.diagnostics.doctor.report import Report, Status
+from tests.diagnostics.doctor.clinic import grow_old, ill
 from tests.live.freeswitch import DOMAIN_UUID, FreeSwitch, free_port
 from tests.live.processes import run
 from tests.live.rig import Live, environment, live, until_async

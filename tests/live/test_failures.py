@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from esl_controller import sounds
 from esl_controller.simulator.model import ModelFaults
+from media import sounds
 from media.resample import convert
 from tests.live.audio import as_played, match, through_telephone
 from tests.live.freeswitch import FreeSwitch, free_port

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from esl_controller.freeswitch.leg import Leg, event_socket
 from esl_controller.fusionpbx.config import read
 from esl_controller.fusionpbx.inspection import inspect, problems
-from esl_controller.leg import Leg, event_socket
 from tests import postgres
 from tests.fusionpbx.conftest import DOMAIN, Fusion, make_tables
 from tests.live.freeswitch import PASSWORD, FreeSwitch

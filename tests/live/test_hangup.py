@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from esl_controller.leg import Leg, event_socket
+from esl_controller.freeswitch.leg import Leg, event_socket
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.rig import Live, Phone, caller_settings, dial_string, live, until, variables

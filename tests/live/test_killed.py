@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from esl_controller.replies import CONTINUE
+from esl_controller.call.replies import CONTINUE
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
-from esl_controller.sounds.music import loop
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
 from media.frame import samples
+from media.sounds.music import loop
+from tests.calls.test_killed import company
 from tests.live.audio import LOUD, as_played, is_tone, match, rms
 from tests.live.freeswitch import FreeSwitch
 from tests.live.processes import Serving, serving
@@ -29,7 +30,6 @@ from tests.live.rig import Phone, dialled, environment, until, until_async
 from tests.live.test_ladder import no_channel
 from tests.live.test_restart import asked
 from tests.live.test_talking import SALES
-from tests.test_killed import company
 
 TONE = 700  # Hz, of who answers at the destination
 PLAYED = "Action playback(tone_stream://%(400,200,700)"  # each time FreeSWITCH takes the extension

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from esl_controller import dialplan
-from esl_controller.channel import Channel
-from esl_controller.switch import Switch, SwitchError
+from esl_controller.freeswitch import dialplan
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.freeswitch.connection import Switch, SwitchError
 from tests.live.audio import QUIET
 from tests.live.conftest import Figures
 from tests.live.freeswitch import DOMAIN_UUID, SECRETARY_UUID, FreeSwitch, free_port

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests import postgres
+from tests.calls.test_postgresql_calls import GAP_S, Absence, away, crashed, silent
 from tests.live.audio import as_played, match
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.rig import live
-from tests.test_postgresql_calls import GAP_S, Absence, away, crashed, silent
 
 
 @pytest.mark.parametrize("how", [crashed, silent])

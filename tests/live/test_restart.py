@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from esl_controller.replies import CONTINUE
+from esl_controller.call.replies import CONTINUE
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import reading
+from tests.calls.rig import words_of
 from tests.live.audio import as_played, match
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.processes import Serving, serving
 from tests.live.rig import dialled, environment, until_async
-from tests.rig import words_of
 
 
 async def hearing(controller: Serving, uuid: str) -> str:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from esl_controller import sounds
-from esl_controller.dialplan import TONE_HZ, WAITS_MS
-from esl_controller.replies import CONTINUE
+from esl_controller.call.replies import CONTINUE
+from esl_controller.freeswitch.dialplan import TONE_HZ, WAITS_MS
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
+from media import sounds
 from media.frame import FRAME_MS, Samples, samples
 from media.lane import Clock
 from tests.live.audio import LOUD, is_silent, is_tone, match, rms, through_telephone

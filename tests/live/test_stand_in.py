@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from esl_controller.app import running
-from esl_controller.settings_file import load
+from esl_controller.config.loading import load
+from esl_controller.server.app import running
 from esl_controller.simulator.freeswitch import SwitchStandIn
 from esl_controller.simulator.freeswitch.stream import Build
 from esl_controller.simulator.model import ModelFaults, ModelStandIn

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from esl_controller.call import State
-from esl_controller.switch import COMMAND_S, PING_S
+from esl_controller.call.machine import State
+from esl_controller.freeswitch.connection import COMMAND_S, PING_S
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.rig import Live, dial_string, live, until

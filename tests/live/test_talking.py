@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from esl_controller import sounds
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
-from esl_controller.sounds.music import loop
+from media import sounds
 from media.frame import Samples
 from media.resample import convert
+from media.sounds.music import loop
 from tests.live.audio import as_played, gaps, match
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch

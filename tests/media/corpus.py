@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from esl_controller import sounds
+from media import sounds
 from media.frame import Samples, to_pcm
 from media.resample import convert
 

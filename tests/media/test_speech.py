@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esl_controller import sounds
+from media import sounds
 from media.frame import FRAME_MS, Samples
 from media.resample import convert
 from media.speech import SpeechEvent, SpeechStarted, SpeechStopped, VoiceActivity

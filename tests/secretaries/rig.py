@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from esl_controller.config.settings import AgentSettings
+from esl_controller.config.toml_file import toml
 from esl_controller.secretaries.schema import Secretary
-from esl_controller.settings import AgentSettings
-from esl_controller.toml_file import toml
 
 EXAMPLES = Path(str(files("esl_controller.secretaries"))) / "examples"
 CLINICA = EXAMPLES / "clinica.toml"

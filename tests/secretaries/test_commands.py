@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller import arguments
-from esl_controller.cli import main
+from esl_controller.cli import arguments
+from esl_controller.cli.main import main
 from esl_controller.secretaries.reading import read, tables
 from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
 

@@ -11,16 +11,17 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from esl_controller import actions as do
-from esl_controller import events as ev
-from esl_controller.errands import Errands
+from esl_controller.call import actions as do
+from esl_controller.call import events as ev
+from esl_controller.call.tools import TakeMessage, Toolbox
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.schema import Secretary
+from esl_controller.session.webhooks import Errands
 from esl_controller.store.records import Change, Deliver
-from esl_controller.tools import TakeMessage, Toolbox
-from tests import test_errands, test_talking
+from tests.call.world import World, tool_call
+from tests.calls import test_talking
 from tests.secretaries.rig import secretary
-from tests.world import World, tool_call
+from tests.session import test_webhooks as test_errands
 
 UUID = "b1d2f7a4-5c3e-4f60-8a9b-0c1d2e3f4a5b"
 MONDAY = 1_795_392_000.0  # 2026-11-23 00:00 UTC

@@ -19,8 +19,8 @@ from openai.types.live import ServerEvent
 from openai.types.responses import ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
-from esl_controller import sounds
 from esl_controller.simulator.live import LiveStandIn
+from media import sounds
 from media.frame import encode, pcm
 from media.resample import convert
 

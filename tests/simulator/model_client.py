@@ -20,8 +20,8 @@ from openai.types.realtime import RealtimeServerEvent, RealtimeSessionCreateRequ
 from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
 from pydantic import BaseModel, TypeAdapter
 
-from esl_controller import sounds
 from esl_controller.simulator.model import ModelSession, ModelStandIn
+from media import sounds
 from media.frame import Samples
 
 MODEL = "gpt-realtime-2.1"

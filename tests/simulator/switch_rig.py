@@ -20,8 +20,8 @@ import numpy.typing as npt
 from aiohttp import WSCloseCode, web
 
 from esl_controller.simulator.freeswitch import Action
+from tests.paths import CAPTURES
 
-CAPTURES = Path(__file__).parent.parent / "captures"
 TIMEOUT = 3.0
 AGENT = {"1001": (Action("answer"), Action("playback", "silence_stream://-1"))}
 """The extension of the captures that answers and says nothing."""

@@ -21,9 +21,18 @@ from esl_controller.simulator.live.__main__ import main
 from esl_controller.simulator.live.protocol import APPEND, PARAMS
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media.frame import PCMU
+from tests.simulator.live_client import (
+    KEY,
+    PCM,
+    SILENCE,
+    START,
+    Client,
+    caller,
+    connected,
+    connected_to,
+    started,
+)
 from tests.waiting import until
-
-from .live_client import KEY, PCM, SILENCE, START, Client, caller, connected, connected_to, started
 
 
 def test_it_knows_every_event_of_the_package() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from esl_controller import sounds
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
+from media import sounds
 from media.frame import PCMA, PCMU, Format, decode, encode
 from media.resample import convert
 from tests.simulator.model_client import (

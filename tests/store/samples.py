@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esl_controller.events import Usage
+from esl_controller.call.events import Usage
 from esl_controller.store.records import (
     CallEnded,
     CallStarted,

@@ -22,8 +22,7 @@ from esl_controller.store.records import (
     Settled,
     StoredCall,
 )
-
-from .samples import AT, CALL, UUID, deliver, turn
+from tests.store.samples import AT, CALL, UUID, deliver, turn
 
 
 async def stored(store: Store) -> StoredCall:

@@ -14,8 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from esl_controller import store
 from esl_controller.store.database import open_engine, revisions
 from esl_controller.store.errors import StoreError
-
-from .conftest import Database
+from tests.store.conftest import Database
 
 
 async def made(url: str) -> None:

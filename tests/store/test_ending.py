@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from esl_controller.call import INTERRUPTED as OF_A_CALL
+from esl_controller.call.machine import INTERRUPTED as OF_A_CALL
 from esl_controller.store import Store
 from esl_controller.store.records import (
     INTERRUPTED,
@@ -22,9 +22,8 @@ from esl_controller.store.records import (
     StoredCall,
     Unfinished,
 )
-
-from .conftest import Database
-from .samples import AT, CALL, ENDED, MESSAGE, REPLY, STARTED, UUID, turn
+from tests.store.conftest import Database
+from tests.store.samples import AT, CALL, ENDED, MESSAGE, REPLY, STARTED, UUID, turn
 
 URL = "http://h/ended"
 BEGUN = replace(STARTED, owner="a", call_ended_url=URL)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.cli import main
-from esl_controller.settings import Settings, StoreSettings
+from esl_controller.cli.main import main
+from esl_controller.config.settings import Settings, StoreSettings
 from esl_controller.store import Store, StoreError
 from esl_controller.store.live import SILENT_S, WAITING, as_dict, as_table
 from esl_controller.store.records import INTERRUPTED, CallStarted, Heartbeat, Unfinished

@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 from esl_controller.store import Store, StoreError, postgresql, reading, writing
 from esl_controller.store.database import open_engine
 from tests import postgres
-
-from .samples import UUID, turn
-from .test_database import made, refused
+from tests.store.samples import UUID, turn
+from tests.store.test_database import made, refused
 
 
 @pytest.fixture

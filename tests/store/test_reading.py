@@ -16,8 +16,7 @@ from esl_controller.store.records import (
     Settled,
     StoredCall,
 )
-
-from .samples import (
+from tests.store.samples import (
     AT,
     CALL,
     ENDED,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from esl_controller.events import Usage
+from esl_controller.call.events import Usage
 from esl_controller.store.records import Deliver, MessageTaken, StoredCall
-
-from .samples import GREETING, MESSAGE, UUID
+from tests.store.samples import GREETING, MESSAGE, UUID
 
 
 def test_records_without_a_name_get_one_of_their_own() -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from pathlib import Path
 
 from esl_controller.store import Store
 from esl_controller.store.records import CallStarted, Change, MessageTaken, Noted, ToolUsed
 from esl_controller.store.schema import metadata
+from tests.paths import ROOT
+from tests.store.conftest import Database
+from tests.store.samples import UUID, deliver, turn
 
-from .conftest import Database
-from .samples import UUID, deliver, turn
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 DAY_S = 86_400.0
 
 

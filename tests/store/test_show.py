@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from esl_controller.settings import Settings, StoreSettings
+from esl_controller.config.settings import Settings, StoreSettings
 from esl_controller.store import Store
 from esl_controller.store.show import show_call, show_recent
-
-from .samples import CALL, STARTED, UUID, WISH, turn
+from tests.store.samples import CALL, STARTED, UUID, WISH, turn
 
 
 def settings(url: str) -> Settings:

@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from esl_controller.store.database import open_engine
-
-from .test_database import made, refused
+from tests.store.test_database import made, refused
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from esl_controller.store.records import (
     ToolUsed,
 )
 from esl_controller.store.statements import entry, locked_call, statements, write
-
-from .samples import AT, CALL, UUID, deliver, turn
+from tests.store.samples import AT, CALL, UUID, deliver, turn
 
 
 async def test_what_is_written_twice_is_there_once(store: Store) -> None:

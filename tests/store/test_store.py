@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 
 import esl_controller.store
 from esl_controller.store import Store, StoreError, reading, sqlite
-
-from .conftest import Database
-from .samples import UUID, deliver, turn
+from tests.store.conftest import Database
+from tests.store.samples import UUID, deliver, turn
 
 
 async def test_what_was_put_is_written_at_the_end(url: str) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from esl_controller.events import Usage
+from esl_controller.call.events import Usage
 from esl_controller.store.records import Noted, StoredCall
 from esl_controller.store.timeline import table, timeline
-
-from .samples import AT, GREETING, MESSAGE, NOTE, REPLY, TOOL, USAGE, UUID, WISH
+from tests.store.samples import AT, GREETING, MESSAGE, NOTE, REPLY, TOOL, USAGE, UUID, WISH
 
 CALL = StoredCall(
     UUID,

@@ -13,9 +13,8 @@ from structlog.testing import capture_logs
 from esl_controller.store import Store, sqlite, statements, writing
 from esl_controller.store.records import BODY_LIMIT, Turn
 from esl_controller.store.statements import Entry
-
-from .conftest import Database
-from .samples import AT, STARTED, UUID, deliver, turn
+from tests.store.conftest import Database
+from tests.store.samples import AT, STARTED, UUID, deliver, turn
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from esl_controller import sounds
 from esl_controller.simulator.model.behaviour import Behaviour, ModelFaults, ScriptedCall
 from esl_controller.simulator.model.response import Utterance
 from esl_controller.simulator.model.validation import ProtocolError
+from media import sounds
 from media.frame import Format, encode
 from media.resample import convert
 

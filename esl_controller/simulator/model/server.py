@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from esl_controller import sounds
+from media import sounds
 from media.frame import Format, Samples, encode, samples
 from media.resample import convert
 
@@ -31,7 +31,7 @@ class ModelStandIn:
     functions by script, and misbehaves as `faults` says (which may be changed between sessions).
 
     key: what `Authorization: Bearer` must carry; None: anything does.
-    language: of the greeting; see `esl_controller.sounds.language_of`.
+    language: of the greeting; see `media.sounds.language_of`.
     greeting: the bundled sound that it says first.
     pace, delta_ms, think_ms, script, speech, monologue: see Behaviour; `record`: see Record.full.
     `session`, of the class: what each connection becomes.

@@ -1,0 +1,220 @@
+"""All that a call can have done: what ``call.py`` decides and ``session.py`` performs. [core]"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from esl_controller.call.events import ToolCall
+from esl_controller.call.tools import CallWebhook, TakeMessage
+from esl_controller.secretaries.schema import Destination
+
+
+@dataclass(frozen=True)
+class ConnectAgent:
+    """Connect to the model, anew if there was a connection; report AgentReady or AgentFailed."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer the call; report Answered or AnswerFailed."""
+
+
+@dataclass(frozen=True)
+class StartStream:
+    """Have the caller streamed to us; ``again``: stop first. Report StreamOpened/StreamFailed."""
+
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class OpenLane:
+    """Open the UDP lane; report LaneOpened or LaneFailed."""
+
+
+@dataclass(frozen=True)
+class PlayFiles:
+    """Speak by files instead of the lane; report FilesReady or FilesFailed."""
+
+
+@dataclass(frozen=True)
+class HearLane:
+    """Take the caller's audio from the lane: the stream cannot be had."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Have the switch record the call."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Tell the dialplan that the call is ours: if we are lost, its tries begin anew."""
+
+
+@dataclass(frozen=True)
+class LimitCall:
+    """Have the switch end the call after ``seconds``, whatever becomes of us."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Respond:
+    """Have the model speak: what the conversation asks for, or what ``instructions`` say."""
+
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the response in flight."""
+
+
+@dataclass(frozen=True)
+class CheckSpeech:
+    """Find out whether what the caller utters is speech; report SpeechConfirmed/SpeechDoubted."""
+
+
+@dataclass(frozen=True)
+class StopCheck:
+    """What the caller uttered is over."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Be silent with the next frame, and lose nothing."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on from the sample at which ``Pause`` stopped."""
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Be silent at once: drop what was not heard, tell the model what was."""
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Have the model forget ``item`` of the caller: it was no speech."""
+
+    item: str
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Tell the model what cannot be heard."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class AskWebhook:
+    """Ask somebody else's server; report ToolDone. ``secure``: digits by argument name."""
+
+    call_id: str
+    request: CallWebhook
+    secure: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class KeepMessage:
+    """Store a message for the company, and send it on."""
+
+    request: TakeMessage
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """Give the model what a function call came to; ``output`` is a JSON text."""
+
+    call: ToolCall
+    output: str
+
+
+@dataclass(frozen=True)
+class SendDtmf:
+    """Press keys towards the caller."""
+
+    digits: str
+
+
+@dataclass(frozen=True)
+class Music:
+    """Hold music for the caller, until it is switched off again."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Say:
+    """Play a bundled sentence to its end, instead of what waits; ``name`` is its item."""
+
+    name: Literal["sorry", "moment", "back"]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Hand the caller to another destination; report Transferred or TransferFailed.
+
+    ``returns``: how often the caller will have come back to us after that; 0: not at all.
+    """
+
+    destination: Destination
+    returns: int = 0
+
+
+@dataclass(frozen=True)
+class Hangup:
+    """End the call."""
+
+    cause: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """The call is over for us: free everything. Always the last action, exactly once."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the log: what went wrong and what is done about it."""
+
+    text: str
+    reason: str
+
+
+Action: TypeAlias = (
+    ConnectAgent
+    | Answer
+    | StartStream
+    | OpenLane
+    | PlayFiles
+    | HearLane
+    | Record
+    | Keep
+    | LimitCall
+    | Respond
+    | Cancel
+    | CheckSpeech
+    | StopCheck
+    | Pause
+    | Resume
+    | Interrupt
+    | Forget
+    | Tell
+    | AskWebhook
+    | KeepMessage
+    | ToolResult
+    | SendDtmf
+    | Music
+    | Say
+    | Transfer
+    | Hangup
+    | Close
+    | Note
+)
+Actions: TypeAlias = list[Action]

@@ -1,0 +1,401 @@
+"""The states of a call, and every decision about it. [core]
+
+``Call.handle(event, now)`` returns the actions to perform, ``Call.next_deadline()`` says when to
+report ``TimeUp``; times are seconds of any monotonic clock. No socket, task or clock is known here.
+
+    ARRIVED --> ANSWERING --> PREPARING --> TALKING ------------> HANGING_UP --> ENDED
+                                  |          |   ^                    ^           ^
+                                  |          v   |                    |           |
+                                  +--> TRANSFERRING --------------------------- (gone)
+                                  |          |                        |
+                                  +----------+------> CLOSING --------+   (an apology)
+
+What is said while TALKING is decided by ``conversation.py``; it comes back with the way out, a
+Hangup or a Transfer, and if a transfer fails it goes on. CLOSING and TRANSFERRING are also where a
+call goes that has lost its model for good. How we hear and are heard is decided by ``ways.py``,
+when the model is called again by ``model_line.py``. From every state a hangup or a lost connection
+leads to ENDED. ENDED is final: nothing is done after it. Which event means what in which state is
+said by one table, ``_TABLE``, at the end; an event that is not in it for the present state is late
+or early, and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from enum import Enum
+from typing import Literal
+
+from esl_controller.call.actions import (
+    Actions,
+    Answer,
+    Close,
+    Hangup,
+    Keep,
+    LimitCall,
+    Note,
+    Record,
+    Say,
+    Transfer,
+)
+from esl_controller.call.conversation import Conversation
+from esl_controller.call.events import (
+    AgentFailed,
+    AgentReady,
+    Answered,
+    AnswerFailed,
+    Arrived,
+    Event,
+    FilesFailed,
+    FilesReady,
+    HungUp,
+    ItemFinished,
+    LaneFailed,
+    LaneOpened,
+    ShutDown,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+    SwitchLost,
+    TimeUp,
+    TransferFailed,
+    Transferred,
+)
+from esl_controller.call.media_path import Ways
+from esl_controller.call.model_link import ModelLine
+from esl_controller.call.snapshot import Past
+from esl_controller.secretaries.schema import Destination
+
+ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
+PREPARE_S = 5.0  # on top of what the model may take; stream and lane have limits of their own
+SORRY_S = 10.0  # the hard cap on an apology
+HANGUP_S = 5.0
+TRANSFER_S = 5.0  # until the switch has taken the caller, not until somebody answers
+EXCUSE_S = 1.0  # who has waited for longer, while the call changed hands, is told so
+BACKSTOP_S = 60.0  # after max_call_s, FreeSWITCH ends the call whatever became of us
+
+TRANSFERRED = "transferred"
+INTERRUPTED = "interrupted"
+FAILURE = "NORMAL_TEMPORARY_FAILURE"
+
+
+class State(Enum):
+    """Where the call is; see the picture above."""
+
+    ARRIVED = "arrived"
+    ANSWERING = "answering"
+    PREPARING = "preparing"
+    TALKING = "talking"
+    TRANSFERRING = "transferring"
+    CLOSING = "closing"
+    HANGING_UP = "hanging up"
+    ENDED = "ended"
+
+
+class Call:
+    """One call's decisions.
+
+    ``talk``: those about the conversation; ``max_s``: seconds that it may last; ``fallback``: where
+    the caller goes if the model cannot be had; ``record``: whether the call is to be recorded;
+    ``playback``: how replies are to reach the caller; ``model_s``: seconds that each connection to
+    the model may take;
+
+    ``past``, to be set before anything happens: what the call remembers of another process.
+    """
+
+    def __init__(
+        self,
+        talk: Conversation,
+        *,
+        max_s: float = 3600.0,
+        fallback: Destination | None = None,
+        record: bool = False,
+        playback: Literal["lane", "file"] = "lane",
+        model_s: float = 10.0,
+    ) -> None:
+        self.state = State.ARRIVED
+        self.talk = talk
+        self.cause = ""  # why it has ended
+        self._max_s = max_s
+        self._fallback = fallback
+        self.past: Past | None = None
+        self._record = record
+        self._let_go = False  # the call may live on without us
+        self._ways = Ways(playback)
+        self._prepare_s = model_s + PREPARE_S
+        self._model = ModelLine()
+        self._deadline: float | None = None
+
+    @property
+    def hearing(self) -> Literal["no", "stream", "lane"]:
+        """Where the caller's audio comes from."""
+        return self._ways.hearing
+
+    @property
+    def speaking_by(self) -> Literal["no", "lane", "file"]:
+        """How the caller hears us."""
+        return self._ways.speaking_by
+
+    def handle(self, event: Event, now: float) -> Actions:
+        """Decide on ``event``, which happened at ``now``; actions are in order."""
+        decide = _TABLE.get((self.state, type(event)))
+        actions = decide(self, event, now) if decide else []
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            actions += self._follow(self.talk.handle(event, now), now)
+        if self.state is State.TALKING and self.talk.helpless and not self._model.lost:
+            self._model.give_up()
+            actions += self._model_lost(now)
+        return actions
+
+    @property
+    def outcome(self) -> str:
+        """What became of the call, for its record."""
+        if self.cause == TRANSFERRED:
+            return "transferred"
+        if self._let_go:
+            return INTERRUPTED  # somebody else may even have a model
+        if self._model.lost:
+            return "model lost"
+        return "completed" if self.state is State.ENDED else INTERRUPTED
+
+    def next_deadline(self) -> float | None:
+        """When ``TimeUp`` is due; None: never, so far."""
+        talking = self.state is State.TALKING
+        times = [
+            self._deadline,
+            self._ways.deadline() if self.state in _UP else None,
+            self._model_deadline(),
+            self.talk.next_deadline() if talking else None,
+        ]
+        return min((time for time in times if time is not None), default=None)
+
+    def _model_deadline(self) -> float | None:
+        if self.state not in _WITH_MODEL:
+            return None
+        at_rest = self.state is State.TALKING and self.talk.at_rest
+        return self._model.deadline(at_rest=at_rest, silent=self._silent)
+
+    @property
+    def _silent(self) -> bool:
+        """Whether the caller hears nothing, and could."""
+        heard = self.talk.heard or self.talk.held
+        return self.state in _UP and self.speaking_by != "no" and not heard
+
+    def _follow(self, actions: Actions, now: float) -> Actions:
+        """Go where the conversation has decided to go."""
+        for action in actions:
+            if isinstance(action, Hangup):
+                self._enter(State.HANGING_UP, now + HANGUP_S)
+            elif isinstance(action, Transfer):
+                self._enter(State.TRANSFERRING, now + TRANSFER_S)
+        return actions
+
+    # --- the way to the conversation --------------------------------------------------------------
+
+    def _arrived(self, event: Arrived, now: float) -> Actions:
+        if event.answered:
+            # We had the call before, and so had the module: it must stop before it can start.
+            return self._prepare(now, again=True)
+        self._enter(State.ANSWERING, now + ANSWER_S)
+        # The model's audio depends on the caller's codec.
+        return [*self._connect(), Answer()] if event.codec_known else [Answer()]
+
+    def _connect(self) -> Actions:
+        return [] if self._model.state != "none" else self._model.dial()
+
+    def _answered(self, event: Answered, now: float) -> Actions:
+        return self._prepare(now, again=False)
+
+    def _prepare(self, now: float, again: bool) -> Actions:
+        self._enter(State.PREPARING, now + self._prepare_s)
+        recorded = self.past is not None and self.past.recorded
+        record = [Record()] if self._record and not recorded else []
+        actions = [*self._connect(), *self._ways.open(again=again), *record]
+        self._model.awaited(now)
+        return actions
+
+    def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
+        return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
+
+    def _way(self, event: Event, now: float) -> Actions:
+        """News of how we hear or are heard."""
+        actions = self._ways.handle(event, now)
+        if self.state is State.TRANSFERRING:
+            return actions
+        if self._ways.mute:
+            return [*actions, *self._hang_up(now)]
+        if self._ways.deaf:
+            return [*actions, *self._apologise(now)]
+        return [*actions, *self._begin(now)]
+
+    def _begin(self, now: float) -> Actions:
+        """Start to talk once there is somebody to talk to and a way to be heard."""
+        if self.speaking_by == "no":
+            return []
+        if self._model.lost:
+            return [] if self.talk.leaving else self._without_model(now)
+        if self.state is not State.PREPARING:
+            return []
+        excuse = self._excuse()
+        if self._model.state != "ready":
+            return excuse
+        self._enter(State.TALKING)
+        limit = [LimitCall(self._max_s + BACKSTOP_S)]
+        if self.past is None:
+            return [Keep(), *limit, *self._follow(self.talk.begin(now), now)]
+        again = limit if self.past.memory.back_from else []
+        return [Keep(), *again, *excuse, *self._follow(self.talk.resume(self.past, now), now)]
+
+    def _excuse(self) -> Actions:
+        """Who has waited for long hears at once, and once, that we are back; the model may take
+        its time."""
+        if self.past is None or self.past.away_s <= EXCUSE_S:
+            return []
+        self.past = replace(self.past, away_s=0.0)
+        return [Say("back")]
+
+    # --- the model --------------------------------------------------------------------------------
+
+    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
+        self._model.ready(now)
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            return self._follow(self.talk.model_back(now), now)
+        return self._begin(now)
+
+    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
+        if self._model.lost:
+            return []
+        return [*self._model.failed(event, now), *self._model_lost(now)]
+
+    def _model_lost(self, now: float) -> Actions:
+        actions: Actions = []
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            self._model.awaited(now)
+            lost = self.talk.model_lost(now, for_good=self._model.lost)
+            actions += self._follow(lost, now)
+        if self._model.lost and not self.talk.leaving:
+            actions += self._without_model(now)
+        return actions
+
+    def _model_time(self, now: float) -> Actions:
+        if self._model.redial_due(now):
+            return self._model.dial()
+        if self._silent and self._model.excuse_due(now):
+            return [Say("moment")]
+        if self.state is State.TALKING and self._model.too_old(now) and self.talk.at_rest:
+            # A new session before the API ends the old one, while nobody speaks.
+            return [*self.talk.model_lost(now), *self._model.dial()]
+        return []
+
+    def _without_model(self, now: float) -> Actions:
+        """To the fallback, or an apology and the end."""
+        if self.speaking_by == "no":
+            return []  # as soon as there is a way to be heard
+        if self._fallback is None:
+            return self._apologise(now)
+        self._enter(State.TRANSFERRING, now + TRANSFER_S)
+        return [*self.talk.abandon(), Transfer(self._fallback)]
+
+    def _transferred(self, event: Transferred, now: float) -> Actions:
+        return self._end(TRANSFERRED)
+
+    def _transfer_failed(self, event: TransferFailed, now: float) -> Actions:
+        note = Note("the caller could not be transferred", event.reason)
+        if self._model.lost or self.talk.helpless:
+            return [note, *self._apologise(now)]
+        self._enter(State.TALKING)
+        return [note, *self._follow(self.talk.transfer_failed(event.reason, now), now)]
+
+    # --- the way out ------------------------------------------------------------------------------
+
+    def _apologise(self, now: float) -> Actions:
+        if self.state is State.CLOSING:
+            return []
+        self._enter(State.CLOSING, now + SORRY_S)
+        return [*self.talk.abandon(), Say("sorry")]
+
+    def _item_finished(self, event: ItemFinished, now: float) -> Actions:
+        return self._hang_up(now) if event.item == "sorry" else []
+
+    def _time_up(self, event: TimeUp, now: float) -> Actions:
+        if self.state in _UP and (actions := self._ways.time(now)):
+            return actions
+        if self.state in _WITH_MODEL and (actions := self._model_time(now)):
+            return actions
+        if self._deadline is None or now < self._deadline:
+            return []
+        if self.state is State.TRANSFERRING:
+            return self._transfer_failed(TransferFailed("no reply from the switch"), now)
+        if self.state is State.HANGING_UP:
+            return self._end("the switch did not confirm the hangup")
+        if self.state is State.CLOSING:
+            return self._hang_up(now)
+        note = Note("the call is ended", f"waited in vain for {self._missing()}")
+        if self.state is State.PREPARING and self.speaking_by != "no":
+            self._model.give_up()
+            return [note, *self._without_model(now)]
+        return [note, *self._hang_up(now)]
+
+    def _missing(self) -> str:
+        if self.state is State.ANSWERING:
+            return "the switch to answer"
+        return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
+
+    def _shut_down(self, event: ShutDown, now: float) -> Actions:
+        self._let_go = True
+        return self._end("handed back to the switch")
+
+    def _hang_up(self, now: float) -> Actions:
+        self._enter(State.HANGING_UP, now + HANGUP_S)
+        return [Hangup(FAILURE)]
+
+    def _hung_up(self, event: HungUp, now: float) -> Actions:
+        return self._end(event.cause)
+
+    def _switch_lost(self, event: SwitchLost, now: float) -> Actions:
+        self._let_go = True
+        return self._end(event.reason)
+
+    def _end(self, cause: str) -> Actions:
+        self.cause = cause
+        self._enter(State.ENDED)
+        return [Close()]
+
+    def _enter(self, state: State, deadline: float | None = None) -> None:
+        self.state = state
+        self._deadline = deadline
+
+
+_S = State
+_UP = (_S.PREPARING, _S.TALKING)
+_REACHED = (*_UP, _S.TRANSFERRING)
+_ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.TRANSFERRING, _S.CLOSING, _S.HANGING_UP)
+_WAITING = (_S.ANSWERING, *_UP)
+_WITH_MODEL = (*_WAITING, _S.TRANSFERRING)
+
+_ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] = (
+    ((_S.ARRIVED,), Arrived, Call._arrived),
+    ((_S.ANSWERING,), Answered, Call._answered),
+    ((_S.ANSWERING,), AnswerFailed, Call._answer_failed),
+    (_REACHED, StreamOpened, Call._way),
+    (_REACHED, StreamClosed, Call._way),
+    (_UP, StreamFailed, Call._way),
+    (_UP, LaneOpened, Call._way),
+    (_REACHED, LaneFailed, Call._way),
+    (_REACHED, FilesReady, Call._way),
+    (_UP, FilesFailed, Call._way),
+    ((_S.CLOSING,), LaneFailed, lambda call, event, now: call._hang_up(now)),
+    ((_S.CLOSING,), FilesFailed, lambda call, event, now: call._hang_up(now)),
+    (_WITH_MODEL, AgentReady, Call._agent_ready),
+    (_WITH_MODEL, AgentFailed, Call._agent_failed),
+    ((_S.TRANSFERRING,), Transferred, Call._transferred),
+    ((_S.TRANSFERRING,), TransferFailed, Call._transfer_failed),
+    ((_S.CLOSING,), ItemFinished, Call._item_finished),
+    ((*_WITH_MODEL, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
+    (_ALIVE, ShutDown, Call._shut_down),
+    (_ALIVE, HungUp, Call._hung_up),
+    (_ALIVE, SwitchLost, Call._switch_lost),
+)
+_TABLE: dict[tuple[State, type[Event]], Callable[..., Actions]] = {
+    (state, event): decide for states, event, decide in _ROWS for state in states
+}

@@ -1,0 +1,135 @@
+"""How a call hears its caller, and how its caller hears it: the stream, the lane, files. [core]
+
+Part of ``call.py``. Times are seconds of the call's clock.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from esl_controller.call.actions import Actions, HearLane, Note, OpenLane, PlayFiles, StartStream
+from esl_controller.call.events import (
+    Event,
+    FilesFailed,
+    FilesReady,
+    LaneFailed,
+    LaneOpened,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+)
+
+STREAM_BACK_S = 0.3  # sptmru's module reconnects within 20 ms; what takes longer is started anew
+STREAM_TRIES = 3
+LANE_LOST_S = 1.0  # a hangup closes the lane before it is told: 0.3 s for twenty at once
+
+
+class Ways:
+    """One call's ways. ``mute``: there is none to the caller, and none will be."""
+
+    def __init__(self, playback: Literal["lane", "file"]) -> None:
+        self.hearing: Literal["no", "stream", "lane"] = "no"
+        self.speaking_by: Literal["no", "lane", "file"] = "no"
+        self.mute = False
+        self._playback = playback
+        self._stream_tries = 0
+        self._stream_lost = False  # nothing more is tried: hear by the lane or not at all
+        self._stream_deadline: float | None = None
+        self._lane_deadline: float | None = None
+
+    @property
+    def deaf(self) -> bool:
+        """Whether there is none from the caller, and none will be."""
+        return self._stream_lost and self.hearing == "no" and self.speaking_by == "file"
+
+    def open(self, *, again: bool) -> Actions:
+        """Open them; ``again``: the module may still have the call, and must stop first."""
+        self._stream_tries = 1
+        return [StartStream(again), OpenLane() if self._playback == "lane" else PlayFiles()]
+
+    def handle(self, event: Event, now: float) -> Actions:
+        """Go another way if this one is blocked."""
+        match event:
+            case StreamOpened():
+                self.hearing = "stream"
+                self._stream_tries = 0
+                self._stream_lost = False
+                self._stream_deadline = None
+            case StreamClosed() if self.hearing == "stream":
+                self.hearing = "no"
+                self._stream_deadline = now + STREAM_BACK_S
+            case StreamFailed():
+                return self._stream_failed(event)
+            case LaneOpened():
+                self.speaking_by = "lane"
+                return self._hear_somehow()
+            case LaneFailed(reason):
+                return self._lane_failed(reason, now)
+            case FilesReady():
+                self.speaking_by = "file"
+                return self._hear_somehow()
+            case FilesFailed(reason):
+                self.speaking_by = "no"
+                self.mute = True
+                return [Note("no way to speak to the caller, the call is ended", reason)]
+        return []
+
+    def time(self, now: float) -> Actions:
+        """Give up waiting for what has not come back."""
+        if self._lane_deadline is not None and now >= self._lane_deadline:
+            return self._play_files("FreeSWITCH closed it in the middle of the call")
+        if self._stream_deadline is not None and now >= self._stream_deadline:
+            return self._restart_stream("the media connection was closed and did not come back")
+        return []
+
+    def deadline(self) -> float | None:
+        """When ``time`` has something to do."""
+        times = (self._stream_deadline, self._lane_deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    # --- hearing ----------------------------------------------------------------------------------
+
+    def _stream_failed(self, event: StreamFailed) -> Actions:
+        if self.hearing == "stream" or self._stream_lost:
+            return []
+        if not event.missing and self._stream_tries < STREAM_TRIES:
+            return [*self._restart_stream(event.reason), *self._hear_lane()]
+        self._stream_lost = True
+        self._stream_deadline = None
+        note = Note("mod_audio_stream does not bring the caller's audio", event.reason)
+        return [note, *self._hear_somehow()]
+
+    def _restart_stream(self, reason: str) -> Actions:
+        self._stream_tries += 1
+        self._stream_deadline = None
+        return [Note("the caller's audio is started again", reason), StartStream(again=True)]
+
+    def _hear_somehow(self) -> Actions:
+        """Where the stream is lost: by the lane if there is one, else the call makes no sense."""
+        if not self._stream_lost:
+            return []
+        if self.deaf:
+            return [Note("no way to hear the caller, the call is ended", "no stream and no lane")]
+        return self._hear_lane()
+
+    def _hear_lane(self) -> Actions:
+        if self.hearing != "no" or self.speaking_by != "lane":
+            return []
+        self.hearing = "lane"
+        note = Note("the call goes on with the audio that the lane brings", "no stream")
+        return [note, HearLane()]
+
+    # --- speaking ---------------------------------------------------------------------------------
+
+    def _lane_failed(self, reason: str, now: float) -> Actions:
+        if self.speaking_by == "lane":
+            self.speaking_by = "no"
+            self._lane_deadline = now + LANE_LOST_S
+            return []
+        return self._play_files(reason)
+
+    def _play_files(self, reason: str) -> Actions:
+        self._lane_deadline = None
+        if self.hearing == "lane":
+            self.hearing = "no"
+        return [Note("no lane to the caller, replies are played as files", reason), PlayFiles()]

@@ -1,0 +1,213 @@
+"""The minutes of one call: what was said, heard and done, for the record and the model. [core]
+
+``put`` gets a change for the store whenever something is known that was not; ``history`` is what a
+new connection to the model must know. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from esl_controller.agents.base import Called, History, Said
+from esl_controller.call.events import ToolCall
+from esl_controller.store.records import HISTORY, Change, Claimed, ToolUsed, Turn
+
+NUMBERS = 10_000  # turns in each process that has the call, at most
+PROGRESS_S = 1.0  # so old at most are the words that are known of one who is cut off
+
+
+@dataclass
+class _Entry:
+    who: Literal["caller", "agent"]
+    number: int
+    started_at: float
+    item: str
+    text: str = ""
+    audio_ms: float = 0.0  # received of the agent
+    complete: bool = False  # and nothing more will come
+    heard: bool = False  # its first sample, at least
+    put_at: float = 0.0
+    ended_at: float | None = None
+    latency_ms: int | None = None
+    heard_ms: int | None = None  # where it was cut off
+
+    @property
+    def heard_text(self) -> str:
+        """The words that were heard: all, or in proportion to the audio, in whole words."""
+        if self.heard_ms is None:
+            return self.text
+        share = min(1.0, self.heard_ms / self.audio_ms) if self.audio_ms else 0.0
+        if share == 1.0:
+            return self.text
+        return self.text[: int(len(self.text) * share)].rpartition(" ")[0]
+
+
+class Minutes:
+    """The minutes. ``silence_ms`` is what the model waits for before it says that the caller has
+    stopped: the last word was so much earlier."""
+
+    def __init__(self, call_uuid: str, put: Callable[[Change], None], silence_ms: int = 0) -> None:
+        self._uuid = call_uuid
+        self._put = put
+        self._silence_s = silence_ms / 1000
+        self._entries: list[_Entry | Called] = []
+        self._items: dict[str, _Entry] = {}
+        self._began: dict[str, float] = {}  # function calls
+        self._count = 0
+        self._unanswered: _Entry | None = None  # the caller's last turn, once it is over
+
+    def resume(self, claimed: Claimed, lost_at: float) -> bool:
+        """Go on with the minutes of another process, which lost the call at ``lost_at``.
+
+        Returns whether the agent was cut off by that.
+        """
+        self._count = claimed.epoch * NUMBERS
+        cut = False
+        told: list[Turn | ToolUsed] = [*claimed.turns, *claimed.tools]
+        for one in sorted(
+            told, key=lambda one: one.at if isinstance(one, ToolUsed) else one.started_at
+        ):
+            if isinstance(one, Turn):
+                cut = self._resume_turn(one, lost_at)
+            else:
+                self._entries.append(Called(one.call_id, one.name, one.arguments, one.output))
+        return cut
+
+    def _resume_turn(self, turn: Turn, lost_at: float) -> bool:
+        entry = _Entry(turn.who, turn.number, turn.started_at, "", turn.heard_text)
+        entry.latency_ms = turn.latency_ms
+        self._entries.append(entry)
+        if turn.ended_at is not None or turn.who == "caller":
+            return False  # written down for good; only its words are of use
+        entry.text, entry.ended_at = turn.text, lost_at
+        heard_ms = max(0, round((lost_at - turn.started_at) * 1000))
+        cut = turn.audio_ms is None or heard_ms < turn.audio_ms
+        if cut:
+            # Of what had not come whole, all that had come was heard.
+            entry.audio_ms, entry.heard_ms = turn.audio_ms or heard_ms, heard_ms
+        self._changed(entry)
+        return cut
+
+    # --- the caller -------------------------------------------------------------------------------
+
+    def caller_began(self, item: str, at: float) -> None:
+        """A turn of the caller, as the model's ``item`` if it names one."""
+        self._add("caller", item or f"caller {self._count}", at)
+
+    def caller_ended(self, item: str, at: float) -> None:
+        """The caller has stopped."""
+        entry = self._caller(item)
+        if entry is not None and entry.ended_at is None:
+            entry.ended_at = max(entry.started_at, at - self._silence_s)
+            self._unanswered = entry
+            if entry.text:  # without, it may have been a cough: recorded when it is answered
+                self._changed(entry)
+
+    def caller_said(self, item: str, text: str) -> None:
+        """The words of a turn; they may come late."""
+        entry = self._caller(item)
+        if entry is not None:
+            entry.text = text.strip()
+            self._changed(entry)
+
+    def forget(self, item: str) -> None:
+        """That was no speech."""
+        entry = self._items.pop(item, None)
+        if entry is not None:
+            self._entries.remove(entry)
+            if self._unanswered is entry:
+                self._unanswered = None
+
+    def _caller(self, item: str) -> _Entry | None:
+        if item:
+            return self._items.get(item)
+        callers = (e for e in reversed(self._entries) if isinstance(e, _Entry))
+        return next((entry for entry in callers if entry.who == "caller"), None)
+
+    # --- the agent --------------------------------------------------------------------------------
+
+    def agent_says(self, item: str, at: float, *, text: str = "", audio_ms: float = 0.0) -> None:
+        """More of ``item``: words, audio, or both."""
+        entry = self._items.get(item) or self._add("agent", item, at)
+        entry.text += text
+        entry.audio_ms += audio_ms
+        late = entry.ended_at is not None
+        if text and (late or (entry.heard and at - entry.put_at >= PROGRESS_S)):
+            self._changed(entry, at)
+
+    def agent_heard(self, item: str, at: float) -> None:
+        """Its first sample is heard."""
+        entry = self._items.get(item)
+        if entry is not None:
+            entry.started_at, entry.heard = at, True
+            answered, self._unanswered = self._unanswered, None
+            if answered is not None and answered.ended_at is not None:
+                entry.latency_ms = round((at - answered.ended_at) * 1000)
+                self._changed(answered)
+            self._changed(entry, at)
+
+    def agent_complete(self, item: str) -> None:
+        """All of it has come."""
+        entry = self._items.get(item)
+        if entry is not None:
+            entry.complete = True
+            if entry.heard and entry.ended_at is None:
+                self._changed(entry)
+
+    def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
+        """It was heard to its end, or up to ``cut_ms``."""
+        entry = self._items.get(item)
+        if entry is not None and entry.ended_at is None:
+            entry.ended_at, entry.heard_ms = at, cut_ms
+            self._changed(entry)
+
+    # --- functions --------------------------------------------------------------------------------
+
+    def tool_began(self, call: ToolCall, at: float) -> None:
+        """The model calls a function."""
+        self._began[call.call_id] = at
+
+    def tool_ended(self, call: ToolCall, output: str, at: float) -> None:
+        """It has a result."""
+        began = self._began.pop(call.call_id, at)
+        self._entries.append(Called(call.call_id, call.name, call.arguments, output))
+        took_ms = round((at - began) * 1000)
+        used = ToolUsed(self._uuid, call.call_id, call.name, call.arguments, output, began, took_ms)
+        self._put(used)
+
+    # --- for a new connection ---------------------------------------------------------------------
+
+    def history(self) -> History:
+        """What was said and done, oldest first; of the agent only what was or will be heard."""
+        told: list[Said | Called] = []
+        for entry in self._entries[-HISTORY:]:
+            if isinstance(entry, Called):
+                told.append(entry)
+            elif text := entry.heard_text.strip():
+                told.append(Said(entry.who, text))
+        return told
+
+    def _add(self, who: Literal["caller", "agent"], item: str, at: float) -> _Entry:
+        self._count += 1
+        entry = self._items[item] = _Entry(who, self._count, at, item)
+        self._entries.append(entry)
+        return entry
+
+    def _changed(self, entry: _Entry, at: float = 0.0) -> None:
+        entry.put_at = at if entry.text else 0.0  # the first words are not waited with
+        self._put(
+            Turn(
+                self._uuid,
+                entry.number,
+                entry.who,
+                entry.text,
+                entry.heard_text,
+                entry.started_at,
+                entry.ended_at,
+                entry.latency_ms,
+                entry.heard_ms,
+                round(entry.audio_ms) if entry.complete else None,
+            )
+        )

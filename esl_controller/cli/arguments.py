@@ -1,0 +1,403 @@
+"""The arguments of the command line: their types, defaults and help."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from importlib.metadata import version
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import NoReturn
+
+from esl_controller.cli import argument_groups as groups
+from esl_controller.cli import argument_types as kinds
+
+DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; `command` of its result is the name of the command."""
+    top = _Parser(
+        prog="esl-controller",
+        description="A call controller for voice AI on FreeSWITCH.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_examples(
+            """
+            esl-controller demo                    one whole call on this machine, nothing needed
+            esl-controller settings --example > esl-controller.toml
+            esl-controller serve                   take calls
+            esl-controller dialplan --help         how FreeSWITCH hands them over
+            esl-controller call 8000               try it with a call
+            esl-controller doctor                  why does it not work?
+            esl-controller explain                 what do the logs say of it?
+            """
+        ),
+    )
+    top.add_argument(
+        "--version", action="version", version=f"esl-controller {version('esl-controller')}"
+    )
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for add in (
+        _add_serve,
+        _add_demo,
+        _add_call,
+        _add_doctor,
+        _add_explain,
+        _add_calls,
+        _add_drain,
+        _add_settings,
+        _add_dialplan,
+        _add_fusionpbx,
+        _add_secretary,
+    ):
+        add(commands)
+    return top
+
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def _add(
+    commands: Commands[_Parser],
+    name: str,
+    about: str,
+    examples: str,
+    *,
+    config: bool = True,
+) -> _Parser:
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog=_examples(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=name)
+    if config:
+        _add_config(parser)
+    return parser
+
+
+def _add_config(parser: _Parser, default: str | None = None) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
+    )
+
+
+def _examples(text: str) -> str:
+    return "examples:\n" + indent(dedent(text).strip("\n"), "  ")
+
+
+def _add_serve(commands: Commands[_Parser]) -> None:
+    _add(
+        commands,
+        "serve",
+        "take calls from FreeSWITCH until it is stopped (SIGTERM, Ctrl-C)",
+        """
+        esl-controller serve
+        esl-controller serve --config /etc/esl-controller.toml
+        OPENAI_API_KEY=... ESL_CONTROLLER_LOG_LEVEL=debug esl-controller serve
+        """,
+    )
+
+
+def _add_demo(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "demo",
+        "one whole call, with stand-ins for FreeSWITCH and the voice model",
+        """
+        esl-controller demo
+        esl-controller demo --language pt-BR --codec L16 --output results
+        esl-controller demo --playback file          for comparison with the lane
+        """,
+        config=False,
+    )
+    parser.add_argument(
+        "--output",
+        type=kinds.directory,
+        default=Path(),
+        metavar="DIR",
+        help="where demo-call.wav and demo-call.png go (default: here)",
+    )
+    parser.add_argument("--language", choices=("en", "pt-BR"), default="en")
+    parser.add_argument(
+        "--seconds",
+        type=kinds.seconds,
+        metavar="S",
+        help="end the call after so long at the latest (default: when the conversation is over)",
+    )
+    parser.add_argument(
+        "--codec",
+        choices=("PCMU", "L16"),
+        default="PCMU",
+        help="the caller's: PCMU 8 kHz, L16 16 kHz (default: PCMU)",
+    )
+    parser.add_argument(
+        "--playback", choices=("lane", "file"), default="lane", help="(default: lane)"
+    )
+
+
+def _add_call(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "call",
+        "let FreeSWITCH make a call to a number, and show it while it runs",
+        """
+        esl-controller call 8000
+        esl-controller call 8000 --caller-audio hello.wav --record call.wav
+        FREESWITCH_PASSWORD=... ESL_CONTROLLER_FREESWITCH_HOST=10.0.0.5 esl-controller call 8000
+
+        Exit status 1: it was not answered, or nothing was heard.
+        """,
+    )
+    parser.add_argument(
+        "number", type=kinds.number, metavar="NUMBER", help="as the dialplan knows it"
+    )
+    parser.add_argument(
+        "--caller-audio", type=kinds.file, metavar="FILE", help="WAV that the caller says"
+    )
+    parser.add_argument(
+        "--record",
+        type=kinds.new_file,
+        metavar="FILE",
+        help="WAV to write: caller left, reply right",
+    )
+    parser.add_argument(
+        "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=kinds.seconds,
+        default=60.0,
+        metavar="S",
+        help="for the call (default: 60)",
+    )
+    for name in ("--domain-uuid", "--secretary-uuid"):
+        parser.add_argument(
+            name, type=kinds.uuid, metavar="UUID", help="set on the call (default: the dialplan's)"
+        )
+
+
+def _add_doctor(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "doctor",
+        "look at every link of a call's way, and say what to do about what is broken",
+        """
+        esl-controller doctor
+        esl-controller doctor --number 8001 --context example.com --call
+        esl-controller doctor --fix                  do what is safe, after asking
+
+        Exit status 1: something failed. It may run beside the controller.
+        """,
+    )
+    parser.add_argument(
+        "--number", type=kinds.number, default="8000", help="that callers dial (default: 8000)"
+    )
+    parser.add_argument(
+        "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
+    )
+    parser.add_argument(
+        "--domain",
+        type=kinds.domain,
+        metavar="NAME|UUID",
+        help="of FusionPBX, where the context is not its name",
+    )
+    groups.fusionpbx_file(parser)
+    parser.add_argument("--call", action="store_true", help="make a test call at the end")
+    parser.add_argument("--fix", action="store_true", help="mend what is safe, after asking")
+    parser.add_argument("--yes", action="store_true", help="with --fix: without asking")
+    parser.add_argument("--json", action="store_true", help="as JSON, when all is known")
+
+
+def _add_explain(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "explain",
+        "find the known faults in a log of FreeSWITCH, or of the controller, and say what to do",
+        """
+        esl-controller explain                       FreeSWITCH's log at its usual place
+        esl-controller explain /var/log/freeswitch/freeswitch.log.1
+        esl-controller explain --follow              what happens from now on, during a test call
+        journalctl -u esl-controller | esl-controller explain
+        """,
+        config=False,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - is standard input")
+    parser.add_argument("--follow", action="store_true", help="go on as the log is written")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_drain(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "drain",
+        "let the running controller finish its calls and end, without taking new ones",
+        """
+        esl-controller drain
+        esl-controller drain --limit 600
+        esl-controller drain pbx1:4711               of several on this machine
+        """,
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="as `esl-controller calls` lists it (default: the one at [web] in the settings)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=kinds.seconds,
+        default=math.inf,
+        metavar="S",
+        help="then hand over what is left (default: none). To hand the calls over at once: SIGTERM",
+    )
+
+
+def _add_calls(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "calls",
+        "list the live calls of all controllers, or show what was written down of calls",
+        """
+        esl-controller calls
+        esl-controller calls --json --url http://10.0.0.5:8080
+        esl-controller calls recent --limit 50
+        esl-controller calls show 4f8a2a8e-6a0c-4d51-9f0a-0c6d6d9ea0b4
+        """,
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--url", type=kinds.http_url, help="ask only the controller with this [web] address"
+    )
+    records = parser.add_subparsers(metavar="show UUID | recent", dest="of")
+    show = records.add_parser("show", help="one call, from its record")
+    show.add_argument("call_uuid", type=kinds.call_uuid, metavar="UUID", help="of the call")
+    recent = records.add_parser("recent", help="the last calls, from the record")
+    recent.add_argument(
+        "--limit", type=kinds.limit, default=20, metavar="N", help="how many (default: 20)"
+    )
+    for record in (show, recent):
+        # What stands before the word is not undone by a default behind it.
+        _add_config(record, argparse.SUPPRESS)
+        record.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="as JSON"
+        )
+
+
+def _add_settings(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "settings",
+        "print the settings in effect, and where each comes from",
+        """
+        esl-controller settings
+        ESL_CONTROLLER_MEDIA_RATE=8k esl-controller settings --config test.toml
+        esl-controller settings --example > esl-controller.toml
+        """,
+    )
+    parser.add_argument(
+        "--example", action="store_true", help="print a file with every default instead"
+    )
+
+
+def _add_dialplan(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "dialplan",
+        "print the extension by which FreeSWITCH hands calls over",
+        """
+        esl-controller dialplan --domain-uuid UUID --secretary-uuid UUID > voice_ai.xml
+        esl-controller dialplan --number 8001 --domain-uuid UUID --secretary-uuid UUID \\
+            --socket "10.0.0.5:8022|10.0.0.6:8022" --fallback "transfer operator XML default"
+        fs_cli -x reloadxml
+        """,
+        config=False,
+    )
+    parser.add_argument("--number", default="8000", help="that callers dial (default: 8000)")
+    parser.add_argument("--domain-uuid", required=True, metavar="UUID", help="the tenant")
+    parser.add_argument("--secretary-uuid", required=True, metavar="UUID", help="the persona")
+    groups.handover(parser)
+    parser.add_argument(
+        "--context",
+        default="",
+        help="print a whole context of this name (default: only the extension)",
+    )
+    parser.add_argument("--name", default="", help="of the extension (default: from the number)")
+
+
+def _add_fusionpbx(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "fusionpbx",
+        "put the extension into FusionPBX, show it, or take it out again",
+        """
+        esl-controller fusionpbx install --domain pbx.example.net --secretary-uuid UUID
+        esl-controller fusionpbx install --domain pbx.example.net --secretary-uuid UUID --dry-run
+        esl-controller fusionpbx show
+        esl-controller fusionpbx remove --domain pbx.example.net --number 8000
+        esl-controller fusionpbx --restore fusionpbx-8000-20261122T140312.000000Z.json
+
+        Other dialplans are never changed. Exit status 1: it was not done, or is not served.
+        """,
+    )
+    groups.fusionpbx(parser)
+    parser.add_argument(
+        "--restore",
+        type=kinds.file,
+        metavar="FILE",
+        help="put back what install or remove had kept",
+    )
+    actions = parser.add_subparsers(metavar="install | show | remove", dest="action")
+    install = actions.add_parser("install", help="write the dialplan of a number, with its details")
+    groups.extension(install)
+    show = actions.add_parser("show", help="what is there, and what is wrong with it")
+    remove = actions.add_parser("remove", help="take our dialplan out")
+    for action, needed in ((install, True), (show, False), (remove, True)):
+        _add_config(action, argparse.SUPPRESS)
+        groups.fusionpbx(action, argparse.SUPPRESS)
+        action.add_argument("--domain", required=needed, type=kinds.domain, metavar="NAME|UUID")
+    for action in (show, remove):
+        action.add_argument("--number", required=action is remove, type=kinds.number)
+
+
+def _add_secretary(commands: Commands[_Parser]) -> None:
+    parser = _add(
+        commands,
+        "secretary",
+        "check, show or write the personas that answer calls",
+        """
+        esl-controller secretary new Ana --language pt-BR
+        esl-controller secretary check
+        esl-controller secretary show Ana --prompt
+
+        Exit status 1: a file has a mistake.
+        """,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    check = actions.add_parser("check", help="a line for each mistake in the files")
+    check.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="(default: [secretaries] folder)",
+    )
+    show = actions.add_parser("show", help="the values in effect, and where each comes from")
+    show.add_argument("name", metavar="NAME|UUID|FILE", help="default: the one for all other calls")
+    show.add_argument("--prompt", action="store_true", help="what the model is told instead")
+    new = actions.add_parser("new", help="write a file with every key and its help")
+    new.add_argument("name", type=kinds.person, metavar="NAME")
+    new.add_argument(
+        "--language", type=kinds.language, metavar="TAG", help="(default: that of [agent])"
+    )

@@ -1,0 +1,286 @@
+"""The command line: what can be asked, and what it says when that makes no sense.
+
+Each command imports what it needs when it runs, so that help, settings and dialplan are quick.
+Exit status: 0 done, 1 tried and failed, 2 a mistake in what was asked (a line for each), 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from esl_controller.cli import arguments
+
+if TYPE_CHECKING:
+    from esl_controller.config.settings import Loaded
+
+
+class UsageError(Exception):
+    """A mistake in what was asked; its text has one line for each."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in `argv` (None: the process's own arguments); return its exit status."""
+    args = arguments.parser().parse_args(argv)
+    try:
+        status = _COMMANDS[args.command](args)
+        if sys.stdout is not None:  # None: it is closed
+            sys.stdout.flush()
+        return status
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        _nobody_reads()
+        return 1
+    except OSError as error:
+        print(f"esl-controller: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # What a start makes stays: to look through it for garbage takes a fifth of the time. When all
+    # is there, `app.settle` enables it.
+    gc.disable()
+    try:
+        loaded = _load(args)
+        _configure_logs(loaded)
+        from esl_controller.server import app
+
+        return app.serve(loaded)
+    finally:
+        gc.enable()
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from esl_controller import demo
+
+    return demo.run(args)
+
+
+def _call(args: argparse.Namespace) -> int:
+    loaded = _load(args)
+    _configure_logs(loaded)
+    from esl_controller.diagnostics import place_call as originate
+
+    try:
+        audio, rate = (
+            originate.read_wav(args.caller_audio)
+            if args.caller_audio
+            else originate.bundled_words(loaded.settings.agent.language)
+        )
+    except originate.CallFailed as error:
+        raise UsageError(error) from None
+    uuids = {"domain_uuid": args.domain_uuid, "secretary_uuid": args.secretary_uuid}
+    plan = originate.Plan(
+        number=args.number,
+        context=args.context,
+        audio=audio,
+        audio_rate=rate,
+        record=args.record,
+        timeout_s=args.timeout,
+        variables={name: value for name, value in uuids.items() if value},
+    )
+    return originate.call(loaded.settings, plan)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from esl_controller.diagnostics import doctor
+
+    if args.yes and not args.fix:
+        raise UsageError("esl-controller doctor: --yes needs --fix, too")
+    try:
+        loaded = _load(args)
+    except UsageError as error:
+        return doctor.misconfigured(str(error), as_json=args.json)
+    _configure_logs(loaded, level="error")
+    return doctor.run(args, loaded)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from esl_controller.diagnostics import explain
+
+    return explain.run(args.files, following=args.follow, as_json=args.json)
+
+
+def _calls(args: argparse.Namespace) -> int:
+    loaded = _load(args)
+    if args.of:
+        from esl_controller.store import show
+
+        if args.of == "show":
+            return show.show_call(loaded.settings, args.call_uuid, as_json=args.json)
+        return show.show_recent(loaded.settings, args.limit, as_json=args.json)
+    if args.url is None and loaded.settings.store.url:
+        from esl_controller.store import StoreError, show
+
+        try:
+            show.show_live(loaded.settings, as_json=args.json)
+        except StoreError as error:
+            print(f"only what one controller knows: {error}", file=sys.stderr)
+        else:
+            return 0
+    from esl_controller.server.web import client
+
+    return client.list_calls(loaded.settings, url=args.url, as_json=args.json)
+
+
+def _drain(args: argparse.Namespace) -> int:
+    from esl_controller.server.web import client
+
+    settings = _load(args).settings
+    if args.name is None:
+        return client.drain(settings, limit_s=args.limit)
+    from esl_controller.store import StoreError, show
+
+    try:
+        url = show.web_address(settings, args.name)
+    except StoreError as error:
+        raise UsageError(f"esl-controller drain: {error}") from None
+    return client.drain(settings, limit_s=args.limit, url=url)
+
+
+def _settings(args: argparse.Namespace) -> int:
+    from esl_controller.config import loading as settings_file
+
+    return _write(settings_file.example() if args.example else settings_file.describe(_load(args)))
+
+
+def _dialplan(args: argparse.Namespace) -> int:
+    from esl_controller.freeswitch import dialplan
+
+    given = [application.partition(" ")[::2] for application in args.fallback]
+    try:
+        text = dialplan.render(
+            args.number,
+            domain_uuid=args.domain_uuid,
+            secretary_uuid=args.secretary_uuid,
+            socket=args.socket,
+            fallback=given or dialplan.FALLBACK,
+            context=args.context,
+            name=args.name,
+        )
+    except dialplan.DialplanError as error:
+        raise UsageError(error) from None
+    return _write(text)
+
+
+def _fusionpbx(args: argparse.Namespace) -> int:
+    if bool(args.action) == bool(args.restore):
+        raise UsageError("esl-controller fusionpbx: say install, show, remove, or --restore FILE")
+    if args.action == "show" and args.number and not args.domain:
+        raise UsageError("esl-controller fusionpbx: show --number needs --domain, too")
+    settings = _load(args).settings
+    from esl_controller.freeswitch.dialplan import FALLBACK, DialplanError
+    from esl_controller.fusionpbx import commands
+    from esl_controller.fusionpbx.errors import FusionError
+
+    how = commands.How(
+        settings.freeswitch, args.fusionpbx, args.yes, args.dry_run, args.sql, args.backup
+    )
+    try:
+        if args.restore:
+            return commands.restore(how, args.restore)
+        if args.action == "show":
+            return commands.show(how, args.domain or "", args.number or "")
+        if args.action == "remove":
+            return commands.remove(how, args.domain, args.number)
+        given = [application.partition(" ")[::2] for application in args.fallback]
+        wanted = commands.Wanted(
+            args.domain,
+            args.number,
+            args.secretary_uuid,
+            args.context,
+            args.name,
+            args.order,
+            args.socket,
+            given or FALLBACK,
+            args.beside,
+        )
+        return commands.install(how, wanted)
+    except DialplanError as error:
+        raise UsageError(error) from None
+    except FusionError as error:
+        print(f"esl-controller fusionpbx: {error}", file=sys.stderr)
+        return 1
+
+
+def _secretary(args: argparse.Namespace) -> int:
+    settings = _load(args).settings
+    from esl_controller.secretaries import commands
+
+    try:
+        if args.action == "new":
+            return _write(commands.new(args.name, args.language, settings))
+        if args.action == "show":
+            return _write(commands.show(args.name, settings, prompt_only=args.prompt))
+        text, right = commands.check(args.paths, settings)
+    except commands.SecretaryError as error:
+        raise UsageError(error) from None
+    return _write(text) or int(not right)
+
+
+def _load(args: argparse.Namespace) -> Loaded:
+    from esl_controller.config.loading import load
+    from esl_controller.config.settings import SettingsError
+
+    path = args.config or next((file for file in arguments.DEFAULT_FILES if file.exists()), None)
+    try:
+        return load(path, os.environ)
+    except SettingsError as error:
+        raise UsageError(error) from None
+
+
+def _configure_logs(loaded: Loaded, level: Literal["error"] | None = None) -> None:
+    """Set the log up, at ``level`` or that of the settings, and say in it where they come from."""
+    import structlog
+
+    from esl_controller.server import logs
+
+    settings = loaded.settings
+    secrets = (settings.agent.api_key, settings.freeswitch.password, settings.webhook.secret)
+    logs.configure(
+        settings.log.format,
+        level or settings.log.level,
+        secrets=[secret.get_secret_value() for secret in secrets],
+    )
+    log = structlog.get_logger(__name__)
+    log.info("settings read", file=str(loaded.path) if loaded.path else "none, all defaults")
+    for name in loaded.ignored:
+        log.warning("environment variable is no setting", variable=name)
+
+
+def _write(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads()
+    return 0
+
+
+def _nobody_reads() -> None:
+    """Its reader has enough; what is still buffered must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "demo": _demo,
+    "call": _call,
+    "doctor": _doctor,
+    "explain": _explain,
+    "calls": _calls,
+    "drain": _drain,
+    "settings": _settings,
+    "dialplan": _dialplan,
+    "fusionpbx": _fusionpbx,
+    "secretary": _secretary,
+}

@@ -1,0 +1,207 @@
+"""Reading settings from a file and the environment, and writing them for people to read."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from esl_controller.config import toml_file
+from esl_controller.config.setting_types import PortRange, without_password
+from esl_controller.config.settings import (
+    PREFIX,
+    Loaded,
+    Settings,
+    SettingsError,
+    schema,
+    secret_variable,
+)
+from esl_controller.config.toml_file import comment, toml
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Read the file at `path` (None: no file) and the environment over it.
+
+    Raises SettingsError with all mistakes, each with its place.
+    """
+    values, places = _read_file(path) if path else ({}, {})
+    mistakes = _unknown_keys(values, places, path)
+    ignored = _read_environment(environ, values, places, mistakes)
+    settings = Settings()
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_input=True):
+            mistakes.append(_explain(dict(detail), places))
+    if mistakes:
+        raise SettingsError("\n".join(sorted(mistakes, key=_line)))
+    origins = {f"{s}.{k}": places.get(f"{s}.{k}", "default") for s, k, _ in schema()}
+    return Loaded(settings, origins, path, tuple(ignored))
+
+
+def _line(mistake: str) -> int:
+    """Where a mistake stands in the file; those of the environment come last."""
+    match = re.match(r".*?:(\d+): ", mistake)
+    return int(match[1]) if match else sys.maxsize
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The file's tables, and "FILE:LINE" for every section and "section.key" in it."""
+    try:
+        return toml_file.read(path)
+    except toml_file.TomlError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _unknown_keys(
+    values: dict[str, Any], places: Mapping[str, str], path: Path | None
+) -> list[str]:
+    """Take what is no setting, or may not stand in a file, out of `values`; say so."""
+    mistakes = []
+    allowed = {(section, key) for section, key, field in schema() if not secret_variable(field)}
+    for section, table in list(values.items()):
+        if section not in Settings.model_fields:
+            advice = _advice(section, Settings.model_fields)
+            mistakes.append(f"{places.get(section, path)}: [{section}]: {advice}")
+            del values[section]
+            continue
+        for key in list(table) if isinstance(table, dict) else []:
+            if (section, key) not in allowed:
+                place = places.get(f"{section}.{key}", path)
+                advice = _advice(key, [k for s, k in allowed if s == section])
+                mistakes.append(f"{place}: [{section}] {key}: {advice}")
+                del table[key]
+    return mistakes
+
+
+def _advice(name: str, names: Iterable[str]) -> str:
+    """What to write instead of an unknown `name` where `names` are known."""
+    for _, key, field in schema():
+        variable = secret_variable(field)
+        if variable and (name == key or (len(name) > 2 and name.lower() in variable.lower())):
+            return f"a secret does not belong in a file; set {variable} in the environment"
+    if close := difflib.get_close_matches(name, names, n=1):
+        return f"unknown; did you mean {close[0]}?"
+    if homes := [section for section, key, _ in schema() if key == name]:
+        return "unknown; it belongs in " + " or ".join(f"[{home}]" for home in homes)
+    return "unknown; there are " + ", ".join(sorted(names))
+
+
+def _read_environment(
+    environ: Mapping[str, str],
+    values: dict[str, Any],
+    places: dict[str, str],
+    mistakes: list[str],
+) -> list[str]:
+    """Put the environment over `values`; return the names of variables that are not ours."""
+    variables = {}
+    for section, key, field in schema():
+        name = secret_variable(field) or f"{PREFIX}{section}_{key}".upper()
+        variables[name] = (section, key, field)
+        if (text := environ.get(name, "").strip()) and isinstance(
+            values.setdefault(section, {}), dict
+        ):
+            values[section][key] = _from_text(text, field)
+            places[f"{section}.{key}"] = f"environment {name}"
+    ignored = []
+    sections = tuple(f"{PREFIX}{section}_".upper() for section in Settings.model_fields)
+    for name in sorted(environ):
+        if name.startswith(sections) and name not in variables:
+            close = difflib.get_close_matches(name, variables, n=1)
+            advice = f"; did you mean {close[0]}?" if close else ""
+            mistakes.append(f"environment {name}: unknown setting{advice}")
+        elif name.startswith(PREFIX) and name not in variables:
+            ignored.append(name)
+    return ignored
+
+
+def _from_text(text: str, field: FieldInfo) -> object:
+    """What a TOML file would hold for `text`; the text itself where that cannot be."""
+    default = field.default
+    if isinstance(default, tuple) and not isinstance(default, PortRange):
+        return [part.strip() for part in text.split(",")]
+    if isinstance(default, SecretStr):
+        return SecretStr(text)
+    try:
+        return type(default)(text) if isinstance(default, int | float) else text
+    except ValueError:
+        return text
+
+
+def _explain(error: dict[str, Any], places: Mapping[str, str]) -> str:
+    """One line for one of pydantic's errors: where, what, and what it should be."""
+    section, *rest = (str(part) for part in error["loc"])
+    key = ".".join(rest[:1])
+    place = places.get(f"{section}.{key}") or places.get(section) or "settings"
+    name = f"[{section}] {key}" if key else f"[{section}]"
+    return f"{place}: {name}: {_reason(error, key)}"
+
+
+def _reason(error: dict[str, Any], key: str) -> str:
+    section = error["loc"][0]
+    if error["type"] == "model_type":
+        return f"must be a table: write [{section}] on a line of its own, its keys below it"
+    return toml_file.reason(error, type(Settings.model_fields[section].default), key)
+
+
+def describe(loaded: Loaded) -> str:
+    """The effective settings as TOML, each with its help and where it came from.
+
+    Secrets stand in it as comments that say only whether they are set.
+    """
+
+    def setting(section: str, key: str, field: FieldInfo) -> str:
+        value = getattr(getattr(loaded.settings, section), key)
+        origin = loaded.origins[f"{section}.{key}"]
+        if secret_variable(field):
+            return f"# {key}: {_masked(value, field.default)}  # {origin}"
+        if isinstance(value, str):
+            value = without_password(value)
+        return f"{key} = {toml(value)}  # {origin}"
+
+    source = f"the file {loaded.path}" if loaded.path else "no file"
+    head = [f"# Effective settings: the defaults, {source}, the environment."]
+    head += [f"# Ignored: {name}, which is no setting" for name in loaded.ignored]
+    return "\n".join([*head, *_document(setting)]) + "\n"
+
+
+def example() -> str:
+    """A file with every setting at its default, commented out."""
+
+    def setting(section: str, key: str, field: FieldInfo) -> str:
+        if variable := secret_variable(field):
+            return f"# ({key} is a secret: set {variable} in the environment.)"
+        return textwrap.indent(f"{key} = {toml(field.default)}", "#", lambda line: True)
+
+    head = f"""\
+        # Settings of esl-controller. Every line that begins with # and no space after it is a
+        # default; remove the # to change it. The environment goes over this file:
+        # [media] public_url is also {PREFIX}MEDIA_PUBLIC_URL, and so on.
+        # See what is in effect, and where it comes from: esl-controller settings"""
+    return "\n".join([textwrap.dedent(head), *_document(setting)]) + "\n"
+
+
+def _document(setting: Callable[[str, str, FieldInfo], str]) -> Iterator[str]:
+    """The lines of a file with the help of everything; `setting` writes one setting."""
+    for section, table in Settings.model_fields.items():
+        model = type(table.default)
+        yield from ("", *comment(str(model.__doc__)), f"[{section}]")
+        for key, field in model.model_fields.items():
+            yield from (*comment(str(field.description)), setting(section, key, field))
+
+
+def _masked(value: SecretStr, default: SecretStr) -> str:
+    """Four characters to recognise a long secret by; nothing of a short one."""
+    text = value.get_secret_value()
+    if not text:
+        return "not set"
+    if value == default:
+        return "FreeSWITCH's default"
+    return f"set (…{text[-4:]})" if len(text) >= 16 else "set"

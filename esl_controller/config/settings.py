@@ -1,0 +1,334 @@
+"""Every setting of the controller: its type, range, default and help, once.
+
+Values come from the defaults below, over them a TOML file, over it the environment
+(``ESL_CONTROLLER_<SECTION>_<KEY>``; an empty variable counts as not set). Secrets come from the
+environment only. settings_file reads and prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+
+from esl_controller.config.setting_types import (
+    Address,
+    BaseUrl,
+    Host,
+    Language,
+    Line,
+    ListenPort,
+    Mix,
+    Name,
+    Networks,
+    Port,
+    PortRange,
+    Ports,
+    PublicUrl,
+    Rate,
+    Secret,
+    StoreUrl,
+)
+
+PREFIX = "ESL_CONTROLLER_"
+
+
+class SettingsError(Exception):
+    """One or several mistakes in the settings; its text has one line for each."""
+
+
+class Section(BaseModel):
+    """One table of the file. The docstrings of its subclasses are the tables' help texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _reached(host: str) -> str:
+    """``host`` of a listener as this machine dials it, for a URL."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+class EslSettings(Section):
+    """The outbound Event Socket: where FreeSWITCH's `socket` action hands us its calls."""
+
+    host: Host = Field(default="127.0.0.1", description="Address that we listen on.")
+    port: ListenPort = Field(
+        default=8022, description="TCP port that we listen on; 0: any free one."
+    )
+    allow: Networks = Field(
+        default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="Networks that may connect; every other connection is closed at once."
+        " The Event Socket has no password in this direction.",
+    )
+    share: bool = Field(
+        default=False,
+        description="Let another controller listen on the same ports, [esl] and [web]; [media]"
+        " takes the next free one. So a new process takes calls before the old one has gone.",
+    )
+    max_calls: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Calls at once; one more is not taken, and the dialplan goes on with it."
+        " 0: no limit.",
+    )
+
+
+class MediaSettings(Section):
+    """The audio: the caller's by WebSocket from mod_audio_stream, ours by UDP or by files."""
+
+    host: Host = Field(default="127.0.0.1", description="Address that the WebSocket listens on.")
+    port: ListenPort = Field(default=8085, description="Its TCP port; 0: any free one.")
+    public_url: PublicUrl = Field(
+        default="",
+        description="What FreeSWITCH dials: ws:// or wss://, host and port, and no path: the path"
+        " /stream/{domain_uuid}/{call_uuid} is ours and is put behind it."
+        " Empty: ws:// with the host and port above.",
+    )
+    mix: Mix = Field(
+        default="mono",
+        description="What mod_audio_stream sends: mono (the caller only; recommended), mixed"
+        " (caller and reply in one, the model may hear itself) or stereo.",
+    )
+    rate: Rate = Field(default="16k", description="Its sample rate: 8k or 16k, written so.")
+    playback: Literal["lane", "file"] = Field(
+        default="lane",
+        description="How replies reach the caller: lane (UDP frames, the fast way; files are used"
+        " when it cannot be opened) or file (always files).",
+    )
+    lane_host: Address = Field(
+        default="127.0.0.1",
+        description="Our own IP address, as FreeSWITCH reaches it for the UDP lane.",
+    )
+    lane_switch_host: Address = Field(
+        default="127.0.0.1",
+        description="IP address that FreeSWITCH binds for the lane. Anybody who reaches it could"
+        " speak to the caller: use loopback or a private network.",
+    )
+    lane_ports: Ports = Field(
+        default=PortRange(40000, 48000),
+        description="UDP ports for FreeSWITCH's end, taken at random.",
+    )
+
+    def base_url(self, bound_port: int | None = None) -> str:
+        """The ws:// or wss:// URL, without a path, that FreeSWITCH dials.
+
+        `bound_port` is the port that the listener got; it matters where `port` is 0.
+        """
+        if self.public_url:
+            return self.public_url
+        return f"ws://{_reached(self.host)}:{self.port if bound_port is None else bound_port}"
+
+
+GREETINGS = {
+    "en": "Hello! How can I help you?",
+    "pt": "Olá! Como posso ajudar?",
+    "es": "¡Hola! ¿En qué puedo ayudarle?",
+}
+
+INSTRUCTIONS = """\
+You are the receptionist on the telephone. Be friendly, calm and brief.
+Speak in one or two short sentences, then let the caller speak. Ask one question at a time.
+Keep to the language of your greeting unless the caller speaks another one.
+Say numbers, times and names slowly, and repeat them to be sure that you understood.
+If you did not hear the caller well, say so and ask again. Never invent facts.
+"""
+
+
+class AgentSettings(Section):
+    """The voice model that talks with the caller."""
+
+    kind: Literal["auto", "realtime", "live", "standin"] = Field(
+        default="auto",
+        description="realtime (the OpenAI Realtime API, or an endpoint that speaks it), live"
+        " (GPT-Live, likewise), standin (a built-in one that repeats what it hears; no key needed)"
+        " or auto: realtime if there is a key or a base_url, standin otherwise.",
+    )
+    api_key: Secret = Field(
+        default=SecretStr(""),
+        description="The key of the endpoint.",
+        json_schema_extra={"variable": "OPENAI_API_KEY"},
+    )
+    base_url: BaseUrl = Field(
+        default="",
+        description="https:// or http:// URL of the endpoint, with /v1. Empty: OpenAI's.",
+    )
+    model: Name = Field(
+        default="gpt-realtime-2.1",
+        description="Name of the model. If not set and kind is live: gpt-live-1.",
+    )
+    backend_model: Name = Field(
+        default="gpt-6-luna",
+        description="With kind live: the model that thinks and calls functions for the one that"
+        " speaks.",
+    )
+    voice: Name = Field(default="marin", description="Name of its voice.")
+    language: Language = Field(
+        default="en",
+        description="Language tag, such as en or pt-BR: greeting, transcripts, prompts.",
+    )
+    instructions: str = Field(
+        default=INSTRUCTIONS,
+        min_length=1,
+        max_length=50_000,
+        description="What the model is told to be.",
+    )
+    greeting: Line = Field(
+        default="", description="What it says first. Empty: a short greeting in the language."
+    )
+    audio: Literal["auto", "pcm", "pcmu"] = Field(
+        default="auto",
+        description="Audio to and from the model: pcm (24 kHz), pcmu (8 kHz G.711) or auto: pcmu"
+        " where the caller's own codec is G.711.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0, ge=0.5, le=120.0, description="Seconds that connecting to the model may take."
+    )
+
+    @property
+    def resolved_kind(self) -> Literal["realtime", "live", "standin"]:
+        """`kind`, with auto decided."""
+        if self.kind == "auto":
+            return "realtime" if self.api_key.get_secret_value() or self.base_url else "standin"
+        return self.kind
+
+    @property
+    def resolved_model(self) -> str:
+        """`model`, or the usual one of GPT-Live."""
+        unset = "model" not in self.model_fields_set
+        return "gpt-live-1" if self.kind == "live" and unset else self.model
+
+    @property
+    def spoken_greeting(self) -> str:
+        """`greeting`, or the one for `language` (English where we have none)."""
+        language = self.language.partition("-")[0].lower()
+        return self.greeting or GREETINGS.get(language, GREETINGS["en"])
+
+    @model_validator(mode="after")
+    def _has_key(self) -> AgentSettings:
+        needs_key = self.kind in ("realtime", "live")
+        if needs_key and not (self.api_key.get_secret_value() or self.base_url):
+            raise ValueError(
+                f'kind = "{self.kind}" needs a key: set OPENAI_API_KEY in the environment'
+            )
+        return self
+
+
+class SecretariesSettings(Section):
+    """The personas: TOML files, one each, found by the call's domain_uuid and secretary_uuid."""
+
+    folder: Line = Field(
+        default="",
+        description="Folder with their files; changes are picked up without a restart. Empty: every"
+        " call gets the persona of [agent]. Make one: esl-controller secretary new NAME",
+    )
+
+
+class FreeswitchSettings(Section):
+    """FreeSWITCH's own Event Socket (mod_event_socket), which `esl-controller call` dials."""
+
+    host: Host = Field(default="127.0.0.1", description="Host of FreeSWITCH.")
+    port: Port = Field(default=8021, description="TCP port of its Event Socket.")
+    password: Secret = Field(
+        default=SecretStr("ClueCon"),
+        description="Its password; FreeSWITCH's default if not set.",
+        json_schema_extra={"variable": "FREESWITCH_PASSWORD"},
+    )
+    recordings: Name = Field(
+        default="/var/lib/freeswitch/recordings",
+        description="Folder on its machine for the recordings that secretaries ask for.",
+    )
+
+
+class StoreSettings(Section):
+    """The record of the calls: who called, what was said, what came of it."""
+
+    url: StoreUrl = Field(
+        default="sqlite:///esl-controller.db",
+        description="Where it is kept: sqlite:///FILE in the working directory, sqlite:////FILE"
+        " from the root on, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several"
+        " controllers can share. A password is better set in the environment, here or as"
+        " PGPASSWORD. Empty: there is no record, and no webhook is sent.",
+    )
+
+
+class WebhookSettings(Section):
+    """Webhooks: messages that callers leave, and ended calls, sent to URLs of the secretaries."""
+
+    secret: Secret = Field(
+        default=SecretStr(""),
+        description="What their signature is made with (HMAC-SHA256); unsigned if not set.",
+        json_schema_extra={"variable": "ESL_CONTROLLER_WEBHOOK_SECRET"},
+    )
+
+
+class WebSettings(Section):
+    """HTTP: /healthz, /readyz and the list of calls."""
+
+    host: Host = Field(default="127.0.0.1", description="Address that we listen on.")
+    port: ListenPort = Field(
+        default=8080, description="TCP port that we listen on; 0: any free one."
+    )
+
+    def base_url(self, bound_port: int | None = None) -> str:
+        """The http:// URL, without a path, under which this machine has it; ``bound_port`` as for
+        the media."""
+        return f"http://{_reached(self.host)}:{self.port if bound_port is None else bound_port}"
+
+
+class LogSettings(Section):
+    """The log, on standard error. Secrets are masked in it at every level."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json, console, or auto: console on a terminal, json elsewhere."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level that is logged: debug, info, warning or error."
+    )
+
+
+class Settings(Section):
+    """All settings, immutable."""
+
+    esl: EslSettings = EslSettings()
+    media: MediaSettings = MediaSettings()
+    agent: AgentSettings = AgentSettings()
+    secretaries: SecretariesSettings = SecretariesSettings()
+    freeswitch: FreeswitchSettings = FreeswitchSettings()
+    store: StoreSettings = StoreSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings with where they came from.
+
+    `origins` maps "section.key" to "default", "FILE:LINE" or "environment VARIABLE"; `ignored`
+    holds variables that begin like ours but name no section.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    path: Path | None = None
+    ignored: tuple[str, ...] = ()
+
+
+def secret_variable(field: FieldInfo) -> str | None:
+    """The environment variable of a secret setting, None for any other setting."""
+    extra = field.json_schema_extra
+    return str(extra["variable"]) if isinstance(extra, dict) else None
+
+
+def schema() -> Iterator[tuple[str, str, FieldInfo]]:
+    """Section, key and field of every setting, in the order of the file."""
+    for section, table in Settings.model_fields.items():
+        for key, field in type(table.default).model_fields.items():
+            yield section, key, field

@@ -1,0 +1,98 @@
+"""A leg of the doctor's own at the switch: nobody is on it, and it ends in any case.
+
+``null/`` is an endpoint of mod_loopback that answers at once and is silent. The leg has a
+connection of its own, which is filtered to it; FreeSWITCH ends it by itself if we cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+from esl_controller.config.settings import Settings
+from esl_controller.freeswitch.channel import one
+from esl_controller.freeswitch.esl import ESLEvent, Inbound
+from esl_controller.freeswitch.leg import CallFailed, Leg, event_socket
+from esl_controller.freeswitch.probes import VARIABLE
+
+WAIT_S = 5.0
+LIMIT_S = 60
+STREAM_CONNECT = "mod_audio_stream::connect"
+STREAM_ERROR = "mod_audio_stream::error"
+EXECUTED = "CHANNEL_EXECUTE_COMPLETE"
+DOMAIN_UUID = "00000000-0000-0000-0000-000000000000"
+_EVENTS = f"{EXECUTED} CUSTOM {STREAM_CONNECT} {STREAM_ERROR}"
+_MOST = 64
+
+
+class ParkedLeg:
+    """What is done with it. Made by ``parked``."""
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+        self.token = token_hex(16)
+        # More than a leg ever brings; what is beyond is dropped.
+        self._events: asyncio.Queue[ESLEvent] = asyncio.Queue(_MOST)
+
+    def received(self, event: ESLEvent) -> None:
+        if not self._events.full():
+            self._events.put_nowait(event)
+
+    async def event(self, *names: str, timeout: float = WAIT_S) -> ESLEvent | None:
+        """The next event (or subclass) of these names that has not been taken yet; None if none
+        comes in time."""
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    event = await self._events.get()
+                    if name_of(event) in names:
+                        return event
+        except TimeoutError:
+            return None
+
+    async def api(self, command: str) -> str:
+        """An API command's answer. Raises CallFailed."""
+        return await self.leg.command(f"api {command}")
+
+    async def stream(self, base_url: str, mix: str, rate: str) -> str:
+        """Have mod_audio_stream stream it to ``base_url``, with the leg's token; its answer."""
+        headers = json.dumps({"Authorization": f"Bearer {self.token}"})
+        await self.api(f"uuid_setvar {self.leg.uuid} STREAM_EXTRA_HEADERS {headers}")
+        url = f"{base_url}/stream/{DOMAIN_UUID}/{self.leg.uuid}"
+        return await self.api(f"uuid_audio_stream {self.leg.uuid} start {url} {mix} {rate}")
+
+
+def name_of(event: ESLEvent) -> str:
+    """An event's name; of a CUSTOM one, its subclass."""
+    return one(event.get("Event-Subclass")) or one(event.get("Event-Name"))
+
+
+@asynccontextmanager
+async def parked(settings: Settings, then: str = "park()") -> AsyncIterator[ParkedLeg]:
+    """A leg that is answered and parked, or runs the application ``then``. Raises CallFailed."""
+    async with event_socket(settings.freeswitch) as connection:
+        leg = ParkedLeg(Leg(connection, settings.media))
+        try:
+            await _dial(connection, leg, then)
+            yield leg
+        finally:
+            await leg.leg.hang_up()
+
+
+async def _dial(connection: Inbound, leg: ParkedLeg, then: str) -> None:
+    uuid = leg.leg.uuid
+
+    async def receive(event: ESLEvent) -> None:
+        if one(event.get("Unique-ID")) == uuid:
+            leg.received(event)
+
+    connection.on("*", receive)
+    await leg.leg.command(f"event plain {_EVENTS}")
+    marked = {VARIABLE: leg.token, "domain_uuid": DOMAIN_UUID, "socket_resume": "true"}
+    failure = await leg.leg.dial("null/doctor", marked, WAIT_S, then)
+    if failure:
+        raise CallFailed(f"FreeSWITCH cannot make a test call (null/doctor): {failure}")
+    await leg.api(f"sched_hangup +{LIMIT_S} {uuid}")

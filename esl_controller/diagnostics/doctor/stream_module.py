@@ -1,0 +1,105 @@
+"""mod_audio_stream: loaded, now and at the next start, and does it take what we ask of it?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+
+from esl_controller.diagnostics.doctor.case import Case, Check
+from esl_controller.diagnostics.doctor.leg import STREAM_ERROR, parked
+from esl_controller.diagnostics.doctor.report import Finding, Fix, failed, ok, warning
+from esl_controller.diagnostics.doctor.switch import file_of
+from esl_controller.freeswitch.leg import CallFailed
+
+NAME = "mod_audio_stream"
+SOURCES = (
+    "https://github.com/sptmru/freeswitch_mod_audio_stream\n"
+    "https://github.com/amigniter/mod_audio_stream"
+)
+NOBODY = "ws://127.0.0.1:1"
+"""Where the switch reaches nobody: how the module says so tells which build it is."""
+
+
+async def loaded(case: Case) -> Finding:
+    """Is it loaded? If not, is it installed?"""
+    if await case.api(f"module_exists {NAME}") == "true":
+        return ok(f"{NAME} is loaded")
+    folder = await case.global_variable("mod_dir")
+    file = PurePosixPath(folder) / f"{NAME}.so"
+    why = (
+        "it brings the caller's voice. uuid_audio_stream is its command; without it calls are heard"
+        " by the lane alone, and a dialplan or script that uses the command fails."
+    )
+    if await case.api(f"file_exists {file}") != "true":
+        return failed(
+            f"{NAME} is not loaded, and there is no {file}",
+            why,
+            f"build it by its own instructions, put it into {folder}, load it:\n{SOURCES}\n"
+            f'fs_cli -x "load {NAME}"',
+        )
+
+    async def load() -> None:
+        told = await case.api(f"load {NAME}")
+        if "-ERR" in told:
+            raise CallFailed(f"FreeSWITCH cannot load {file}: {' '.join(told.split())}")
+
+    return failed(
+        f"{NAME} is installed and not loaded",
+        why,
+        f'fs_cli -x "load {NAME}"\nFreeSWITCH\'s log says why, if it cannot be loaded: it was built'
+        " for another version, or a library is missing",
+        Fix(f'fs_cli -x "load {NAME}"', load),
+    )
+
+
+async def autoload(case: Case) -> Finding:
+    """Will it be loaded at the next start?"""
+    told = await case.api("xml_locate configuration configuration name modules.conf")
+    if f'"{NAME}"' in told:
+        return ok(f"{NAME} is loaded at every start")
+    return warning(
+        f"{NAME} is not in modules.conf.xml",
+        "it is gone when FreeSWITCH is started again.",
+        f'<load module="{NAME}"/> in {await file_of(case, "modules")}',
+    )
+
+
+async def accepts(case: Case) -> Finding:
+    """Does it take the mix type and rate that we ask for? And which build is it?"""
+    media = case.settings.media
+    asked = f"{media.mix} {media.rate}"
+    async with parked(case.settings) as leg:
+        told = await leg.stream(NOBODY, media.mix, media.rate)
+        if not told.startswith("+OK"):
+            return failed(
+                f"{NAME} refuses {asked!r}: {' '.join(told.split())}",
+                "no call's audio can be streamed.",
+                "update the module: both builds take mono, mixed, stereo and 8k, 16k\n" + SOURCES,
+            )
+        event = await leg.event(STREAM_ERROR)
+    build = _build(event.body if event and isinstance(event.body, str) else "")
+    if media.mix != "mono":
+        return warning(
+            f"{NAME} ({build}) takes {asked!r}, but [media] mix is not mono",
+            "the model hears its own words and may answer them.",
+            '[media] mix = "mono" in our settings',
+        )
+    return ok(f"{NAME} ({build}) takes {asked!r}")
+
+
+def _build(body: str) -> str:
+    """By the words in which a failed connection is told (captures/*/stream_refused.jsonl)."""
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = {}
+    if "retries" in message:
+        return "sptmru's build"
+    return "amigniter's build" if "code" in message else "an unknown build"
+
+
+CHECKS = (
+    Check("stream module", loaded, needs=("switch",)),
+    Check("stream module autoload", autoload, needs=("stream module",)),
+    Check("stream module format", accepts, needs=("stream module", "switch modules")),
+)

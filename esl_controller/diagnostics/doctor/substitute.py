@@ -1,0 +1,46 @@
+"""Who listens in the controller's place while none runs, so that FreeSWITCH can be made to dial."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NoReturn
+
+from aiohttp import web
+
+from esl_controller.config.settings import Settings
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.freeswitch.connection import SwitchError
+from esl_controller.server.listener import CallServer
+from media.stream import StreamEndpoint
+
+
+@asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[CallServer]:
+    """The controller's two ports for FreeSWITCH, as [esl] and [media] say. It takes the doctor's
+    test legs; a call that comes meanwhile goes on with its dialplan. Raises OSError."""
+    # Never beside a controller: that would take some of its calls and refuse them.
+    alone = settings.esl.model_copy(update={"share": False})
+    calls = CallServer(alone, _no_session, _no_record)
+    async with AsyncExitStack() as stack:
+        streams = StreamEndpoint(calls.admission)
+        application = web.Application()
+        application.add_routes(streams.routes())
+        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        media = settings.media
+        await web.TCPSite(runner, media.host, media.port).start()
+        stack.push_async_callback(streams.close)
+        calls.probes.media_url = media.base_url(int(runner.addresses[0][1]))
+        stack.push_async_callback(calls.stop)
+        await calls.start()
+        yield calls
+
+
+def _no_session(*_: object) -> NoReturn:
+    raise SwitchError("no controller runs; the doctor listens in its place")
+
+
+async def _no_record(channel: Channel) -> None:
+    return None

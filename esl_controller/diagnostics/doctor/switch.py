@@ -1,0 +1,168 @@
+"""FreeSWITCH itself: can we talk to it, who else can, and does it run what is on the disk?
+
+Facts: switch_xml.c writes what was read to LOG_DIR/freeswitch.xml.fsxml whenever it is read;
+mod_event_socket.c has the defaults of event_socket.conf.xml.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from xml.etree import ElementTree
+
+from esl_controller.diagnostics.doctor.case import Case, Check
+from esl_controller.diagnostics.doctor.report import Finding, Fix, failed, ok, skipped, warning
+from esl_controller.freeswitch.leg import CallFailed, event_socket
+
+DEFAULT_PASSWORD = "ClueCon"  # noqa: S105 (FreeSWITCH's own default, which is what is looked for)
+OLDEST = (1, 10)
+MODULES = {
+    "mod_commands": "the commands that we give it",
+    "mod_dptools": "answer, park, transfer and playback",
+    "mod_dialplan_xml": "the dialplan",
+    "mod_loopback": "test calls (the doctor's, and those of esl-controller call)",
+}
+_CONFIGURATION = "autoload_configs/{}.conf.xml"
+
+
+async def socket(case: Case) -> Finding:
+    """Can we connect, and is the password right?"""
+    there = case.settings.freeswitch
+    where = f"{there.host}:{there.port}"
+    try:
+        case.switch = await case.stack.enter_async_context(event_socket(there))
+    except CallFailed as failure:
+        if "password" in str(failure):
+            return failed(
+                f"FreeSWITCH at {where} refuses the password",
+                "without it neither the doctor nor esl-controller call can ask FreeSWITCH.",
+                "set FREESWITCH_PASSWORD to the password in FreeSWITCH's"
+                f" {_CONFIGURATION.format('event_socket')}",
+            )
+        return failed(
+            f"nobody answers at {where}: {failure}",
+            "everything else that the doctor looks at is asked there. Without FreeSWITCH it has"
+            " looked at nothing of it.",
+            "systemctl status freeswitch\n"
+            f"listen-ip and listen-port in FreeSWITCH's {_CONFIGURATION.format('event_socket')}\n"
+            "[freeswitch] host and port in our settings",
+        )
+    return ok(f"FreeSWITCH answers at {where}")
+
+
+async def version(case: Case) -> Finding:
+    """Is it new enough?"""
+    told = await case.api("version")
+    found = re.search(r"Version (\d+)\.(\d+)\S*", told)
+    if found and (int(found[1]), int(found[2])) < OLDEST:
+        return failed(
+            f"FreeSWITCH {found[0].removeprefix('Version ')}",
+            "the lane and mod_audio_stream were only ever seen to work on 1.10 and newer.",
+            "update FreeSWITCH to 1.10.12 or newer",
+        )
+    name = found[0].removeprefix("Version ").partition("~")[0] if found else told
+    return ok(f"FreeSWITCH {name}")
+
+
+async def exposure(case: Case) -> Finding:
+    """Who can reach its Event Socket, and with which password?"""
+    given = await configuration(case, "event_socket")
+    file = await file_of(case, "event_socket")
+    listen, password = given.get("listen-ip", "::"), given.get("password", DEFAULT_PASSWORD)
+    port = given.get("listen-port", str(case.settings.freeswitch.port))
+    if is_loopback(listen):
+        return ok(f"its Event Socket is bound to {listen} only")
+    again = 'fs_cli -x "reload mod_event_socket"'
+    if password == DEFAULT_PASSWORD:
+        return failed(
+            f"its Event Socket is bound to {listen} with the password that everybody knows",
+            f"whoever reaches port {port} can make calls at your cost, listen to others, and run"
+            " commands on that machine.",
+            f"{file}: another password, or listen-ip 127.0.0.1; then\n{again}\n"
+            "and FREESWITCH_PASSWORD for us",
+        )
+    if not given.get("apply-inbound-acl"):
+        return warning(
+            f"its Event Socket is bound to {listen}, and apply-inbound-acl is not set",
+            f"whoever reaches port {port} may try passwords; FreeSWITCH's default lets only"
+            " loopback in, which may change with a version.",
+            f"{file}: apply-inbound-acl with a list of your own; then\n{again}",
+        )
+    return ok(f"its Event Socket is bound to {listen}, with a password and a list of its own")
+
+
+async def modules(case: Case) -> Finding:
+    """Is all loaded that every call needs?"""
+    missing = [name for name in MODULES if await case.api(f"module_exists {name}") != "true"]
+    if not missing:
+        return ok("the modules that calls need are loaded")
+    name = missing[0]
+    return failed(
+        f"{', '.join(missing)} not loaded",
+        f"{name} is {MODULES[name]}.",
+        f'fs_cli -x "load {name}"\n<load module="{name}"/> in {await file_of(case, "modules")}',
+    )
+
+
+async def freshness(case: Case) -> Finding:
+    """Has it read what is on the disk? Only where its disk is ours."""
+    folder = Path(await case.global_variable("conf_dir"))
+    logs = Path(await case.global_variable("log_dir"))
+    try:
+        read_at = (logs / "freeswitch.xml.fsxml").stat().st_mtime
+        newer = sorted(file for file, at in _files(folder) if at > read_at)
+    except OSError:
+        return skipped("FreeSWITCH's files are not on this machine, or not ours to read")
+    if not newer:
+        return ok(f"it has read its configuration in {folder} as it is now")
+
+    async def reload() -> None:
+        await case.api("reloadxml")
+
+    more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
+    return failed(
+        f"{newer[0]}{more} was changed after FreeSWITCH read it",
+        "calls still go by what was there before.",
+        "fs_cli -x reloadxml",
+        Fix("fs_cli -x reloadxml", reload),
+    )
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, float]]:
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
+    return ((file, file.stat().st_mtime) for file in folder.rglob("*.xml"))
+
+
+async def configuration(case: Case, name: str) -> dict[str, str]:
+    """The parameters of NAME.conf as the switch has them; empty if it has none."""
+    told = await case.api(f"xml_locate configuration configuration name {name}.conf")
+    try:
+        document = ElementTree.fromstring(told)  # noqa: S314 (FreeSWITCH's own, without a DTD)
+    except ElementTree.ParseError:
+        return {}
+    return {each.get("name", ""): each.get("value", "") for each in document.iter("param")}
+
+
+async def file_of(case: Case, name: str) -> str:
+    """Where NAME.conf.xml usually is."""
+    return f"{await case.global_variable('conf_dir')}/{_CONFIGURATION.format(name)}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+CHECKS = (
+    Check("switch", socket),
+    Check("switch version", version, needs=("switch",)),
+    Check("switch exposure", exposure, needs=("switch",)),
+    Check("switch modules", modules, needs=("switch",)),
+    Check("switch configuration", freshness, needs=("switch",)),
+)

@@ -1,0 +1,163 @@
+"""What a call needs on our own side: the secretaries, the model, the record, the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from esl_controller.agents.live import LiveModel
+from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady
+from esl_controller.config.settings import AgentSettings
+from esl_controller.diagnostics.doctor.case import Case, Check
+from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.secretaries.folder import Folder, FolderError
+from esl_controller.store import StoreError
+from esl_controller.store.trial import try_writing
+
+CLOCK_S = 2.0
+LOAD = 2.0  # processes that want to run, for each CPU
+
+
+async def secretaries(case: Case) -> Finding:
+    """Can their files be read, and who answers this number?"""
+    folder = _folder(case)
+    try:
+        folder.load()
+    except FolderError as error:
+        return failed(
+            str(error).partition("\n")[0],
+            "the controller does not start with it; one that runs keeps what was before.",
+            "esl-controller secretary check",
+        )
+    if case.extension is None:
+        return ok(f"{len(folder.files)} secretaries can be read")
+    given = case.extension.variables()
+    who = folder.find(given.get("domain_uuid", ""), given.get("secretary_uuid", ""))
+    return ok(f"{case.number} is answered by {who.name or 'the persona of [agent]'}")
+
+
+def _folder(case: Case) -> Folder:
+    settings = case.settings
+    path = settings.secretaries.folder
+    return Folder(Path(path) if path else None, settings.agent)
+
+
+async def model(case: Case) -> Finding:
+    """Does it take our key and confirm a session?"""
+    agent = case.settings.agent
+    if agent.resolved_kind == "standin":
+        return warning(
+            "no key for a voice model is set",
+            "callers get a built-in stand-in, which repeats what they say; it is no AI.",
+            "OPENAI_API_KEY in the environment of esl-controller serve",
+        )
+    endpoint, name = agent.base_url or "OpenAI", agent.resolved_model
+    began = time.monotonic()
+    outcome = await _confirmed(case, agent)
+    if isinstance(outcome, AgentFailed):
+        return failed(
+            f"the model {name!r} at {endpoint}: {outcome.reason}",
+            "callers hear an apology, or the fallback of their secretary.",
+            _model_remedy(outcome.reason),
+        )
+    took = (time.monotonic() - began) * 1000
+    return ok(f"the model {name!r} at {endpoint} confirmed a session after {took:.0f} ms")
+
+
+async def _confirmed(case: Case, agent: AgentSettings) -> AgentEvent:
+    """What a session of its own comes to, without a word said in it."""
+    kind = LiveModel if agent.resolved_kind == "live" else RealtimeModel
+    there = kind(agent, agent.base_url)
+    outcome: asyncio.Future[AgentEvent] = asyncio.get_running_loop().create_future()
+
+    def on_event(event: AgentEvent) -> None:
+        if isinstance(event, AgentReady | AgentFailed) and not outcome.done():
+            outcome.set_result(event)
+
+    persona = _folder(case).find("", "").persona(())
+    running = asyncio.create_task(there.agent(persona, (), g711=True).run(on_event))
+    running.add_done_callback(lambda _: on_event(AgentFailed("it ended without a word", False)))
+    try:
+        return await outcome
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await there.close()
+
+
+def _model_remedy(reason: str) -> str:
+    if "401" in reason or "key" in reason:
+        return "OPENAI_API_KEY in the environment: a key of this endpoint, without spaces around it"
+    if "429" in reason:
+        return "look at the usage and the limits of the key's project, at the service"
+    away = ("no connection", "was not ready", "closed the connection")
+    if any(words in reason for words in away):
+        return "[agent] base_url in our settings; HTTPS_PROXY, if only a proxy gets out from here"
+    return "[agent] model in our settings: one that this endpoint has and the key may use"
+
+
+async def record(case: Case) -> Finding:
+    """Can the record of the calls be written?"""
+    if not case.settings.store.url:
+        return warning(
+            "[store] url is empty: no record is kept",
+            "a call that loses its controller begins anew, and no webhook is sent.",
+            '[store] url = "sqlite:///esl-controller.db" in our settings',
+        )
+    try:
+        name = await try_writing(case.settings.store.url)
+    except StoreError as error:
+        return failed(
+            str(error),
+            "without it the controller does not start.",
+            "[store] url in our settings: a file in a folder that the controller's user may write,"
+            " or a PostgreSQL that is there",
+        )
+    return ok(f"the record at {name} can be written")
+
+
+async def clock(case: Case) -> Finding:
+    """Do FreeSWITCH's clock and ours agree?"""
+    began = time.time()
+    told = await case.api("strmicroepoch")
+    if not told.isdecimal():
+        return skipped("FreeSWITCH does not tell its time")
+    apart = int(told) / 1e6 - (began + time.time()) / 2
+    if abs(apart) > CLOCK_S:
+        return warning(
+            f"FreeSWITCH's clock and ours are {abs(apart):.0f} s apart",
+            "its log and ours cannot be laid side by side; a clock that is wrong also makes TLS and"
+            " the signatures of webhooks fail.",
+            "timedatectl    on both machines; NTP must be active",
+        )
+    return ok(f"FreeSWITCH's clock and ours are {abs(apart) * 1000:.0f} ms apart")
+
+
+async def machine(case: Case) -> Finding:
+    """Our versions, and is there CPU for a frame every 20 ms?"""
+    cpus = os.cpu_count() or 1
+    load = os.getloadavg()[0]
+    names = f"esl-controller {version('esl-controller')}, Python {platform.python_version()}"
+    found = f"{names}, {cpus} CPUs, load {load:.1f}"
+    if load > LOAD * cpus:
+        return warning(
+            found,
+            "every call needs a frame every 20 ms; what waits for a CPU sends it late, and the"
+            " caller hears gaps.",
+            "top    shows what needs them; a machine of the controller's own is best",
+        )
+    return ok(found)
+
+
+CHECKS = (
+    Check("secretaries", secretaries),
+    Check("model", model, needs=("secretaries",)),
+    Check("record", record),
+    Check("clock", clock, needs=("switch",)),
+    Check("machine", machine),
+)

@@ -1,0 +1,329 @@
+"""The controller as a whole: everything that ``serve`` runs, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+from aiohttp import ClientSession, web
+
+from esl_controller.agents.base import Agent, History, Persona
+from esl_controller.agents.live import LiveModel
+from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.config.settings import Loaded, Settings
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.freeswitch.connection import Switch
+from esl_controller.secretaries.folder import Folder, FolderError
+from esl_controller.server.heartbeats import Janitor
+from esl_controller.server.listener import CallServer
+from esl_controller.server.outbox import Outbox
+from esl_controller.server.shutdown import Orders
+from esl_controller.server.web.routes import in_brief, web_routes
+from esl_controller.session.dependencies import Services
+from esl_controller.session.session import CallSession
+from esl_controller.store import Store, StoreError
+from esl_controller.store.records import Change, Claimed, Heartbeat
+from media.lane import Clock, Ports
+from media.stream import StreamEndpoint
+
+log = structlog.stdlib.get_logger(__name__)
+
+SWITCH_S = 0.0005
+CLAIM_S = 3.0  # the caller waits meanwhile; without, all that was said is forgotten
+WATCH_S = 1.0
+OURS_S = 0.5
+WRITTEN_S = 2.0
+LOW_PID = 300  # Linux gives such only to who starts with the system, or with a container
+OWN_PORTS = 20  # that are tried, for media and web each, where several controllers share [esl]
+
+
+class Controller:
+    """A running controller. Made by ``running``."""
+
+    def __init__(self, settings: Settings, orders: Orders) -> None:
+        self.settings = settings
+        self.orders = orders
+        self.clock = Clock()
+        self.name = _name()
+        self.calls = CallServer(settings.esl, self._make_session, self._claim)
+        self.streams = StreamEndpoint(self.calls.admission)
+        self.media_url = ""
+        self.web_port = 0
+        self._started_at = time.time()
+        self.ports = Ports(settings.media.lane_ports.first, settings.media.lane_ports.last)
+        folder = settings.secretaries.folder
+        self.secretaries = Folder(Path(folder) if folder else None, settings.agent)
+        self.store: Store | None = None
+        self._model: RealtimeModel | LiveModel
+        self._http: ClientSession
+
+    async def open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Set up all that ``stack`` takes down again. Raises OSError, FolderError, StoreError."""
+        settings = self.settings
+        self.secretaries.load()
+        self._http = await stack.enter_async_context(ClientSession())
+        if settings.store.url:
+            self.store = await stack.enter_async_context(Store.open(settings.store.url))
+        # After the store: they must be gone before it is closed.
+        own = await stack.enter_async_context(_owned_tasks())
+        own(self.secretaries.watch())
+        if self.store is not None:
+            outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
+            own(outbox.run())
+            own(self._watch_claims())
+        self._model = await _model(settings, stack)
+        stack.push_async_callback(self._model.close)
+        # Media and web first: when a call comes, everything that it needs is there.
+        media, web_address = settings.media, settings.web
+        share = settings.esl.share
+        streams = self.streams.routes()
+        media_port = await _serve_own(stack, streams, media.host, media.port, share=share)
+        stack.push_async_callback(self.streams.close)
+        self.media_url = self.calls.probes.media_url = media.base_url(media_port)
+        routes = web_routes(self.calls, self.clock, self.orders)
+        address = web_address.host, web_address.port
+        self.web_port = await _serve_own(stack, routes, *address, share=share)
+        stack.push_async_callback(self.calls.stop)
+        await self.calls.start()
+        if self.store is not None:
+            own(Janitor(self.store, self._heartbeat).run())
+
+    @property
+    def web_url(self) -> str:
+        """Where ``/calls`` and the like are."""
+        return self.settings.web.base_url(self.web_port)
+
+    async def loaded(self) -> None:
+        """Return when nothing is left to be imported."""
+        await self._model.loaded()
+
+    def _make_session(
+        self, switch: Switch, channel: Channel, claimed: Claimed | None
+    ) -> CallSession:
+        services = Services(
+            name=self.name,
+            settings=self.settings,
+            clock=self.clock,
+            ports=self.ports,
+            streams=self.streams,
+            media_url=self.media_url,
+            abilities=self._model.abilities,
+            make_agent=self._make_agent,
+            find_secretary=self.secretaries.find,
+            put=self._put,
+            written=self._written,
+            ours=self._ours,
+            http=self._http,
+        )
+        return CallSession(switch, channel, services, claimed)
+
+    async def _claim(self, channel: Channel) -> Claimed | None:
+        """Take over a call that was answered before; None where no record is kept."""
+        if self.store is None:
+            return None
+        try:
+            async with asyncio.timeout(CLAIM_S):
+                return await self.store.claim(channel.uuid, self.name)
+        except (StoreError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {CLAIM_S:g} s"
+            log.warning("a call begins anew: its record cannot be read", reason=reason)
+            # Its seconds pass faster than controllers lose it: nobody before had such an epoch.
+            return Claimed(epoch=1 + int(channel.age_s), memory="")
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
+            self.name,
+            web=self.web_url,
+            media=self.media_url,
+            started_at=self._started_at,
+            seen_at=time.time(),
+            state="ready" if self.calls.ready else "draining",
+            calls=json.dumps({uuid: in_brief(call) for uuid, call in self.calls.calls.items()}),
+        )
+
+    async def _watch_claims(self) -> None:
+        """Step back from calls that another controller has taken over."""
+        assert self.store is not None
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(StoreError):
+                mine = {uuid: session.epoch for uuid, session in self.calls.calls.items()}
+                for uuid in await self.store.lost(mine) if mine else ():
+                    session = self.calls.calls.get(uuid)
+                    if session is not None and session.epoch == mine[uuid]:
+                        session.step_back()
+
+    async def _ours(self, call_uuid: str, epoch: int) -> bool:
+        """Whether nobody else has claimed the call since; also if that cannot be told in time."""
+        if self.store is not None:
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(OURS_S):
+                    return not await self.store.lost({call_uuid: epoch})
+        return True
+
+    async def _written(self) -> None:
+        """Wait until what was put is written, as long as that makes sense."""
+        if self.store is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_S):
+                    await self.store.flush()
+
+    def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
+        return self._model.agent(persona, history, g711=channel.is_g711)
+
+    def _put(self, change: Change) -> None:
+        if self.store is not None:
+            self.store.put(change)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, orders: Orders | None = None) -> AsyncIterator[Controller]:
+    """A controller that listens, until the block is left. Raises OSError for a port in use,
+    FolderError for secretaries that cannot be used, StoreError for a record that cannot be kept."""
+    async with contextlib.AsyncExitStack() as stack:
+        controller = Controller(settings, orders or Orders())
+        await controller.open(stack)
+        yield controller
+
+
+def _name() -> str:
+    """Of this controller, as no other one on the record is called: two of one name would take each
+    other's calls for lost. The process of a container has the same low number in each of them."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}" + (f"-{secrets.token_hex(3)}" if pid < LOW_PID else "")
+
+
+async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> RealtimeModel | LiveModel:
+    agent = settings.agent
+    if agent.resolved_kind == "live":
+        return LiveModel(agent, agent.base_url)
+    base_url = agent.base_url
+    if agent.resolved_kind == "standin":
+        from esl_controller.simulator.model import ModelStandIn
+
+        standin = ModelStandIn(language=agent.language, record=False)
+        base_url = (await stack.enter_async_context(standin)).base_url
+    return RealtimeModel(agent, base_url)
+
+
+async def _told(work: Coroutine[Any, Any, None]) -> None:
+    """Calls go on without it, but not in silence."""
+    try:
+        await work
+    except Exception:
+        log.exception("a bug in the controller ends work that all calls need: restart it")
+
+
+@contextlib.asynccontextmanager
+async def _owned_tasks() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
+    """Takes work that lasts as long as the controller, a task each."""
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield lambda work: tasks.append(asyncio.create_task(_told(work)))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _serve(
+    stack: contextlib.AsyncExitStack, routes: list[web.AbstractRouteDef], host: str, port: int
+) -> int:
+    """Serve ``routes``; returns the port."""
+    application = web.Application()
+    application.add_routes(routes)
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    return int(runner.addresses[0][1])
+
+
+async def _serve_own(
+    stack: contextlib.AsyncExitStack,
+    routes: list[web.AbstractRouteDef],
+    host: str,
+    port: int,
+    *,
+    share: bool,
+) -> int:
+    """Serve what must reach this very process, such as a stream, which belongs to its call; returns
+    the port. It is never shared: where others ``share`` ours, the next free one is taken."""
+    last = min(port + OWN_PORTS, 65535) if share and port else port
+    while True:
+        try:
+            return await _serve(stack, routes, host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port >= last:
+                raise
+        port += 1
+
+
+def switch_fast() -> None:
+    """Once a process: a thread that holds the interpreter must let go when the clock's time has
+    come, be it the database's or one that imports."""
+    sys.setswitchinterval(SWITCH_S)
+
+
+def settle() -> None:
+    """Once a process, when all is set up: hide what there is by now from the garbage collector.
+
+    The libraries' 200,000 objects live as long as the process. A full collection that visits them
+    takes 100 ms, in which the clock stands still and every caller hears a gap. For that reason none
+    comes before, either: the little garbage of a start stays.
+    """
+    gc.freeze()
+    gc.enable()
+
+
+async def _serve_until_stopped(settings: Settings) -> None:
+    orders = Orders()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, orders.stop)
+    async with running(settings, orders) as controller:
+        if settings.agent.resolved_kind == "standin":
+            log.warning(
+                "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
+                " which greets them and repeats what they say; it is no AI"
+            )
+        log.info(
+            "ready",
+            esl=f"{settings.esl.host}:{controller.calls.port}",
+            media=controller.media_url,
+            web=controller.web_url,
+            agent=settings.agent.resolved_kind,
+        )
+        await controller.loaded()
+        settle()
+        log.info("settled")  # from here on no call waits for an import
+        await orders.obeyed(controller.calls)
+
+
+def serve(loaded: Loaded) -> int:
+    """Run the controller until SIGTERM or SIGINT; returns the exit code. Logs are set up."""
+    settings = loaded.settings
+    switch_fast()
+    try:
+        uvloop.run(_serve_until_stopped(settings))
+    except OSError as error:
+        print(f"esl-controller: cannot listen: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except (FolderError, StoreError) as error:
+        print(f"esl-controller: {error}", file=sys.stderr)
+        return 1
+    return 0

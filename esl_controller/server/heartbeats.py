@@ -1,0 +1,109 @@
+"""What controllers on one record do for each other: each says that it is there and which calls it
+has, and each ends the record of calls that nobody takes up again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from esl_controller.freeswitch.dialplan import WAITS_MS
+from esl_controller.store import Store, StoreError
+from esl_controller.store.records import Heartbeat, Left, Unfinished
+
+BEAT_S: Final = 5.0
+LOST_S: Final = sum(WAITS_MS) / 1000 + 45.0  # the dialplan's tries, and what each of them takes
+FORGOTTEN_S: Final = 3600.0  # so long is a controller listed that died
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass
+class _Watched:
+    sign: tuple[int, float | None]
+    since: float
+
+
+class Silences:
+    """Which calls no controller has had for ``LOST_S``. [core]
+
+    Only what changes is looked at, by one clock of our own: those of the controllers may differ.
+    """
+
+    def __init__(self) -> None:
+        self._watched: dict[str, _Watched] = {}
+
+    def forget(self) -> None:
+        """Begin anew: we, or all of them, could not reach the record for a while."""
+        self._watched.clear()
+
+    def lost(
+        self, unfinished: Sequence[Unfinished], last_had: dict[str, float], now: float
+    ) -> list[Unfinished]:
+        """Those of ``unfinished`` that are lost. ``last_had``: by the clock of the controller that
+        has a call, when it last said so."""
+        before, self._watched = self._watched, {}
+        for call in unfinished:
+            sign = (call.epoch, last_had.get(call.call_uuid))
+            watched = before.get(call.call_uuid)
+            if watched is None or watched.sign != sign:
+                watched = _Watched(sign, now)
+            self._watched[call.call_uuid] = watched
+        return [c for c in unfinished if now - self._watched[c.call_uuid].since >= LOST_S]
+
+
+def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
+    """When a controller last said that it has a call, by the call's UUID."""
+    latest: dict[str, float] = {}
+    for heartbeat in controllers:
+        for uuid in json.loads(heartbeat.calls):
+            latest[uuid] = max(heartbeat.seen_at, latest.get(uuid, 0.0))
+    return latest
+
+
+class Janitor:
+    """One controller's part: ``await run()``. ``heartbeat`` is what it says of itself now."""
+
+    def __init__(self, store: Store, heartbeat: Callable[[], Heartbeat]) -> None:
+        self._store = store
+        self._heartbeat = heartbeat
+        self._silences = Silences()
+
+    async def run(self) -> None:
+        """Beat, and look for lost calls, until cancelled."""
+        try:
+            while True:
+                self._store.put(self._heartbeat())
+                await asyncio.sleep(BEAT_S)
+                try:
+                    await self._look()
+                except StoreError:
+                    self._silences.forget()  # the log has the reason: it cannot be written either
+        finally:
+            self._store.put(Left(self._heartbeat().name))
+
+    async def _look(self) -> None:
+        controllers = await self._store.controllers()
+        unfinished = await self._store.unfinished()
+        mine = self._heartbeat()
+        if not any(
+            each.name == mine.name and mine.seen_at - each.seen_at < 3 * BEAT_S
+            for each in controllers
+        ):
+            self._silences.forget()  # who is not heard of may live as we do
+            return
+        had = last_had(controllers)
+        for call in self._silences.lost(unfinished, had, asyncio.get_running_loop().time()):
+            await self._end(call, had.get(call.call_uuid))
+        for each in controllers:
+            if mine.seen_at - each.seen_at > FORGOTTEN_S:
+                self._store.put(Left(each.name))
+
+    async def _end(self, call: Unfinished, seen_at: float | None) -> None:
+        note = f"no controller has had the call for {LOST_S:.0f} s: it was lost"
+        if await self._store.end_lost(call, note, seen_at):
+            log.warning("a call was lost", call_uuid=call.call_uuid, controller=call.owner)

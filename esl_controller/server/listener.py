@@ -1,0 +1,277 @@
+"""The Event Socket listener: admits FreeSWITCH's connections and owns the live calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address, ip_address
+
+import structlog
+
+from esl_controller.call.events import HungUp, ShutDown
+from esl_controller.call.machine import TRANSFERRED
+from esl_controller.config.settings import EslSettings
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.freeswitch.connection import Switch, SwitchError, SwitchEvent, SwitchGone
+from esl_controller.freeswitch.probes import VARIABLE, Probes
+from esl_controller.session.session import CallSession
+from esl_controller.store.records import Claimed
+from media.stream import Found
+
+log = structlog.stdlib.get_logger(__name__)
+
+STOP_S = 5.0  # on top of the patience, for everything
+LET_GO_S = 3.0  # of it, for telling the switch, which may hang
+OVER = 100
+APART_S = 0.03  # between two calls that are let go: about what it costs to take one
+
+
+class CallServer:
+    """Listens for the dialplan's ``socket`` action; one session a call.
+
+    ``recall`` takes over what is known of a call that was answered before.
+    ``refused`` counts connections that were closed without a word, ``last_refusal`` says whose the
+    last one was and why; ``taken`` counts the calls so far, ``probes`` are no calls.
+    A connection that is closed costs no call: the dialplan goes on with its next action
+    (captures/controller_lost.*; ``socket_resume=true`` makes it do so at once).
+    """
+
+    def __init__(
+        self,
+        settings: EslSettings,
+        make_session: Callable[[Switch, Channel, Claimed | None], CallSession],
+        recall: Callable[[Channel], Awaitable[Claimed | None]],
+    ) -> None:
+        self.refused = 0
+        self.last_refusal = ""
+        self.taken = 0
+        self.probes = Probes()
+        self.calls: dict[str, CallSession] = {}
+        self._settings = settings
+        self._make_session = make_session
+        self._recall = recall
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()  # those that do not linger
+        self._over: deque[str] = deque(maxlen=OVER)  # media paths of the last calls
+        self._idle = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address cannot be had."""
+        self._server = await asyncio.start_server(
+            self._accept,
+            self._settings.host,
+            self._settings.port,
+            reuse_port=self._settings.share or None,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that we listen on."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def ready(self) -> bool:
+        """Whether new calls are taken."""
+        return self._server is not None and self._server.is_serving()
+
+    async def drain(self, limit_s: float) -> None:
+        """Take no more calls, and wait until those that live are over, or ``limit_s`` seconds."""
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._busy:
+                    self._idle.clear()
+                    await self._idle.wait()
+
+    async def stop(self, patience_s: float = 0.0) -> None:
+        """Take no more calls and let go of those that live, without ending them: each when nobody
+        speaks in it, or after ``patience_s``. Takes at most ``STOP_S`` longer than that."""
+        if self._server is None:
+            return
+        self._server.close()
+        time = asyncio.get_running_loop().time
+        last = time() + patience_s
+        # One after the other: who takes thirty at once makes each of them wait for the others.
+        turn, apart_s = asyncio.Lock(), min(APART_S, patience_s / 2 / (1 + len(self.calls)))
+
+        async def let_go(session: CallSession) -> None:
+            while True:
+                await session.quiet(last - time())
+                async with turn:
+                    # While it was the others' turn, the caller may have begun to speak.
+                    if session.is_quiet or time() >= last:
+                        await session.give_back(last + LET_GO_S)
+                        await asyncio.sleep(apart_s if time() < last + LET_GO_S else 0)
+                        return
+
+        await asyncio.gather(*map(let_go, list(self.calls.values())))
+        self._stopping.set()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=max(0.0, last + STOP_S - time()))
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def admission(self, path: str) -> Found:
+        """For the media server: the live call whose WebSocket path this is."""
+        session = self.calls.get(path.rpartition("/")[2])
+        if session is not None and session.channel.media_path == path:
+            return session.admission
+        # An sptmru build that we close dials again, maybe before it hears of the call's end.
+        return self.probes.admission(path) or ("over" if path in self._over else None)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._connection(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        self._busy.add(task)
+        task.add_done_callback(self._not_busy)
+
+    def _not_busy(self, task: asyncio.Task[None]) -> None:
+        self._busy.discard(task)
+        if not self._busy:
+            self._idle.set()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            peer, *_ = writer.get_extra_info("peername") or ("",)  # none: it has gone again
+            if reason := self._refusal(peer):
+                self.refused += 1
+                self.last_refusal = f"{peer}: {reason}"
+                log.warning("Event Socket connection refused", peer=peer, reason=reason)
+                return
+            async with Switch.over(reader, writer) as switch:
+                await self._call(switch, peer)
+        except SwitchGone as error:
+            # FreeSWITCH may dial for a caller who hangs up at this very moment (seen with loopback
+            # callers), and what looks whether a port is open says nothing either.
+            log.info("an Event Socket connection brought no call", reason=str(error))
+        except SwitchError as error:
+            log.warning("an Event Socket connection brought no call", reason=str(error))
+        except Exception:
+            log.exception("a session ended by a bug; the dialplan goes on with the call")
+        finally:
+            writer.close()
+
+    def _refusal(self, peer: str) -> str:
+        """Why a connection is not taken; empty if it is."""
+        if not peer:
+            return "it has gone again"
+        address = ip_address(peer)
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or address  # a socket that listens on both
+        if not any(address in network for network in self._settings.allow):
+            return "its address is not within [esl] allow"
+        if not self.ready:
+            return "the controller is stopping"
+        return self._full()
+
+    def _full(self) -> str:
+        if 0 < self._settings.max_calls <= len(self.calls):
+            return f"there are [esl] max_calls = {self._settings.max_calls} calls already"
+        return ""
+
+    def _takes(self, channel: Channel, peer: str) -> bool:
+        """Whether a call is taken still: while we waited others may have come, or the end."""
+        reason = "the controller is stopping"
+        if self.ready:
+            reason = "" if channel.uuid in self.calls else self._full()
+        if reason:
+            self.refused += 1
+            log.warning("call not taken", reason=reason, peer=peer)
+        return not reason
+
+    async def _call(self, switch: Switch, peer: str) -> None:
+        channel = await switch.connect()
+        if VARIABLE in channel.variables:
+            with self.probes.live(channel):
+                await self.probes.introduce(switch)
+                await self._linger(switch)
+            return
+        if not self._takes(channel, peer):
+            return
+        with structlog.contextvars.bound_contextvars(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        ):
+            if f"/{channel.domain_uuid}/" not in channel.media_path:
+                log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
+            claimed = None
+            if channel.answered:
+                if await _has_left(switch):
+                    return
+                claimed = await self._recall(channel)
+                if not self._takes(channel, peer):
+                    return
+            session = self._make_session(switch, channel, claimed)
+            older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
+            if older is not None:
+                # The switch dialled again: whoever holds the call holds it in vain.
+                older.successor = session
+                older.handle(ShutDown())
+            self.taken += 1
+            session.log.info(
+                "call",
+                secretary_uuid=channel.secretary_uuid,
+                caller=channel.caller,
+                number=channel.number,
+                codec=channel.codec,
+                peer=peer,
+            )
+            try:
+                await session.run()
+            finally:
+                if self.calls.get(channel.uuid) is session:
+                    del self.calls[channel.uuid]
+                    self._over.append(channel.media_path)
+            if session.call.cause == TRANSFERRED or session.stepped_back:
+                await self._linger(switch)
+            # Closing a connection that a newer one has replaced would throw the call out of the
+            # newer one's park, and the dialplan would dial once more (captures/transfer_back.*).
+            while session.successor is not None:
+                session = session.successor
+                await session.over()
+
+    async def _linger(self, switch: Switch) -> None:
+        """Wait until the call that somebody else has is over, or we are.
+
+        A connection that is closed before would throw it out of a park that it is in by then
+        (captures/transfer_back.*).
+        """
+        over = asyncio.Event()
+
+        def watch(event: SwitchEvent) -> None:
+            if isinstance(event, HungUp):
+                over.set()
+
+        if task := asyncio.current_task():
+            self._not_busy(task)
+        switch.listen(watch)
+        waits = [
+            asyncio.ensure_future(each)
+            for each in (over.wait(), switch.wait_lost(), self._stopping.wait())
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _has_left(switch: Switch) -> bool:
+    """Whether the caller hangs up at this very moment. FreeSWITCH may dial for such a call, too
+    (seen with loopback callers), and its end, told before we listened, would not be told again."""
+    try:
+        # The dialplan has done that already: it is a command that needs the channel.
+        await switch.set_variable("controller_again", "")
+    except SwitchError as error:
+        log.info("call not taken", reason=f"it is over: {error}")
+        return True
+    return False

@@ -1,0 +1,196 @@
+"""The log: one line an event, as JSON or for a terminal, and no secret in it at any level.
+
+Our own lines (structlog) and those of the libraries (logging) take one way: they get what was
+bound with ``structlog.contextvars`` (``call_uuid``, ``domain_uuid``), the time in UTC, and pass
+`Redactor` last, just before they are written.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+MASK = "***"
+
+_SECRET_NAME = re.compile(
+    r"(token|authorization|password|passwd|secret|cookie|apikey|extra_headers|(^|[_-])key)$", re.I
+)
+_SECRET_TEXT = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        r"(bearer(?:\s|%20|\+)+)[^\s\"',;}]+",
+        r"(\bsk-)[\w*-]{4,}",
+        # The rest of the line: a password of the Event Socket may have spaces in it.
+        r"(\b(?:user)?auth[ \t]+).+",
+        r"(STREAM_EXTRA_HEADERS\W{0,4}).+",
+        r"((?:authorization|cookie)[\"']?\s*[=:,]\s*).+",
+        r"((?:token|password|passwd|secret|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&}]+",
+        r"(\w://)[^/\s@]+(?=@)",
+    )
+)
+_TEXT_LIMIT = 4000
+_DEPTH_LIMIT = 6
+
+
+class Redactor:
+    """Makes values fit to be logged: secrets masked, control characters escaped, length bounded.
+
+    A value is masked whole if its name looks like a secret's; in any other text, what looks like
+    a secret is, and every one of `secrets` (those that are too short to tell from other text
+    are left to the patterns).
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = sorted((s for s in secrets if len(s) >= 6), key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """`text` on one line, cut after 4000 characters."""
+        masked = self._mask(text)
+        cut = masked if len(masked) <= _TEXT_LIMIT else masked[:_TEXT_LIMIT] + "…"
+        return cut if cut.isprintable() else "".join(map(_printable, cut))
+
+    def traceback(self, text: str) -> str:
+        """`text` with its lines indented, so that none can pass for a line of the log."""
+        lines = self._mask(text).split("\n")
+        return "\n".join("  " + "".join(map(_printable, line)) for line in lines)
+
+    def value(self, value: object, depth: int = 0) -> Any:
+        """`value`, containers included, made of what JSON knows."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes):
+            return self.text(value.decode(errors="backslashreplace"))
+        if depth < _DEPTH_LIMIT and isinstance(value, Mapping):
+            return {
+                self.text(str(name)): self.named(str(name), item, depth + 1)
+                for name, item in value.items()
+            }
+        if depth < _DEPTH_LIMIT and isinstance(value, list | tuple | set | frozenset):
+            match value:
+                case [str(name), item]:
+                    return [self.text(name), self.named(name, item, depth + 1)]
+            return [self.value(item, depth + 1) for item in value]
+        return self.text(str(value))
+
+    def named(self, name: str, value: object, depth: int = 0) -> Any:
+        """`value`, masked whole if `name` is that of a secret."""
+        if _SECRET_NAME.search(name) and value not in (None, ""):
+            return MASK
+        return self.value(value, depth)
+
+    def __call__(self, _logger: Any, _method: str, event: EventDict) -> Mapping[str, Any]:
+        """As structlog's processor: the whole line, its usual fields first."""
+        line: dict[str, Any] = {}
+        for name in ("timestamp", "level", "logger", "event"):
+            line[name] = self.value(event.pop(name, ""))
+        for name, value in event.items():
+            traced = name in ("exception", "stack") and isinstance(value, str)
+            line[name] = self.traceback(str(value)) if traced else self.named(name, value)
+        return line
+
+    def _mask(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        for pattern in _SECRET_TEXT:
+            text = pattern.sub(rf"\g<1>{MASK}", text)
+        return text
+
+
+def configure(
+    format: Literal["auto", "json", "console"] = "auto",
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    stream: TextIO | None = None,
+    secrets: Iterable[str] = (),
+) -> None:
+    """Send everything that is logged in this process to `stream` (None: standard error).
+
+    `level` is that of our own packages; of the libraries, only warnings are logged, unless it is
+    debug. `secrets` are values that must not appear wherever they come from. Calling it again
+    replaces the earlier set-up.
+    """
+    stream = stream or sys.stderr
+    if format == "auto":
+        format = "console" if stream.isatty() else "json"
+    handler = _Handler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=_processors(format, stream, secrets))
+    )
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    _set_levels(getattr(logging, level.upper()))
+    structlog.configure(
+        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _processors(format: str, stream: TextIO, secrets: Iterable[str]) -> list[Processor]:
+    renderer: Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if format == "console":
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.stdlib.add_log_level,
+        _add_time,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        Redactor(secrets),
+        renderer,
+    ]
+
+
+def _set_levels(level: int) -> None:
+    libraries = level if level < logging.INFO else max(level, logging.WARNING)
+    logging.getLogger().setLevel(libraries)
+    for ours in ("esl_controller", "media"):
+        logging.getLogger(ours).setLevel(level)
+    # At debug they log every message, which is one for each piece of audio, and every statement
+    # with its values, which are what callers said, and the URLs of webhooks.
+    for too_much in ("websockets", "aiosqlite"):
+        logging.getLogger(too_much).setLevel(max(libraries, logging.INFO))
+    _take_over_genesis()
+
+
+def _take_over_genesis() -> None:
+    """Genesis puts a handler of its own on its logger, when imported, and keeps it from ours.
+
+    It must be imported first: the class of its logger is its own, and set at that time.
+    """
+    from esl_controller.freeswitch.esl import logger
+
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop a line that cannot be written: Python's report of it would show its arguments."""
+
+
+def _add_time(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> EventDict:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    event["timestamp"] = now.replace("+00:00", "Z")
+    return event
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]

@@ -1,0 +1,88 @@
+"""Health, readiness, and the live calls, over HTTP."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address
+from typing import Any
+
+from aiohttp import web
+
+from esl_controller.server.listener import CallServer
+from esl_controller.server.shutdown import Orders
+from esl_controller.session.session import CallSession
+from media.lane import Clock
+
+
+def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.AbstractRouteDef]:
+    """``/healthz``: the process lives. ``/readyz``: it takes calls (503: it does not). ``/calls``:
+    the live calls as JSON. ``/drain`` (POST, from this machine only): let them finish, then end."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(request: web.Request) -> web.Response:
+        status = 200 if calls.ready else 503
+        return web.json_response({"ready": calls.ready, "calls": len(calls.calls)}, status=status)
+
+    async def list_calls(request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "calls": [describe(session) for session in calls.calls.values()],
+                "taken": calls.taken,
+                "refused": calls.refused,
+                "last_refusal": calls.last_refusal,
+                "clock": {
+                    "ticks": clock.ticks,
+                    "late": clock.late,
+                    "skipped": clock.skipped,
+                    "worst_late_ms": round(clock.worst_late_ms, 1),
+                },
+            }
+        )
+
+    async def drain(request: web.Request) -> web.Response:
+        if request.remote is None or not ip_address(request.remote).is_loopback:
+            return web.Response(status=403, text="only from this machine\n")
+        try:
+            limit_s = float(request.query.get("limit_s", "inf"))
+        except ValueError:
+            limit_s = -1.0
+        if not limit_s >= 0:  # "nan" is a number, too
+            return web.Response(status=400, text="limit_s is no number of seconds\n")
+        accepted = orders.drain(limit_s)
+        return web.json_response({"calls": len(calls.calls)}, status=202 if accepted else 409)
+
+    return [
+        web.post("/drain", drain),
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/calls", list_calls),
+    ]
+
+
+def describe(session: CallSession) -> dict[str, Any]:
+    """One call, for JSON: who, in which state, by which ways it hears and speaks."""
+    channel = session.channel
+    return {
+        "call_uuid": channel.uuid,
+        "domain_uuid": channel.domain_uuid,
+        "caller": channel.caller,
+        "number": channel.number,
+        "since": time.time() - session.age_s,
+        "age_s": round(session.age_s, 1),
+        **in_brief(session),
+        "marks": session.marks.at,
+        "counters": session.counters,
+    }
+
+
+def in_brief(session: CallSession) -> dict[str, str]:
+    """How one call is: its codec, its state, by which ways it hears and speaks."""
+    call = session.call
+    return {
+        "codec": session.channel.codec,
+        "state": call.state.value,
+        "hearing": call.hearing,
+        "speaking_by": call.speaking_by,
+    }

@@ -1,0 +1,239 @@
+"""One call's side of the conversation with the model: its words in and out, and what it has done.
+
+``conversation.py`` decides who speaks when; this room does it, and keeps the minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import structlog
+
+from esl_controller.agents.base import Agent, Called, Counters, History, Persona
+from esl_controller.call import actions as do
+from esl_controller.call import events as ev
+from esl_controller.call.tools import CallWebhook
+from esl_controller.call.transcript import Minutes
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.secretaries.schema import Secretary
+from esl_controller.session.caller import CallerAudio
+from esl_controller.session.dependencies import Services
+from esl_controller.session.speech_output import Voice
+from esl_controller.session.webhooks import Errands
+from esl_controller.store.records import Claimed
+from media.frame import Format
+
+
+class Dialogue:
+    """The agent of one call, one connection after the other.
+
+    ``report`` tells the core, ``fall`` that there is a bug of ours, ``spawn`` owns the tasks.
+    ``talking`` says whether the agent's audio is for the caller by now, ``leaving`` whether the end
+    is decided.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        secretary: Secretary,
+        persona: Persona,
+        services: Services,
+        voice: Voice,
+        *,
+        report: Callable[[ev.Event], None],
+        fall: Callable[[Exception], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        talking: Callable[[], bool],
+        leaving: Callable[[], bool],
+    ) -> None:
+        self.reported = ev.Usage()  # by responses, and of earlier agents
+        self._secretary = secretary
+        self._persona = persona
+        self._services = services
+        self._voice = voice
+        self._report = report
+        self._fall = fall
+        self._spawn = spawn
+        self._talking = talking
+        self._leaving = leaving
+        vad = secretary.turn_detection
+        own_turns = services.abilities.takes_turns
+        silence_ms = vad.silence_ms if vad.kind == "server_vad" and not own_turns else 0
+        self._minutes = Minutes(channel.uuid, services.put, silence_ms)
+        self._errands = Errands(channel, secretary, services.http, services.put)
+        self._earlier = Counters()  # of earlier agents of the call
+        self._agent: Agent | None = None
+        self._connection: asyncio.Task[None] | None = None
+        self._caller: CallerAudio
+        self._log = structlog.stdlib.get_logger(__name__).bind(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        )
+
+    @property
+    def usage(self) -> ev.Usage:
+        """What the call has cost so far."""
+        return add(self.reported, self._agent.unreported) if self._agent else self.reported
+
+    @property
+    def counters(self) -> Counters:
+        """Of all agents that the call has had."""
+        return add(self._earlier, self._agent.counters) if self._agent else self._earlier
+
+    def resume(self, claimed: Claimed, lost_at: float) -> tuple[History, bool]:
+        """Go on with a conversation that another process lost; returns what was said so far, and
+        whether we were cut off by that."""
+        cut = self._minutes.resume(claimed, lost_at)
+        return self._minutes.history(), cut
+
+    def connect(self, channel: Channel) -> Format:
+        """Connect to the model; a connection before it is given up, and its words with it.
+
+        Returns the format in which the agent hears.
+        """
+        if self._connection is not None:
+            self._connection.cancel()
+        self._earlier, self.reported = self.counters, self.usage
+        history = self._minutes.history()
+        self._agent = agent = self._services.make_agent(self._persona, history, channel)
+        self._voice.source = agent.output
+        confirm_ms = self._secretary.barge_in.confirm_ms
+        self._caller = CallerAudio(agent.input, confirm_ms, self._report)
+
+        def on_event(event: ev.AgentEvent) -> None:
+            if self._agent is agent:
+                self._agent_event(event)
+
+        self._connection = self._spawn(agent.run(on_event))
+        return agent.input
+
+    def hear(self, audio: bytes, *, secret: bool = False) -> None:
+        """The caller, in the agent's format; or ``secret`` sounds, which nobody is to hear."""
+        assert self._agent is not None
+        if secret:
+            if not self._agent.abilities.takes_turns:
+                return
+            # The caller's audio is this model's clock: it would stop in mid-word.
+            audio = self._agent.input.silence(len(audio))
+        self._agent.hear(audio)
+        self._caller.heard(audio)
+
+    def call_ended(self) -> None:
+        """Send the record on."""
+        self._errands.call_ended()
+
+    # --- doing ------------------------------------------------------------------------------------
+
+    def perform(self, action: do.Action) -> None:
+        """Do what concerns the caller's and the model's words."""
+        assert self._agent is not None
+        match action:
+            case do.Respond(instructions):
+                self._agent.respond(instructions)
+            case do.Cancel():
+                self._agent.cancel()
+            case do.CheckSpeech():
+                self._caller.check()
+            case do.StopCheck():
+                self._caller.stop()
+            case do.Pause():
+                self._voice.pause()
+            case do.Resume():
+                self._voice.resume()
+            case do.Interrupt():
+                self.interrupt()
+            case do.Forget(item):
+                self._agent.forget(item)
+                self._minutes.forget(item)
+            case do.Tell(text):
+                self._agent.tell(text)
+            case do.KeepMessage(request):
+                self._errands.message(request, time.time())
+            case do.AskWebhook(call_id, webhook, secure):
+                self._spawn(self._ask_webhook(call_id, webhook, secure))
+            case do.ToolResult(call, output):
+                self._minutes.tool_ended(call, output, time.time())
+                result = Called(call.call_id, call.name, call.arguments, output)
+                self._agent.tool_result(result, last=self._leaving())
+
+    async def _ask_webhook(
+        self, call_id: str, request: CallWebhook, secure: Mapping[str, str]
+    ) -> None:
+        # Whoever has the call after us must know that this was asked for: never twice.
+        await self._services.written()
+        self._report(ev.ToolDone(call_id, await self._errands.webhook(request, secure)))
+
+    def interrupt(self) -> None:
+        """Be silent at once; tell the model what was heard."""
+        for heard in self._voice.interrupt():
+            if self._agent is not None:
+                self._agent.truncate(heard.item, heard.heard_ms)
+            self._minutes.agent_ended(heard.item, time.time(), cut_ms=heard.heard_ms)
+            self._log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _agent_event(self, event: ev.AgentEvent) -> None:
+        try:
+            match event:
+                case ev.AgentAudio(item, data):
+                    if self._talking():
+                        self._speak(item, data)
+                case ev.AgentAudioDone(item):
+                    self._voice.complete(item)
+                    self._minutes.agent_complete(item)
+                case ev.AgentFailed():
+                    self._voice.complete_all()  # what came of a sentence is heard
+                    self._report(event)
+                case ev.AgentText(item, text):
+                    self._minutes.agent_says(item, time.time(), text=text)
+                case ev.Transcript(item, text):
+                    self._minutes.caller_said(item, text)
+                case _:
+                    self._note(event)
+                    self._report(event)
+        except Exception as error:
+            self._fall(error)
+
+    def _speak(self, item: str, data: bytes) -> None:
+        if self._voice.is_new(item):
+            # Before its audio: music that plays makes room for it.
+            self._report(ev.ItemQueued(item))
+        self._voice.speak(item, data)
+        audio_ms = self._voice.source.ms(len(data))
+        self._minutes.agent_says(item, time.time(), audio_ms=audio_ms)
+
+    def _note(self, event: ev.AgentEvent) -> None:
+        """What the minutes have to know of it."""
+        now = time.time()
+        match event:
+            case ev.SpeechStarted(_, item, late_ms):
+                self._minutes.caller_began(item, now - late_ms / 1000)
+            case ev.SpeechStopped(_, item, late_ms):
+                self._minutes.caller_ended(item, now - late_ms / 1000)
+            case ev.ResponseDone(calls=calls, usage=usage):
+                self.reported = add(self.reported, usage)
+                for call in calls:
+                    self._minutes.tool_began(call, now)
+
+    def played(self, event: ev.Event) -> None:
+        """``Report`` of the playback."""
+        match event:
+            case ev.ItemStarted(item):
+                self._minutes.agent_heard(item, time.time())
+            case ev.ItemFinished(item):
+                self._voice.finished(item)
+                self._minutes.agent_ended(item, time.time())
+        self._report(event)
+
+
+_Numbers = TypeVar("_Numbers", Counters, ev.Usage)
+
+
+def add(one: _Numbers, other: _Numbers) -> _Numbers:
+    """Field by field."""
+    sums = {f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(one)}
+    return type(one)(**sums)

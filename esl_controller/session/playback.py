@@ -1,0 +1,285 @@
+"""The two ways in which a caller hears us, behind one face: the lane, and files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from esl_controller.call.events import FilesFailed, ItemFinished, ItemStarted, LaneFailed
+from esl_controller.freeswitch.connection import (
+    FilePlayed,
+    FilePlaying,
+    FileWritten,
+    Switch,
+    SwitchError,
+)
+from media.frame import FRAME_MS
+from media.lane import Clock, Lane, Ports
+from media.playout import Finished, Heard, Playout, Started
+from media.segments import Segment, SegmentPlayout
+
+LANE_TRIES = 4
+LANE_OPEN_S = 0.2  # the first datagram comes within 40 ms (freeswitch.md); a busy machine is slower
+WRITTEN_S = 3.0  # mod_audio_stream writes a file within 20 ms
+
+Report = Callable[[ItemStarted | ItemFinished | LaneFailed | FilesFailed], None]
+
+
+class LaneError(Exception):
+    """No lane could be opened; the text says what was tried."""
+
+
+class Playback(Protocol):
+    """Where a call's speech goes: linear audio at ``rate`` Hz, in items (see ``media.playout``)."""
+
+    rate: int
+
+    def push(self, item: str, data: bytes) -> None:
+        """Append audio (whole samples) to ``item``."""
+
+    def complete(self, item: str) -> None:
+        """No more audio of ``item`` will come."""
+
+    def flush(self) -> list[Heard]:
+        """Be silent now; returns what was heard of each item that was cut off or never began."""
+
+    def pause(self) -> None:
+        """Be silent with the next frame and lose nothing, where the way can do that."""
+
+    def resume(self) -> None:
+        """Go on from where ``pause`` stopped."""
+
+    def close(self) -> None:
+        """Free everything; may be called again."""
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """What went through and what was lost."""
+
+
+class LanePlayback:
+    """Speech over the UDP lane: exact to the sample. Made by ``open_lane``."""
+
+    def __init__(self, lane: Lane, ports: Ports, rate: int, report: Report) -> None:
+        self.rate = rate
+        self.lane = lane
+        self.playout = Playout(rate)
+        self.push, self.complete = self.playout.push, self.playout.complete
+        self.flush = self.playout.flush
+        self.pause, self.resume = self.playout.pause, self.playout.resume
+        self._ports = ports
+        self._report = report
+        self._closed = False
+        lane.on_event, lane.on_lost = self._events, self._lost
+        lane.start(self.playout)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.lane.close()
+            self._ports.give_back(self.lane.switch[1])
+
+    @property
+    def counters(self) -> dict[str, float]:
+        playout = self.playout
+        return {
+            "frames": self.lane.frames,
+            "frames_unsent": self.lane.unsent,
+            "gaps": playout.gaps,
+            "speech_dropped_ms": playout.dropped_ms,
+        }
+
+    def _events(self) -> None:
+        _report_items(self.playout.events, self._report)
+
+    def _lost(self, error: OSError) -> None:
+        self._report(LaneFailed(f"FreeSWITCH closed the lane ({error.strerror})"))
+
+
+async def open_lane(
+    switch: Switch,
+    clock: Clock,
+    ports: Ports,
+    host: str,
+    switch_host: str,
+    rate: int,
+    report: Report,
+) -> LanePlayback:
+    """Open the lane of a call, on another port if FreeSWITCH cannot bind the first.
+
+    ``host`` is our address, ``switch_host`` the one FreeSWITCH binds, ``rate`` the channel's in Hz
+    (0: not known). Raises LaneError and SwitchError.
+    """
+    lanes: list[Lane] = []
+    chosen: Lane | None = None
+    try:
+        for _ in range(LANE_TRIES):
+            port = ports.take()
+            try:
+                lane = Lane(clock, host=host, switch=(switch_host, port))
+            except OSError:
+                ports.give_back(port)
+                raise
+            lanes.append(lane)
+            await switch.open_lane(lane.switch, lane.local)
+            # An earlier port may have opened late: then a later one never will.
+            done, _ = await asyncio.wait(
+                [lane.opened for lane in lanes],
+                timeout=LANE_OPEN_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            opened = next((lane for lane in lanes if lane.opened in done), None)
+            if opened is not None:
+                found = opened.opened.result()
+                if rate not in (0, found):
+                    # Another packet time: its frames have the size of 20 ms at another rate.
+                    ms = found * FRAME_MS // rate
+                    raise LaneError(f"the channel has frames of {ms} ms, the lane needs 20 ms")
+                chosen = opened
+                return LanePlayback(chosen, ports, found, report)
+        tried = ", ".join(str(lane.switch[1]) for lane in lanes)
+        raise LaneError(
+            f"no 20 ms frames came from FreeSWITCH's UDP ports {tried} on {switch_host}"
+        )
+    except OSError as error:
+        raise LaneError(f"no UDP socket for the lane: {error}") from error
+    finally:
+        for lane in lanes:
+            if lane is not chosen:
+                lane.close()
+                ports.give_back(lane.switch[1])
+
+
+class FilePlayback:
+    """Speech as files, which mod_audio_stream writes on the switch and the channel plays.
+
+    No file system is shared: the audio goes to the module as a ``streamAudio`` message over its
+    own WebSocket, it writes a temporary file and says where (``mod_audio_stream::play``,
+    captures/*/stream_messages.jsonl), and ``playback`` plays it. ``run`` is its one task.
+    """
+
+    def __init__(
+        self, switch: Switch, send: Callable[[str], Awaitable[None]], rate: int, report: Report
+    ) -> None:
+        self.rate = rate if rate in (8000, 16000) else 16000
+        self._playout = SegmentPlayout(self.rate)
+        self._files = 0
+        self._again = False
+        self._switch = switch
+        self._send = send
+        self._report = report
+        self._now = asyncio.get_running_loop().time
+        self._wake = asyncio.Event()
+        self._break = False
+        self._unwritten: deque[tuple[Segment, float]] = deque()  # sent to the module, and when
+        self._written: deque[tuple[Segment, str]] = deque()
+        self._playing: dict[str, Segment] = {}
+        self._dropped: set[Segment] = set()  # flushed while the module was writing them
+
+    def push(self, item: str, data: bytes) -> None:
+        self._playout.push(item, data)
+        self._wake.set()
+
+    def complete(self, item: str) -> None:
+        self._playout.complete(item)
+        self._wake.set()
+        _report_items(self._playout.events, self._report)
+
+    def flush(self) -> list[Heard]:
+        heard = self._playout.flush(self._now())
+        self._break = self._break or bool(self._playing)
+        self._playing.clear()
+        self._written.clear()
+        self._dropped.update(segment for segment, _ in self._unwritten)
+        self._wake.set()
+        return heard
+
+    def pause(self) -> None:
+        """A file is not stopped on suspicion: FreeSWITCH could not go on from the same sample."""
+
+    def resume(self) -> None:
+        """Nothing was paused."""
+
+    def close(self) -> None:
+        self._playout.flush(self._now())
+
+    @property
+    def counters(self) -> dict[str, float]:
+        return {"files": self._files, "speech_dropped_ms": self._playout.dropped_ms}
+
+    def send_again(self) -> None:
+        """The module connected anew: what it has not written by now it never will."""
+        self._again = bool(self._unwritten)
+        self._wake.set()
+
+    def switch_event(self, event: FileWritten | FilePlaying | FilePlayed) -> None:
+        """What the switch says of our files."""
+        now = self._now()
+        if isinstance(event, FileWritten):
+            if not self._unwritten:
+                return
+            segment, _ = self._unwritten.popleft()
+            if segment in self._dropped:
+                self._dropped.discard(segment)
+            else:
+                self._written.append((segment, event.path))
+        elif isinstance(event, FilePlaying):
+            if event.id in self._playing:
+                self._playout.playing(self._playing[event.id], now)
+        elif event.id in self._playing:
+            self._playout.played(self._playing.pop(event.id), now)
+        self._wake.set()
+        _report_items(self._playout.events, self._report)
+
+    async def run(self) -> None:
+        """Hand segments to the switch until cancelled, or until it fails (FilesFailed)."""
+        try:
+            while True:
+                oldest = self._unwritten[0][1] if self._unwritten else None
+                async with asyncio.timeout_at(oldest and oldest + WRITTEN_S):
+                    await self._wake.wait()
+                self._wake.clear()
+                await self._step()
+        except TimeoutError:
+            self._report(FilesFailed(f"mod_audio_stream wrote no file within {WRITTEN_S:g} s"))
+        except (SwitchError, ConnectionError) as error:
+            self._report(FilesFailed(str(error)))
+
+    async def _step(self) -> None:
+        if self._break:
+            self._break = False
+            await self._switch.break_play()
+        if self._again:
+            self._again = False
+            for unwritten, _ in tuple(self._unwritten):
+                await self._write(unwritten)
+        while (segment := self._playout.next_segment()) is not None:
+            self._unwritten.append((segment, self._now()))
+            await self._write(segment)
+        while self._written:
+            segment, path = self._written.popleft()
+            play_id = self._switch.new_play()
+            self._files += 1
+            self._playing[play_id] = segment
+            await self._switch.play(path, play_id)
+
+    async def _write(self, segment: Segment) -> None:
+        data = {
+            "audioDataType": "raw",
+            "sampleRate": self.rate,
+            "audioData": base64.b64encode(segment.data).decode(),
+        }
+        await self._send(json.dumps({"type": "streamAudio", "data": data}))
+
+
+def _report_items(events: deque[Started | Finished], report: Report) -> None:
+    while events:
+        event = events.popleft()
+        if isinstance(event, Started):
+            report(ItemStarted(event.item))
+        else:
+            report(ItemFinished(event.item, event.heard_ms))

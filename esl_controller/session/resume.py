@@ -1,0 +1,111 @@
+"""What one call remembers, kept in the store, so that it can go on in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from esl_controller.agents.base import Said
+from esl_controller.call.snapshot import Memory, Past, Stored, dump, load
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.session.agent_session import Dialogue
+from esl_controller.store.records import Change, Claimed, Noted, Remembered
+
+
+class Recall:
+    """The memory of one call. ``put`` takes changes for the store.
+
+    ``epoch``: how often the call went on elsewhere; ``recording``: its path at the switch, or "".
+    """
+
+    def __init__(self, channel: Channel, dialogue: Dialogue, put: Callable[[Change], None]) -> None:
+        self.epoch = 0
+        self.recording = ""
+        self._channel = channel
+        self._dialogue = dialogue
+        self._put = put
+        self._memory = Memory()
+        self._cut = False  # a sentence was cut off, and nothing of its rest is heard yet
+        self._log = structlog.stdlib.get_logger(__name__).bind(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        )
+
+    def resume(self, claimed: Claimed) -> Past | None:
+        """A call that another process had, or that comes back from a transfer; None where nothing
+        of it is known, so that it begins anew."""
+        self.epoch = claimed.epoch
+        away_s = self._channel.away_s
+        # Also for a call that begins anew: what was said before stays in its record.
+        history, cut = self._dialogue.resume(claimed, time.time() - away_s)
+        stored = load(claimed.memory)
+        if stored is None:
+            return None
+        self.recording, self._dialogue.reported = stored.recording, stored.usage
+        last = history[-1] if history else None
+        memory, unreached = self._came_back(stored.memory)
+        cut = cut or (stored.cut and not memory.back_from)
+        if cut:
+            # The turn that was cut is put as ended: a second loss must not find that alone.
+            self._put(Remembered(self._channel.uuid, self.epoch, dump(replace(stored, cut=True))))
+        self._memory, self._cut = memory.moved(-_offset()), cut
+        if not memory.back_from:
+            self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
+        self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
+        return Past(
+            self._memory,
+            history,
+            cut,
+            lost_words=not (isinstance(last, Said) and last.who == "caller"),
+            away_s=0.0 if memory.back_from else away_s,
+            recorded=bool(stored.recording),
+            unreached=unreached,
+        )
+
+    def _came_back(self, memory: Memory) -> tuple[Memory, str]:
+        """What is remembered of a caller who may come back from a transfer, and why its
+        destination could not be reached."""
+        channel = self._channel
+        if channel.returns > memory.returns:
+            memory = memory.transferred  # the controller was lost before it had written that down
+        if not memory.back_from:
+            return memory, ""
+        if channel.returns < memory.returns:  # somebody there transferred them to us
+            self._note(f"the caller came back from {memory.back_from}")
+            gone_s = time.time() - memory.left_at if memory.left_at else 0.0
+            return replace(memory, ends_at=memory.ends_at + gone_s), ""
+        why = f": not reached ({channel.unreached})" if channel.unreached else ""
+        seconds = f"{channel.elsewhere_s:.0f} s after the transfer"
+        self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
+        # The limit is for the time with us.
+        return replace(memory, ends_at=memory.ends_at + channel.elsewhere_s), channel.unreached
+
+    def remember(self, memory: Memory) -> None:
+        """Write down what has changed."""
+        if memory != self._memory:
+            self._memory = memory
+            self._write(memory)
+
+    def transferred(self) -> None:
+        """The caller is elsewhere, and may come back."""
+        left_at = asyncio.get_running_loop().time()
+        memory = replace(self._memory.transferred, left_at=left_at)
+        self._note(f"the caller was transferred to {memory.back_from}")
+        self._write(memory)
+
+    def _note(self, text: str) -> None:
+        self._put(Noted(self._channel.uuid, time.time(), text))
+
+    def _write(self, memory: Memory) -> None:
+        self._cut = self._cut and memory.owes  # what is owed is the rest of that sentence
+        usage = self._dialogue.usage
+        stored = Stored(memory.moved(_offset()), self.recording, usage, self._cut)
+        self._put(Remembered(self._channel.uuid, self.epoch, dump(stored)))
+
+
+def _offset() -> float:
+    """From the loop's clock to Unix time."""
+    return time.time() - asyncio.get_running_loop().time()

@@ -1,0 +1,419 @@
+"""One call's shell: does what ``call.py`` decided, and tells it what came of it.
+
+``media_session.py`` hears and speaks for it, ``dialogue.py`` has its words with the model.
+
+Everything here runs in the event loop and in one task group a call. Audio does not pass through
+decisions: a caller's message goes straight to the agent (``stream_audio``), an agent's delta
+straight to the playback (``Voice.speak``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from esl_controller.call import actions as do
+from esl_controller.call import events as ev
+from esl_controller.call.conversation import Conversation
+from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call, State
+from esl_controller.call.tools import Toolbox
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.freeswitch.connection import (
+    FilePlayed,
+    FilePlaying,
+    FileWritten,
+    Switch,
+    SwitchError,
+    SwitchEvent,
+)
+from esl_controller.secretaries.hours import is_open, opens_next
+from esl_controller.secretaries.schema import Destination, Secretary
+from esl_controller.session.agent_session import Dialogue
+from esl_controller.session.dependencies import Services
+from esl_controller.session.media import MediaSession
+from esl_controller.session.resume import Recall
+from esl_controller.session.speech_output import Voice
+from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
+from media.stream import Admission
+
+
+@dataclass
+class Marks:
+    """When things happened, in seconds since the call arrived; for the log and ``calls``."""
+
+    at: dict[str, float] = field(default_factory=dict)
+
+    def set(self, name: str, seconds: float) -> None:
+        """The first time counts."""
+        self.at.setdefault(name, round(seconds, 4))
+
+
+class CallSession:
+    """The life of one call on one Event Socket connection: ``await run()``."""
+
+    def __init__(
+        self,
+        switch: Switch,
+        channel: Channel,
+        services: Services,
+        claimed: Claimed | None = None,
+    ) -> None:
+        self.channel = channel
+        self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        toolbox = Toolbox(self.secretary)
+        now = time.time()
+        closed = not is_open(self.secretary.hours, now)
+        self.call = _core(self.secretary, toolbox, services, closed=closed)
+        self.marks = Marks()
+        self.successor: CallSession | None = None  # that has the call now, on a newer connection
+        self.stepped_back = False  # for another controller
+        self.log = structlog.stdlib.get_logger(__name__).bind(
+            call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
+        )
+        self._switch = switch
+        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._quiet = asyncio.Event()  # nobody speaks, nothing is awaited
+        self._voice = Voice()
+        self._dialogue = self._make_dialogue(toolbox, now, closed=closed)
+        token = secrets.token_urlsafe(24)
+        self._media = MediaSession(
+            switch,
+            services,
+            self._voice,
+            token,
+            report=self.handle,
+            played=self._dialogue.played,
+            hear=self._hear,
+            spawn=self._spawn,
+            mark=self._mark,
+        )
+        self.admission = Admission(self._media, token)
+        self._events: deque[ev.Event] = deque()
+        self._handling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._recall = Recall(channel, self._dialogue, services.put)
+        if claimed is not None:
+            self.call.past = self._recall.resume(claimed)
+        self._group: asyncio.TaskGroup
+
+    def _make_dialogue(self, toolbox: Toolbox, now: float, *, closed: bool) -> Dialogue:
+        opens_at = opens_next(self.secretary.hours, now) if closed else None
+        return Dialogue(
+            self.channel,
+            self.secretary,
+            self.secretary.persona(toolbox.tools, closed=closed, opens_at=opens_at),
+            self._services,
+            self._voice,
+            report=self.handle,
+            fall=self._fall,
+            spawn=self._spawn,
+            talking=lambda: self.call.state is State.TALKING,
+            leaving=lambda: self.call.talk.leaving,
+        )
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the call arrived here."""
+        return self._loop.time() - self._began
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Hold the call until it ends or is let go; frees everything. Raises only our own bugs."""
+        uuid, channel = self.channel.uuid, self.channel
+        self._services.put(
+            CallStarted(
+                *(uuid, channel.domain_uuid, self.secretary.name or "default"),
+                *(channel.caller, channel.number, time.time()),
+                owner=self._services.name,
+                call_ended_url=self.secretary.events.call_ended_url,
+            )
+        )
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._spawn(self._watch_switch())
+                if self.call.past is not None:
+                    self._spawn(self._services.written())  # we may be lost in a moment, too
+                self.handle(ev.Arrived(self.channel.answered, bool(self.channel.codec)))
+                self._switch.listen(self._switch_event)
+                try:
+                    await self._over
+                finally:
+                    if self.call.outcome != INTERRUPTED:
+                        self._dialogue.interrupt()  # the caller hung up on it
+                    # The lane first: the model may take its time to say goodbye.
+                    self._voice.close()
+                    for task in self._tasks:
+                        task.cancel()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._services.streams.drop(self._media)
+            self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
+            if self.call.cause == TRANSFERRED:
+                self._recall.transferred()
+            if self.successor is None and not self.stepped_back:
+                await self._close_record()
+
+    async def _close_record(self) -> None:
+        outcome = self.call.outcome
+        self._services.put(
+            CallEnded(
+                *(self.channel.uuid, time.time(), self.call.cause, outcome),
+                recording=self._recall.recording,
+                usage=self._dialogue.usage,
+                epoch=self._recall.epoch,
+            )
+        )
+        if outcome == INTERRUPTED:
+            return  # somebody else may go on with it
+        # Or has done so without our knowing yet, and tells of the end: the record refuses ours.
+        transferred = self.call.cause == TRANSFERRED
+        if transferred or await self._services.ours(self.channel.uuid, self.epoch):
+            self._dialogue.call_ended()
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """What went through and what was lost, of both directions; for the log and ``calls``."""
+        counted: dict[str, float] = {"events_dropped": self._switch.dropped}
+        counted |= asdict(self._dialogue.counters)
+        if self._voice.playback is not None:
+            counted |= self._voice.playback.counters
+        return counted
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody speaks and nothing is awaited, or the session is over."""
+        return self._quiet.is_set()
+
+    async def quiet(self, patience_s: float) -> None:
+        """Wait until nobody speaks and nothing is awaited, for at most ``patience_s`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._quiet.wait()
+
+    async def give_back(self, deadline: float) -> None:
+        """Let go of the call without ending it: the switch goes on with the dialplan. It is told
+        before, unless it does not answer until ``deadline``, a time of the loop."""
+        with contextlib.suppress(TimeoutError):
+            # Whoever has the call in a moment knows what is written by then. A database that is
+            # away must leave time to the calls that are let go after this one.
+            async with asyncio.timeout((deadline - self._loop.time()) / 10):
+                await self._services.written()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                # A connection that breaks instead may leave the module mute, see _prove_stream.
+                await self._media.stop_stream()
+        self.handle(ev.ShutDown())
+
+    async def over(self) -> None:
+        """Wait until the session has ended, however."""
+        await asyncio.wait([self._over])
+
+    def step_back(self) -> None:
+        """Another controller has the call."""
+        self.log.warning("another controller has the call: this one steps back")
+        self.stepped_back = True
+        self.handle(ev.ShutDown())
+
+    @property
+    def epoch(self) -> int:
+        """How often the call went on elsewhere before it was ours."""
+        return self._recall.epoch
+
+    def handle(self, event: ev.Event) -> None:
+        """Let the core decide on ``event`` and do what it says. Safe to call from any callback."""
+        self._events.append(event)
+        if self._handling or self._over.done():
+            return
+        self._handling = True
+        try:
+            while self._events:
+                event = self._events.popleft()
+                before = self.call.state
+                for action in self.call.handle(event, self._loop.time()):
+                    self._perform(action)
+                if self.call.state is not before:
+                    self._mark(self.call.state.value)
+            self._set_timer()
+            self._take_note()
+        except Exception as error:
+            self._fall(error)
+        finally:
+            self._handling = False
+
+    def _take_note(self) -> None:
+        """After each event, of what another process would have to know."""
+        if self.call.state in (State.TALKING, State.TRANSFERRING):
+            self._recall.remember(self.call.talk.memory())
+        talking = self.call.state is State.TALKING
+        if self._over.done() or (talking and self.call.talk.at_rest):
+            self._quiet.set()
+        else:
+            self._quiet.clear()
+
+    def _fall(self, error: Exception) -> None:
+        """Our bug: callers are the clock and the sockets of all calls, so only this call falls."""
+        self.log.exception("a bug in the controller ends this session")
+        if not self._over.done():
+            self._over.set_exception(error)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.call.next_deadline()
+        self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self.handle, ev.TimeUp())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _mark(self, name: str) -> None:
+        self.marks.set(name.replace(" ", "_") + "_s", self._loop.time() - self._began)
+
+    # --- doing ------------------------------------------------------------------------------------
+
+    def _perform(self, action: do.Action) -> None:
+        match action:
+            case do.ConnectAgent():
+                self._media.prepare(self.channel, self._dialogue.connect(self.channel))
+            case do.Answer():
+                self._spawn(self._answer())
+            case do.StartStream(again):
+                self._media.start_stream(again)
+            case do.OpenLane():
+                self._spawn(self._media.open_lane())
+            case do.PlayFiles():
+                self._spawn(self._media.play_files())
+            case do.HearLane():
+                self._media.hear_lane()
+            case do.Record():
+                self._spawn(self._record())
+            case do.Say(name):
+                self._voice.say(name, self.secretary.language)
+            case do.Music(on):
+                self._voice.music(on)
+            case do.Transfer(destination, returns):
+                self._spawn(self._transfer(destination, returns))
+            case do.Keep():
+                self._spawn(self._ask("to keep the call", self._switch.took()))
+            case do.LimitCall(seconds):
+                self._spawn(self._ask("limit", self._switch.limit(seconds)))
+            case do.SendDtmf(digits):
+                self._spawn(self._send_dtmf(digits))
+            case do.Hangup(cause):
+                self._spawn(self._hang_up(cause))
+            case do.Note(text, reason):
+                self.log.warning(text, reason=reason)
+                note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
+                self._services.put(note)
+            case do.Close():
+                self._switch.unheard()  # whoever lingers has to know of the end
+                self._over.set_result(None)
+            case _:
+                self._dialogue.perform(action)
+
+    async def _ask(self, what: str, command: Coroutine[Any, Any, None]) -> None:
+        """Have the switch do something that the call can do without."""
+        try:
+            await command
+        except SwitchError as error:
+            self.log.warning(f"the switch refused: {what}", reason=str(error))
+
+    async def _send_dtmf(self, digits: str) -> None:
+        # Whoever has the call after us must know that they were pressed: never twice.
+        await self._services.written()
+        await self._ask("DTMF", self._switch.send_dtmf(digits))
+
+    async def _record(self) -> None:
+        folder = self._services.settings.freeswitch.recordings
+        path = f"{folder}/{self.channel.uuid}.wav"
+        try:
+            await self._switch.record(path)
+        except SwitchError as error:
+            self._perform(do.Note("the call is not recorded", str(error)))
+        else:
+            self._recall.recording = path
+
+    async def _is_ours(self) -> bool:
+        """Whether the call is still ours. To be asked before what cannot be undone: another
+        controller may have it without our knowing yet, as after we stood still."""
+        ours = await self._services.ours(self.channel.uuid, self.epoch)
+        if not ours and not self.stepped_back:
+            self.step_back()
+        return ours
+
+    async def _transfer(self, destination: Destination, returns: int) -> None:
+        if not await self._is_ours():
+            return
+        context = destination.context or self.channel.context or "default"
+        to = destination.number, context, destination.timeout_s
+        try:
+            await self._switch.transfer(*to, returns)
+        except SwitchError as error:
+            self.handle(ev.TransferFailed(str(error)))
+            return
+        self.handle(ev.Transferred())
+
+    async def _watch_switch(self) -> None:
+        self.handle(ev.SwitchLost(await self._switch.wait_lost()))
+
+    async def _answer(self) -> None:
+        try:
+            await self._switch.answer()
+        except SwitchError as error:
+            self.handle(ev.AnswerFailed(str(error)))
+
+    async def _hang_up(self, cause: str) -> None:
+        if not await self._is_ours():
+            return
+        try:
+            await self._switch.hang_up(cause)
+        except SwitchError as error:
+            self.log.warning("the hangup was not accepted", reason=str(error))
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _switch_event(self, event: SwitchEvent) -> None:
+        if isinstance(event, FileWritten | FilePlaying | FilePlayed):
+            self._media.file_event(event)
+            return
+        if isinstance(event, ev.Answered) and event.codec:
+            self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
+        self.handle(event)
+
+    def _hear(self, audio: bytes) -> None:
+        # Before the greeting was asked for, the model would answer by itself and collide with it.
+        if not audio or self.call.state is not State.TALKING:
+            return
+        if not self.call.talk.held:
+            self._dialogue.hear(audio, secret=self.call.talk.secure)
+
+
+def _core(secretary: Secretary, toolbox: Toolbox, services: Services, *, closed: bool) -> Call:
+    """The decisions of a call with this secretary."""
+    settings = services.settings
+    return Call(
+        Conversation(secretary, toolbox, closed=closed, abilities=services.abilities),
+        max_s=secretary.limits.max_call_s,
+        fallback=secretary.destination(secretary.fallback),
+        record=secretary.recording.stereo,
+        playback=settings.media.playback,
+        model_s=settings.agent.connect_timeout_s,
+    )

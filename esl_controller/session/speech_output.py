@@ -1,0 +1,130 @@
+"""What one call says: the agent's speech, sentences of ours and music, on their way into its
+playback."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from functools import cache
+
+from esl_controller.session.playback import Playback
+from media import sounds
+from media.frame import Format, pcm
+from media.playout import Heard
+from media.resample import Converter, convert
+from media.sounds.music import loop
+
+MUSIC = "music"
+
+
+class Voice:
+    """Items of speech, each converted to the playback's rate as it comes.
+
+    ``source`` is the agent's output format, ``playback`` where everything goes; speech that comes
+    before there is one, and what still comes of an interrupted item, is lost.
+    """
+
+    def __init__(self) -> None:
+        self.source: Format = pcm(24000)
+        self.playback: Playback | None = None
+        self._converters: dict[str, Converter] = {}  # of items whose audio still comes
+        self._lead_ms = 0.0  # of silence before each of them
+        self._over: deque[str] = deque(maxlen=64)  # items that were interrupted or are complete
+        self._own: set[str] = set()  # items that are not the agent's
+        self._said: Counter[str] = Counter()  # sentences of ours
+        self._rounds = 0  # of music, so far
+        self._music = False
+
+    def is_new(self, item: str) -> bool:
+        """Whether nothing of ``item`` has come yet, and there is a way to say it."""
+        return self.playback is not None and item not in self._converters and item not in self._over
+
+    def speak(self, item: str, data: bytes) -> None:
+        """More speech of ``item``, in the agent's format."""
+        if self.playback is None or item in self._over:
+            return
+        converter = self._converters.get(item)
+        if converter is None:
+            converter = Converter(self.source, pcm(self.playback.rate), lead=True)
+            self._converters[item] = converter
+            self._lead_ms = converter.lead_ms
+        self.playback.push(item, converter.feed(data))
+
+    def complete(self, item: str) -> None:
+        """The agent has sent all of ``item``."""
+        converter = self._converters.pop(item, None)
+        if converter is not None and self.playback is not None:
+            self.playback.push(item, converter.finish())
+            self.playback.complete(item)
+            self._over.append(item)
+
+    def complete_all(self) -> None:
+        """No more audio will come of any item."""
+        for item in tuple(self._converters):
+            self.complete(item)
+
+    def pause(self) -> None:
+        """Be silent now and lose nothing. Files play on: a pause there is not exact."""
+        if self.playback is not None:
+            self.playback.pause()
+
+    def resume(self) -> None:
+        """Go on where ``pause`` stopped."""
+        if self.playback is not None:
+            self.playback.resume()
+
+    def interrupt(self) -> list[Heard]:
+        """Be silent now; returns how much was heard of each item of the agent's own audio."""
+        if self.playback is None:
+            return []
+        cut = [heard for heard in self.playback.flush() if heard.item not in self._own]
+        self._own.clear()
+        self._music = False
+        for heard in cut:
+            self._converters.pop(heard.item, None)
+            self._over.append(heard.item)
+        return [Heard(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
+
+    def say(self, name: str, language: str) -> None:
+        """Play a bundled sentence to its end; what waits is dropped. Its item is ``name``, with a
+        number if it was said before: an item that is over cannot be played again."""
+        self.interrupt()
+        assert self.playback is not None
+        self._said[name] += 1
+        item = name if self._said[name] == 1 else f"{name} {self._said[name]}"
+        self._own.add(item)
+        self.playback.push(item, _sound(name, language, self.playback.rate))
+        self.playback.complete(item)
+
+    def music(self, on: bool) -> None:
+        """Play music, instead of all else; or stop it."""
+        if self._music is not on and self.playback is not None:
+            self.interrupt()
+            self._music = on
+            for _ in range(2 * on):  # one plays, one waits: no gap between them
+                self._play_round()
+
+    def finished(self, item: str) -> None:
+        """``item`` was heard to its end."""
+        self._own.discard(item)
+        if self._music and item.startswith(MUSIC):
+            self._play_round()
+
+    def _play_round(self) -> None:
+        assert self.playback is not None
+        self._rounds += 1
+        name = f"{MUSIC} {self._rounds}"
+        self._own.add(name)
+        self.playback.push(name, loop(self.playback.rate).tobytes())
+        self.playback.complete(name)
+
+    def close(self) -> None:
+        """Free the playback; may be called again."""
+        if self.playback is not None:
+            self.playback.close()
+
+
+@cache
+def _sound(name: str, language: str, rate: int) -> bytes:
+    """A bundled sentence as linear audio at ``rate`` Hz."""
+    values, own_rate = sounds.load(name, language)
+    return convert(values, own_rate, rate).tobytes()

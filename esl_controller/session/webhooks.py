@@ -1,0 +1,109 @@
+"""What a call has done elsewhere: webhooks asked, messages and records sent on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
+
+from esl_controller.call.tools import CallWebhook, TakeMessage, failure
+from esl_controller.freeswitch.channel import Channel
+from esl_controller.secretaries.schema import Secretary
+from esl_controller.store.records import Change, Deliver, MessageTaken
+
+ANSWER_LIMIT = 20_000  # bytes of a webhook's answer; more is no use to a model
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Errands:
+    """The errands of one call. ``put`` takes changes for the store."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        secretary: Secretary,
+        http: ClientSession,
+        put: Callable[[Change], None],
+    ) -> None:
+        self._channel = channel
+        self._secretary = secretary
+        self._http = http
+        self._put = put
+
+    async def webhook(self, request: CallWebhook, secure: Mapping[str, str]) -> str:
+        """Ask the server; returns a JSON text for the model, an error too. ``secure``: arguments
+        that the model does not know."""
+        tool = request.tool
+        asked = {
+            "function": tool.name,
+            "arguments": {**request.arguments, **secure},
+            "call": self._call(),
+        }
+        try:
+            async with self._http.post(
+                tool.url,
+                json=asked,
+                timeout=ClientTimeout(total=tool.timeout_s),
+                allow_redirects=False,
+            ) as answer:
+                body = await _read(answer.content)
+                status = answer.status
+        except TimeoutError:
+            return self._failed(tool.name, f"no answer within {tool.timeout_s:g} s")
+        except (ClientError, OSError, ValueError) as error:
+            return self._failed(tool.name, f"not reached: {type(error).__name__}")
+        if not 200 <= status < 300:
+            return self._failed(tool.name, f"HTTP {status}")
+        if len(body) > ANSWER_LIMIT:
+            return self._failed(tool.name, f"an answer of more than {ANSWER_LIMIT} bytes")
+        return _json(body)
+
+    def message(self, request: TakeMessage, at: float) -> None:
+        """Keep a message for the company, and send it on."""
+        fields = {"name": request.name, "phone": request.phone, "text": request.text}
+        self._put(MessageTaken(self._channel.uuid, at=at, **fields))
+        if url := self._secretary.events.message_url:
+            body = json.dumps({"message": fields, "call": self._call()}, ensure_ascii=False)
+            self._put(Deliver(url, "message", body, self._channel.uuid))
+
+    def call_ended(self) -> None:
+        """Send the record of the call on."""
+        if url := self._secretary.events.call_ended_url:
+            self._put(Deliver(url, "call_ended", "", self._channel.uuid))
+
+    def _call(self) -> dict[str, str]:
+        channel = self._channel
+        return {
+            "call_uuid": channel.uuid,
+            "domain_uuid": channel.domain_uuid,
+            "secretary_uuid": channel.secretary_uuid,
+            "caller": channel.caller,
+            "number": channel.number,
+        }
+
+    def _failed(self, name: str, why: str) -> str:
+        log.warning("a webhook function failed", function=name, reason=why)
+        return failure(f"{name} failed: {why}")
+
+
+async def _read(content: StreamReader) -> bytes:
+    """All of it, or enough to see that it is too much."""
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > ANSWER_LIMIT:
+            break
+    return bytes(body)
+
+
+def _json(body: bytes) -> str:
+    text = body.decode(errors="replace")
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        value = {"result": text}
+    return json.dumps(value, ensure_ascii=False)

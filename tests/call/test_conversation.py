@@ -1,0 +1,381 @@
+"""Who speaks when, without a loop: each test is a conversation."""
+
+from __future__ import annotations
+
+import pytest
+
+from esl_controller.call import actions as do
+from esl_controller.call import events as ev
+from esl_controller.call.machine import State
+from esl_controller.call.replies import ANSWER_NOW
+from esl_controller.call.timers import LAST_WORDS_S
+from esl_controller.call.tool_calls import KEYS_S
+from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
+
+# --- turns and replies ----------------------------------------------------------------------------
+
+
+def test_greets_and_then_answers_each_turn_once() -> None:
+    world = World().talking()
+    (greeting,) = (a for a in world.actions if isinstance(a, do.Respond))
+    assert "Clinic, hello." in greeting.instructions
+    world.reply()
+    world.hear_all()
+    assert world.turn() == [do.Respond()]
+    assert world.reply() == []
+    world.hear_all()
+    assert world.call.talk.at_rest
+
+
+def test_a_turn_while_the_model_thinks_is_answered_when_that_is_over() -> None:
+    world = World().greeted()
+    world.turn()
+    world.feed(world.started())
+    assert world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed()) == [
+        do.Pause(),
+        do.CheckSpeech(),
+        do.Interrupt(),
+        do.Cancel(),
+    ]
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck()]
+    assert world.feed(world.done(status="cancelled")) == [do.Respond()]
+
+
+def test_a_reply_that_was_only_asked_for_is_cancelled_as_soon_as_it_has_a_name() -> None:
+    world = World().greeted()
+    world.turn()
+    actions = world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
+    assert do.Cancel() not in actions
+    assert world.feed(world.started()) == [do.Cancel()]
+
+
+def test_a_reply_that_fails_is_asked_for_again_as_it_was() -> None:
+    world = World().talking()
+    greeting = world.actions[-1]
+    world.feed(world.started())
+    assert world.feed(world.done(status="failed")) == [greeting]
+    world.feed(world.started(), world.queued())
+    world.hear_all()
+    world.feed(world.done())
+    assert world.turn() == [do.Respond()]  # the failures are forgotten
+
+
+def test_a_model_that_cannot_reply_counts_as_lost() -> None:
+    world = World(fallback="Sales").greeted()
+    world.turn()
+    world.feed(world.started(), world.done(status="failed"))
+    world.feed(world.started())
+    assert world.feed(world.done(status="failed")) == [do.Transfer(SALES)]
+    assert world.call.outcome == "model lost"
+
+
+# --- interruptions --------------------------------------------------------------------------------
+
+
+def test_speech_over_a_reply_pauses_it_and_then_ends_it() -> None:
+    world = World().greeted()
+    world.turn()
+    world.reply()
+    assert world.feed(ev.SpeechStarted(0, "u2")) == [do.Pause(), do.CheckSpeech()]
+    assert world.feed(ev.SpeechConfirmed()) == [do.Interrupt()]
+    assert world.feed(ev.SpeechConfirmed()) == []
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.Respond()]
+
+
+def test_a_cough_pauses_once_in_a_reply_and_is_forgotten() -> None:
+    world = World().greeted()
+    world.turn()
+    world.reply()
+    world.feed(ev.SpeechStarted(0, "u2"))
+    assert world.feed(ev.SpeechDoubted()) == [do.Resume()]
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.Forget("u2")]
+    # What fooled us once gets no second pause, but is heard if it is speech.
+    assert world.feed(ev.SpeechStarted(0, "u3")) == [do.CheckSpeech()]
+    assert world.feed(ev.SpeechDoubted()) == []
+    assert world.feed(ev.SpeechConfirmed()) == [do.Interrupt()]
+    world.feed(ev.SpeechStopped(0, "u3"))
+    world.reply()
+    assert do.Pause() in world.feed(ev.SpeechStarted(0, "u4")), "another reply, another chance"
+
+
+def test_a_short_sound_without_a_verdict_resumes_and_is_forgotten() -> None:
+    world = World().greeted()
+    world.turn()
+    world.reply()
+    world.feed(ev.SpeechStarted(0, "u2"))
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [
+        do.StopCheck(),
+        do.Resume(),
+        do.Forget("u2"),
+    ]
+    world.hear_all()
+    assert world.call.talk.at_rest
+
+
+def test_nothing_is_checked_while_nobody_else_speaks() -> None:
+    world = World().greeted()
+    assert world.feed(ev.SpeechStarted(0, "u1")) == []
+    assert world.feed(ev.SpeechConfirmed(), ev.SpeechDoubted()) == []
+    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.Respond()]
+
+
+def test_a_greeting_that_cannot_be_interrupted() -> None:
+    world = World(secretary(barge_in={"during_greeting": False})).talking()
+    world.reply()
+    assert world.feed(ev.SpeechStarted(0, "u1")) == [do.CheckSpeech()]
+    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.StopCheck(), do.Forget("u1")]
+    assert world.feed(ev.Dtmf("5")) == []
+    # Speech is answered, once the greeting was heard or is said.
+    world.feed(ev.SpeechStarted(0, "u2"))
+    assert world.feed(ev.SpeechConfirmed()) == []
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.Respond()]
+    world.reply()
+    world.hear_all()
+    world.turn()
+    world.reply()
+    assert world.feed(ev.SpeechStarted(0, "u3")) == [do.Pause(), do.CheckSpeech()]
+
+
+def test_a_sentence_of_ours_is_no_greeting() -> None:
+    world = World(secretary(barge_in={"during_greeting": False})).talking()
+    world.feed(world.started(), world.queued())
+    world.feed(ev.ItemFinished("moment", 900))
+    assert world.feed(ev.SpeechStarted(0, "u1")) == [do.CheckSpeech()]
+
+
+def test_a_key_interrupts_and_is_told() -> None:
+    world = World().greeted()
+    world.turn()
+    world.reply()
+    assert world.feed(ev.Dtmf("4")) == [do.Interrupt()]
+    assert world.feed(ev.Dtmf("2")) == []
+    actions = world.later(KEYS_S + 0.1)
+    assert actions == [do.Tell("(The caller pressed 42 on the telephone's keypad.)"), do.Respond()]
+
+
+def test_a_model_that_takes_turns_itself_is_asked_for_nothing_it_does_itself() -> None:
+    world = World(secretary(limits={"max_turns": 1}), takes_turns=True).greeted()
+    assert world.turn() == []
+    world.feed(world.started(), world.queued())
+    assert world.feed(ev.SpeechStarted(0, "u2")) == []
+    world.feed(world.done())
+    world.hear_all()
+    # But its turns are counted, and the end is ours.
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [FAREWELL]
+
+
+def test_a_model_that_calls_functions_while_it_speaks() -> None:
+    world = World(takes_turns=True).greeted()
+    world.feed(world.started(), world.queued())
+    call = tool_call("find")
+    actions = world.feed(
+        ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=(call,))
+    )
+    assert kinds(actions) == ["AskWebhook"]
+    assert world.call.talk.next_deadline() is not None
+    assert not world.call.talk.at_rest
+    world.feed(world.done())
+    world.hear_all()
+    assert world.feed(ev.ToolDone("c1", "{}")) == [do.ToolResult(call, "{}")]
+
+
+@pytest.mark.parametrize("name", ["end_call", "transfer_call"])
+def test_what_a_model_that_takes_turns_itself_says_by_itself_is_no_farewell(name: str) -> None:
+    world = World(takes_turns=True).greeted()
+    world.feed(world.started(), world.queued())
+    given = {"destination": "Sales"} if name == "transfer_call" else {}
+    calls = (tool_call(name, **given),)
+    asked = world.feed(ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=calls))
+    assert not any(isinstance(a, do.Respond) for a in asked), "it still speaks"
+    (words,) = world.feed(world.done())
+    assert isinstance(words, do.Respond)
+    world.reply()
+    assert world.hear() == []
+    assert isinstance(world.hear()[-1], do.Hangup | do.Transfer)
+
+
+def test_a_turn_that_a_lost_model_had_not_answered_by_itself_is_answered() -> None:
+    world = World(takes_turns=True).greeted()
+    assert world.turn() == []
+    world.lose()
+    assert world.feed(ev.AgentReady()) == [do.Respond(ANSWER_NOW)]
+    world.reply()
+    world.hear_all()
+    world.lose()
+    assert world.feed(ev.AgentReady()) == [], "it was answered"
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["cancelled", "incomplete", "failed"])
+def test_calls_of_a_response_that_was_not_completed_never_run(status: str) -> None:
+    world = World().greeted()
+    world.turn()
+    world.feed(world.started())
+    actions = world.feed(world.done(tool_call("find"), status=status))
+    assert not any(isinstance(a, do.AskWebhook | do.ToolResult) for a in actions)
+
+
+def test_calls_of_a_response_that_ended_before_it_could_be_cancelled_are_refused() -> None:
+    world = World().greeted()
+    world.turn()
+    world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    actions = world.feed(world.done(tool_call("end_call")))
+    assert output(actions) == {"error": "not done: the caller interrupted"}
+    assert kinds(world.feed(ev.SpeechStopped(0, "u2"))) == ["StopCheck", "Respond"]
+
+
+def test_a_result_that_comes_during_a_response_brings_one_reply_after_it() -> None:
+    world = World().greeted()
+    world.asks(tool_call("find", "c1", a=1), tool_call("find", "c2", a=2))
+    assert world.asked, "the words for the wait"
+    world.feed(world.started(), world.queued())
+    assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult"]
+    assert kinds(world.feed(ev.ToolDone("c2", "{}"))) == ["ToolResult"]
+    assert world.feed(world.done()) == [do.Respond()]
+    assert world.reply() == []
+
+
+def test_results_of_one_response_are_answered_together() -> None:
+    world = World(secretary()).greeted()
+    note = tool_call("take_message", "c2", name="Ann", text="Call me.")
+    actions = world.asks(tool_call("find"), note, speak=True)
+    assert "KeepMessage" in kinds(actions)
+    assert "Respond" not in kinds(actions)
+    assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult", "Respond"]
+
+
+def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
+    world = World().greeted()
+    for call_id in ("c1", "c2"):
+        assert "AskWebhook" in kinds(world.asks(tool_call("find", call_id), speak=True))
+        world.hear_all()
+        assert "AskWebhook" not in kinds(world.feed(ev.ToolDone(call_id, "{}")))
+        assert kinds(world.reply(tool_call("find", "again"))) == ["ToolResult", "Respond"]
+        world.reply()
+        world.hear_all()
+
+
+def test_who_interrupts_needs_no_words_for_the_wait() -> None:
+    world = World().greeted()
+    world.asks(tool_call("find", "c1", a=1), speak=True)
+    world.feed(ev.ToolDone("c1", "{}"))
+    # The first sentence is still heard: the words for the wait have to wait.
+    assert kinds(world.reply(tool_call("find", "c2", a=2), speak=False)) == ["AskWebhook"]
+    world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
+    assert world.feed(ev.SpeechStopped(0))[-1] == do.Respond()
+    world.reply()
+    world.hear_all()
+    assert not world.asked
+
+
+def test_a_wait_is_announced_unless_the_model_did() -> None:
+    world = World().greeted()
+    actions = world.asks(tool_call("find"))
+    assert actions[-1] == do.Respond("Say exactly this to the caller, and nothing else: Wait.")
+    world = World().greeted()
+    assert kinds(world.asks(tool_call("find"), speak=True)) == ["AskWebhook"]
+
+
+def test_what_cannot_be_done_goes_back_to_the_model() -> None:
+    world = World().greeted()
+    actions = world.asks(tool_call("transfer_call", destination="the president"))
+    assert "unknown destination" in output(actions)["error"]
+    assert world.asked, "the model can act on it"
+
+
+def test_the_farewell_is_heard_before_the_hangup() -> None:
+    world = World().greeted()
+    actions = world.asks(tool_call("end_call"))
+    assert actions[-1] == FAREWELL
+    world.reply()
+    assert world.turn() == [], "thanks and goodbyes do not interrupt it"
+    assert world.feed(ev.Dtmf("1")) == []
+    assert world.hear() == [HANGUP]
+    assert world.call.state is State.HANGING_UP
+
+
+def test_a_farewell_that_the_model_spoke_is_not_said_twice() -> None:
+    world = World().greeted()
+    assert kinds(world.asks(tool_call("end_call"), speak=True)) == ["ToolResult"]
+    assert world.hear() == [HANGUP]
+
+
+def test_nothing_is_said_before_the_farewell_that_was_due_before() -> None:
+    limits = {"max_call_s": 60, "warn_s": 20, "idle_s": 0.0}
+    world = World(secretary(limits=limits)).greeted()
+    world.turn()
+    world.feed(world.started(), world.queued())
+    world.later(41.0)
+    assert world.feed(world.done(tool_call("end_call")))[0] != FAREWELL
+    assert world.hear() == [HANGUP], "no warning any more"
+
+
+def test_nothing_is_said_while_the_caller_is_on_the_way() -> None:
+    limits = {"max_call_s": 60, "idle_s": 0.0}
+    world = World(secretary(limits=limits)).greeted()
+    world.later(58.0)
+    world.reply()
+    world.hear_all()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear()
+    world.now = 61.0
+    assert world.feed(ev.TimeUp(), ev.SpeechStarted(0), ev.Dtmf("1")) == []
+    actions = world.feed(ev.TransferFailed("busy")) + world.later(0.1)
+    assert actions[-1] == do.Interrupt(), "the limit holds"
+
+
+def test_a_farewell_has_a_hard_cap() -> None:
+    world = World().greeted()
+    world.asks(tool_call("end_call"))
+    world.feed(world.started(), world.queued())
+    assert world.later(LAST_WORDS_S - 0.1) == []
+    assert world.later(0.2)[-1] == HANGUP
+
+
+def test_a_pause_ends_when_the_end_is_decided() -> None:
+    world = World().greeted()
+    world.turn()
+    world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"))
+    actions = world.feed(world.done(tool_call("end_call")))
+    assert actions[1:] == [do.StopCheck(), do.Resume()]
+    assert world.hear() == [HANGUP]
+
+
+def test_no_function_runs_after_the_end() -> None:
+    world = World().greeted()
+    actions = world.asks(tool_call("end_call", "c1"), tool_call("find", "c2"))
+    assert "AskWebhook" not in kinds(actions)
+
+
+def test_a_transfer_is_announced_and_comes_back_when_it_fails() -> None:
+    world = World().greeted()
+    call = tool_call("transfer_call", destination="SHOP")
+    assert "Sales" in str(world.asks(call)[-1])
+    world.reply()
+    assert world.hear() == [do.Transfer(SALES)]
+    actions = world.feed(ev.TransferFailed("busy"))
+    assert output(actions) == {"error": "the transfer failed: busy"}
+    assert actions[-1] == do.Respond()
+    assert world.call.state is State.TALKING
+    limit = world.call.talk.next_deadline()
+    assert limit is not None, "the call's limit is forgotten"
+
+
+def test_a_transfer_that_the_switch_does_not_answer_is_told_too() -> None:
+    world = World().greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear()
+    actions = world.later(6.0)
+    assert "no reply from the switch" in output(actions)["error"]
+    assert actions[-1] == do.Respond()
+
+
+def test_a_caller_who_spoke_while_a_transfer_failed_is_not_waited_for() -> None:
+    world = World().greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"))
+    world.feed(world.started(), world.queued(), ev.SpeechStarted(0), world.done())
+    world.hear()
+    assert world.call.state is State.TRANSFERRING
+    assert world.feed(ev.TransferFailed("busy"))[-1] == do.Respond()

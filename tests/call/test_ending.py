@@ -1,0 +1,70 @@
+"""How a conversation ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from esl_controller.call.actions import Hangup, Transfer
+from esl_controller.call.ending import CLEARING, RETURNS, Departure, Way, outside_hours
+from esl_controller.call.snapshot import Memory, Past
+from esl_controller.secretaries.schema import Destination
+from tests.call.world import SALES, secretary, tool_call
+
+DESK = Destination(name="Desk", number="1002", come_back=True)
+
+
+def test_goes_once_and_only_if_decided() -> None:
+    departure = Departure()
+    assert departure.go() == []
+    departure.decide(Hangup(CLEARING))
+    assert departure.decided
+    assert departure.go() == [Hangup(CLEARING)]
+    assert departure.gone
+    assert departure.go() == []
+
+
+def test_comes_back_and_tells_the_function_that_wanted_it_once() -> None:
+    departure, call = Departure(), tool_call("transfer_call")
+    departure.decide(Transfer(SALES), call)
+    departure.go()
+    assert departure.back() == call
+    assert not departure.decided
+    assert departure.go() == []
+    assert departure.back() is None
+
+
+def test_a_caller_may_come_back_so_often_and_then_a_transfer_is_for_good() -> None:
+    ways = []
+    for returns in range(RETURNS + 1):
+        departure = Departure()
+        departure.returns = returns
+        departure.decide(Transfer(DESK))
+        ways += departure.go()
+    assert ways == [*(Transfer(DESK, n + 1) for n in range(RETURNS)), Transfer(DESK)]
+
+
+def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
+    call = tool_call("transfer_call")
+    memory = Memory(leaving="Desk", leaving_call="c1", pending=(call,), returns=1)
+    departure = Departure()
+    assert departure.resume(Past(memory), secretary(destinations=[DESK])) == []
+    assert departure.call == call
+    assert departure.go() == [Transfer(DESK, 2)]
+
+
+@pytest.mark.parametrize(
+    ("do", "way"),
+    [
+        ("talk", None),
+        ("message", None),
+        ("hangup", Hangup(CLEARING)),
+        ("transfer", Transfer(SALES)),
+    ],
+)
+def test_outside_the_opening_hours(do: str, way: Way | None) -> None:
+    hours: dict[str, Any] = {"zone": "UTC", "monday": ["08:00-12:00"], "do": do}
+    if do == "transfer":
+        hours["destination"] = "shop"
+    assert outside_hours(secretary(hours=hours)) == way

@@ -1,0 +1,467 @@
+"""The states of a call, without a loop; what is said in it is tested in test_conversation.py."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esl_controller.agents.base import Abilities
+from esl_controller.call import actions as do
+from esl_controller.call import events as ev
+from esl_controller.call.actions import (
+    Actions,
+    Answer,
+    Close,
+    ConnectAgent,
+    Hangup,
+    HearLane,
+    Keep,
+    LimitCall,
+    Note,
+    OpenLane,
+    PlayFiles,
+    Record,
+    Respond,
+    Say,
+    StartStream,
+    Transfer,
+)
+from esl_controller.call.conversation import Conversation
+from esl_controller.call.machine import BACKSTOP_S, SORRY_S, TRANSFER_S, Call, State
+from esl_controller.call.media_path import LANE_LOST_S, STREAM_BACK_S
+from esl_controller.call.model_link import AGAIN_S, AGE_S, PATIENCE_S, REDIAL_S
+from esl_controller.call.replies import CONTINUE
+from esl_controller.call.tools import Toolbox
+from esl_controller.secretaries.schema import Destination
+from tests.call.world import SALES, World, kinds, secretary, tool_call
+
+Playback = Literal["lane", "file"]
+WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
+GREET = Respond("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
+BEGIN = [Keep(), LimitCall(3600 + BACKSTOP_S), GREET]
+GONE = ev.AgentFailed("401", permanent=True)
+FAILURE = "NORMAL_TEMPORARY_FAILURE"
+
+
+def a_call(
+    playback: Playback = "lane",
+    *,
+    fallback: Destination | None = None,
+    record: bool = False,
+    model_s: float = 10.0,
+) -> Call:
+    talk = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
+    return Call(talk, playback=playback, fallback=fallback, record=record, model_s=model_s)
+
+
+def run(call: Call, *events: ev.Event, now: float = 0.0) -> Actions:
+    """Actions of all events, without the notes."""
+    done: Actions = []
+    for event in events:
+        done += [a for a in call.handle(event, now) if not isinstance(a, Note)]
+    return done
+
+
+def talking(playback: Playback = "lane", fallback: Destination | None = None) -> Call:
+    call = a_call(playback, fallback=fallback)
+    way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
+    run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), way, ev.AgentReady())
+    assert call.state is State.TALKING
+    return call
+
+
+# --- the way to the conversation ------------------------------------------------------------------
+
+
+def test_everything_starts_side_by_side() -> None:
+    call = a_call()
+    assert run(call, ev.Arrived(answered=False)) == [ConnectAgent(), Answer()]
+    assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
+    assert run(call, ev.StreamOpened(), ev.AgentReady()) == []
+    assert run(call, ev.LaneOpened(8000)) == BEGIN
+    assert call.state is State.TALKING
+
+
+def test_greets_whichever_comes_last() -> None:
+    call = a_call()
+    run(call, ev.Arrived(False), ev.AgentReady(), ev.Answered())
+    assert run(call, ev.LaneOpened(8000)) == BEGIN
+
+
+def test_an_answered_call_is_not_answered_again() -> None:
+    # The module had the call before, and must stop before it can start.
+    assert run(a_call(), ev.Arrived(answered=True)) == [
+        ConnectAgent(),
+        StartStream(again=True),
+        OpenLane(),
+    ]
+
+
+def test_a_codec_that_is_not_known_yet_is_waited_for() -> None:
+    call = a_call()
+    assert run(call, ev.Arrived(answered=False, codec_known=False)) == [Answer()]
+    assert run(call, ev.Answered("PCMU", 8000)) == [ConnectAgent(), StartStream(), OpenLane()]
+
+
+def test_files_when_asked_for_and_when_no_lane_opens() -> None:
+    call = a_call("file")
+    run(call, ev.Arrived(False))
+    assert run(call, ev.Answered()) == [StartStream(), PlayFiles()]
+    assert run(call, ev.AgentReady(), ev.FilesReady()) == BEGIN
+
+    call = a_call("lane")
+    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
+    assert run(call, ev.LaneFailed("busy")) == [PlayFiles()]
+    assert run(call, ev.FilesReady()) == BEGIN
+
+
+def test_a_lane_lost_in_the_call_is_replaced_by_files() -> None:
+    call = talking()
+    assert call.handle(ev.LaneFailed("closed"), 5.0) == []  # perhaps it is the hangup
+    assert call.next_deadline() == 5.0 + LANE_LOST_S
+    assert run(call, ev.TimeUp(), now=5.0 + LANE_LOST_S) == [PlayFiles()]
+    assert run(call, ev.FilesReady()) == []
+    assert call.state is State.TALKING
+    assert call.speaking_by == "file"
+
+
+def test_no_way_to_speak_ends_the_call() -> None:
+    call = a_call()
+    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneFailed("x"))
+    assert run(call, ev.FilesFailed("y")) == [Hangup("NORMAL_TEMPORARY_FAILURE")]
+
+
+def test_a_missing_module_is_replaced_by_the_lane() -> None:
+    call = a_call()
+    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
+    assert run(call, ev.StreamFailed("no module", missing=True)) == []
+    assert run(call, ev.LaneOpened(8000)) == [HearLane(), *BEGIN]
+    assert call.hearing == "lane"
+
+    call = talking()
+    run(call, ev.StreamClosed(1006))
+    assert run(call, ev.StreamFailed("no module", missing=True)) == [HearLane()]
+
+
+def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
+    call = a_call()
+    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneOpened(8000))
+    failed = ev.StreamFailed("refused")
+    # The lane is there: nobody waits for the stream to be heard.
+    assert run(call, failed) == [StartStream(again=True), HearLane()]
+    assert run(call, failed) == [StartStream(again=True)]
+    assert run(call, failed) == []
+    assert call.hearing == "lane"
+
+
+def test_a_stream_that_comes_back_replaces_the_lane() -> None:
+    call = talking()
+    assert run(call, ev.StreamClosed(1006), ev.StreamFailed("x", missing=True)) == [HearLane()]
+    run(call, ev.StreamOpened())
+    assert call.hearing == "stream"
+
+
+def test_a_closed_stream_gets_its_time_to_come_back() -> None:
+    call = talking()
+    assert call.handle(ev.StreamClosed(1001), 5.0) == []
+    assert call.next_deadline() == 5.0 + STREAM_BACK_S
+    run(call, ev.StreamOpened(), now=5.02)
+    assert call.next_deadline() == 3570.0, "the warning before the limit"
+
+    call.handle(ev.StreamClosed(1001), 6.0)
+    assert run(call, ev.TimeUp(), now=6.0) == []
+    assert run(call, ev.TimeUp(), now=6.0 + STREAM_BACK_S) == [StartStream(again=True)]
+
+
+def test_neither_stream_nor_lane_is_an_apology() -> None:
+    call = talking("file")
+    run(call, ev.StreamClosed(1006))
+    assert run(call, ev.StreamFailed("x", missing=True)) == [Say("sorry")]
+    assert call.state is State.CLOSING
+
+
+# --- without a model ------------------------------------------------------------------------------
+
+
+def test_a_lost_model_is_called_again_before_anybody_apologises() -> None:
+    world = World().greeted()
+    for wait in REDIAL_S:
+        assert do.ConnectAgent() in world.lose() + world.later(wait + 0.01)
+    assert world.lose() == [Say("sorry")]
+    assert world.call.state is State.CLOSING
+    assert world.call.outcome == "model lost"
+
+
+def test_a_model_lost_in_the_middle_of_a_word_is_back_and_goes_on() -> None:
+    call = talking()
+    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
+    assert run(call, ev.AgentFailed("closed"), now=1.0) == [ConnectAgent()]
+    assert run(call, ev.AgentReady(), now=1.5) == [Respond(CONTINUE)]
+    assert call.state is State.TALKING
+
+
+def test_who_waits_for_a_model_hears_a_word() -> None:
+    world = World().greeted()
+    world.lose()
+    assert world.later(PATIENCE_S - 0.1) == []
+    assert world.later(0.2) == [Say("moment")]
+    assert world.later(AGAIN_S + 0.1) == [Say("moment")]
+    world.feed(ev.AgentReady())
+    assert world.later(5.0) == []
+
+
+def test_not_while_words_or_music_are_heard() -> None:
+    world = World().greeted()
+    world.turn()
+    world.feed(world.started(), world.queued())
+    world.lose()
+    assert world.later(20.0) == []
+    world.hear()
+    assert world.later(0.3) == [Say("moment")]
+
+    world = World().greeted()
+    world.asks(tool_call("hold", seconds=100))
+    world.lose()
+    assert world.later(20.0) == []
+    assert world.call.talk.held
+
+
+def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
+    call = a_call()
+    run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
+    assert call.next_deadline() == PATIENCE_S
+    assert run(call, ev.TimeUp(), now=PATIENCE_S) == [Say("moment")]
+    assert run(call, ev.AgentReady(), now=2.0) == BEGIN
+
+
+def test_a_permanent_failure_leads_to_the_fallback() -> None:
+    call = talking(fallback=SALES)
+    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
+    assert run(call, GONE) == [Transfer(SALES)]
+    assert run(call, ev.AgentFailed("again"), ev.SpeechStarted(0), ev.Dtmf("1")) == []
+    assert run(call, ev.Transferred()) == [Close()]
+    assert call.outcome == "transferred"
+
+    call = talking(fallback=SALES)
+    run(call, GONE)
+    assert run(call, ev.TransferFailed("busy")) == [Say("sorry")]
+    call = talking(fallback=SALES)
+    run(call, GONE, now=1.0)
+    assert call.next_deadline() is not None
+    assert run(call, ev.TimeUp(), now=1.0 + TRANSFER_S) == [Say("sorry")]
+
+
+def test_an_apology_is_heard_before_the_hangup() -> None:
+    call = talking()
+    assert run(call, GONE) == [Say("sorry")]
+    assert run(call, ev.ItemFinished("item_1", 100)) == []
+    assert run(call, ev.ItemFinished("sorry", 4000)) == [Hangup(FAILURE)]
+    assert run(call, ev.HungUp(FAILURE)) == [Close()]
+
+
+def test_the_caller_is_set_free_before_an_apology() -> None:
+    world = World().greeted()
+    world.asks(tool_call("hold", seconds=100))
+    assert world.lose(permanent=True) == [do.Music(False), Say("sorry")]
+
+
+def test_a_model_that_fails_before_the_lane_opens() -> None:
+    call = a_call()
+    assert run(call, ev.Arrived(False), GONE) == [ConnectAgent(), Answer()]
+    assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
+    assert run(call, ev.LaneOpened(8000)) == [Say("sorry")]
+
+
+def test_a_model_that_fails_while_the_lane_is_replaced() -> None:
+    call = talking(fallback=SALES)
+    run(call, ev.LaneFailed("closed"))
+    assert run(call, GONE) == []
+    assert run(call, ev.FilesReady()) == [Transfer(SALES)]
+
+
+def test_a_model_that_fails_during_a_transfer_is_called_again() -> None:
+    world = World().greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear()
+    assert world.lose() == [ConnectAgent()]
+    assert world.feed(ev.AgentReady()) == [], "the caller is on the way"
+    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "Respond"]
+
+
+def test_a_model_that_is_gone_for_good_does_not_stop_a_transfer() -> None:
+    world = World().greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    world.hear()
+    assert world.lose(permanent=True) == []
+    assert world.feed(ev.TransferFailed("busy")) == [Say("sorry")]
+
+
+def test_a_session_is_renewed_in_a_quiet_moment() -> None:
+    who = secretary(limits={"idle_s": 0.0, "max_call_s": 8000})
+    world = World(who).greeted()
+    world.feed(ev.SpeechStarted(0))
+    assert ConnectAgent() not in world.later(AGE_S + 1.0)
+    world.feed(ev.SpeechStopped(0))
+    world.reply()
+    assert ConnectAgent() not in world.later(1.0)
+    world.hear()
+    assert world.later(0.1) == [ConnectAgent()]
+    assert world.later(1.0) == []
+    assert world.feed(ev.AgentReady()) == []
+    assert world.turn() == [Respond()]
+
+
+# --- the way out ----------------------------------------------------------------------------------
+
+
+def test_the_switch_is_told_to_end_what_we_forget_and_to_record() -> None:
+    call = a_call(record=True)
+    run(call, ev.Arrived(False))
+    assert run(call, ev.Answered()) == [StartStream(), OpenLane(), Record()]
+
+
+def test_the_apology_has_a_hard_cap() -> None:
+    call = talking()
+    run(call, GONE, now=1.0)
+    deadline = call.next_deadline()
+    assert deadline == 1.0 + SORRY_S
+    assert run(call, ev.TimeUp(), now=deadline) == [Hangup(FAILURE)]
+
+
+def test_a_hangup_that_the_switch_ignores_ends_anyway() -> None:
+    call = talking()
+    run(call, GONE, ev.ItemFinished("sorry", 1))
+    deadline = call.next_deadline()
+    assert deadline is not None
+    assert run(call, ev.TimeUp(), now=deadline) == [Close()]
+
+
+def test_who_never_answers_is_let_go() -> None:
+    call = a_call()
+    run(call, ev.Arrived(False))
+    deadline = call.next_deadline()
+    assert deadline is not None
+    assert run(call, ev.TimeUp(), now=deadline) == [Hangup("NORMAL_TEMPORARY_FAILURE")]
+    call = a_call()
+    run(call, ev.Arrived(False))
+    assert run(call, ev.AnswerFailed("-ERR")) == [Hangup("NORMAL_TEMPORARY_FAILURE")]
+
+
+def test_a_model_that_never_gets_ready_counts_as_lost() -> None:
+    for fallback, action in ((None, Say("sorry")), (SALES, Transfer(SALES))):
+        call = a_call(fallback=fallback)
+        run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
+        assert run(call, ev.TimeUp(), now=PATIENCE_S) == [Say("moment")]
+        assert run(call, ev.TimeUp(), ev.TimeUp(), now=16.0)[-1] == action
+        assert call.outcome == "model lost"
+
+
+def test_shutting_down_lets_go_without_ending_the_call() -> None:
+    assert run(talking(), ev.ShutDown()) == [Close()]
+
+
+def test_a_failed_response_is_noted() -> None:
+    call = talking()
+    assert call.handle(ev.ResponseDone("r1", "completed"), 0) == []
+    (note,) = call.handle(ev.ResponseDone("r1", "failed", "overloaded"), 0)
+    assert note == Note("the model failed to reply", "overloaded")
+
+
+def test_a_patient_setting_is_honoured() -> None:
+    call = a_call(model_s=60.0)
+    run(call, ev.Arrived(False), ev.Answered(), ev.LaneOpened(8000))
+    assert run(call, ev.TimeUp(), ev.TimeUp(), now=59.0) == [Say("moment")]
+    notes = [call.handle(ev.TimeUp(), 80.0) for _ in range(2)][-1]
+    assert notes[0] == Note("the call is ended", "waited in vain for the model")
+
+
+# --- any order ------------------------------------------------------------------------------------
+
+
+def _events() -> st.SearchStrategy[ev.Event]:
+    text = st.sampled_from(["", "why"])
+    items = st.sampled_from(["sorry", "moment", "item_1"])
+    ids = st.sampled_from(["r1", "r2"])
+    functions = ("end_call", "transfer_call", "hold", "collect_digits", "find", "unknown")
+    calls = st.builds(tool_call, st.sampled_from(functions), st.sampled_from(["c1", "c2"]))
+    status = st.sampled_from(["completed", "cancelled", "failed", "incomplete"])
+    done = st.builds(ev.ResponseDone, ids, status, calls=st.lists(calls, max_size=2).map(tuple))
+    return st.one_of(
+        st.builds(ev.Arrived, st.booleans(), st.booleans()),
+        st.just(ev.Answered()),
+        st.builds(ev.AnswerFailed, text),
+        st.builds(ev.HungUp, text),
+        st.builds(ev.SwitchLost, text),
+        st.just(ev.StreamOpened()),
+        st.builds(ev.StreamClosed, st.just(1006)),
+        st.builds(ev.StreamFailed, text, st.booleans()),
+        st.builds(ev.LaneOpened, st.just(8000)),
+        st.builds(ev.LaneFailed, text),
+        st.just(ev.FilesReady()),
+        st.builds(ev.FilesFailed, text),
+        st.builds(ev.ItemQueued, items),
+        st.builds(ev.ItemStarted, items),
+        st.builds(ev.ItemFinished, items, st.just(10)),
+        st.just(ev.AgentReady()),
+        st.builds(ev.AgentFailed, text, st.booleans()),
+        st.builds(ev.SpeechStarted, st.just(0)),
+        st.builds(ev.SpeechStopped, st.just(0), st.sampled_from(["", "u1"])),
+        st.just(ev.SpeechConfirmed()),
+        st.just(ev.SpeechDoubted()),
+        st.builds(ev.Dtmf, st.sampled_from("12#")),
+        st.builds(ev.ResponseStarted, ids),
+        done,
+        st.builds(ev.ToolDone, st.sampled_from(["c1", "c2"]), st.just("{}")),
+        st.just(ev.Transferred()),
+        st.builds(ev.TransferFailed, text),
+        st.just(ev.TimeUp()),
+        st.just(ev.ShutDown()),
+    )
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from(["lane", "file"]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([None, SALES]),
+    st.lists(st.tuples(_events(), st.floats(0, 5)), max_size=60),
+)
+def test_no_order_of_events_breaks_a_call(
+    playback: Playback,
+    codec_known: bool,
+    begun: bool,
+    fallback: Destination | None,
+    script: list[tuple[ev.Event, float]],
+) -> None:
+    """Not even one that no switch and no model would send."""
+    call, now = a_call(playback, fallback=fallback), 0.0
+    done: Actions = []
+    way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
+    beginning: list[ev.Event] = [ev.Arrived(False, codec_known)]
+    beginning += [ev.Answered(), ev.StreamOpened(), way, ev.AgentReady()] if begun else []
+    for event, step in [*((event, 0.0) for event in beginning), *script]:
+        now += step
+        over = call.state in (State.HANGING_UP, State.ENDED)
+        actions = call.handle(event, now)
+        done += actions
+        if over:
+            assert all(isinstance(a, Close) for a in actions), "spoke after hanging up"
+        if any(isinstance(a, HearLane | Say) for a in actions):
+            assert call.speaking_by != "no", "there is no way"
+    # It is never stuck: left alone, its own deadlines end it.
+    at_once = 0
+    while (deadline := call.next_deadline()) is not None:
+        at_once = at_once + 1 if deadline <= now else 0
+        assert at_once < 20, "a deadline that never passes"
+        now = max(now, deadline)
+        done += call.handle(ev.TimeUp(), now)
+    assert call.state is State.ENDED
+    assert sum(isinstance(a, Hangup) for a in done) <= 1, "hung up twice"
+    assert sum(isinstance(a, Close) for a in done) == 1
+    assert sum(a == Say("sorry") for a in done) <= 1
+    assert isinstance(done[-1], Close)
+    for event, _ in script:
+        assert call.handle(event, now) == []

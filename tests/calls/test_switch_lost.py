@@ -1,0 +1,179 @@
+"""FreeSWITCH dies, hangs, or cannot be reached any more, with calls up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.request import urlopen
+
+import pytest
+
+from esl_controller.freeswitch import connection as module
+from esl_controller.server import listener as server
+from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
+from tests.calls.rig import Rig, greeted, rig
+from tests.waiting import until
+
+GIVES_UP = Ladder(tries=1, anew=False)
+
+
+class Wire:
+    """The network between a switch and a controller. Made by ``wired``."""
+
+    def __init__(self, port: int) -> None:
+        self.port = 0
+        self._to = port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def swallow(self) -> None:
+        """Take what is sent, as before, and pass nothing on."""
+        self._open.clear()
+
+    def cut(self) -> None:
+        """Break all connections, as a process that dies does."""
+        for end in self._ends:
+            end.transport.abort()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection to the controller."""
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        self._ends |= {writer, to_writer}
+        for source, sink in ((reader, to_writer), (to_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                await self._open.wait()
+                sink.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            sink.close()
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def wired(of: Rig) -> AsyncIterator[tuple[Wire, SwitchStandIn]]:
+    """Another switch of ``of``'s controller, which reaches it over a wire."""
+    wire = Wire(of.controller.calls.port)
+    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+    wire.port = server.sockets[0].getsockname()[1]
+    async with SwitchStandIn(f"127.0.0.1:{wire.port}", ladder=GIVES_UP) as switch:
+        yield wire, switch
+        await wire.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def nothing_is_left(of: Rig, timeout: float) -> None:
+    """Sessions, lanes, their ports and WebSockets are gone."""
+    await of.no_calls(timeout)
+    await of.no_lanes()
+    await until(lambda: not of.controller.ports.taken)
+    await until(lambda: not of.controller.streams._open)
+
+
+async def takes_calls(of: Rig) -> None:
+    """As if nothing had been: ready, and the next call is as good as any."""
+    web = f"{of.controller.web_url}/readyz"
+    with await asyncio.to_thread(urlopen, web, timeout=2) as reply:
+        assert reply.status == 200
+    call = await of.switch.call()
+    await greeted(call)
+    call.hangup()
+    await call.ended()
+
+
+async def test_a_switch_that_dies_takes_its_calls_along_and_nothing_else() -> None:
+    async with rig(model={"greeting": "caller_interrupts"}) as of:
+        stays = await of.switch.call()
+        async with wired(of) as (wire, switch):
+            calls = [await switch.call() for _ in range(3)]
+            await greeted(calls[-1])
+            wire.cut()
+            await until(lambda: len(of.controller.calls.calls) == 1)
+            for call in calls:
+                record = await of.record(call.uuid)
+                assert record["outcome"] == "interrupted"
+                assert record["cause"] == "the Event Socket connection was lost"
+                assert record["ended_at"] is not None
+        assert stays.uuid in of.controller.calls.calls
+        stays.hangup()
+        await stays.ended()
+        await nothing_is_left(of, 5)
+        await takes_calls(of)
+
+
+async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection breaks: TCP goes on to acknowledge, or only tries."""
+    async with rig(model={"greeting": "caller_interrupts"}) as of, wired(of) as (wire, switch):
+        monkeypatch.setattr(module, "PING_S", 0.5)
+        calls = [await switch.call() for _ in range(3)]
+        await greeted(calls[-1])
+        # Before the last answers: a question that is on its way keeps the time that it was given.
+        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        await asyncio.sleep(1.0)
+        assert len(of.controller.calls.calls) == 3, "it answers"
+        wire.swallow()
+        await nothing_is_left(of, 3)
+        for call in calls:
+            record = await of.record(call.uuid)
+            assert record["outcome"] == "interrupted"
+            assert record["cause"].startswith("the switch answers no more: no reply to api")
+        monkeypatch.undo()
+        await takes_calls(of)
+
+
+async def test_a_stop_does_not_wait_for_a_switch_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each call's command would be waited for, one call after the other."""
+    async with rig(model={"greeting": "caller_interrupts"}) as of, wired(of) as (wire, switch):
+        monkeypatch.setattr(server, "LET_GO_S", 0.5)
+        calls = [await switch.call() for _ in range(4)]
+        await greeted(calls[-1])
+        wire.swallow()
+        async with asyncio.timeout(3):
+            await of.controller.calls.stop(0.5)
+        for call in calls:
+            assert (await of.record(call.uuid))["outcome"] == "interrupted"
+
+
+async def test_a_call_comes_back_once_its_switch_can_be_reached_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PING_S", 0.5)
+    async with rig(model={"greeting": "caller_interrupts"}) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        session = of.controller.calls.calls[call.uuid]
+        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        monkeypatch.setattr(of.switch, "api", silent)
+        await session.over()
+        monkeypatch.undo()
+        await until(lambda: of.controller.calls.taken == 2)
+        assert "the switch answers no more" in session.call.cause
+        again = of.controller.calls.calls[call.uuid]
+        await until(lambda: again.call.state.value == "talking")
+        assert again.epoch == 1
+        call.hangup()
+        await call.ended()
+
+
+async def silent(name: str, arg: str) -> str:
+    """A switch that does not come round to it."""
+    await asyncio.sleep(2)
+    return "+OK"

@@ -1,0 +1,160 @@
+"""``esl-controller serve`` as an operator runs it: a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from esl_controller.config.loading import load
+from esl_controller.server.app import Controller
+from esl_controller.server.heartbeats import Janitor
+from esl_controller.server.shutdown import Orders
+from esl_controller.simulator.freeswitch import SwitchStandIn
+from tests.calls.rig import greeted, rig
+from tests.live.freeswitch import free_port
+from tests.live.processes import run
+
+ANY_PORT = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
+
+
+class Served:
+    """The process, and what it logs (JSON, because it is no terminal)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+
+    async def line(self, event: str, timeout: float = 20.0) -> dict[str, Any]:
+        """The next line that says ``event``."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(timeout):
+            while text := await self.process.stderr.readline():
+                self.lines.append(json.loads(text))
+                if self.lines[-1]["event"] == event:
+                    return self.lines[-1]
+        raise AssertionError(f"ended without {event!r}: {self.lines}")
+
+
+@contextlib.asynccontextmanager
+async def serving(**environment: str) -> AsyncIterator[Served]:
+    folder = tempfile.mkdtemp()
+    command = (sys.executable, "-m", "esl_controller", "serve")
+    environment = {"ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db", **environment}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("ESL_", "OPENAI_"))}
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**clean, **ANY_PORT, **environment}, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield Served(process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+        shutil.rmtree(folder)
+
+
+async def test_it_takes_a_call_and_gives_it_back_when_it_is_stopped() -> None:
+    async with serving(ESL_CONTROLLER_LOG_LEVEL="debug") as served:
+        ready = await served.line("ready")
+        assert ready["agent"] == "standin"
+        assert any("it is no AI" in line["event"] for line in served.lines)
+        async with SwitchStandIn(ready["esl"]) as switch:
+            call = await switch.call()
+            await greeted(call)
+            served.process.send_signal(signal.SIGTERM)
+            over = await served.line("call over")
+            assert over["cause"] == "handed back to the switch"
+            assert over["call_uuid"] == call.uuid
+            assert call.cause == "", "it was hung up"
+            async with asyncio.timeout(5):
+                assert await served.process.wait() == 0
+        token = [line for line in served.lines if "STREAM_EXTRA_HEADERS" in str(line)]
+        assert token, "the test looks at what it should look at"
+        assert not [line for line in token if "Bearer" in str(line) and "***" not in str(line)]
+
+
+async def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with serving(ESL_CONTROLLER_ESL_PORT=port) as served:
+            assert served.process.stderr is not None
+            async with asyncio.timeout(20):
+                said = (await served.process.stderr.read()).decode()
+            assert await served.process.wait() == 1
+            assert "Traceback" not in said
+            assert "cannot listen" in said
+            assert port in said
+
+
+async def test_of_several_on_one_machine_each_can_be_drained_by_its_name(tmp_path: Path) -> None:
+    port = free_port()
+    shop = {
+        "ESL_CONTROLLER_ESL_SHARE": "true",
+        "ESL_CONTROLLER_WEB_PORT": str(port),
+        "ESL_CONTROLLER_STORE_URL": f"sqlite:///{tmp_path}/calls.db",
+    }
+    async with serving(**shop) as first, serving(**shop) as second:
+        urls = {(await first.line("ready"))["web"], (await second.line("ready"))["web"]}
+        assert f"http://127.0.0.1:{port}" in urls
+        assert len(urls) == 2
+        names = [f"{socket.gethostname()}:{one.process.pid}" for one in (first, second)]
+        async with asyncio.timeout(20):
+            while len(told := await controllers(shop)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert sorted(names) == told
+        status, _, err = await run("drain", "nobody:1", environment=shop)
+        assert (status, err.count(names[0]), err.count("\n")) == (2, 1, 1)
+        status, out, _ = await run("drain", names[1], environment=shop)
+        assert (status, out) == (0, "no more calls are taken; 0 live\nthe controller has ended\n")
+        async with asyncio.timeout(10):
+            assert await second.process.wait() == 0
+        assert await controllers(shop) == [names[0]]
+
+
+async def test_work_for_all_calls_that_ends_by_a_bug_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(_: Janitor) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(Janitor, "run", broken)
+    with capture_logs() as logs:
+        async with rig() as of:
+            await greeted(call := await of.switch.call())
+            call.hangup()
+    (error,) = [line for line in logs if line["log_level"] == "error"]
+    assert "restart it" in error["event"]
+
+
+async def test_in_containers_of_one_host_no_two_have_the_same_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def names() -> list[str]:
+        return [Controller(load(None, {}).settings, Orders()).name for _ in range(2)]
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "pbx1")
+    monkeypatch.setattr(os, "getpid", lambda: 4711)
+    assert names() == ["pbx1:4711"] * 2
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    first, second = names()
+    assert first != second
+    assert first.startswith("pbx1:1-")
+
+
+async def controllers(shop: dict[str, str]) -> list[str]:
+    """Their names, as `esl-controller calls` lists them."""
+    _, out, _ = await run("calls", "--json", environment=shop)
+    return [each["controller"] for each in json.loads(out or "{}").get("controllers", ())]

@@ -1,0 +1,139 @@
+"""The caller's last moments, and the check of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from esl_controller.call.events import SpeechConfirmed, SpeechDoubted
+from esl_controller.session.caller import BEFORE_MS, CallerAudio
+from media import sounds, speech_check
+from media.frame import FRAME_MS, PCMU, Format, Samples, encode, pcm
+from media.resample import convert
+
+PCM = pcm(24000)
+
+
+class Check:
+    """A caller, and the verdicts."""
+
+    def __init__(self, format_: Format = PCM, confirm_ms: int = 240) -> None:
+        self.verdicts: list[SpeechConfirmed | SpeechDoubted] = []
+        self.audio = CallerAudio(format_, confirm_ms, self.verdicts.append)
+        self._format = format_
+
+    def hear(self, values: Samples) -> None:
+        """24 kHz samples, in frames of the agent's format."""
+        data = encode(convert(values, 24000, self._format.rate), self._format.encoding)
+        size = self._format.frame_bytes
+        for at in range(0, len(data), size):
+            self.audio.heard(data[at : at + size])
+
+
+def words(ms: int, start_ms: int = 0) -> Samples:
+    values, rate = sounds.load("caller")
+    first = int(np.flatnonzero(np.abs(values) > 1000)[0])
+    return values[first + start_ms * rate // 1000 :][: ms * rate // 1000]
+
+
+def noise(ms: int, level: float = 3000) -> Samples:
+    values = np.random.default_rng(1).normal(0, level, 24 * ms)
+    return values.clip(-32768, 32767).astype(np.int16)
+
+
+def silence(ms: int) -> Samples:
+    return np.zeros(24 * ms, np.int16)
+
+
+@pytest.mark.parametrize("format_", [PCM, PCMU])
+def test_speech_is_confirmed_once(format_: Format) -> None:
+    check = Check(format_)
+    check.hear(silence(600))
+    check.audio.check()
+    check.hear(words(2000))
+    assert check.verdicts == [SpeechConfirmed()]
+
+
+def test_what_led_to_the_check_is_part_of_it() -> None:
+    check = Check()
+    check.hear(words(BEFORE_MS))
+    assert check.verdicts == []
+    check.audio.check()
+    assert check.verdicts == [SpeechConfirmed()]
+
+
+def test_what_is_longer_ago_is_not() -> None:
+    check = Check()
+    check.hear(words(2000))
+    check.hear(silence(BEFORE_MS + FRAME_MS))
+    check.audio.check()
+    assert check.verdicts == []
+
+
+def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[int] = []
+    feed = speech_check.SpeechCheck.feed
+
+    def noting(self: speech_check.SpeechCheck, values: Samples) -> speech_check.Verdict | None:
+        fed.append(values.size)
+        return feed(self, values)
+
+    monkeypatch.setattr(speech_check.SpeechCheck, "feed", noting)
+    check = Check()
+    check.hear(silence(20_000))
+    check.audio.check()
+    (before,) = fed
+    assert BEFORE_MS <= PCM.ms(2 * before) <= BEFORE_MS + FRAME_MS
+
+
+def test_noise_is_doubted_and_speech_after_it_confirmed() -> None:
+    check = Check()
+    check.hear(silence(400))
+    check.hear(noise(100))
+    check.audio.check()
+    check.hear(noise(600))
+    assert check.verdicts[0] == SpeechDoubted()
+    assert SpeechConfirmed() not in check.verdicts
+    check.hear(words(2000))
+    assert check.verdicts[-1] == SpeechConfirmed()
+    assert check.verdicts.count(SpeechConfirmed()) == 1
+
+
+def test_everything_is_speech_where_nothing_is_to_be_confirmed() -> None:
+    check = Check(confirm_ms=0)
+    check.audio.check()
+    check.hear(noise(1000))
+    assert check.verdicts == [SpeechConfirmed()]
+
+
+def test_no_verdict_before_it_is_asked_for_and_after_it_is_not_wanted() -> None:
+    check = Check()
+    check.hear(words(2000))
+    check.hear(silence(1000))
+    assert check.verdicts == []
+    check.audio.check()
+    check.audio.stop()
+    check.hear(words(2000))
+    assert check.verdicts == []
+
+
+def test_each_check_has_its_own_verdict() -> None:
+    check = Check()
+    for _ in range(2):
+        check.hear(silence(600))
+        check.audio.check()
+        check.hear(words(2000))
+    assert check.verdicts == [SpeechConfirmed()] * 2
+
+
+def test_a_longer_confirmation_takes_longer() -> None:
+    heard: dict[int, int] = {}
+    for confirm_ms in (120, 600):
+        check = Check(confirm_ms=confirm_ms)
+        check.hear(silence(600))
+        check.audio.check()
+        while not check.verdicts and heard.get(confirm_ms, 0) < 3000:
+            at = heard.get(confirm_ms, 0)
+            check.hear(words(FRAME_MS, at))
+            heard[confirm_ms] = at + FRAME_MS
+    assert 100 <= heard[120] < heard[600] < 3000
