@@ -28,20 +28,20 @@ _SILENCE_POWER: Final = _FULL_SCALE_POWER * 1e-10
 
 
 @dataclass(frozen=True)
-class SpeechStarted:
+class VoiceStarted:
     """Speech began. `at_ms`: milliseconds since the first sample, already early by `prefix_ms`."""
 
     at_ms: int
 
 
 @dataclass(frozen=True)
-class SpeechStopped:
+class VoiceStopped:
     """Speech ended. `at_ms`: milliseconds since the first sample; includes the `silence_ms`."""
 
     at_ms: int
 
 
-SpeechEvent: TypeAlias = SpeechStarted | SpeechStopped
+SpeechEvent: TypeAlias = VoiceStarted | VoiceStopped
 
 
 class VoiceActivity:
@@ -137,14 +137,14 @@ class VoiceActivity:
         onset = self._frames - len(self._recent) + self._recent.index(True)
         self._speaking, self._quiet = True, 0
         self._recent.clear()
-        return SpeechStarted(max(self._stopped_ms, onset * FRAME_MS - self._prefix_ms))
+        return VoiceStarted(max(self._stopped_ms, onset * FRAME_MS - self._prefix_ms))
 
     def _while_speaking(self, level_db: float, keep_db: float) -> SpeechEvent | None:
         self._quiet = 0 if level_db >= keep_db else self._quiet + 1
         if self._quiet < self._silence_frames:
             return None
         self.end_turn()
-        return SpeechStopped(self._stopped_ms)
+        return VoiceStopped(self._stopped_ms)
 
 
 class _NoiseFloor:

@@ -28,11 +28,11 @@ from esl_controller.call.events import (
     AgentEvent,
     AgentReady,
     AgentText,
+    CallerTranscript,
     ResponseDone,
     ResponseStarted,
     SpeechStarted,
     SpeechStopped,
-    Transcript,
     Usage,
 )
 from esl_controller.config.settings import AgentSettings
@@ -287,7 +287,7 @@ class LiveAgent:
     def _end_turn(self, turn: _Turn) -> list[AgentEvent]:
         self._turn = None
         stopped = SpeechStopped(turn.end_ms, turn.item, self._late_ms(turn.end_ms))
-        return [stopped, Transcript(turn.item, turn.words.strip())]
+        return [stopped, CallerTranscript(turn.item, turn.words.strip())]
 
     def _late_ms(self, at_ms: float) -> float:
         return max(0.0, self._clock_ms - at_ms)

@@ -17,12 +17,12 @@ from esl_controller.call.events import (
     AgentFailed,
     AgentReady,
     AgentText,
+    CallerTranscript,
     ResponseDone,
     ResponseStarted,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
-    Transcript,
     Usage,
 )
 from media.frame import Format
@@ -119,7 +119,7 @@ class EventReader:
         return (SpeechStopped(int(event["audio_end_ms"]), text(event, "item_id")),)
 
     def _heard(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        return (Transcript(text(event, "item_id"), text(event, "transcript")),)
+        return (CallerTranscript(text(event, "item_id"), text(event, "transcript")),)
 
     def _error(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         error = event["error"]

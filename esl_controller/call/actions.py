@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from esl_controller.call.events import ToolCall
-from esl_controller.call.tools import CallWebhook, TakeMessage
+from esl_controller.call.tools import AskServer, TakeMessage
 from esl_controller.secretaries.schema import Destination
 
 
@@ -39,17 +39,17 @@ class PlayFiles:
 
 
 @dataclass(frozen=True)
-class HearLane:
+class HearByLane:
     """Take the caller's audio from the lane: the stream cannot be had."""
 
 
 @dataclass(frozen=True)
-class Record:
+class StartRecording:
     """Have the switch record the call."""
 
 
 @dataclass(frozen=True)
-class Keep:
+class ConfirmTaken:
     """Tell the dialplan that the call is ours: if we are lost, its tries begin anew."""
 
 
@@ -61,14 +61,14 @@ class LimitCall:
 
 
 @dataclass(frozen=True)
-class Respond:
+class RequestReply:
     """Have the model speak: what the conversation asks for, or what ``instructions`` say."""
 
     instructions: str = ""
 
 
 @dataclass(frozen=True)
-class Cancel:
+class CancelReply:
     """Stop the response in flight."""
 
 
@@ -88,7 +88,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Resume:
+class Unpause:
     """Go on from the sample at which ``Pause`` stopped."""
 
 
@@ -98,14 +98,14 @@ class Interrupt:
 
 
 @dataclass(frozen=True)
-class Forget:
+class ForgetItem:
     """Have the model forget ``item`` of the caller: it was no speech."""
 
     item: str
 
 
 @dataclass(frozen=True)
-class Tell:
+class TellModel:
     """Tell the model what cannot be heard."""
 
     text: str
@@ -116,12 +116,12 @@ class AskWebhook:
     """Ask somebody else's server; report ToolDone. ``secure``: digits by argument name."""
 
     call_id: str
-    request: CallWebhook
+    request: AskServer
     secure: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
-class KeepMessage:
+class StoreMessage:
     """Store a message for the company, and send it on."""
 
     request: TakeMessage
@@ -143,14 +143,14 @@ class SendDtmf:
 
 
 @dataclass(frozen=True)
-class Music:
+class PlayMusic:
     """Hold music for the caller, until it is switched off again."""
 
     on: bool
 
 
 @dataclass(frozen=True)
-class Say:
+class PlaySentence:
     """Play a bundled sentence to its end, instead of what waits; ``name`` is its item."""
 
     name: Literal["sorry", "moment", "back"]
@@ -193,25 +193,25 @@ Action: TypeAlias = (
     | StartStream
     | OpenLane
     | PlayFiles
-    | HearLane
-    | Record
-    | Keep
+    | HearByLane
+    | StartRecording
+    | ConfirmTaken
     | LimitCall
-    | Respond
-    | Cancel
+    | RequestReply
+    | CancelReply
     | CheckSpeech
     | StopCheck
     | Pause
-    | Resume
+    | Unpause
     | Interrupt
-    | Forget
-    | Tell
+    | ForgetItem
+    | TellModel
     | AskWebhook
-    | KeepMessage
+    | StoreMessage
     | ToolResult
     | SendDtmf
-    | Music
-    | Say
+    | PlayMusic
+    | PlaySentence
     | Transfer
     | Hangup
     | Close

@@ -14,7 +14,7 @@ from typing import Any
 from esl_controller.agents.base import Abilities
 from esl_controller.call import tools
 from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Transfer
-from esl_controller.call.ending import CLEARING, Departure, Way, outside_hours
+from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
 from esl_controller.call.events import (
     Dtmf,
     Event,
@@ -32,12 +32,12 @@ from esl_controller.call.events import (
     ToolCall,
     ToolDone,
 )
-from esl_controller.call.replies import ANSWER_NOW, CONTINUE, LOST_WORDS, Want, back_from
-from esl_controller.call.snapshot import Memory, Past
-from esl_controller.call.timers import Due, Timetable
-from esl_controller.call.tool_calls import DONE, Desk
+from esl_controller.call.replies import ANSWER_NOW, CONTINUE, LOST_WORDS, ReplyKind, back_from
+from esl_controller.call.snapshot import Resumption, Snapshot
+from esl_controller.call.timers import Due, Timers
+from esl_controller.call.tool_calls import DONE, ToolExecutor
 from esl_controller.call.tools import Toolbox, failure
-from esl_controller.call.turn_taking import Floor
+from esl_controller.call.turn_taking import TurnTaking
 from esl_controller.secretaries.schema import Secretary
 
 REPLY_TRIES = 2
@@ -51,25 +51,25 @@ class Conversation:
     ) -> None:
         self._secretary = secretary
         self._closed = closed
-        self._desk = Desk(toolbox)
-        self._floor = Floor(
+        self._tools = ToolExecutor(toolbox)
+        self._turns = TurnTaking(
             own_turns=not abilities.takes_turns,
             during_greeting=secretary.barge_in.during_greeting,
         )
         self._ready = False  # the model
         self._failures = 0
-        self._times = Timetable(secretary.limits)
-        self._departure = Departure()
+        self._timers = Timers(secretary.limits)
+        self._ending = Ending()
 
     @property
     def at_rest(self) -> bool:
         """Nobody speaks and nothing is awaited: a turn boundary."""
-        return self._floor.free and not (self._desk.busy or self.leaving)
+        return self._turns.free and not (self._tools.busy or self.leaving)
 
     @property
     def leaving(self) -> bool:
         """Whether the end is decided."""
-        return self._departure.decided
+        return self._ending.decided
 
     @property
     def helpless(self) -> bool:
@@ -79,74 +79,74 @@ class Conversation:
     @property
     def heard(self) -> bool:
         """Whether the caller hears the model, or will in a moment."""
-        return self._floor.heard
+        return self._turns.heard
 
     @property
     def secure(self) -> bool:
         """Whether digits are typed that nobody may see or hear."""
-        collection = self._desk.collection
+        collection = self._tools.collection
         return collection is not None and collection.wanted.secure
 
     @property
     def held(self) -> bool:
         """Whether the caller hears music."""
-        return self._desk.music
+        return self._tools.music
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due."""
-        times = (self._times.deadline(), self._desk.deadline(model=self._ready))
+        times = (self._timers.deadline(), self._tools.deadline(model=self._ready))
         return min((time for time in times if time is not None), default=None)
 
     def begin(self, now: float) -> Actions:
         """The model is ready and the caller can be spoken to."""
         self._ready = True
-        self._times.begin(now)
-        words, want = self._secretary.spoken_greeting, Want.GREETING
+        self._timers.begin(now)
+        words, want = self._secretary.spoken_greeting, ReplyKind.GREETING
         if self._closed:
             words = self._secretary.spoken_closed
             if way := outside_hours(self._secretary):
-                self._departure.decide(way)
-                want = Want.LAST_WORDS
-        self._floor.replies.want(want, f"Greet the caller. {_say(words)}")
+                self._ending.decide(way)
+                want = ReplyKind.LAST_WORDS
+        self._turns.replies.want(want, f"Greet the caller. {_say(words)}")
         return self._settle(now)
 
-    def memory(self) -> Memory:
+    def memory(self) -> Snapshot:
         """What another process must know to go on from here."""
-        hold, leaving = self._desk.hold, self._departure.call
-        return Memory(
-            ends_at=self._times.limit_at,
-            greeted=self._floor.greeted,
-            turns=self._times.turns,
-            prompts=self._times.prompts,
-            owes=self._floor.replies.owes,
-            speaks=self._floor.caller_has_it,
-            leaving=self._departure.told,
-            goodbye=self._floor.replies.last_words,
+        hold, leaving = self._tools.hold, self._ending.call
+        return Snapshot(
+            ends_at=self._timers.limit_at,
+            greeted=self._turns.greeted,
+            turns=self._timers.turns,
+            prompts=self._timers.prompts,
+            owes=self._turns.replies.owes,
+            speaks=self._turns.caller_has_it,
+            leaving=self._ending.told,
+            goodbye=self._turns.replies.last_words,
             leaving_call=leaving.call_id if leaving else "",
             hold=hold.call.call_id if hold else "",
             held_until=hold.ends if hold else 0.0,
-            pending=(*self._desk.pending, *([leaving] if leaving else [])),
-            returns=self._departure.returns,
+            pending=(*self._tools.pending, *([leaving] if leaving else [])),
+            returns=self._ending.returns,
         )
 
-    def resume(self, past: Past, now: float) -> Actions:
+    def resume(self, resumption: Resumption, now: float) -> Actions:
         """Go on with a conversation that began in another process."""
-        memory = past.memory
-        if not (memory.greeted or past.cut or past.history):
+        memory = resumption.memory
+        if not (memory.greeted or resumption.cut or resumption.history):
             return self.begin(now)
-        self._ready = self._floor.greeted = True
-        self._times.resume(now, memory)
-        actions = [*self._desk.resume(memory), *self._departure.resume(past, self._secretary)]
+        self._ready = self._turns.greeted = True
+        self._timers.resume(now, memory)
+        actions = [*self._tools.resume(memory), *self._ending.resume(resumption, self._secretary)]
         if memory.leaving:
-            self._desk.reply_due = False
-            self._times.last_words(now)
-            if words := CONTINUE if past.cut else memory.goodbye:
-                self._floor.replies.want(Want.LAST_WORDS, words)
+            self._tools.reply_due = False
+            self._timers.last_words(now)
+            if words := CONTINUE if resumption.cut else memory.goodbye:
+                self._turns.replies.want(ReplyKind.LAST_WORDS, words)
         elif memory.back_from:
-            self._floor.want(Want.ANSWER, back_from(memory.back_from, past.unreached))
-        elif words := _unsaid(past):
-            self._floor.want(Want.ANSWER, words)
-            self._desk.reply_due = False  # the same reply tells what became of a function
+            self._turns.want(ReplyKind.ANSWER, back_from(memory.back_from, resumption.unreached))
+        elif words := _unsaid(resumption):
+            self._turns.want(ReplyKind.ANSWER, words)
+            self._tools.reply_due = False  # the same reply tells what became of a function
         return [*actions, *self._settle(now)]
 
     def handle(self, event: Event, now: float) -> Actions:
@@ -160,44 +160,44 @@ class Conversation:
 
     def _settle(self, now: float) -> Actions:
         """After everything: leave, ask for the next reply, or start to wait for the caller."""
-        if self._departure.gone:
+        if self._ending.gone:
             return []
-        if self._desk.reply_due:
-            self._desk.reply_due = False
+        if self._tools.reply_due:
+            self._tools.reply_due = False
             if not self.leaving:
-                self._floor.want(Want.ANSWER)
-        actions = [] if self._floor.heard else self._desk.play()
-        if self._floor.all_said:
+                self._turns.want(ReplyKind.ANSWER)
+        actions = [] if self._turns.heard else self._tools.play()
+        if self._turns.all_said:
             actions += self._go()
-        if self._ready and not self._departure.gone:
-            actions += self._floor.replies.next(self._may)
-        self._times.rest(now, at_rest=self._ready and self.at_rest)
+        if self._ready and not self._ending.gone:
+            actions += self._turns.replies.next(self._may)
+        self._timers.rest(now, at_rest=self._ready and self.at_rest)
         return actions
 
     def _go(self) -> Actions:
-        actions = self._departure.go()
+        actions = self._ending.go()
         if actions:
-            self._times.gone()
+            self._timers.gone()
         return actions
 
-    def _may(self, want: Want) -> bool:
+    def _may(self, want: ReplyKind) -> bool:
         """Whether the model may speak now."""
-        kept = self._desk.hold or self._desk.collection
-        return self._floor.may(want) and (want is Want.LAST_WORDS or not kept)
+        kept = self._tools.hold or self._tools.collection
+        return self._turns.may(want) and (want is ReplyKind.LAST_WORDS or not kept)
 
     def _response_started(self, event: ResponseStarted, now: float) -> Actions:
-        self._floor.caller.new_reply()
-        return self._floor.replies.started(event.id)
+        self._turns.caller.new_reply()
+        return self._turns.replies.started(event.id)
 
     def _response_done(self, event: ResponseDone, now: float) -> Actions:
-        cancelled = self._floor.replies.cancelled(event.id)
-        again = self._floor.replies.done(event.id)
+        cancelled = self._turns.replies.cancelled(event.id)
+        again = self._turns.replies.done(event.id)
         if event.status == "failed":
             self._failures += 1
             if self.helpless:
-                self._floor.replies.drop()
+                self._turns.replies.drop()
             elif again is not None:
-                self._floor.want(*again)
+                self._turns.want(*again)
             return [Note("the model failed to reply", event.reason)]
         if event.status != "completed":
             return []  # its function calls are not meant any more
@@ -208,8 +208,8 @@ class Conversation:
         actions: Actions = []
         for call in event.calls:
             actions += self._call(call, now)
-        if any(call.call_id in self._desk.running for call in event.calls):
-            self._desk.reply_due = False  # the last answer brings one reply to all
+        if any(call.call_id in self._tools.running for call in event.calls):
+            self._tools.reply_due = False  # the last answer brings one reply to all
         return actions
 
     # --- its function calls -----------------------------------------------------------------------
@@ -217,12 +217,12 @@ class Conversation:
     def _call(self, call: ToolCall, now: float) -> Actions:
         if self.leaving:
             return []
-        request = self._desk.request(call)
+        request = self._tools.request(call)
         if isinstance(request, list):
             return request
-        silent = not self._floor.replies.spoke
+        silent = not self._turns.replies.spoke
         # What a model says by itself is no farewell: another one decides what is called.
-        wordless = silent or not self._floor.own_turns
+        wordless = silent or not self._turns.own_turns
         match request:
             case tools.EndCall():
                 farewell = _say(self._secretary.spoken_farewell) if wordless else ""
@@ -231,117 +231,117 @@ class Conversation:
                 announced = f"Say that you now connect the caller to {destination.name}."
                 words = announced if wordless else ""
                 return self._leave_by(Transfer(destination), words, now, call)
-            case tools.CallWebhook(tool) if tool.wait_say and silent:
-                self._floor.want(Want.NOTICE, _say(tool.wait_say))
-        return self._desk.take(call, request, now)
+            case tools.AskServer(tool) if tool.wait_say and silent:
+                self._turns.want(ReplyKind.NOTICE, _say(tool.wait_say))
+        return self._tools.take(call, request, now)
 
     def _tool_done(self, event: ToolDone, now: float) -> Actions:
-        return self._desk.webhook_done(event.call_id, event.output)
+        return self._tools.webhook_done(event.call_id, event.output)
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _leave_by(self, way: Way, words: str, now: float, call: ToolCall | None = None) -> Actions:
-        self._departure.decide(way, call)
-        self._times.last_words(now)
-        self._floor.replies.drop()
+    def _leave_by(self, way: Exit, words: str, now: float, call: ToolCall | None = None) -> Actions:
+        self._ending.decide(way, call)
+        self._timers.last_words(now)
+        self._turns.replies.drop()
         if words:
-            self._floor.replies.want(Want.LAST_WORDS, words)
-        return [*self._floor.caller.release(), *self._desk.leave()]
+            self._turns.replies.want(ReplyKind.LAST_WORDS, words)
+        return [*self._turns.caller.release(), *self._tools.leave()]
 
     def _say_goodbye(self, now: float) -> Actions:
         return self._leave_by(Hangup(CLEARING), _say(self._secretary.spoken_farewell), now)
 
     def transfer_failed(self, reason: str, now: float) -> Actions:
         """The caller is still ours."""
-        call = self._departure.back()
-        self._times.back()
+        call = self._ending.back()
+        self._timers.back()
         if call is None:
             return [*self._say_goodbye(now), *self._settle(now)]
-        self._floor.want(Want.ANSWER)
+        self._turns.want(ReplyKind.ANSWER)
         result = ToolResult(call, failure(f"the transfer failed: {reason}"))
         return [result, *self._settle(now)]
 
     def abandon(self) -> Actions:
         """The call goes another way: say and ask nothing any more."""
-        self._departure.gone = True
-        self._times.gone()
-        return [*self._floor.caller.release(), *self._desk.leave()]
+        self._ending.gone = True
+        self._timers.gone()
+        return [*self._turns.caller.release(), *self._tools.leave()]
 
     # --- the caller -------------------------------------------------------------------------------
 
     def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
         # Thanks and goodbyes do not interrupt a farewell.
-        return [] if self.leaving else self._floor.sound()
+        return [] if self.leaving else self._turns.sound()
 
     def _speech_confirmed(self, event: SpeechConfirmed, now: float) -> Actions:
-        confirmed = self._floor.caller.confirmed()
-        return self._interrupt() if confirmed and self._floor.interruptible else []
+        confirmed = self._turns.caller.confirmed()
+        return self._interrupt() if confirmed and self._turns.interruptible else []
 
     def _interrupt(self) -> Actions:
-        return [*self._floor.interrupt(), *self._desk.end_hold("the caller interrupted")]
+        return [*self._turns.interrupt(), *self._tools.end_hold("the caller interrupted")]
 
     def _speech_doubted(self, event: SpeechDoubted, now: float) -> Actions:
-        return self._floor.caller.doubted()
+        return self._turns.caller.doubted()
 
     def _speech_stopped(self, event: SpeechStopped, now: float) -> Actions:
-        spoke = self._floor.caller.speaking
-        actions = self._floor.caller.stopped(event.item)
+        spoke = self._turns.caller.speaking
+        actions = self._turns.caller.stopped(event.item)
         return [*actions, *self._turn(now)] if spoke else actions
 
     def _turn(self, now: float) -> Actions:
         """The caller has said something, and it is for us to answer."""
-        self._desk.new_turn()
-        if self._times.turn():
+        self._tools.new_turn()
+        if self._timers.turn():
             return self._say_goodbye(now)
-        self._floor.want(Want.ANSWER)
+        self._turns.want(ReplyKind.ANSWER)
         return []
 
     def _dtmf(self, event: Dtmf, now: float) -> Actions:
-        if self.leaving or self._desk.private(now):
+        if self.leaving or self._tools.private(now):
             return []
-        self._times.caller_acts()
-        self._desk.new_turn()
-        actions = self._interrupt() if self._floor.over_us and self._floor.interruptible else []
-        return [*actions, *self._desk.key(event.digit, now)]
+        self._timers.caller_acts()
+        self._tools.new_turn()
+        actions = self._interrupt() if self._turns.over_us and self._turns.interruptible else []
+        return [*actions, *self._tools.key(event.digit, now)]
 
     # --- what is heard, and time ------------------------------------------------------------------
 
     def _item_queued(self, event: ItemQueued, now: float) -> Actions:
-        self._floor.queued(event.item)
-        return self._desk.end_hold("the model spoke") if self.held else []
+        self._turns.queued(event.item)
+        return self._tools.end_hold("the model spoke") if self.held else []
 
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
-        self._floor.finished(event.item)
+        self._turns.finished(event.item)
         return []
 
     def _files_ready(self, event: FilesReady, now: float) -> Actions:
         """Instead of the lane; what waited in that is lost."""
-        self._floor.silenced()
-        self._desk.silenced()
-        if not self._floor.heard:
+        self._turns.silenced()
+        self._tools.silenced()
+        if not self._turns.heard:
             return []
         actions = self._interrupt()
         if not self.leaving:
-            self._floor.want(Want.ANSWER, CONTINUE)
+            self._turns.want(ReplyKind.ANSWER, CONTINUE)
         return actions
 
     def _time_up(self, event: TimeUp, now: float) -> Actions:
-        actions = self._desk.time(now, model=self._ready)
-        while (due := self._times.next(now)) is not None:
+        actions = self._tools.time(now, model=self._ready)
+        while (due := self._timers.next(now)) is not None:
             actions += _TIMES[due](self, now)
         return actions
 
     def _idle(self, now: float) -> Actions:
-        if not self._times.prompt():
+        if not self._timers.prompt():
             return self._say_goodbye(now)
-        self._floor.want(Want.PROMPT, "Ask in a few words whether the caller is still there.")
+        self._turns.want(ReplyKind.PROMPT, "Ask in a few words whether the caller is still there.")
         return []
 
     def _warning(self, now: float) -> Actions:
         seconds = self._secretary.limits.warn_s
         words = f"Tell the caller kindly that this call has to end in {seconds:g} seconds."
         if not self.leaving:
-            self._floor.want(Want.WARNING, words)
+            self._turns.want(ReplyKind.WARNING, words)
         return []
 
     def _limit(self, now: float) -> Actions:
@@ -354,15 +354,15 @@ class Conversation:
 
     def model_lost(self, now: float, *, for_good: bool = False) -> Actions:
         """The connection is gone; the reply in flight will not come, what came of it is heard."""
-        again = self._floor.replies.lost()
-        if self._floor.replies.expected and not self.leaving:
-            again = Want.ANSWER, ANSWER_NOW
+        again = self._turns.replies.lost()
+        if self._turns.replies.expected and not self.leaving:
+            again = ReplyKind.ANSWER, ANSWER_NOW
         if again is not None:
-            self._floor.want(*again)
+            self._turns.want(*again)
         if for_good:
-            self._floor.replies.drop()
+            self._turns.replies.drop()
         self._ready = False
-        return [*self._floor.caller.release(), *self._settle(now)]
+        return [*self._turns.caller.release(), *self._settle(now)]
 
     def model_back(self, now: float) -> Actions:
         """A new connection knows what was said so far."""
@@ -370,13 +370,13 @@ class Conversation:
         return self._settle(now)
 
 
-def _unsaid(past: Past) -> str:
+def _unsaid(resumption: Resumption) -> str:
     """What the model is to say first when a call goes on; empty where nothing was being said."""
-    if past.cut:
+    if resumption.cut:
         return CONTINUE
-    if past.memory.speaks or (past.memory.owes and past.lost_words):
+    if resumption.memory.speaks or (resumption.memory.owes and resumption.lost_words):
         return LOST_WORDS
-    return ANSWER_NOW if past.memory.owes else ""
+    return ANSWER_NOW if resumption.memory.owes else ""
 
 
 def _say(words: str) -> str:
@@ -399,7 +399,7 @@ _TABLE: dict[type[Event], Callable[[Conversation, Any, float], Actions]] = {
     SpeechStopped: Conversation._speech_stopped,
     Dtmf: Conversation._dtmf,
     ItemQueued: Conversation._item_queued,
-    ItemStarted: lambda talk, event, now: talk._floor.started(event.item),
+    ItemStarted: lambda talk, event, now: talk._turns.started(event.item),
     ItemFinished: Conversation._item_finished,
     FilesReady: Conversation._files_ready,
     TimeUp: Conversation._time_up,

@@ -11,24 +11,24 @@ from typing import TypeAlias
 
 from esl_controller.call.actions import Actions, Hangup, ToolResult, Transfer
 from esl_controller.call.events import ToolCall
-from esl_controller.call.snapshot import HANGUP, Past
+from esl_controller.call.snapshot import HANGUP, Resumption
 from esl_controller.call.tools import failure
 from esl_controller.secretaries.schema import Secretary
 
 CLEARING = "NORMAL_CLEARING"
 RETURNS = 5  # of a caller in one call; then a transfer is for good, lest they go round in circles
 
-Way: TypeAlias = Hangup | Transfer
+Exit: TypeAlias = Hangup | Transfer
 
 
-class Departure:
+class Ending:
     """``gone``: the way out was taken; nothing is said or asked any more. ``returns``: how often
     the caller has come back from a transfer so far."""
 
     def __init__(self) -> None:
         self.gone = False
         self.returns = 0
-        self._way: Way | None = None
+        self._way: Exit | None = None
         self._call: ToolCall | None = None
 
     @property
@@ -48,19 +48,19 @@ class Departure:
         """The function call that wants it and has no result yet."""
         return self._call
 
-    def decide(self, way: Way, call: ToolCall | None = None) -> None:
+    def decide(self, way: Exit, call: ToolCall | None = None) -> None:
         """Leave by ``way``; ``call``: the function call that wants it and has no result yet."""
         self._way, self._call = way, call
 
-    def resume(self, past: Past, secretary: Secretary) -> Actions:
+    def resume(self, resumption: Resumption, secretary: Secretary) -> Actions:
         """Go on in another process. Who has left already and is back now brings the result of the
         function call that wanted it."""
-        memory = past.memory
+        memory = resumption.memory
         self.returns = memory.returns
         if memory.leaving:
             self.decide(_remembered(memory.leaving, secretary), memory.leaver)
         elif memory.leaver is not None:
-            return [ToolResult(memory.leaver, _came_back(past.unreached))]
+            return [ToolResult(memory.leaver, _came_back(resumption.unreached))]
         return []
 
     def go(self) -> Actions:
@@ -80,7 +80,7 @@ class Departure:
         return call
 
 
-def outside_hours(secretary: Secretary) -> Way | None:
+def outside_hours(secretary: Secretary) -> Exit | None:
     """What follows the first words while the company is closed, if it is no conversation."""
     hours = secretary.hours
     if hours.do == "hangup":
@@ -98,7 +98,7 @@ def _came_back(unreached: str) -> str:
     return json.dumps({"status": "done; the caller has come back"})
 
 
-def _remembered(name: str, secretary: Secretary) -> Way:
+def _remembered(name: str, secretary: Secretary) -> Exit:
     """The way that ``Departure.told`` names. A destination that is no more is a hangup."""
     destination = None if name == HANGUP else secretary.destination(name)
     return Hangup(CLEARING) if destination is None else Transfer(destination)

@@ -254,7 +254,7 @@ class AgentText:
 
 
 @dataclass(frozen=True)
-class Transcript:
+class CallerTranscript:
     """The whole text of a caller's turn ``item``; it may come seconds after the answer to it."""
 
     item: str
@@ -339,5 +339,5 @@ AgentEvent: TypeAlias = (
     | AgentAudio
     | AgentAudioDone
     | AgentText
-    | Transcript
+    | CallerTranscript
 )

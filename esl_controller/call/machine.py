@@ -30,12 +30,12 @@ from esl_controller.call.actions import (
     Actions,
     Answer,
     Close,
+    ConfirmTaken,
     Hangup,
-    Keep,
     LimitCall,
     Note,
-    Record,
-    Say,
+    PlaySentence,
+    StartRecording,
     Transfer,
 )
 from esl_controller.call.conversation import Conversation
@@ -61,9 +61,9 @@ from esl_controller.call.events import (
     TransferFailed,
     Transferred,
 )
-from esl_controller.call.media_path import Ways
-from esl_controller.call.model_link import ModelLine
-from esl_controller.call.snapshot import Past
+from esl_controller.call.media_path import MediaPath
+from esl_controller.call.model_link import ModelLink
+from esl_controller.call.snapshot import Resumption
 from esl_controller.secretaries.schema import Destination
 
 ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
@@ -105,7 +105,7 @@ class Call:
 
     def __init__(
         self,
-        talk: Conversation,
+        conversation: Conversation,
         *,
         max_s: float = 3600.0,
         fallback: Destination | None = None,
@@ -114,36 +114,36 @@ class Call:
         model_s: float = 10.0,
     ) -> None:
         self.state = State.ARRIVED
-        self.talk = talk
+        self.conversation = conversation
         self.cause = ""  # why it has ended
         self._max_s = max_s
         self._fallback = fallback
-        self.past: Past | None = None
+        self.resumption: Resumption | None = None
         self._record = record
         self._let_go = False  # the call may live on without us
-        self._ways = Ways(playback)
+        self._media_path = MediaPath(playback)
         self._prepare_s = model_s + PREPARE_S
-        self._model = ModelLine()
+        self._model_link = ModelLink()
         self._deadline: float | None = None
 
     @property
     def hearing(self) -> Literal["no", "stream", "lane"]:
         """Where the caller's audio comes from."""
-        return self._ways.hearing
+        return self._media_path.hearing
 
     @property
     def speaking_by(self) -> Literal["no", "lane", "file"]:
         """How the caller hears us."""
-        return self._ways.speaking_by
+        return self._media_path.speaking_by
 
     def handle(self, event: Event, now: float) -> Actions:
         """Decide on ``event``, which happened at ``now``; actions are in order."""
         decide = _TABLE.get((self.state, type(event)))
         actions = decide(self, event, now) if decide else []
         if self.state in (State.TALKING, State.TRANSFERRING):
-            actions += self._follow(self.talk.handle(event, now), now)
-        if self.state is State.TALKING and self.talk.helpless and not self._model.lost:
-            self._model.give_up()
+            actions += self._follow(self.conversation.handle(event, now), now)
+        if self.state is State.TALKING and self.conversation.helpless and not self._model_link.lost:
+            self._model_link.give_up()
             actions += self._model_lost(now)
         return actions
 
@@ -154,7 +154,7 @@ class Call:
             return "transferred"
         if self._let_go:
             return INTERRUPTED  # somebody else may even have a model
-        if self._model.lost:
+        if self._model_link.lost:
             return "model lost"
         return "completed" if self.state is State.ENDED else INTERRUPTED
 
@@ -163,22 +163,22 @@ class Call:
         talking = self.state is State.TALKING
         times = [
             self._deadline,
-            self._ways.deadline() if self.state in _UP else None,
+            self._media_path.deadline() if self.state in _UP else None,
             self._model_deadline(),
-            self.talk.next_deadline() if talking else None,
+            self.conversation.next_deadline() if talking else None,
         ]
         return min((time for time in times if time is not None), default=None)
 
     def _model_deadline(self) -> float | None:
         if self.state not in _WITH_MODEL:
             return None
-        at_rest = self.state is State.TALKING and self.talk.at_rest
-        return self._model.deadline(at_rest=at_rest, silent=self._silent)
+        at_rest = self.state is State.TALKING and self.conversation.at_rest
+        return self._model_link.deadline(at_rest=at_rest, silent=self._silent)
 
     @property
     def _silent(self) -> bool:
         """Whether the caller hears nothing, and could."""
-        heard = self.talk.heard or self.talk.held
+        heard = self.conversation.heard or self.conversation.held
         return self.state in _UP and self.speaking_by != "no" and not heard
 
     def _follow(self, actions: Actions, now: float) -> Actions:
@@ -201,17 +201,17 @@ class Call:
         return [*self._connect(), Answer()] if event.codec_known else [Answer()]
 
     def _connect(self) -> Actions:
-        return [] if self._model.state != "none" else self._model.dial()
+        return [] if self._model_link.state != "none" else self._model_link.dial()
 
     def _answered(self, event: Answered, now: float) -> Actions:
         return self._prepare(now, again=False)
 
     def _prepare(self, now: float, again: bool) -> Actions:
         self._enter(State.PREPARING, now + self._prepare_s)
-        recorded = self.past is not None and self.past.recorded
-        record = [Record()] if self._record and not recorded else []
-        actions = [*self._connect(), *self._ways.open(again=again), *record]
-        self._model.awaited(now)
+        recorded = self.resumption is not None and self.resumption.recorded
+        record = [StartRecording()] if self._record and not recorded else []
+        actions = [*self._connect(), *self._media_path.open(again=again), *record]
+        self._model_link.awaited(now)
         return actions
 
     def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
@@ -219,12 +219,12 @@ class Call:
 
     def _way(self, event: Event, now: float) -> Actions:
         """News of how we hear or are heard."""
-        actions = self._ways.handle(event, now)
+        actions = self._media_path.handle(event, now)
         if self.state is State.TRANSFERRING:
             return actions
-        if self._ways.mute:
+        if self._media_path.mute:
             return [*actions, *self._hang_up(now)]
-        if self._ways.deaf:
+        if self._media_path.deaf:
             return [*actions, *self._apologise(now)]
         return [*actions, *self._begin(now)]
 
@@ -232,59 +232,68 @@ class Call:
         """Start to talk once there is somebody to talk to and a way to be heard."""
         if self.speaking_by == "no":
             return []
-        if self._model.lost:
-            return [] if self.talk.leaving else self._without_model(now)
+        if self._model_link.lost:
+            return [] if self.conversation.leaving else self._without_model(now)
         if self.state is not State.PREPARING:
             return []
         excuse = self._excuse()
-        if self._model.state != "ready":
+        if self._model_link.state != "ready":
             return excuse
         self._enter(State.TALKING)
         limit = [LimitCall(self._max_s + BACKSTOP_S)]
-        if self.past is None:
-            return [Keep(), *limit, *self._follow(self.talk.begin(now), now)]
-        again = limit if self.past.memory.back_from else []
-        return [Keep(), *again, *excuse, *self._follow(self.talk.resume(self.past, now), now)]
+        if self.resumption is None:
+            return [ConfirmTaken(), *limit, *self._follow(self.conversation.begin(now), now)]
+        again = limit if self.resumption.memory.back_from else []
+        return [
+            ConfirmTaken(),
+            *again,
+            *excuse,
+            *self._follow(self.conversation.resume(self.resumption, now), now),
+        ]
 
     def _excuse(self) -> Actions:
         """Who has waited for long hears at once, and once, that we are back; the model may take
         its time."""
-        if self.past is None or self.past.away_s <= EXCUSE_S:
+        if self.resumption is None or self.resumption.away_s <= EXCUSE_S:
             return []
-        self.past = replace(self.past, away_s=0.0)
-        return [Say("back")]
+        self.resumption = replace(self.resumption, away_s=0.0)
+        return [PlaySentence("back")]
 
     # --- the model --------------------------------------------------------------------------------
 
     def _agent_ready(self, event: AgentReady, now: float) -> Actions:
-        self._model.ready(now)
+        self._model_link.ready(now)
         if self.state in (State.TALKING, State.TRANSFERRING):
-            return self._follow(self.talk.model_back(now), now)
+            return self._follow(self.conversation.model_back(now), now)
         return self._begin(now)
 
     def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
-        if self._model.lost:
+        if self._model_link.lost:
             return []
-        return [*self._model.failed(event, now), *self._model_lost(now)]
+        return [*self._model_link.failed(event, now), *self._model_lost(now)]
 
     def _model_lost(self, now: float) -> Actions:
         actions: Actions = []
         if self.state in (State.TALKING, State.TRANSFERRING):
-            self._model.awaited(now)
-            lost = self.talk.model_lost(now, for_good=self._model.lost)
+            self._model_link.awaited(now)
+            lost = self.conversation.model_lost(now, for_good=self._model_link.lost)
             actions += self._follow(lost, now)
-        if self._model.lost and not self.talk.leaving:
+        if self._model_link.lost and not self.conversation.leaving:
             actions += self._without_model(now)
         return actions
 
     def _model_time(self, now: float) -> Actions:
-        if self._model.redial_due(now):
-            return self._model.dial()
-        if self._silent and self._model.excuse_due(now):
-            return [Say("moment")]
-        if self.state is State.TALKING and self._model.too_old(now) and self.talk.at_rest:
+        if self._model_link.redial_due(now):
+            return self._model_link.dial()
+        if self._silent and self._model_link.excuse_due(now):
+            return [PlaySentence("moment")]
+        if (
+            self.state is State.TALKING
+            and self._model_link.too_old(now)
+            and self.conversation.at_rest
+        ):
             # A new session before the API ends the old one, while nobody speaks.
-            return [*self.talk.model_lost(now), *self._model.dial()]
+            return [*self.conversation.model_lost(now), *self._model_link.dial()]
         return []
 
     def _without_model(self, now: float) -> Actions:
@@ -294,17 +303,17 @@ class Call:
         if self._fallback is None:
             return self._apologise(now)
         self._enter(State.TRANSFERRING, now + TRANSFER_S)
-        return [*self.talk.abandon(), Transfer(self._fallback)]
+        return [*self.conversation.abandon(), Transfer(self._fallback)]
 
     def _transferred(self, event: Transferred, now: float) -> Actions:
         return self._end(TRANSFERRED)
 
     def _transfer_failed(self, event: TransferFailed, now: float) -> Actions:
         note = Note("the caller could not be transferred", event.reason)
-        if self._model.lost or self.talk.helpless:
+        if self._model_link.lost or self.conversation.helpless:
             return [note, *self._apologise(now)]
         self._enter(State.TALKING)
-        return [note, *self._follow(self.talk.transfer_failed(event.reason, now), now)]
+        return [note, *self._follow(self.conversation.transfer_failed(event.reason, now), now)]
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -312,13 +321,13 @@ class Call:
         if self.state is State.CLOSING:
             return []
         self._enter(State.CLOSING, now + SORRY_S)
-        return [*self.talk.abandon(), Say("sorry")]
+        return [*self.conversation.abandon(), PlaySentence("sorry")]
 
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
         return self._hang_up(now) if event.item == "sorry" else []
 
     def _time_up(self, event: TimeUp, now: float) -> Actions:
-        if self.state in _UP and (actions := self._ways.time(now)):
+        if self.state in _UP and (actions := self._media_path.time(now)):
             return actions
         if self.state in _WITH_MODEL and (actions := self._model_time(now)):
             return actions
@@ -332,7 +341,7 @@ class Call:
             return self._hang_up(now)
         note = Note("the call is ended", f"waited in vain for {self._missing()}")
         if self.state is State.PREPARING and self.speaking_by != "no":
-            self._model.give_up()
+            self._model_link.give_up()
             return [note, *self._without_model(now)]
         return [note, *self._hang_up(now)]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from esl_controller.call.actions import Actions, HearLane, Note, OpenLane, PlayFiles, StartStream
+from esl_controller.call.actions import Actions, HearByLane, Note, OpenLane, PlayFiles, StartStream
 from esl_controller.call.events import (
     Event,
     FilesFailed,
@@ -24,7 +24,7 @@ STREAM_TRIES = 3
 LANE_LOST_S = 1.0  # a hangup closes the lane before it is told: 0.3 s for twenty at once
 
 
-class Ways:
+class MediaPath:
     """One call's ways. ``mute``: there is none to the caller, and none will be."""
 
     def __init__(self, playback: Literal["lane", "file"]) -> None:
@@ -117,7 +117,7 @@ class Ways:
             return []
         self.hearing = "lane"
         note = Note("the call goes on with the audio that the lane brings", "no stream")
-        return [note, HearLane()]
+        return [note, HearByLane()]
 
     # --- speaking ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ PATIENCE_S = 1.5  # of silence, while the model is not there
 AGAIN_S = 10.0  # until the caller hears that word once more
 
 
-class ModelLine:
+class ModelLink:
     """One call's connections to the model, of which one at a time is in use."""
 
     def __init__(self) -> None:

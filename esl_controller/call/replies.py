@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-from esl_controller.call.actions import Actions, Cancel, Respond
+from esl_controller.call.actions import Actions, CancelReply, RequestReply
 
 CONTINUE = "You were cut off while you spoke. Go on from there, without a greeting or an apology."
 
@@ -17,7 +17,7 @@ ANSWER_NOW = "Answer what the caller said last."
 LOST_WORDS = "You could not hear what the caller said last. Apologise in a few words and ask again."
 
 
-class Want(IntEnum):
+class ReplyKind(IntEnum):
     """Why the model is to speak; the first one comes first."""
 
     LAST_WORDS = 1
@@ -35,11 +35,11 @@ class Replies:
     def __init__(self) -> None:
         self.spoke = False
         self.expected = False
-        self._wants: dict[Want, str] = {}
-        self._reply: tuple[Want, str] | None = None  # asked for or in flight
+        self._wants: dict[ReplyKind, str] = {}
+        self._reply: tuple[ReplyKind, str] | None = None  # asked for or in flight
         self._response = ""  # its id, once it has begun
         self._cancelled = False
-        self._unheard: tuple[Want, str] | None = None  # it has come, and waits to be heard
+        self._unheard: tuple[ReplyKind, str] | None = None  # it has come, and waits to be heard
 
     @property
     def in_flight(self) -> bool:
@@ -55,35 +55,35 @@ class Replies:
     def owes(self) -> bool:
         """Whether an answer is due of which nothing was heard yet."""
         reply = self._due
-        asked = reply is not None and reply[0] is Want.ANSWER
-        return asked or self.expected or Want.ANSWER in self._wants
+        asked = reply is not None and reply[0] is ReplyKind.ANSWER
+        return asked or self.expected or ReplyKind.ANSWER in self._wants
 
     @property
     def last_words(self) -> str:
         """The last words, as long as nothing of them was heard."""
         want, words = self._due or (None, "")
-        if want is Want.LAST_WORDS:
+        if want is ReplyKind.LAST_WORDS:
             return words
-        return self._wants.get(Want.LAST_WORDS, "")
+        return self._wants.get(ReplyKind.LAST_WORDS, "")
 
     @property
-    def _due(self) -> tuple[Want, str] | None:
+    def _due(self) -> tuple[ReplyKind, str] | None:
         return self._unheard if self.spoke else self._reply
 
     def cancelled(self, response: str) -> bool:
         """Whether ``response`` was cancelled, also if the model had finished it by then."""
         return self._cancelled and response == self._response
 
-    def want(self, want: Want, words: str = "") -> None:
+    def want(self, want: ReplyKind, words: str = "") -> None:
         """Have the model speak; ``words``: instructions, or what the conversation asks for."""
         self._wants[want] = words
 
-    def drop(self, *wants: Want) -> None:
+    def drop(self, *wants: ReplyKind) -> None:
         """What is not wanted any more, all if none is named."""
-        for want in wants or tuple(Want):
+        for want in wants or tuple(ReplyKind):
             self._wants.pop(want, None)
 
-    def next(self, may: Callable[[Want], bool]) -> Actions:
+    def next(self, may: Callable[[ReplyKind], bool]) -> Actions:
         """Ask for the most urgent reply, if it may be spoken now."""
         if self.in_flight or not self._wants:
             return []
@@ -93,17 +93,17 @@ class Replies:
         words = self._wants.pop(want)
         self._reply = want, words
         self.spoke = False
-        return [Respond(words)]
+        return [RequestReply(words)]
 
     def started(self, response: str) -> Actions:
         """The model began to reply, perhaps by itself."""
         if self._response:
             return []  # a model that takes turns itself also calls functions while it speaks
         if self._reply is None:
-            self._reply = Want.ANSWER, ""
+            self._reply = ReplyKind.ANSWER, ""
             self.spoke = False
         self._response = response
-        return [Cancel()] if self._cancelled else []
+        return [CancelReply()] if self._cancelled else []
 
     def speaks(self) -> None:
         """The reply has come to audio."""
@@ -115,7 +115,7 @@ class Replies:
         """Of what has come the first sample is heard, or none will be."""
         self._unheard = None
 
-    def done(self, response: str) -> tuple[Want, str] | None:
+    def done(self, response: str) -> tuple[ReplyKind, str] | None:
         """``response`` is over; returns what would have to be said if it failed."""
         return self.lost() if self._response in ("", response) else None
 
@@ -124,15 +124,15 @@ class Replies:
         if self._reply is None or self._cancelled:
             return []
         self._cancelled = True
-        return [Cancel()] if self._response else []
+        return [CancelReply()] if self._response else []
 
-    def lost(self) -> tuple[Want, str] | None:
+    def lost(self) -> tuple[ReplyKind, str] | None:
         """The reply in flight will not come; returns what is to be said: it, or the rest of it."""
         reply = None if self._cancelled else self._reply
         self._reply, self._response, self._cancelled = None, "", False
         if reply is None or not self.spoke:
             return reply
-        return None if reply[0] is Want.LAST_WORDS else (Want.ANSWER, CONTINUE)
+        return None if reply[0] is ReplyKind.LAST_WORDS else (ReplyKind.ANSWER, CONTINUE)
 
 
 def back_from(destination: str, unreached: str) -> str:

@@ -19,7 +19,7 @@ SOMEBODY: Final = "somebody else"  # to whom a caller was transferred, if we do 
 
 
 @dataclass(frozen=True)
-class Memory:
+class Snapshot:
     """What was decided so far. Times are seconds of the call's clock; in the store, of Unix.
 
     ``owes``: the model was to answer, and has not begun. ``leaving``: how the conversation ends if
@@ -53,7 +53,7 @@ class Memory:
         return next((call for call in self.pending if call.call_id == self.leaving_call), None)
 
     @property
-    def transferred(self) -> Memory:
+    def transferred(self) -> Snapshot:
         """The same once the caller was transferred, for the case that they come back.
 
         The function call that wanted it gets its result then.
@@ -69,7 +69,7 @@ class Memory:
             returns=self.returns + 1,
         )
 
-    def moved(self, seconds: float) -> Memory:
+    def moved(self, seconds: float) -> Snapshot:
         """The same by another clock."""
         return replace(
             self,
@@ -80,18 +80,18 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredSnapshot:
     """What is written down: ``memory``, and what the call's shell knows. ``cut``: a sentence was
     cut off by an earlier loss, and has not gone on."""
 
-    memory: Memory
+    memory: Snapshot
     recording: str = ""
     usage: Usage = field(default_factory=Usage)
     cut: bool = False
 
 
 @dataclass(frozen=True)
-class Past:
+class Resumption:
     """A call that goes on here: what it remembers, and what became of it meanwhile.
 
     ``cut``: we were cut off in mid-sentence; ``lost_words``: what the caller said last is not
@@ -99,7 +99,7 @@ class Past:
     the destination could not be reached that the caller comes back from: FreeSWITCH's cause.
     """
 
-    memory: Memory
+    memory: Snapshot
     history: History = ()
     cut: bool = False
     lost_words: bool = False
@@ -108,15 +108,15 @@ class Past:
     unreached: str = ""
 
 
-_STORED = TypeAdapter(Stored)
+_STORED = TypeAdapter(StoredSnapshot)
 
 
-def dump(stored: Stored) -> str:
+def dump(stored: StoredSnapshot) -> str:
     """As a JSON text."""
     return _STORED.dump_json(stored).decode()
 
 
-def load(text: str) -> Stored | None:
+def load(text: str) -> StoredSnapshot | None:
     """What ``dump`` wrote; None for anything else."""
     try:
         return _STORED.validate_json(text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from esl_controller.call.snapshot import Memory
+from esl_controller.call.snapshot import Snapshot
 from esl_controller.secretaries.schema import Limits
 
 LAST_WORDS_S = 10.0  # the hard cap on a farewell or an announcement
@@ -22,7 +22,7 @@ class Due(Enum):
     LEAVE = "the last words have taken too long"
 
 
-class Timetable:
+class Timers:
     """The times of one conversation: of it ``turns`` of the caller so far, ``prompts`` since the
     last one, and ``limit_at``."""
 
@@ -40,7 +40,7 @@ class Timetable:
         if 0 < limits.warn_s < limits.max_call_s:
             self._due[Due.WARNING] = self.limit_at - limits.warn_s
 
-    def resume(self, now: float, memory: Memory) -> None:
+    def resume(self, now: float, memory: Snapshot) -> None:
         """It goes on; what is due by now is due at once, but for a warning that was given."""
         self.turns, self.prompts = memory.turns, memory.prompts
         self.limit_at = self._due[Due.LIMIT] = memory.ends_at

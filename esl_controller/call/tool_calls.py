@@ -13,14 +13,14 @@ from esl_controller.call import tools
 from esl_controller.call.actions import (
     Actions,
     AskWebhook,
-    KeepMessage,
-    Music,
+    PlayMusic,
     SendDtmf,
-    Tell,
+    StoreMessage,
+    TellModel,
     ToolResult,
 )
 from esl_controller.call.events import ToolCall
-from esl_controller.call.snapshot import Memory
+from esl_controller.call.snapshot import Snapshot
 from esl_controller.call.tools import Toolbox, ToolError, failure
 
 DONE = json.dumps({"status": "done"})
@@ -49,7 +49,7 @@ class _Hold:
 
 
 @dataclass
-class Desk:
+class ToolExecutor:
     """Takes calls; ``take`` and the others return actions, and ``reply_due`` says whether the model
     has to be asked to go on."""
 
@@ -82,7 +82,7 @@ class Desk:
         again = [call for calls in self._again.values() for call in calls]
         return (*self.running.values(), *again, *waiting)
 
-    def resume(self, memory: Memory) -> Actions:
+    def resume(self, memory: Snapshot) -> Actions:
         """Go on in another process. A hold goes on; of what else was running, nobody knows whether
         it was done, and it is not done again."""
         actions: Actions = []
@@ -118,13 +118,13 @@ class Desk:
     def take(self, call: ToolCall, request: tools.Request, now: float) -> Actions:
         """Do all that does not end the conversation."""
         match request:
-            case tools.CallWebhook(tool):
+            case tools.AskServer(tool):
                 self.running[call.call_id] = call
                 given = {name: self.secure.get(digits, "") for name, digits in tool.secure.items()}
                 return [AskWebhook(call.call_id, request, given)]
             case tools.TakeMessage():
-                return [KeepMessage(request), *self._done(call)]
-            case tools.SendDtmf(digits):
+                return [StoreMessage(request), *self._done(call)]
+            case tools.PressKeys(digits):
                 return [SendDtmf(digits), *self._done(call)]
             case tools.Hold(seconds):
                 if self.hold is not None:
@@ -177,7 +177,7 @@ class Desk:
         if self.hold is None or self.hold.music:
             return []
         self.hold.music = True
-        return [Music(True)]
+        return [PlayMusic(True)]
 
     def silenced(self) -> None:
         """The music was lost with the way to the caller: ``play`` plays it again."""
@@ -190,7 +190,7 @@ class Desk:
         if model and self._keys and now >= self._keys_until:
             told = f"(The caller pressed {self._keys} on the telephone's keypad.)"
             self._keys, self.reply_due = "", True
-            actions.append(Tell(told))
+            actions.append(TellModel(told))
         if self.hold is not None and now >= self.hold.ends:
             actions += self.end_hold("the time is over")
         if self.collection is not None and now >= self.collection.ends:
@@ -209,12 +209,12 @@ class Desk:
         if self.hold is None:
             return []
         hold, self.hold = self.hold, None
-        music: Actions = [Music(False)] if hold.music else []
+        music: Actions = [PlayMusic(False)] if hold.music else []
         return [*music, self._result(hold.call, json.dumps({"hold": "over", "reason": reason}))]
 
     def leave(self) -> Actions:
         """The conversation ends: nobody waits for keys any more, or hears music."""
-        music: Actions = [Music(False)] if self.music else []
+        music: Actions = [PlayMusic(False)] if self.music else []
         self.hold = self.collection = None
         self._keys = ""
         return music

@@ -51,7 +51,7 @@ class Unhold:
 
 
 @dataclass(frozen=True)
-class SendDtmf:
+class PressKeys:
     """Press keys towards the caller's side."""
 
     digits: str
@@ -82,7 +82,7 @@ class TakeMessage:
 
 
 @dataclass(frozen=True)
-class CallWebhook:
+class AskServer:
     """Ask somebody else's server."""
 
     tool: WebhookTool
@@ -90,7 +90,7 @@ class CallWebhook:
 
 
 Request: TypeAlias = (
-    EndCall | TransferCall | Hold | Unhold | SendDtmf | CollectDigits | TakeMessage | CallWebhook
+    EndCall | TransferCall | Hold | Unhold | PressKeys | CollectDigits | TakeMessage | AskServer
 )
 
 Fields = dict[str, dict[str, Any]]
@@ -137,7 +137,7 @@ _BUILT_IN: dict[str, tuple[str, Mapping[str, Any], Callable[[Mapping[str, Any]],
     "send_dtmf": (
         "Press telephone keys; w is a pause of half a second.",
         _schema(_KEYS),
-        lambda given: SendDtmf(given["digits"]),
+        lambda given: PressKeys(given["digits"]),
     ),
     "collect_digits": (
         "Wait for the caller to type on the telephone's keys. Ask for it first. With secure, for"
@@ -201,7 +201,7 @@ class Toolbox:
             place = mistake.json_path.removeprefix("$.").removeprefix("$") or "arguments"
             raise ToolError(f"{place}: {mistake.message[:300]}")
         if call.name in self._webhooks:
-            return CallWebhook(self._webhooks[call.name], given)
+            return AskServer(self._webhooks[call.name], given)
         if call.name == "transfer_call":
             return TransferCall(self._destination(given["destination"]))
         return _BUILT_IN[call.name][2](given)

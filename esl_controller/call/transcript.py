@@ -44,7 +44,7 @@ class _Entry:
         return self.text[: int(len(self.text) * share)].rpartition(" ")[0]
 
 
-class Minutes:
+class Transcript:
     """The minutes. ``silence_ms`` is what the model waits for before it says that the caller has
     stopped: the last word was so much earlier."""
 

@@ -1,17 +1,90 @@
-"""Who has the floor: the caller, or us with one reply at a time. [core]
+"""Who has the floor: the caller, or the agent with one reply at a time. [core]
 
-Part of ``conversation.py``: what the sequencer (``replies.py``), the check of the caller's sounds
-(``interruption.py``) and the items that the caller still hears say together.
+Part of ``conversation.py``. ``TurnTaking`` combines three things: the reply in flight
+(``replies.py``), the items that the caller still hears, and the sound that the caller is making.
+
+A sound while we speak is either an interruption or a cough. ``Interruption`` pauses our speech at
+once and has the sound checked. If it is speech, the caller takes the floor. If not, our speech goes
+on from the same sample, and for the rest of that reply nothing pauses it before it is confirmed:
+whatever looked like speech once (an echo, say) will do so again.
 """
 
 from __future__ import annotations
 
-from esl_controller.call.actions import Actions, Interrupt
-from esl_controller.call.interruption import Interruption
-from esl_controller.call.replies import Replies, Want
+from esl_controller.call.actions import (
+    Actions,
+    CheckSpeech,
+    ForgetItem,
+    Interrupt,
+    Pause,
+    StopCheck,
+    Unpause,
+)
+from esl_controller.call.replies import Replies, ReplyKind
 
 
-class Floor:
+class Interruption:
+    """``speaking``: the caller has the word; ``paused``: our speech waits for a verdict."""
+
+    def __init__(self) -> None:
+        self.speaking = False
+        self.paused = False
+        self._checking = False
+        self._fooled = False
+
+    def new_reply(self) -> None:
+        """What fooled us in the last reply may be a caller in this one."""
+        self._fooled = False
+
+    def check(self, *, pause: bool) -> Actions:
+        """The caller makes a sound while we speak; ``pause``: it may interrupt us."""
+        if self._checking:
+            return []
+        self._checking = True
+        if self._fooled or not pause:
+            return [CheckSpeech()]
+        self.paused = True
+        return [Pause(), CheckSpeech()]
+
+    def confirmed(self) -> bool:
+        """It is speech; whether that is news."""
+        news = self._checking and not self.speaking
+        self.speaking = self.speaking or news
+        return news
+
+    def doubted(self) -> Actions:
+        """It is none, so far."""
+        if not self._checking or self.speaking:
+            return []
+        self._fooled = True
+        return self._resume()
+
+    def stopped(self, item: str) -> Actions:
+        """The sound, or the turn, is over; without a confirmation it was no speech."""
+        if not self._checking:
+            self.speaking = False
+            return []
+        noise = not self.speaking
+        self._fooled = self._fooled or noise
+        return [*self.release(), *([ForgetItem(item)] if noise and item else [])]
+
+    def silenced(self) -> None:
+        """Our speech was dropped: nothing of it waits any more."""
+        self.paused = False
+
+    def release(self) -> Actions:
+        """Whatever the caller does, it is of no interest any more."""
+        stop: Actions = [StopCheck()] if self._checking else []
+        self.speaking = self._checking = False
+        return [*stop, *self._resume()]
+
+    def _resume(self) -> Actions:
+        resume: Actions = [Unpause()] if self.paused else []
+        self.paused = False
+        return resume
+
+
+class TurnTaking:
     """``own_turns``: we decide when the model replies; ``during_greeting``: it may be interrupted.
 
     ``greeted``: the greeting was heard, or the caller had something better to say.
@@ -55,7 +128,7 @@ class Floor:
         """Whether the caller may take the floor from us now."""
         return self.greeted or self._during_greeting
 
-    def want(self, want: Want, words: str = "") -> None:
+    def want(self, want: ReplyKind, words: str = "") -> None:
         """Have the model speak; one that takes turns itself needs only to be told ``words``, which
         it cannot know."""
         if self.own_turns or words:
@@ -63,11 +136,11 @@ class Floor:
         else:
             self.replies.expected = True
 
-    def may(self, want: Want) -> bool:
+    def may(self, want: ReplyKind) -> bool:
         """Whether the model may speak now, as far as speech is concerned."""
-        if want is Want.LAST_WORDS:
+        if want is ReplyKind.LAST_WORDS:
             return True
-        return not self.caller_has_it and (want < Want.NOTICE or not self._items)
+        return not self.caller_has_it and (want < ReplyKind.NOTICE or not self._items)
 
     def sound(self) -> Actions:
         """The caller makes one."""
@@ -82,7 +155,7 @@ class Floor:
         self.replies.heard()
         self._items.clear()
         self.greeted = True
-        self.replies.drop(Want.ANSWER, Want.NOTICE, Want.PROMPT)
+        self.replies.drop(ReplyKind.ANSWER, ReplyKind.NOTICE, ReplyKind.PROMPT)
         return [Interrupt(), *self.replies.cancel()]
 
     def silenced(self) -> None:

@@ -21,7 +21,7 @@ from esl_controller.freeswitch.leg import CallFailed, Leg, event_socket
 from media import sounds
 from media.frame import Samples, samples, to_pcm
 from media.resample import convert
-from media.speech import SpeechStarted, SpeechStopped, VoiceActivity
+from media.speech import VoiceActivity, VoiceStarted, VoiceStopped
 
 __all__ = ["CallFailed", "Caller", "Plan", "bundled_words", "call", "place", "read_wav"]
 
@@ -159,10 +159,10 @@ class Caller:
         assert self._voice is not None
         for event in self._voice.feed(samples(frame)):
             at = self._lane_at + event.at_ms / 1000
-            if isinstance(event, SpeechStarted):
+            if isinstance(event, VoiceStarted):
                 self.heard.utterances.append((at, None))
                 _say(f"{at:6.2f} s  we hear speech{self.heard.when(at)}")
-            elif isinstance(event, SpeechStopped):
+            elif isinstance(event, VoiceStopped):
                 begun, _ = self.heard.utterances[-1]
                 self.heard.utterances[-1] = (begun, at)
                 _say(f"{at:6.2f} s  it ends, after {at - begun:.1f} s")

@@ -86,7 +86,7 @@ class FileWritten:
 SwitchEvent = Answered | Dtmf | HungUp | StreamFailed | FilePlaying | FilePlayed | FileWritten
 
 
-class Switch:
+class SwitchConnection:
     """One call at FreeSWITCH. Use as ``async with Switch.over(reader, writer) as switch``.
 
     ``dropped`` counts events that were malformed or another call's.
@@ -105,7 +105,7 @@ class Switch:
     @contextlib.asynccontextmanager
     async def over(
         cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> AsyncIterator[Switch]:
+    ) -> AsyncIterator[SwitchConnection]:
         """Speak over an accepted connection; closes it at the end."""
         async with Session(reader, writer) as session:
             guard = asyncio.create_task(_stop_when_unreadable(session))

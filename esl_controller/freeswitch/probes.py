@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import Switch
+from esl_controller.freeswitch.connection import SwitchConnection
 from media.stream import Admission
 
 VARIABLE = "controller_probe"
@@ -48,7 +48,7 @@ class Probes:
         finally:
             del self._live[channel.media_path]
 
-    async def introduce(self, switch: Switch) -> None:
+    async def introduce(self, switch: SwitchConnection) -> None:
         """Say who we are, by variables of the channel; the answer that follows is the signal that
         they are set. Raises SwitchError."""
         await switch.set_variable(VERSION, version("esl-controller"))

@@ -26,14 +26,14 @@ from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
 from esl_controller.config.settings import Loaded, Settings
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import Switch
+from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.secretaries.folder import Folder, FolderError
-from esl_controller.server.heartbeats import Janitor
-from esl_controller.server.listener import CallServer
+from esl_controller.server.heartbeats import Heartbeats
+from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
-from esl_controller.server.shutdown import Orders
+from esl_controller.server.shutdown import Shutdown
 from esl_controller.server.web.routes import in_brief, web_routes
-from esl_controller.session.dependencies import Services
+from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Change, Claimed, Heartbeat
@@ -54,12 +54,12 @@ OWN_PORTS = 20  # that are tried, for media and web each, where several controll
 class Controller:
     """A running controller. Made by ``running``."""
 
-    def __init__(self, settings: Settings, orders: Orders) -> None:
+    def __init__(self, settings: Settings, shutdown: Shutdown) -> None:
         self.settings = settings
-        self.orders = orders
+        self.shutdown = shutdown
         self.clock = Clock()
         self.name = _name()
-        self.calls = CallServer(settings.esl, self._make_session, self._claim)
+        self.calls = CallListener(settings.esl, self._make_session, self._claim)
         self.streams = StreamEndpoint(self.calls.admission)
         self.media_url = ""
         self.web_port = 0
@@ -94,13 +94,13 @@ class Controller:
         media_port = await _serve_own(stack, streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
         self.media_url = self.calls.probes.media_url = media.base_url(media_port)
-        routes = web_routes(self.calls, self.clock, self.orders)
+        routes = web_routes(self.calls, self.clock, self.shutdown)
         address = web_address.host, web_address.port
         self.web_port = await _serve_own(stack, routes, *address, share=share)
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
         if self.store is not None:
-            own(Janitor(self.store, self._heartbeat).run())
+            own(Heartbeats(self.store, self._heartbeat).run())
 
     @property
     def web_url(self) -> str:
@@ -112,9 +112,9 @@ class Controller:
         await self._model.loaded()
 
     def _make_session(
-        self, switch: Switch, channel: Channel, claimed: Claimed | None
+        self, switch: SwitchConnection, channel: Channel, claimed: Claimed | None
     ) -> CallSession:
-        services = Services(
+        services = Dependencies(
             name=self.name,
             settings=self.settings,
             clock=self.clock,
@@ -191,11 +191,13 @@ class Controller:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, orders: Orders | None = None) -> AsyncIterator[Controller]:
+async def running(
+    settings: Settings, shutdown: Shutdown | None = None
+) -> AsyncIterator[Controller]:
     """A controller that listens, until the block is left. Raises OSError for a port in use,
     FolderError for secretaries that cannot be used, StoreError for a record that cannot be kept."""
     async with contextlib.AsyncExitStack() as stack:
-        controller = Controller(settings, orders or Orders())
+        controller = Controller(settings, shutdown or Shutdown())
         await controller.open(stack)
         yield controller
 
@@ -292,10 +294,10 @@ def settle() -> None:
 
 
 async def _serve_until_stopped(settings: Settings) -> None:
-    orders = Orders()
+    shutdown = Shutdown()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, orders.stop)
-    async with running(settings, orders) as controller:
+        asyncio.get_running_loop().add_signal_handler(number, shutdown.stop)
+    async with running(settings, shutdown) as controller:
         if settings.agent.resolved_kind == "standin":
             log.warning(
                 "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
@@ -311,7 +313,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
         await controller.loaded()
         settle()
         log.info("settled")  # from here on no call waits for an import
-        await orders.obeyed(controller.calls)
+        await shutdown.carried_out(controller.calls)
 
 
 def serve(loaded: Loaded) -> int:

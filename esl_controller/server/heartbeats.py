@@ -65,7 +65,7 @@ def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
     return latest
 
 
-class Janitor:
+class Heartbeats:
     """One controller's part: ``await run()``. ``heartbeat`` is what it says of itself now."""
 
     def __init__(self, store: Store, heartbeat: Callable[[], Heartbeat]) -> None:

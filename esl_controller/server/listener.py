@@ -14,7 +14,12 @@ from esl_controller.call.events import HungUp, ShutDown
 from esl_controller.call.machine import TRANSFERRED
 from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import Switch, SwitchError, SwitchEvent, SwitchGone
+from esl_controller.freeswitch.connection import (
+    SwitchConnection,
+    SwitchError,
+    SwitchEvent,
+    SwitchGone,
+)
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.session.session import CallSession
 from esl_controller.store.records import Claimed
@@ -28,7 +33,7 @@ OVER = 100
 APART_S = 0.03  # between two calls that are let go: about what it costs to take one
 
 
-class CallServer:
+class CallListener:
     """Listens for the dialplan's ``socket`` action; one session a call.
 
     ``recall`` takes over what is known of a call that was answered before.
@@ -41,8 +46,8 @@ class CallServer:
     def __init__(
         self,
         settings: EslSettings,
-        make_session: Callable[[Switch, Channel, Claimed | None], CallSession],
-        recall: Callable[[Channel], Awaitable[Claimed | None]],
+        make_session: Callable[[SwitchConnection, Channel, Claimed | None], CallSession],
+        claim: Callable[[Channel], Awaitable[Claimed | None]],
     ) -> None:
         self.refused = 0
         self.last_refusal = ""
@@ -51,7 +56,7 @@ class CallServer:
         self.calls: dict[str, CallSession] = {}
         self._settings = settings
         self._make_session = make_session
-        self._recall = recall
+        self._claim = claim
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None]] = set()  # those that do not linger
@@ -147,7 +152,7 @@ class CallServer:
                 self.last_refusal = f"{peer}: {reason}"
                 log.warning("Event Socket connection refused", peer=peer, reason=reason)
                 return
-            async with Switch.over(reader, writer) as switch:
+            async with SwitchConnection.over(reader, writer) as switch:
                 await self._call(switch, peer)
         except SwitchGone as error:
             # FreeSWITCH may dial for a caller who hangs up at this very moment (seen with loopback
@@ -188,7 +193,7 @@ class CallServer:
             log.warning("call not taken", reason=reason, peer=peer)
         return not reason
 
-    async def _call(self, switch: Switch, peer: str) -> None:
+    async def _call(self, switch: SwitchConnection, peer: str) -> None:
         channel = await switch.connect()
         if VARIABLE in channel.variables:
             with self.probes.live(channel):
@@ -206,7 +211,7 @@ class CallServer:
             if channel.answered:
                 if await _has_left(switch):
                     return
-                claimed = await self._recall(channel)
+                claimed = await self._claim(channel)
                 if not self._takes(channel, peer):
                     return
             session = self._make_session(switch, channel, claimed)
@@ -238,7 +243,7 @@ class CallServer:
                 session = session.successor
                 await session.over()
 
-    async def _linger(self, switch: Switch) -> None:
+    async def _linger(self, switch: SwitchConnection) -> None:
         """Wait until the call that somebody else has is over, or we are.
 
         A connection that is closed before would throw it out of a park that it is in by then
@@ -265,7 +270,7 @@ class CallServer:
             await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _has_left(switch: Switch) -> bool:
+async def _has_left(switch: SwitchConnection) -> bool:
     """Whether the caller hangs up at this very moment. FreeSWITCH may dial for such a call, too
     (seen with loopback callers), and its end, told before we listened, would not be told again."""
     try:

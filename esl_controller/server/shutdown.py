@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import structlog
 
-from esl_controller.server.listener import CallServer
+from esl_controller.server.listener import CallListener
 
 HAND_OVER_S: Final = 5.0  # for the end of a sentence; the rest of 10 s is for the store
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Orders:
+class Shutdown:
     """Orders come by signals and by HTTP; ``obeyed`` returns when the process is to end.
 
     A second order to stop cuts short whatever the first one waits for.
@@ -41,7 +41,7 @@ class Orders:
         self._orders.put_nowait(limit_s)
         return True
 
-    async def obeyed(self, calls: CallServer) -> None:
+    async def carried_out(self, calls: CallListener) -> None:
         """Wait for orders, and carry them out."""
         limit_s = await self._orders.get()
         if limit_s is not None:

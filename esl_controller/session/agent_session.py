@@ -16,19 +16,19 @@ import structlog
 from esl_controller.agents.base import Agent, Called, Counters, History, Persona
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.tools import CallWebhook
-from esl_controller.call.transcript import Minutes
+from esl_controller.call.tools import AskServer
+from esl_controller.call.transcript import Transcript
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.session.caller import CallerAudio
-from esl_controller.session.dependencies import Services
-from esl_controller.session.speech_output import Voice
-from esl_controller.session.webhooks import Errands
+from esl_controller.session.dependencies import Dependencies
+from esl_controller.session.speech_output import SpeechOutput
+from esl_controller.session.webhooks import Webhooks
 from esl_controller.store.records import Claimed
 from media.frame import Format
 
 
-class Dialogue:
+class AgentSession:
     """The agent of one call, one connection after the other.
 
     ``report`` tells the core, ``fall`` that there is a bug of ours, ``spawn`` owns the tasks.
@@ -41,8 +41,8 @@ class Dialogue:
         channel: Channel,
         secretary: Secretary,
         persona: Persona,
-        services: Services,
-        voice: Voice,
+        deps: Dependencies,
+        speech: SpeechOutput,
         *,
         report: Callable[[ev.Event], None],
         fall: Callable[[Exception], None],
@@ -53,18 +53,18 @@ class Dialogue:
         self.reported = ev.Usage()  # by responses, and of earlier agents
         self._secretary = secretary
         self._persona = persona
-        self._services = services
-        self._voice = voice
+        self._deps = deps
+        self._speech = speech
         self._report = report
         self._fall = fall
         self._spawn = spawn
         self._talking = talking
         self._leaving = leaving
         vad = secretary.turn_detection
-        own_turns = services.abilities.takes_turns
+        own_turns = deps.abilities.takes_turns
         silence_ms = vad.silence_ms if vad.kind == "server_vad" and not own_turns else 0
-        self._minutes = Minutes(channel.uuid, services.put, silence_ms)
-        self._errands = Errands(channel, secretary, services.http, services.put)
+        self._transcript = Transcript(channel.uuid, deps.put, silence_ms)
+        self._webhooks = Webhooks(channel, secretary, deps.http, deps.put)
         self._earlier = Counters()  # of earlier agents of the call
         self._agent: Agent | None = None
         self._connection: asyncio.Task[None] | None = None
@@ -86,8 +86,8 @@ class Dialogue:
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[History, bool]:
         """Go on with a conversation that another process lost; returns what was said so far, and
         whether we were cut off by that."""
-        cut = self._minutes.resume(claimed, lost_at)
-        return self._minutes.history(), cut
+        cut = self._transcript.resume(claimed, lost_at)
+        return self._transcript.history(), cut
 
     def connect(self, channel: Channel) -> Format:
         """Connect to the model; a connection before it is given up, and its words with it.
@@ -97,9 +97,9 @@ class Dialogue:
         if self._connection is not None:
             self._connection.cancel()
         self._earlier, self.reported = self.counters, self.usage
-        history = self._minutes.history()
-        self._agent = agent = self._services.make_agent(self._persona, history, channel)
-        self._voice.source = agent.output
+        history = self._transcript.history()
+        self._agent = agent = self._deps.make_agent(self._persona, history, channel)
+        self._speech.source = agent.output
         confirm_ms = self._secretary.barge_in.confirm_ms
         self._caller = CallerAudio(agent.input, confirm_ms, self._report)
 
@@ -123,7 +123,7 @@ class Dialogue:
 
     def call_ended(self) -> None:
         """Send the record on."""
-        self._errands.call_ended()
+        self._webhooks.call_ended()
 
     # --- doing ------------------------------------------------------------------------------------
 
@@ -131,47 +131,47 @@ class Dialogue:
         """Do what concerns the caller's and the model's words."""
         assert self._agent is not None
         match action:
-            case do.Respond(instructions):
+            case do.RequestReply(instructions):
                 self._agent.respond(instructions)
-            case do.Cancel():
+            case do.CancelReply():
                 self._agent.cancel()
             case do.CheckSpeech():
                 self._caller.check()
             case do.StopCheck():
                 self._caller.stop()
             case do.Pause():
-                self._voice.pause()
-            case do.Resume():
-                self._voice.resume()
+                self._speech.pause()
+            case do.Unpause():
+                self._speech.resume()
             case do.Interrupt():
                 self.interrupt()
-            case do.Forget(item):
+            case do.ForgetItem(item):
                 self._agent.forget(item)
-                self._minutes.forget(item)
-            case do.Tell(text):
+                self._transcript.forget(item)
+            case do.TellModel(text):
                 self._agent.tell(text)
-            case do.KeepMessage(request):
-                self._errands.message(request, time.time())
+            case do.StoreMessage(request):
+                self._webhooks.message(request, time.time())
             case do.AskWebhook(call_id, webhook, secure):
                 self._spawn(self._ask_webhook(call_id, webhook, secure))
             case do.ToolResult(call, output):
-                self._minutes.tool_ended(call, output, time.time())
+                self._transcript.tool_ended(call, output, time.time())
                 result = Called(call.call_id, call.name, call.arguments, output)
                 self._agent.tool_result(result, last=self._leaving())
 
     async def _ask_webhook(
-        self, call_id: str, request: CallWebhook, secure: Mapping[str, str]
+        self, call_id: str, request: AskServer, secure: Mapping[str, str]
     ) -> None:
         # Whoever has the call after us must know that this was asked for: never twice.
-        await self._services.written()
-        self._report(ev.ToolDone(call_id, await self._errands.webhook(request, secure)))
+        await self._deps.written()
+        self._report(ev.ToolDone(call_id, await self._webhooks.webhook(request, secure)))
 
     def interrupt(self) -> None:
         """Be silent at once; tell the model what was heard."""
-        for heard in self._voice.interrupt():
+        for heard in self._speech.interrupt():
             if self._agent is not None:
                 self._agent.truncate(heard.item, heard.heard_ms)
-            self._minutes.agent_ended(heard.item, time.time(), cut_ms=heard.heard_ms)
+            self._transcript.agent_ended(heard.item, time.time(), cut_ms=heard.heard_ms)
             self._log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
 
     # --- what happens -----------------------------------------------------------------------------
@@ -183,15 +183,15 @@ class Dialogue:
                     if self._talking():
                         self._speak(item, data)
                 case ev.AgentAudioDone(item):
-                    self._voice.complete(item)
-                    self._minutes.agent_complete(item)
+                    self._speech.complete(item)
+                    self._transcript.agent_complete(item)
                 case ev.AgentFailed():
-                    self._voice.complete_all()  # what came of a sentence is heard
+                    self._speech.complete_all()  # what came of a sentence is heard
                     self._report(event)
                 case ev.AgentText(item, text):
-                    self._minutes.agent_says(item, time.time(), text=text)
-                case ev.Transcript(item, text):
-                    self._minutes.caller_said(item, text)
+                    self._transcript.agent_says(item, time.time(), text=text)
+                case ev.CallerTranscript(item, text):
+                    self._transcript.caller_said(item, text)
                 case _:
                     self._note(event)
                     self._report(event)
@@ -199,34 +199,34 @@ class Dialogue:
             self._fall(error)
 
     def _speak(self, item: str, data: bytes) -> None:
-        if self._voice.is_new(item):
+        if self._speech.is_new(item):
             # Before its audio: music that plays makes room for it.
             self._report(ev.ItemQueued(item))
-        self._voice.speak(item, data)
-        audio_ms = self._voice.source.ms(len(data))
-        self._minutes.agent_says(item, time.time(), audio_ms=audio_ms)
+        self._speech.speak(item, data)
+        audio_ms = self._speech.source.ms(len(data))
+        self._transcript.agent_says(item, time.time(), audio_ms=audio_ms)
 
     def _note(self, event: ev.AgentEvent) -> None:
         """What the minutes have to know of it."""
         now = time.time()
         match event:
             case ev.SpeechStarted(_, item, late_ms):
-                self._minutes.caller_began(item, now - late_ms / 1000)
+                self._transcript.caller_began(item, now - late_ms / 1000)
             case ev.SpeechStopped(_, item, late_ms):
-                self._minutes.caller_ended(item, now - late_ms / 1000)
+                self._transcript.caller_ended(item, now - late_ms / 1000)
             case ev.ResponseDone(calls=calls, usage=usage):
                 self.reported = add(self.reported, usage)
                 for call in calls:
-                    self._minutes.tool_began(call, now)
+                    self._transcript.tool_began(call, now)
 
     def played(self, event: ev.Event) -> None:
         """``Report`` of the playback."""
         match event:
             case ev.ItemStarted(item):
-                self._minutes.agent_heard(item, time.time())
+                self._transcript.agent_heard(item, time.time())
             case ev.ItemFinished(item):
-                self._voice.finished(item)
-                self._minutes.agent_ended(item, time.time())
+                self._speech.finished(item)
+                self._transcript.agent_ended(item, time.time())
         self._report(event)
 
 

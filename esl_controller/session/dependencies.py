@@ -18,7 +18,7 @@ from media.stream import StreamEndpoint
 
 
 @dataclass(frozen=True)
-class Services:
+class Dependencies:
     """Made once, by ``app.py``."""
 
     name: str  # of the controller, among others

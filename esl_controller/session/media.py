@@ -18,10 +18,10 @@ from esl_controller.freeswitch.connection import (
     FilePlaying,
     FileWritten,
     NoSuchCommand,
-    Switch,
+    SwitchConnection,
     SwitchError,
 )
-from esl_controller.session.dependencies import Services
+from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.playback import (
     FilePlayback,
     LaneError,
@@ -29,7 +29,7 @@ from esl_controller.session.playback import (
     Report,
     open_lane,
 )
-from esl_controller.session.speech_output import Voice
+from esl_controller.session.speech_output import SpeechOutput
 from media.frame import Format
 from media.hearing import Hearing
 
@@ -38,7 +38,7 @@ STREAM_SILENT_S = 0.6  # its first audio comes within 80 ms, whether the caller 
 RATES = {"8k": 8000, "16k": 16000}
 
 
-class MediaSession:
+class CallMedia:
     """The ways of one call; a ``Listener`` of the media server.
 
     ``report`` tells the core, ``played`` gets what becomes of items of speech, ``hear`` the
@@ -47,9 +47,9 @@ class MediaSession:
 
     def __init__(
         self,
-        switch: Switch,
-        services: Services,
-        voice: Voice,
+        switch: SwitchConnection,
+        deps: Dependencies,
+        speech: SpeechOutput,
         token: str,
         *,
         report: Callable[[ev.Event], None],
@@ -59,8 +59,8 @@ class MediaSession:
         mark: Callable[[str], None],
     ) -> None:
         self._switch = switch
-        self._services = services
-        self._voice = voice
+        self._deps = deps
+        self._speech = speech
         self._token = token
         self._report = report
         self._played = played
@@ -78,7 +78,7 @@ class MediaSession:
 
     def prepare(self, channel: Channel, format_: Format) -> None:
         """Which audio the caller has, and which the agent takes; before anything else."""
-        media = self._services.settings.media
+        media = self._deps.settings.media
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
         self._rate = "8k" if format_.rate == 8000 else media.rate
         if hasattr(self, "_hearing"):
@@ -100,8 +100,8 @@ class MediaSession:
             await self._switch.stop_stream()
 
     async def _start_stream(self, again: bool) -> None:
-        media = self._services.settings.media
-        url = self._services.media_url + self._channel.media_path
+        media = self._deps.settings.media
+        url = self._deps.media_url + self._channel.media_path
         self._stream_connected.clear()
         try:
             if again:
@@ -132,12 +132,12 @@ class MediaSession:
 
     async def open_lane(self) -> None:
         """Open the lane; report LaneOpened or LaneFailed."""
-        media = self._services.settings.media
+        media = self._deps.settings.media
         try:
             playback = await open_lane(
                 self._switch,
-                self._services.clock,
-                self._services.ports,
+                self._deps.clock,
+                self._deps.ports,
                 media.lane_host,
                 media.lane_switch_host,
                 self._channel.rate,
@@ -146,7 +146,7 @@ class MediaSession:
         except (LaneError, SwitchError) as error:
             self._report(ev.LaneFailed(str(error)))
         else:
-            self._voice.playback = playback
+            self._speech.playback = playback
             self._mark("lane")
             self._report(ev.LaneOpened(playback.rate))
 
@@ -159,10 +159,10 @@ class MediaSession:
             self._report(ev.FilesFailed("mod_audio_stream, which writes the files, is not there"))
             return
         # What waited in a lost lane was never heard: it is over, not to be played late.
-        for heard in self._voice.interrupt():
+        for heard in self._speech.interrupt():
             self._played(ev.ItemFinished(heard.item, heard.heard_ms))
-        self._voice.close()
-        self._voice.playback = playback = FilePlayback(
+        self._speech.close()
+        self._speech.playback = playback = FilePlayback(
             self._switch, self._send_stream, self._channel.rate, self._played
         )
         self._report(ev.FilesReady())
@@ -174,11 +174,11 @@ class MediaSession:
                 await self._stream_connected.wait()
         except TimeoutError:
             raise ConnectionResetError("mod_audio_stream is gone") from None
-        await self._services.streams.send(self, text)
+        await self._deps.streams.send(self, text)
 
     def hear_lane(self) -> None:
         """Take the caller's audio from the lane, until the stream brings it again."""
-        playback = self._voice.playback
+        playback = self._speech.playback
         assert isinstance(playback, LanePlayback)
         hearing = Hearing(self._format, playback.rate, playback.rate, "mono")
 
@@ -191,8 +191,8 @@ class MediaSession:
 
     def file_event(self, event: FileWritten | FilePlaying | FilePlayed) -> None:
         """What the switch says of the files that it plays for us."""
-        if isinstance(self._voice.playback, FilePlayback):
-            self._voice.playback.switch_event(event)
+        if isinstance(self._speech.playback, FilePlayback):
+            self._speech.playback.switch_event(event)
 
     def stream_opened(self) -> None:
         """``Listener``: mod_audio_stream is connected; audio is the proof that it works."""
@@ -206,7 +206,7 @@ class MediaSession:
         if not self._stream_heard.is_set():
             self._stream_heard.set()
             self._report(ev.StreamOpened())
-            match self._voice.playback:
+            match self._speech.playback:
                 case LanePlayback() as playback:
                     playback.lane.listen(None)
                 case FilePlayback() as playback:

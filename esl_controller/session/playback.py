@@ -14,7 +14,7 @@ from esl_controller.freeswitch.connection import (
     FilePlayed,
     FilePlaying,
     FileWritten,
-    Switch,
+    SwitchConnection,
     SwitchError,
 )
 from media.frame import FRAME_MS
@@ -101,7 +101,7 @@ class LanePlayback:
 
 
 async def open_lane(
-    switch: Switch,
+    switch: SwitchConnection,
     clock: Clock,
     ports: Ports,
     host: str,
@@ -163,7 +163,11 @@ class FilePlayback:
     """
 
     def __init__(
-        self, switch: Switch, send: Callable[[str], Awaitable[None]], rate: int, report: Report
+        self,
+        switch: SwitchConnection,
+        send: Callable[[str], Awaitable[None]],
+        rate: int,
+        report: Report,
     ) -> None:
         self.rate = rate if rate in (8000, 16000) else 16000
         self._playout = SegmentPlayout(self.rate)

@@ -10,41 +10,43 @@ from dataclasses import replace
 import structlog
 
 from esl_controller.agents.base import Said
-from esl_controller.call.snapshot import Memory, Past, Stored, dump, load
+from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.session.agent_session import Dialogue
+from esl_controller.session.agent_session import AgentSession
 from esl_controller.store.records import Change, Claimed, Noted, Remembered
 
 
-class Recall:
+class SnapshotKeeper:
     """The memory of one call. ``put`` takes changes for the store.
 
     ``epoch``: how often the call went on elsewhere; ``recording``: its path at the switch, or "".
     """
 
-    def __init__(self, channel: Channel, dialogue: Dialogue, put: Callable[[Change], None]) -> None:
+    def __init__(
+        self, channel: Channel, agent_session: AgentSession, put: Callable[[Change], None]
+    ) -> None:
         self.epoch = 0
         self.recording = ""
         self._channel = channel
-        self._dialogue = dialogue
+        self._agent_session = agent_session
         self._put = put
-        self._memory = Memory()
+        self._memory = Snapshot()
         self._cut = False  # a sentence was cut off, and nothing of its rest is heard yet
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
 
-    def resume(self, claimed: Claimed) -> Past | None:
+    def resume(self, claimed: Claimed) -> Resumption | None:
         """A call that another process had, or that comes back from a transfer; None where nothing
         of it is known, so that it begins anew."""
         self.epoch = claimed.epoch
         away_s = self._channel.away_s
         # Also for a call that begins anew: what was said before stays in its record.
-        history, cut = self._dialogue.resume(claimed, time.time() - away_s)
+        history, cut = self._agent_session.resume(claimed, time.time() - away_s)
         stored = load(claimed.memory)
         if stored is None:
             return None
-        self.recording, self._dialogue.reported = stored.recording, stored.usage
+        self.recording, self._agent_session.reported = stored.recording, stored.usage
         last = history[-1] if history else None
         memory, unreached = self._came_back(stored.memory)
         cut = cut or (stored.cut and not memory.back_from)
@@ -55,7 +57,7 @@ class Recall:
         if not memory.back_from:
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
-        return Past(
+        return Resumption(
             self._memory,
             history,
             cut,
@@ -65,7 +67,7 @@ class Recall:
             unreached=unreached,
         )
 
-    def _came_back(self, memory: Memory) -> tuple[Memory, str]:
+    def _came_back(self, memory: Snapshot) -> tuple[Snapshot, str]:
         """What is remembered of a caller who may come back from a transfer, and why its
         destination could not be reached."""
         channel = self._channel
@@ -83,7 +85,7 @@ class Recall:
         # The limit is for the time with us.
         return replace(memory, ends_at=memory.ends_at + channel.elsewhere_s), channel.unreached
 
-    def remember(self, memory: Memory) -> None:
+    def remember(self, memory: Snapshot) -> None:
         """Write down what has changed."""
         if memory != self._memory:
             self._memory = memory
@@ -99,10 +101,10 @@ class Recall:
     def _note(self, text: str) -> None:
         self._put(Noted(self._channel.uuid, time.time(), text))
 
-    def _write(self, memory: Memory) -> None:
+    def _write(self, memory: Snapshot) -> None:
         self._cut = self._cut and memory.owes  # what is owed is the rest of that sentence
-        usage = self._dialogue.usage
-        stored = Stored(memory.moved(_offset()), self.recording, usage, self._cut)
+        usage = self._agent_session.usage
+        stored = StoredSnapshot(memory.moved(_offset()), self.recording, usage, self._cut)
         self._put(Remembered(self._channel.uuid, self.epoch, dump(stored)))
 
 

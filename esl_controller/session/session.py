@@ -30,17 +30,17 @@ from esl_controller.freeswitch.connection import (
     FilePlayed,
     FilePlaying,
     FileWritten,
-    Switch,
+    SwitchConnection,
     SwitchError,
     SwitchEvent,
 )
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.schema import Destination, Secretary
-from esl_controller.session.agent_session import Dialogue
-from esl_controller.session.dependencies import Services
-from esl_controller.session.media import MediaSession
-from esl_controller.session.resume import Recall
-from esl_controller.session.speech_output import Voice
+from esl_controller.session.agent_session import AgentSession
+from esl_controller.session.dependencies import Dependencies
+from esl_controller.session.media import CallMedia
+from esl_controller.session.resume import SnapshotKeeper
+from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
 from media.stream import Admission
 
@@ -61,17 +61,17 @@ class CallSession:
 
     def __init__(
         self,
-        switch: Switch,
+        switch: SwitchConnection,
         channel: Channel,
-        services: Services,
+        deps: Dependencies,
         claimed: Claimed | None = None,
     ) -> None:
         self.channel = channel
-        self.secretary = services.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        self.secretary = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
         toolbox = Toolbox(self.secretary)
         now = time.time()
         closed = not is_open(self.secretary.hours, now)
-        self.call = _core(self.secretary, toolbox, services, closed=closed)
+        self.call = _core(self.secretary, toolbox, deps, closed=closed)
         self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
         self.stepped_back = False  # for another controller
@@ -79,20 +79,20 @@ class CallSession:
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
         self._switch = switch
-        self._services = services
+        self._deps = deps
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._quiet = asyncio.Event()  # nobody speaks, nothing is awaited
-        self._voice = Voice()
-        self._dialogue = self._make_dialogue(toolbox, now, closed=closed)
+        self._speech = SpeechOutput()
+        self._agent_session = self._make_agent_session(toolbox, now, closed=closed)
         token = secrets.token_urlsafe(24)
-        self._media = MediaSession(
+        self._media = CallMedia(
             switch,
-            services,
-            self._voice,
+            deps,
+            self._speech,
             token,
             report=self.handle,
-            played=self._dialogue.played,
+            played=self._agent_session.played,
             hear=self._hear,
             spawn=self._spawn,
             mark=self._mark,
@@ -103,24 +103,24 @@ class CallSession:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._recall = Recall(channel, self._dialogue, services.put)
+        self._keeper = SnapshotKeeper(channel, self._agent_session, deps.put)
         if claimed is not None:
-            self.call.past = self._recall.resume(claimed)
+            self.call.resumption = self._keeper.resume(claimed)
         self._group: asyncio.TaskGroup
 
-    def _make_dialogue(self, toolbox: Toolbox, now: float, *, closed: bool) -> Dialogue:
+    def _make_agent_session(self, toolbox: Toolbox, now: float, *, closed: bool) -> AgentSession:
         opens_at = opens_next(self.secretary.hours, now) if closed else None
-        return Dialogue(
+        return AgentSession(
             self.channel,
             self.secretary,
             self.secretary.persona(toolbox.tools, closed=closed, opens_at=opens_at),
-            self._services,
-            self._voice,
+            self._deps,
+            self._speech,
             report=self.handle,
             fall=self._fall,
             spawn=self._spawn,
             talking=lambda: self.call.state is State.TALKING,
-            leaving=lambda: self.call.talk.leaving,
+            leaving=lambda: self.call.conversation.leaving,
         )
 
     @property
@@ -133,64 +133,64 @@ class CallSession:
     async def run(self) -> None:
         """Hold the call until it ends or is let go; frees everything. Raises only our own bugs."""
         uuid, channel = self.channel.uuid, self.channel
-        self._services.put(
+        self._deps.put(
             CallStarted(
                 *(uuid, channel.domain_uuid, self.secretary.name or "default"),
                 *(channel.caller, channel.number, time.time()),
-                owner=self._services.name,
+                owner=self._deps.name,
                 call_ended_url=self.secretary.events.call_ended_url,
             )
         )
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._spawn(self._watch_switch())
-                if self.call.past is not None:
-                    self._spawn(self._services.written())  # we may be lost in a moment, too
+                if self.call.resumption is not None:
+                    self._spawn(self._deps.written())  # we may be lost in a moment, too
                 self.handle(ev.Arrived(self.channel.answered, bool(self.channel.codec)))
                 self._switch.listen(self._switch_event)
                 try:
                     await self._over
                 finally:
                     if self.call.outcome != INTERRUPTED:
-                        self._dialogue.interrupt()  # the caller hung up on it
+                        self._agent_session.interrupt()  # the caller hung up on it
                     # The lane first: the model may take its time to say goodbye.
-                    self._voice.close()
+                    self._speech.close()
                     for task in self._tasks:
                         task.cancel()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            await self._services.streams.drop(self._media)
+            await self._deps.streams.drop(self._media)
             self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
             if self.call.cause == TRANSFERRED:
-                self._recall.transferred()
+                self._keeper.transferred()
             if self.successor is None and not self.stepped_back:
                 await self._close_record()
 
     async def _close_record(self) -> None:
         outcome = self.call.outcome
-        self._services.put(
+        self._deps.put(
             CallEnded(
                 *(self.channel.uuid, time.time(), self.call.cause, outcome),
-                recording=self._recall.recording,
-                usage=self._dialogue.usage,
-                epoch=self._recall.epoch,
+                recording=self._keeper.recording,
+                usage=self._agent_session.usage,
+                epoch=self._keeper.epoch,
             )
         )
         if outcome == INTERRUPTED:
             return  # somebody else may go on with it
         # Or has done so without our knowing yet, and tells of the end: the record refuses ours.
         transferred = self.call.cause == TRANSFERRED
-        if transferred or await self._services.ours(self.channel.uuid, self.epoch):
-            self._dialogue.call_ended()
+        if transferred or await self._deps.ours(self.channel.uuid, self.epoch):
+            self._agent_session.call_ended()
 
     @property
     def counters(self) -> dict[str, float]:
         """What went through and what was lost, of both directions; for the log and ``calls``."""
         counted: dict[str, float] = {"events_dropped": self._switch.dropped}
-        counted |= asdict(self._dialogue.counters)
-        if self._voice.playback is not None:
-            counted |= self._voice.playback.counters
+        counted |= asdict(self._agent_session.counters)
+        if self._speech.playback is not None:
+            counted |= self._speech.playback.counters
         return counted
 
     @property
@@ -211,7 +211,7 @@ class CallSession:
             # Whoever has the call in a moment knows what is written by then. A database that is
             # away must leave time to the calls that are let go after this one.
             async with asyncio.timeout((deadline - self._loop.time()) / 10):
-                await self._services.written()
+                await self._deps.written()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 # A connection that breaks instead may leave the module mute, see _prove_stream.
@@ -231,7 +231,7 @@ class CallSession:
     @property
     def epoch(self) -> int:
         """How often the call went on elsewhere before it was ours."""
-        return self._recall.epoch
+        return self._keeper.epoch
 
     def handle(self, event: ev.Event) -> None:
         """Let the core decide on ``event`` and do what it says. Safe to call from any callback."""
@@ -257,9 +257,9 @@ class CallSession:
     def _take_note(self) -> None:
         """After each event, of what another process would have to know."""
         if self.call.state in (State.TALKING, State.TRANSFERRING):
-            self._recall.remember(self.call.talk.memory())
+            self._keeper.remember(self.call.conversation.memory())
         talking = self.call.state is State.TALKING
-        if self._over.done() or (talking and self.call.talk.at_rest):
+        if self._over.done() or (talking and self.call.conversation.at_rest):
             self._quiet.set()
         else:
             self._quiet.clear()
@@ -292,7 +292,7 @@ class CallSession:
     def _perform(self, action: do.Action) -> None:
         match action:
             case do.ConnectAgent():
-                self._media.prepare(self.channel, self._dialogue.connect(self.channel))
+                self._media.prepare(self.channel, self._agent_session.connect(self.channel))
             case do.Answer():
                 self._spawn(self._answer())
             case do.StartStream(again):
@@ -301,17 +301,17 @@ class CallSession:
                 self._spawn(self._media.open_lane())
             case do.PlayFiles():
                 self._spawn(self._media.play_files())
-            case do.HearLane():
+            case do.HearByLane():
                 self._media.hear_lane()
-            case do.Record():
+            case do.StartRecording():
                 self._spawn(self._record())
-            case do.Say(name):
-                self._voice.say(name, self.secretary.language)
-            case do.Music(on):
-                self._voice.music(on)
+            case do.PlaySentence(name):
+                self._speech.say(name, self.secretary.language)
+            case do.PlayMusic(on):
+                self._speech.music(on)
             case do.Transfer(destination, returns):
                 self._spawn(self._transfer(destination, returns))
-            case do.Keep():
+            case do.ConfirmTaken():
                 self._spawn(self._ask("to keep the call", self._switch.took()))
             case do.LimitCall(seconds):
                 self._spawn(self._ask("limit", self._switch.limit(seconds)))
@@ -322,12 +322,12 @@ class CallSession:
             case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
-                self._services.put(note)
+                self._deps.put(note)
             case do.Close():
                 self._switch.unheard()  # whoever lingers has to know of the end
                 self._over.set_result(None)
             case _:
-                self._dialogue.perform(action)
+                self._agent_session.perform(action)
 
     async def _ask(self, what: str, command: Coroutine[Any, Any, None]) -> None:
         """Have the switch do something that the call can do without."""
@@ -338,23 +338,23 @@ class CallSession:
 
     async def _send_dtmf(self, digits: str) -> None:
         # Whoever has the call after us must know that they were pressed: never twice.
-        await self._services.written()
+        await self._deps.written()
         await self._ask("DTMF", self._switch.send_dtmf(digits))
 
     async def _record(self) -> None:
-        folder = self._services.settings.freeswitch.recordings
+        folder = self._deps.settings.freeswitch.recordings
         path = f"{folder}/{self.channel.uuid}.wav"
         try:
             await self._switch.record(path)
         except SwitchError as error:
             self._perform(do.Note("the call is not recorded", str(error)))
         else:
-            self._recall.recording = path
+            self._keeper.recording = path
 
     async def _is_ours(self) -> bool:
         """Whether the call is still ours. To be asked before what cannot be undone: another
         controller may have it without our knowing yet, as after we stood still."""
-        ours = await self._services.ours(self.channel.uuid, self.epoch)
+        ours = await self._deps.ours(self.channel.uuid, self.epoch)
         if not ours and not self.stepped_back:
             self.step_back()
         return ours
@@ -402,15 +402,15 @@ class CallSession:
         # Before the greeting was asked for, the model would answer by itself and collide with it.
         if not audio or self.call.state is not State.TALKING:
             return
-        if not self.call.talk.held:
-            self._dialogue.hear(audio, secret=self.call.talk.secure)
+        if not self.call.conversation.held:
+            self._agent_session.hear(audio, secret=self.call.conversation.secure)
 
 
-def _core(secretary: Secretary, toolbox: Toolbox, services: Services, *, closed: bool) -> Call:
+def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed: bool) -> Call:
     """The decisions of a call with this secretary."""
-    settings = services.settings
+    settings = deps.settings
     return Call(
-        Conversation(secretary, toolbox, closed=closed, abilities=services.abilities),
+        Conversation(secretary, toolbox, closed=closed, abilities=deps.abilities),
         max_s=secretary.limits.max_call_s,
         fallback=secretary.destination(secretary.fallback),
         record=secretary.recording.stereo,

@@ -16,7 +16,7 @@ from media.sounds.music import loop
 MUSIC = "music"
 
 
-class Voice:
+class SpeechOutput:
     """Items of speech, each converted to the playback's rate as it comes.
 
     ``source`` is the agent's output format, ``playback`` where everything goes; speech that comes

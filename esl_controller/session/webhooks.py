@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 
-from esl_controller.call.tools import CallWebhook, TakeMessage, failure
+from esl_controller.call.tools import AskServer, TakeMessage, failure
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change, Deliver, MessageTaken
@@ -19,7 +19,7 @@ ANSWER_LIMIT = 20_000  # bytes of a webhook's answer; more is no use to a model
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Errands:
+class Webhooks:
     """The errands of one call. ``put`` takes changes for the store."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Errands:
         self._http = http
         self._put = put
 
-    async def webhook(self, request: CallWebhook, secure: Mapping[str, str]) -> str:
+    async def webhook(self, request: AskServer, secure: Mapping[str, str]) -> str:
         """Ask the server; returns a JSON text for the model, an error too. ``secure``: arguments
         that the model does not know."""
         tool = request.tool

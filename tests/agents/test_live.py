@@ -323,7 +323,7 @@ async def test_an_answer_ends_the_turn_before_it_and_tells_how_long_ago_that_was
         await talk.listen(ev.AgentAudio, audio=caller())
         (stopped,) = talk.of(ev.SpeechStopped)
         before = [type(event) for event in talk.got[: talk.got.index(stopped) + 3]]
-        assert before[-3:] == [ev.SpeechStopped, ev.Transcript, ev.ResponseStarted]
+        assert before[-3:] == [ev.SpeechStopped, ev.CallerTranscript, ev.ResponseStarted]
         clock_ms = talk.agent.counters.deltas * 100
         assert stopped.at_ms + stopped.late_ms == pytest.approx(clock_ms, abs=300)
 
@@ -331,9 +331,9 @@ async def test_an_answer_ends_the_turn_before_it_and_tells_how_long_ago_that_was
 async def test_a_turn_of_the_caller_is_told_with_its_words_and_answered() -> None:
     async with LiveStandIn(think_ms=0) as standin, talking_to(standin.base_url) as talk:
         await talk.until(ev.AgentReady)
-        await talk.listen(ev.Transcript, ev.ResponseDone, audio=caller())
+        await talk.listen(ev.CallerTranscript, ev.ResponseDone, audio=caller())
         (started,), (stopped,) = talk.of(ev.SpeechStarted), talk.of(ev.SpeechStopped)
-        (transcript,) = talk.of(ev.Transcript)
+        (transcript,) = talk.of(ev.CallerTranscript)
         assert started.item == stopped.item == transcript.item
         assert 0 <= started.at_ms < stopped.at_ms
         assert transcript.text.startswith("(bla bla")
@@ -351,7 +351,7 @@ async def test_what_the_caller_was_saying_when_the_model_went_away_is_told() -> 
 
     async with server(PATH, talk) as url, talking_to(url) as conversation:
         await conversation.until(ev.AgentFailed)
-        assert conversation.of(ev.Transcript)[0].text == "Good"
+        assert conversation.of(ev.CallerTranscript)[0].text == "Good"
         assert isinstance(conversation.got[-1], ev.AgentFailed)
 
 
@@ -366,7 +366,7 @@ async def test_words_after_a_pause_are_another_turn() -> None:
         first, second = talk.of(ev.SpeechStarted)
         assert (first.at_ms, second.at_ms) == (0, 2000)
         assert talk.of(ev.SpeechStopped) == [ev.SpeechStopped(500, first.item)]
-        assert talk.of(ev.Transcript) == [ev.Transcript(first.item, "Good day.")]
+        assert talk.of(ev.CallerTranscript) == [ev.CallerTranscript(first.item, "Good day.")]
 
 
 async def test_a_model_that_is_interrupted_ends_its_utterance_by_itself() -> None:

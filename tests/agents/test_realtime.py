@@ -122,8 +122,8 @@ async def test_everything_that_we_send_is_of_the_packages_types() -> None:
         await talk.until(ev.AgentAudioDone)
         agent.truncate(talk.of(ev.AgentAudio)[0].item, 100)
         await utter(talk, caller())
-        await talk.until(ev.Transcript)
-        agent.forget(talk.of(ev.Transcript)[0].item)
+        await talk.until(ev.CallerTranscript)
+        agent.forget(talk.of(ev.CallerTranscript)[0].item)
         await until(lambda: bool(sent(standin, "conversation.item.delete")))
         record = session_of(standin).record
         assert [event["type"] for event in record.client_events] == [
@@ -334,9 +334,9 @@ async def test_a_whole_turn_is_reported(sprinkle: int) -> None:
 async def test_the_callers_turn_is_answered_when_asked_for() -> None:
     async with ModelStandIn(**FAST) as standin, talking_to(standin.base_url) as talk:
         await utter(talk, caller())
-        await talk.until(ev.SpeechStarted, ev.SpeechStopped, ev.Transcript)
+        await talk.until(ev.SpeechStarted, ev.SpeechStopped, ev.CallerTranscript)
         (started,), (stopped,) = talk.of(ev.SpeechStarted), talk.of(ev.SpeechStopped)
-        assert started.item == stopped.item == talk.of(ev.Transcript)[0].item
+        assert started.item == stopped.item == talk.of(ev.CallerTranscript)[0].item
         assert started.at_ms < stopped.at_ms
         await asyncio.sleep(0.05)
         assert not talk.of(ev.ResponseStarted)

@@ -132,7 +132,7 @@ def test_the_caller_speaks(reader: EventReader) -> None:
         transcript="Good morning.",
         usage={"type": "duration", "seconds": 1.0},
     )
-    assert heard == [ev.Transcript("item_1", "Good morning.")]
+    assert heard == [ev.CallerTranscript("item_1", "Good morning.")]
 
 
 def _error(reader: EventReader, code: str) -> list[ev.AgentEvent]:

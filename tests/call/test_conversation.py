@@ -17,14 +17,14 @@ from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secr
 
 def test_greets_and_then_answers_each_turn_once() -> None:
     world = World().talking()
-    (greeting,) = (a for a in world.actions if isinstance(a, do.Respond))
+    (greeting,) = (a for a in world.actions if isinstance(a, do.RequestReply))
     assert "Clinic, hello." in greeting.instructions
     world.reply()
     world.hear_all()
-    assert world.turn() == [do.Respond()]
+    assert world.turn() == [do.RequestReply()]
     assert world.reply() == []
     world.hear_all()
-    assert world.call.talk.at_rest
+    assert world.call.conversation.at_rest
 
 
 def test_a_turn_while_the_model_thinks_is_answered_when_that_is_over() -> None:
@@ -35,18 +35,18 @@ def test_a_turn_while_the_model_thinks_is_answered_when_that_is_over() -> None:
         do.Pause(),
         do.CheckSpeech(),
         do.Interrupt(),
-        do.Cancel(),
+        do.CancelReply(),
     ]
     assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck()]
-    assert world.feed(world.done(status="cancelled")) == [do.Respond()]
+    assert world.feed(world.done(status="cancelled")) == [do.RequestReply()]
 
 
 def test_a_reply_that_was_only_asked_for_is_cancelled_as_soon_as_it_has_a_name() -> None:
     world = World().greeted()
     world.turn()
     actions = world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
-    assert do.Cancel() not in actions
-    assert world.feed(world.started()) == [do.Cancel()]
+    assert do.CancelReply() not in actions
+    assert world.feed(world.started()) == [do.CancelReply()]
 
 
 def test_a_reply_that_fails_is_asked_for_again_as_it_was() -> None:
@@ -57,7 +57,7 @@ def test_a_reply_that_fails_is_asked_for_again_as_it_was() -> None:
     world.feed(world.started(), world.queued())
     world.hear_all()
     world.feed(world.done())
-    assert world.turn() == [do.Respond()]  # the failures are forgotten
+    assert world.turn() == [do.RequestReply()]  # the failures are forgotten
 
 
 def test_a_model_that_cannot_reply_counts_as_lost() -> None:
@@ -79,7 +79,7 @@ def test_speech_over_a_reply_pauses_it_and_then_ends_it() -> None:
     assert world.feed(ev.SpeechStarted(0, "u2")) == [do.Pause(), do.CheckSpeech()]
     assert world.feed(ev.SpeechConfirmed()) == [do.Interrupt()]
     assert world.feed(ev.SpeechConfirmed()) == []
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.Respond()]
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.RequestReply()]
 
 
 def test_a_cough_pauses_once_in_a_reply_and_is_forgotten() -> None:
@@ -87,8 +87,8 @@ def test_a_cough_pauses_once_in_a_reply_and_is_forgotten() -> None:
     world.turn()
     world.reply()
     world.feed(ev.SpeechStarted(0, "u2"))
-    assert world.feed(ev.SpeechDoubted()) == [do.Resume()]
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.Forget("u2")]
+    assert world.feed(ev.SpeechDoubted()) == [do.Unpause()]
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.ForgetItem("u2")]
     # What fooled us once gets no second pause, but is heard if it is speech.
     assert world.feed(ev.SpeechStarted(0, "u3")) == [do.CheckSpeech()]
     assert world.feed(ev.SpeechDoubted()) == []
@@ -105,30 +105,30 @@ def test_a_short_sound_without_a_verdict_resumes_and_is_forgotten() -> None:
     world.feed(ev.SpeechStarted(0, "u2"))
     assert world.feed(ev.SpeechStopped(0, "u2")) == [
         do.StopCheck(),
-        do.Resume(),
-        do.Forget("u2"),
+        do.Unpause(),
+        do.ForgetItem("u2"),
     ]
     world.hear_all()
-    assert world.call.talk.at_rest
+    assert world.call.conversation.at_rest
 
 
 def test_nothing_is_checked_while_nobody_else_speaks() -> None:
     world = World().greeted()
     assert world.feed(ev.SpeechStarted(0, "u1")) == []
     assert world.feed(ev.SpeechConfirmed(), ev.SpeechDoubted()) == []
-    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.Respond()]
+    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.RequestReply()]
 
 
 def test_a_greeting_that_cannot_be_interrupted() -> None:
     world = World(secretary(barge_in={"during_greeting": False})).talking()
     world.reply()
     assert world.feed(ev.SpeechStarted(0, "u1")) == [do.CheckSpeech()]
-    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.StopCheck(), do.Forget("u1")]
+    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.StopCheck(), do.ForgetItem("u1")]
     assert world.feed(ev.Dtmf("5")) == []
     # Speech is answered, once the greeting was heard or is said.
     world.feed(ev.SpeechStarted(0, "u2"))
     assert world.feed(ev.SpeechConfirmed()) == []
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.Respond()]
+    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.RequestReply()]
     world.reply()
     world.hear_all()
     world.turn()
@@ -150,7 +150,10 @@ def test_a_key_interrupts_and_is_told() -> None:
     assert world.feed(ev.Dtmf("4")) == [do.Interrupt()]
     assert world.feed(ev.Dtmf("2")) == []
     actions = world.later(KEYS_S + 0.1)
-    assert actions == [do.Tell("(The caller pressed 42 on the telephone's keypad.)"), do.Respond()]
+    assert actions == [
+        do.TellModel("(The caller pressed 42 on the telephone's keypad.)"),
+        do.RequestReply(),
+    ]
 
 
 def test_a_model_that_takes_turns_itself_is_asked_for_nothing_it_does_itself() -> None:
@@ -172,8 +175,8 @@ def test_a_model_that_calls_functions_while_it_speaks() -> None:
         ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=(call,))
     )
     assert kinds(actions) == ["AskWebhook"]
-    assert world.call.talk.next_deadline() is not None
-    assert not world.call.talk.at_rest
+    assert world.call.conversation.next_deadline() is not None
+    assert not world.call.conversation.at_rest
     world.feed(world.done())
     world.hear_all()
     assert world.feed(ev.ToolDone("c1", "{}")) == [do.ToolResult(call, "{}")]
@@ -186,9 +189,9 @@ def test_what_a_model_that_takes_turns_itself_says_by_itself_is_no_farewell(name
     given = {"destination": "Sales"} if name == "transfer_call" else {}
     calls = (tool_call(name, **given),)
     asked = world.feed(ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=calls))
-    assert not any(isinstance(a, do.Respond) for a in asked), "it still speaks"
+    assert not any(isinstance(a, do.RequestReply) for a in asked), "it still speaks"
     (words,) = world.feed(world.done())
-    assert isinstance(words, do.Respond)
+    assert isinstance(words, do.RequestReply)
     world.reply()
     assert world.hear() == []
     assert isinstance(world.hear()[-1], do.Hangup | do.Transfer)
@@ -198,7 +201,7 @@ def test_a_turn_that_a_lost_model_had_not_answered_by_itself_is_answered() -> No
     world = World(takes_turns=True).greeted()
     assert world.turn() == []
     world.lose()
-    assert world.feed(ev.AgentReady()) == [do.Respond(ANSWER_NOW)]
+    assert world.feed(ev.AgentReady()) == [do.RequestReply(ANSWER_NOW)]
     world.reply()
     world.hear_all()
     world.lose()
@@ -223,7 +226,7 @@ def test_calls_of_a_response_that_ended_before_it_could_be_cancelled_are_refused
     world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     actions = world.feed(world.done(tool_call("end_call")))
     assert output(actions) == {"error": "not done: the caller interrupted"}
-    assert kinds(world.feed(ev.SpeechStopped(0, "u2"))) == ["StopCheck", "Respond"]
+    assert kinds(world.feed(ev.SpeechStopped(0, "u2"))) == ["StopCheck", "RequestReply"]
 
 
 def test_a_result_that_comes_during_a_response_brings_one_reply_after_it() -> None:
@@ -233,7 +236,7 @@ def test_a_result_that_comes_during_a_response_brings_one_reply_after_it() -> No
     world.feed(world.started(), world.queued())
     assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult"]
     assert kinds(world.feed(ev.ToolDone("c2", "{}"))) == ["ToolResult"]
-    assert world.feed(world.done()) == [do.Respond()]
+    assert world.feed(world.done()) == [do.RequestReply()]
     assert world.reply() == []
 
 
@@ -241,9 +244,9 @@ def test_results_of_one_response_are_answered_together() -> None:
     world = World(secretary()).greeted()
     note = tool_call("take_message", "c2", name="Ann", text="Call me.")
     actions = world.asks(tool_call("find"), note, speak=True)
-    assert "KeepMessage" in kinds(actions)
-    assert "Respond" not in kinds(actions)
-    assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult", "Respond"]
+    assert "StoreMessage" in kinds(actions)
+    assert "RequestReply" not in kinds(actions)
+    assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult", "RequestReply"]
 
 
 def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
@@ -252,7 +255,7 @@ def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
         assert "AskWebhook" in kinds(world.asks(tool_call("find", call_id), speak=True))
         world.hear_all()
         assert "AskWebhook" not in kinds(world.feed(ev.ToolDone(call_id, "{}")))
-        assert kinds(world.reply(tool_call("find", "again"))) == ["ToolResult", "Respond"]
+        assert kinds(world.reply(tool_call("find", "again"))) == ["ToolResult", "RequestReply"]
         world.reply()
         world.hear_all()
 
@@ -264,7 +267,7 @@ def test_who_interrupts_needs_no_words_for_the_wait() -> None:
     # The first sentence is still heard: the words for the wait have to wait.
     assert kinds(world.reply(tool_call("find", "c2", a=2), speak=False)) == ["AskWebhook"]
     world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
-    assert world.feed(ev.SpeechStopped(0))[-1] == do.Respond()
+    assert world.feed(ev.SpeechStopped(0))[-1] == do.RequestReply()
     world.reply()
     world.hear_all()
     assert not world.asked
@@ -273,7 +276,7 @@ def test_who_interrupts_needs_no_words_for_the_wait() -> None:
 def test_a_wait_is_announced_unless_the_model_did() -> None:
     world = World().greeted()
     actions = world.asks(tool_call("find"))
-    assert actions[-1] == do.Respond("Say exactly this to the caller, and nothing else: Wait.")
+    assert actions[-1] == do.RequestReply("Say exactly this to the caller, and nothing else: Wait.")
     world = World().greeted()
     assert kinds(world.asks(tool_call("find"), speak=True)) == ["AskWebhook"]
 
@@ -339,7 +342,7 @@ def test_a_pause_ends_when_the_end_is_decided() -> None:
     world.turn()
     world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"))
     actions = world.feed(world.done(tool_call("end_call")))
-    assert actions[1:] == [do.StopCheck(), do.Resume()]
+    assert actions[1:] == [do.StopCheck(), do.Unpause()]
     assert world.hear() == [HANGUP]
 
 
@@ -357,9 +360,9 @@ def test_a_transfer_is_announced_and_comes_back_when_it_fails() -> None:
     assert world.hear() == [do.Transfer(SALES)]
     actions = world.feed(ev.TransferFailed("busy"))
     assert output(actions) == {"error": "the transfer failed: busy"}
-    assert actions[-1] == do.Respond()
+    assert actions[-1] == do.RequestReply()
     assert world.call.state is State.TALKING
-    limit = world.call.talk.next_deadline()
+    limit = world.call.conversation.next_deadline()
     assert limit is not None, "the call's limit is forgotten"
 
 
@@ -369,7 +372,7 @@ def test_a_transfer_that_the_switch_does_not_answer_is_told_too() -> None:
     world.hear()
     actions = world.later(6.0)
     assert "no reply from the switch" in output(actions)["error"]
-    assert actions[-1] == do.Respond()
+    assert actions[-1] == do.RequestReply()
 
 
 def test_a_caller_who_spoke_while_a_transfer_failed_is_not_waited_for() -> None:
@@ -378,4 +381,4 @@ def test_a_caller_who_spoke_while_a_transfer_failed_is_not_waited_for() -> None:
     world.feed(world.started(), world.queued(), ev.SpeechStarted(0), world.done())
     world.hear()
     assert world.call.state is State.TRANSFERRING
-    assert world.feed(ev.TransferFailed("busy"))[-1] == do.Respond()
+    assert world.feed(ev.TransferFailed("busy"))[-1] == do.RequestReply()

@@ -19,30 +19,30 @@ from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secr
 def test_hold_begins_when_all_was_said_and_ends_by_time() -> None:
     world = World().greeted()
     assert world.asks(tool_call("hold", seconds=30), speak=True) == []
-    assert not world.call.talk.held, "the caller still hears the announcement"
-    assert world.hear() == [do.Music(True)]
-    assert world.call.talk.held
+    assert not world.call.conversation.held, "the caller still hears the announcement"
+    assert world.hear() == [do.PlayMusic(True)]
+    assert world.call.conversation.held
     assert world.later(29.0) == []
     actions = world.later(1.1)
-    assert kinds(actions) == ["Music", "ToolResult", "Respond"]
+    assert kinds(actions) == ["PlayMusic", "ToolResult", "RequestReply"]
     assert output(actions)["reason"] == "the time is over"
 
 
 def test_a_key_a_result_or_the_model_ends_a_hold() -> None:
     world = World().greeted()
     world.asks(tool_call("hold"))
-    assert kinds(world.feed(ev.Dtmf("1"))) == ["Music", "ToolResult", "Respond"]
+    assert kinds(world.feed(ev.Dtmf("1"))) == ["PlayMusic", "ToolResult", "RequestReply"]
 
     world = World().greeted()
     world.asks(tool_call("find", "c1"), tool_call("hold", "c2"), speak=True)
     world.hear()
     actions = world.feed(ev.ToolDone("c1", '{"ok": 1}'))
-    assert kinds(actions) == ["Music", "ToolResult", "ToolResult", "Respond"]
+    assert kinds(actions) == ["PlayMusic", "ToolResult", "ToolResult", "RequestReply"]
 
     world = World(takes_turns=True).greeted()
     world.reply(tool_call("hold"), speak=False)
     world.feed(world.started())
-    assert world.feed(ev.ItemQueued("i9"))[0] == do.Music(False)
+    assert world.feed(ev.ItemQueued("i9"))[0] == do.PlayMusic(False)
 
 
 def test_who_interrupts_the_announcement_of_a_hold_is_not_put_on_hold() -> None:
@@ -50,7 +50,7 @@ def test_who_interrupts_the_announcement_of_a_hold_is_not_put_on_hold() -> None:
     world.asks(tool_call("hold"), speak=True)
     actions = world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     assert output(actions) == {"hold": "over", "reason": "the caller interrupted"}
-    assert world.feed(ev.SpeechStopped(0, "u2"))[-1] == do.Respond()
+    assert world.feed(ev.SpeechStopped(0, "u2"))[-1] == do.RequestReply()
     assert not world.music
 
 
@@ -60,9 +60,9 @@ def test_a_hold_goes_on_with_music_where_files_replace_the_lane() -> None:
     assert world.music
     world.feed(ev.LaneFailed("closed"))
     world.later(1)
-    assert world.feed(ev.FilesReady()) == [do.Music(True)]
+    assert world.feed(ev.FilesReady()) == [do.PlayMusic(True)]
     actions = world.later(30)
-    assert kinds(actions) == ["Music", "ToolResult", "Respond"]
+    assert kinds(actions) == ["PlayMusic", "ToolResult", "RequestReply"]
     assert output(actions)["reason"] == "the time is over"
     assert not world.music
 
@@ -71,7 +71,7 @@ def test_the_same_hold_may_be_wanted_again() -> None:
     world = World().greeted()
     world.asks(tool_call("hold", seconds=5))
     world.later(5.1)
-    assert world.reply(tool_call("hold", "c2", seconds=5), speak=False) == [do.Music(True)]
+    assert world.reply(tool_call("hold", "c2", seconds=5), speak=False) == [do.PlayMusic(True)]
 
 
 # --- keys -----------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_typing_silences_the_question() -> None:
     assert world.feed(ev.Dtmf("4")) == [do.Interrupt()]
     actions = world.feed(ev.Dtmf("2"))
     assert output(actions) == {"status": "complete", "digits": "42"}
-    assert actions[-1] == do.Respond()
+    assert actions[-1] == do.RequestReply()
 
 
 def test_keys_typed_ahead_belong_to_the_collection() -> None:
@@ -97,7 +97,7 @@ def test_keys_typed_ahead_belong_to_the_collection() -> None:
     world.feed(ev.Dtmf("4"), world.done(status="cancelled"))
     collect = tool_call("collect_digits", name="pin", count=4, secure=True)
     world.feed(ev.ResponseStarted("x"), ev.ResponseDone("x", "completed", calls=(collect,)))
-    assert world.call.talk.secure
+    assert world.call.conversation.secure
     actions = world.feed(*map(ev.Dtmf, "321"))
     assert output(actions) == {"status": "complete"}
 
@@ -105,20 +105,20 @@ def test_keys_typed_ahead_belong_to_the_collection() -> None:
 def test_secret_digits_are_seen_by_the_webhook_only() -> None:
     world = World().greeted()
     world.asks(tool_call("collect_digits", name="pin", count=4, secure=True))
-    assert world.call.talk.secure
+    assert world.call.conversation.secure
     events = [ev.Dtmf(key) for key in "4711"]
     actions = world.feed(*events)
     actions += world.feed(*map(ev.Dtmf, "47#"))  # more than were asked for
     actions += world.later(5.0)
-    assert not world.call.talk.secure
+    assert not world.call.conversation.secure
     asked = world.reply(tool_call("check_pin", "c2"), speak=False)
     (webhook,) = (a for a in asked if isinstance(a, do.AskWebhook))
     assert webhook.secure == {"code": "4711"}
-    shown = repr([events, actions, asked, vars(world.call.talk)])
+    shown = repr([events, actions, asked, vars(world.call.conversation)])
     shown = re.sub("0x[0-9a-f]+", "", shown)  # addresses of objects
     assert "4711" not in shown
     assert "47" not in shown
-    assert not any(isinstance(a, do.Tell) for a in actions)
+    assert not any(isinstance(a, do.TellModel) for a in actions)
 
 
 def test_a_second_pin_is_checked_though_the_call_is_the_same() -> None:
@@ -139,9 +139,9 @@ def test_keys_that_come_while_the_model_is_away_are_told_when_it_is_back() -> No
     world = World().greeted()
     world.feed(ev.Dtmf("9"))
     world.lose()
-    assert not any(isinstance(a, do.Tell) for a in world.later(2.0))
+    assert not any(isinstance(a, do.TellModel) for a in world.later(2.0))
     world.feed(ev.AgentReady())
-    assert kinds(world.later(0.1)) == ["Tell", "Respond"]
+    assert kinds(world.later(0.1)) == ["TellModel", "RequestReply"]
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_nobody_is_idle_while_something_goes_on(what: str) -> None:
     else:
         world.asks(tool_call(what, **arguments), speak=True)
         world.hear_all()
-    assert not any(isinstance(a, do.Respond) for a in world.later(10.0))
+    assert not any(isinstance(a, do.RequestReply) for a in world.later(10.0))
 
 
 def test_the_limit_is_announced_and_kept() -> None:
@@ -218,7 +218,7 @@ def test_the_warning_outlives_an_interruption_and_other_notices() -> None:
 def test_the_last_turn() -> None:
     world = World(secretary(limits={"max_turns": 2})).greeted()
     for _ in range(2):
-        assert world.turn() == [do.Respond()]
+        assert world.turn() == [do.RequestReply()]
         world.reply()
         world.hear_all()
     assert world.turn() == [FAREWELL]
@@ -253,14 +253,14 @@ def test_a_model_lost_in_the_middle_of_a_word_goes_on_from_there() -> None:
     world.feed(world.started(), world.queued())
     assert world.lose() == [do.ConnectAgent()]
     world.hear_all()
-    assert world.feed(ev.AgentReady()) == [do.Respond(CONTINUE)]
+    assert world.feed(ev.AgentReady()) == [do.RequestReply(CONTINUE)]
 
 
 def test_a_reply_that_never_began_is_asked_for_again() -> None:
     world = World().greeted()
     world.turn()
     world.lose()
-    assert world.feed(ev.AgentReady()) == [do.Respond()]
+    assert world.feed(ev.AgentReady()) == [do.RequestReply()]
 
 
 def test_a_reply_that_the_caller_cut_off_is_not_continued() -> None:
@@ -269,14 +269,14 @@ def test_a_reply_that_the_caller_cut_off_is_not_continued() -> None:
     world.feed(world.started(), world.queued(), ev.SpeechStarted(0), ev.SpeechConfirmed())
     world.lose()
     assert world.feed(ev.AgentReady()) == []
-    assert world.turn() == [do.Respond()]
+    assert world.turn() == [do.RequestReply()]
 
 
 def test_a_pause_ends_with_the_connection() -> None:
     world = World().greeted()
     world.turn()
     world.feed(world.started(), world.queued(), ev.SpeechStarted(0))
-    assert do.Resume() in world.lose()
+    assert do.Unpause() in world.lose()
 
 
 def test_the_farewell_survives_the_connection() -> None:
@@ -299,7 +299,7 @@ def test_a_model_that_takes_turns_itself_is_not_asked_for_its_own_reply() -> Non
     world.feed(world.started())
     world.lose()
     assert world.feed(ev.AgentReady()) == []
-    assert world.call.talk.at_rest
+    assert world.call.conversation.at_rest
 
 
 def test_a_pause_of_the_lost_lane_is_over() -> None:
@@ -309,7 +309,7 @@ def test_a_pause_of_the_lost_lane_is_over() -> None:
     world.later(1.0)
     world.paused = False  # files know no pause
     assert world.feed(ev.FilesReady()) == []
-    assert do.Resume() not in world.feed(ev.SpeechStopped(0, "u2"))
+    assert do.Unpause() not in world.feed(ev.SpeechStopped(0, "u2"))
 
 
 def test_what_waited_in_a_lost_lane_is_said_again() -> None:
@@ -318,4 +318,4 @@ def test_what_waited_in_a_lost_lane_is_said_again() -> None:
     world.reply()
     world.feed(ev.LaneFailed("closed"))
     world.later(1.0)
-    assert world.feed(ev.FilesReady()) == [do.Interrupt(), do.Respond(CONTINUE)]
+    assert world.feed(ev.FilesReady()) == [do.Interrupt(), do.RequestReply(CONTINUE)]

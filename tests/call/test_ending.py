@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from esl_controller.call.actions import Hangup, Transfer
-from esl_controller.call.ending import CLEARING, RETURNS, Departure, Way, outside_hours
-from esl_controller.call.snapshot import Memory, Past
+from esl_controller.call.ending import CLEARING, RETURNS, Ending, Exit, outside_hours
+from esl_controller.call.snapshot import Resumption, Snapshot
 from esl_controller.secretaries.schema import Destination
 from tests.call.world import SALES, secretary, tool_call
 
@@ -16,7 +16,7 @@ DESK = Destination(name="Desk", number="1002", come_back=True)
 
 
 def test_goes_once_and_only_if_decided() -> None:
-    departure = Departure()
+    departure = Ending()
     assert departure.go() == []
     departure.decide(Hangup(CLEARING))
     assert departure.decided
@@ -26,7 +26,7 @@ def test_goes_once_and_only_if_decided() -> None:
 
 
 def test_comes_back_and_tells_the_function_that_wanted_it_once() -> None:
-    departure, call = Departure(), tool_call("transfer_call")
+    departure, call = Ending(), tool_call("transfer_call")
     departure.decide(Transfer(SALES), call)
     departure.go()
     assert departure.back() == call
@@ -38,7 +38,7 @@ def test_comes_back_and_tells_the_function_that_wanted_it_once() -> None:
 def test_a_caller_may_come_back_so_often_and_then_a_transfer_is_for_good() -> None:
     ways = []
     for returns in range(RETURNS + 1):
-        departure = Departure()
+        departure = Ending()
         departure.returns = returns
         departure.decide(Transfer(DESK))
         ways += departure.go()
@@ -47,9 +47,9 @@ def test_a_caller_may_come_back_so_often_and_then_a_transfer_is_for_good() -> No
 
 def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
     call = tool_call("transfer_call")
-    memory = Memory(leaving="Desk", leaving_call="c1", pending=(call,), returns=1)
-    departure = Departure()
-    assert departure.resume(Past(memory), secretary(destinations=[DESK])) == []
+    memory = Snapshot(leaving="Desk", leaving_call="c1", pending=(call,), returns=1)
+    departure = Ending()
+    assert departure.resume(Resumption(memory), secretary(destinations=[DESK])) == []
     assert departure.call == call
     assert departure.go() == [Transfer(DESK, 2)]
 
@@ -63,7 +63,7 @@ def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
         ("transfer", Transfer(SALES)),
     ],
 )
-def test_outside_the_opening_hours(do: str, way: Way | None) -> None:
+def test_outside_the_opening_hours(do: str, way: Exit | None) -> None:
     hours: dict[str, Any] = {"zone": "UTC", "monday": ["08:00-12:00"], "do": do}
     if do == "transfer":
         hours["destination"] = "shop"

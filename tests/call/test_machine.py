@@ -14,17 +14,17 @@ from esl_controller.call.actions import (
     Actions,
     Answer,
     Close,
+    ConfirmTaken,
     ConnectAgent,
     Hangup,
-    HearLane,
-    Keep,
+    HearByLane,
     LimitCall,
     Note,
     OpenLane,
     PlayFiles,
-    Record,
-    Respond,
-    Say,
+    PlaySentence,
+    RequestReply,
+    StartRecording,
     StartStream,
     Transfer,
 )
@@ -39,8 +39,8 @@ from tests.call.world import SALES, World, kinds, secretary, tool_call
 
 Playback = Literal["lane", "file"]
 WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
-GREET = Respond("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
-BEGIN = [Keep(), LimitCall(3600 + BACKSTOP_S), GREET]
+GREET = RequestReply("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
+BEGIN = [ConfirmTaken(), LimitCall(3600 + BACKSTOP_S), GREET]
 GONE = ev.AgentFailed("401", permanent=True)
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
@@ -137,12 +137,12 @@ def test_a_missing_module_is_replaced_by_the_lane() -> None:
     call = a_call()
     run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
     assert run(call, ev.StreamFailed("no module", missing=True)) == []
-    assert run(call, ev.LaneOpened(8000)) == [HearLane(), *BEGIN]
+    assert run(call, ev.LaneOpened(8000)) == [HearByLane(), *BEGIN]
     assert call.hearing == "lane"
 
     call = talking()
     run(call, ev.StreamClosed(1006))
-    assert run(call, ev.StreamFailed("no module", missing=True)) == [HearLane()]
+    assert run(call, ev.StreamFailed("no module", missing=True)) == [HearByLane()]
 
 
 def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
@@ -150,7 +150,7 @@ def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
     run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneOpened(8000))
     failed = ev.StreamFailed("refused")
     # The lane is there: nobody waits for the stream to be heard.
-    assert run(call, failed) == [StartStream(again=True), HearLane()]
+    assert run(call, failed) == [StartStream(again=True), HearByLane()]
     assert run(call, failed) == [StartStream(again=True)]
     assert run(call, failed) == []
     assert call.hearing == "lane"
@@ -158,7 +158,7 @@ def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
 
 def test_a_stream_that_comes_back_replaces_the_lane() -> None:
     call = talking()
-    assert run(call, ev.StreamClosed(1006), ev.StreamFailed("x", missing=True)) == [HearLane()]
+    assert run(call, ev.StreamClosed(1006), ev.StreamFailed("x", missing=True)) == [HearByLane()]
     run(call, ev.StreamOpened())
     assert call.hearing == "stream"
 
@@ -178,7 +178,7 @@ def test_a_closed_stream_gets_its_time_to_come_back() -> None:
 def test_neither_stream_nor_lane_is_an_apology() -> None:
     call = talking("file")
     run(call, ev.StreamClosed(1006))
-    assert run(call, ev.StreamFailed("x", missing=True)) == [Say("sorry")]
+    assert run(call, ev.StreamFailed("x", missing=True)) == [PlaySentence("sorry")]
     assert call.state is State.CLOSING
 
 
@@ -189,7 +189,7 @@ def test_a_lost_model_is_called_again_before_anybody_apologises() -> None:
     world = World().greeted()
     for wait in REDIAL_S:
         assert do.ConnectAgent() in world.lose() + world.later(wait + 0.01)
-    assert world.lose() == [Say("sorry")]
+    assert world.lose() == [PlaySentence("sorry")]
     assert world.call.state is State.CLOSING
     assert world.call.outcome == "model lost"
 
@@ -198,7 +198,7 @@ def test_a_model_lost_in_the_middle_of_a_word_is_back_and_goes_on() -> None:
     call = talking()
     run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
     assert run(call, ev.AgentFailed("closed"), now=1.0) == [ConnectAgent()]
-    assert run(call, ev.AgentReady(), now=1.5) == [Respond(CONTINUE)]
+    assert run(call, ev.AgentReady(), now=1.5) == [RequestReply(CONTINUE)]
     assert call.state is State.TALKING
 
 
@@ -206,8 +206,8 @@ def test_who_waits_for_a_model_hears_a_word() -> None:
     world = World().greeted()
     world.lose()
     assert world.later(PATIENCE_S - 0.1) == []
-    assert world.later(0.2) == [Say("moment")]
-    assert world.later(AGAIN_S + 0.1) == [Say("moment")]
+    assert world.later(0.2) == [PlaySentence("moment")]
+    assert world.later(AGAIN_S + 0.1) == [PlaySentence("moment")]
     world.feed(ev.AgentReady())
     assert world.later(5.0) == []
 
@@ -219,20 +219,20 @@ def test_not_while_words_or_music_are_heard() -> None:
     world.lose()
     assert world.later(20.0) == []
     world.hear()
-    assert world.later(0.3) == [Say("moment")]
+    assert world.later(0.3) == [PlaySentence("moment")]
 
     world = World().greeted()
     world.asks(tool_call("hold", seconds=100))
     world.lose()
     assert world.later(20.0) == []
-    assert world.call.talk.held
+    assert world.call.conversation.held
 
 
 def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
     call = a_call()
     run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
     assert call.next_deadline() == PATIENCE_S
-    assert run(call, ev.TimeUp(), now=PATIENCE_S) == [Say("moment")]
+    assert run(call, ev.TimeUp(), now=PATIENCE_S) == [PlaySentence("moment")]
     assert run(call, ev.AgentReady(), now=2.0) == BEGIN
 
 
@@ -246,16 +246,16 @@ def test_a_permanent_failure_leads_to_the_fallback() -> None:
 
     call = talking(fallback=SALES)
     run(call, GONE)
-    assert run(call, ev.TransferFailed("busy")) == [Say("sorry")]
+    assert run(call, ev.TransferFailed("busy")) == [PlaySentence("sorry")]
     call = talking(fallback=SALES)
     run(call, GONE, now=1.0)
     assert call.next_deadline() is not None
-    assert run(call, ev.TimeUp(), now=1.0 + TRANSFER_S) == [Say("sorry")]
+    assert run(call, ev.TimeUp(), now=1.0 + TRANSFER_S) == [PlaySentence("sorry")]
 
 
 def test_an_apology_is_heard_before_the_hangup() -> None:
     call = talking()
-    assert run(call, GONE) == [Say("sorry")]
+    assert run(call, GONE) == [PlaySentence("sorry")]
     assert run(call, ev.ItemFinished("item_1", 100)) == []
     assert run(call, ev.ItemFinished("sorry", 4000)) == [Hangup(FAILURE)]
     assert run(call, ev.HungUp(FAILURE)) == [Close()]
@@ -264,14 +264,14 @@ def test_an_apology_is_heard_before_the_hangup() -> None:
 def test_the_caller_is_set_free_before_an_apology() -> None:
     world = World().greeted()
     world.asks(tool_call("hold", seconds=100))
-    assert world.lose(permanent=True) == [do.Music(False), Say("sorry")]
+    assert world.lose(permanent=True) == [do.PlayMusic(False), PlaySentence("sorry")]
 
 
 def test_a_model_that_fails_before_the_lane_opens() -> None:
     call = a_call()
     assert run(call, ev.Arrived(False), GONE) == [ConnectAgent(), Answer()]
     assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
-    assert run(call, ev.LaneOpened(8000)) == [Say("sorry")]
+    assert run(call, ev.LaneOpened(8000)) == [PlaySentence("sorry")]
 
 
 def test_a_model_that_fails_while_the_lane_is_replaced() -> None:
@@ -287,7 +287,7 @@ def test_a_model_that_fails_during_a_transfer_is_called_again() -> None:
     world.hear()
     assert world.lose() == [ConnectAgent()]
     assert world.feed(ev.AgentReady()) == [], "the caller is on the way"
-    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "Respond"]
+    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "RequestReply"]
 
 
 def test_a_model_that_is_gone_for_good_does_not_stop_a_transfer() -> None:
@@ -295,7 +295,7 @@ def test_a_model_that_is_gone_for_good_does_not_stop_a_transfer() -> None:
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear()
     assert world.lose(permanent=True) == []
-    assert world.feed(ev.TransferFailed("busy")) == [Say("sorry")]
+    assert world.feed(ev.TransferFailed("busy")) == [PlaySentence("sorry")]
 
 
 def test_a_session_is_renewed_in_a_quiet_moment() -> None:
@@ -310,7 +310,7 @@ def test_a_session_is_renewed_in_a_quiet_moment() -> None:
     assert world.later(0.1) == [ConnectAgent()]
     assert world.later(1.0) == []
     assert world.feed(ev.AgentReady()) == []
-    assert world.turn() == [Respond()]
+    assert world.turn() == [RequestReply()]
 
 
 # --- the way out ----------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_session_is_renewed_in_a_quiet_moment() -> None:
 def test_the_switch_is_told_to_end_what_we_forget_and_to_record() -> None:
     call = a_call(record=True)
     run(call, ev.Arrived(False))
-    assert run(call, ev.Answered()) == [StartStream(), OpenLane(), Record()]
+    assert run(call, ev.Answered()) == [StartStream(), OpenLane(), StartRecording()]
 
 
 def test_the_apology_has_a_hard_cap() -> None:
@@ -350,10 +350,10 @@ def test_who_never_answers_is_let_go() -> None:
 
 
 def test_a_model_that_never_gets_ready_counts_as_lost() -> None:
-    for fallback, action in ((None, Say("sorry")), (SALES, Transfer(SALES))):
+    for fallback, action in ((None, PlaySentence("sorry")), (SALES, Transfer(SALES))):
         call = a_call(fallback=fallback)
         run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
-        assert run(call, ev.TimeUp(), now=PATIENCE_S) == [Say("moment")]
+        assert run(call, ev.TimeUp(), now=PATIENCE_S) == [PlaySentence("moment")]
         assert run(call, ev.TimeUp(), ev.TimeUp(), now=16.0)[-1] == action
         assert call.outcome == "model lost"
 
@@ -372,7 +372,7 @@ def test_a_failed_response_is_noted() -> None:
 def test_a_patient_setting_is_honoured() -> None:
     call = a_call(model_s=60.0)
     run(call, ev.Arrived(False), ev.Answered(), ev.LaneOpened(8000))
-    assert run(call, ev.TimeUp(), ev.TimeUp(), now=59.0) == [Say("moment")]
+    assert run(call, ev.TimeUp(), ev.TimeUp(), now=59.0) == [PlaySentence("moment")]
     notes = [call.handle(ev.TimeUp(), 80.0) for _ in range(2)][-1]
     assert notes[0] == Note("the call is ended", "waited in vain for the model")
 
@@ -449,7 +449,7 @@ def test_no_order_of_events_breaks_a_call(
         done += actions
         if over:
             assert all(isinstance(a, Close) for a in actions), "spoke after hanging up"
-        if any(isinstance(a, HearLane | Say) for a in actions):
+        if any(isinstance(a, HearByLane | PlaySentence) for a in actions):
             assert call.speaking_by != "no", "there is no way"
     # It is never stuck: left alone, its own deadlines end it.
     at_once = 0
@@ -461,7 +461,7 @@ def test_no_order_of_events_breaks_a_call(
     assert call.state is State.ENDED
     assert sum(isinstance(a, Hangup) for a in done) <= 1, "hung up twice"
     assert sum(isinstance(a, Close) for a in done) == 1
-    assert sum(a == Say("sorry") for a in done) <= 1
+    assert sum(a == PlaySentence("sorry") for a in done) <= 1
     assert isinstance(done[-1], Close)
     for event, _ in script:
         assert call.handle(event, now) == []

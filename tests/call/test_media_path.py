@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from esl_controller.call import events as ev
-from esl_controller.call.actions import Actions, HearLane, Note, OpenLane, PlayFiles, StartStream
-from esl_controller.call.media_path import LANE_LOST_S, STREAM_BACK_S, STREAM_TRIES, Ways
+from esl_controller.call.actions import Actions, HearByLane, Note, OpenLane, PlayFiles, StartStream
+from esl_controller.call.media_path import LANE_LOST_S, STREAM_BACK_S, STREAM_TRIES, MediaPath
 
 REFUSED = ev.StreamFailed("refused")
 MISSING = ev.StreamFailed("no module", missing=True)
 
 
-def tell(ways: Ways, *events: ev.Event, now: float = 0.0) -> Actions:
+def tell(ways: MediaPath, *events: ev.Event, now: float = 0.0) -> Actions:
     """What is done about them, without the notes."""
     return [a for event in events for a in ways.handle(event, now) if not isinstance(a, Note)]
 
 
-def up() -> Ways:
+def up() -> MediaPath:
     """Stream and lane are there."""
-    ways = Ways("lane")
+    ways = MediaPath("lane")
     assert ways.open(again=False) == [StartStream(), OpenLane()]
     assert tell(ways, ev.StreamOpened(), ev.LaneOpened(8000)) == []
     return ways
 
 
-def by(ways: Ways) -> tuple[str, str]:
+def by(ways: MediaPath) -> tuple[str, str]:
     """How it hears and speaks."""
     return ways.hearing, ways.speaking_by
 
 
 def test_both_ways_are_opened_side_by_side() -> None:
-    assert Ways("file").open(again=True) == [StartStream(again=True), PlayFiles()]
+    assert MediaPath("file").open(again=True) == [StartStream(again=True), PlayFiles()]
     ways = up()
     assert by(ways) == ("stream", "lane")
     assert not ways.mute
@@ -52,10 +52,10 @@ def test_a_closed_stream_has_its_time_to_come_back() -> None:
 
 
 def test_a_refused_stream_is_tried_again_and_the_lane_heard_meanwhile() -> None:
-    ways = Ways("lane")
+    ways = MediaPath("lane")
     ways.open(again=False)
     tell(ways, ev.LaneOpened(8000))
-    assert tell(ways, REFUSED) == [StartStream(again=True), HearLane()]
+    assert tell(ways, REFUSED) == [StartStream(again=True), HearByLane()]
     for _ in range(STREAM_TRIES - 2):
         assert tell(ways, REFUSED) == [StartStream(again=True)]
     assert tell(ways, REFUSED, REFUSED) == []
@@ -66,11 +66,11 @@ def test_a_refused_stream_is_tried_again_and_the_lane_heard_meanwhile() -> None:
 
 
 def test_a_missing_module_is_not_tried_again() -> None:
-    ways = Ways("lane")
+    ways = MediaPath("lane")
     ways.open(again=False)
     assert tell(ways, MISSING) == []
     assert not ways.deaf, "a lane may come"
-    assert tell(ways, ev.LaneOpened(8000)) == [HearLane()]
+    assert tell(ways, ev.LaneOpened(8000)) == [HearByLane()]
 
 
 def test_a_lost_lane_is_replaced_by_files() -> None:
@@ -86,7 +86,7 @@ def test_a_lost_lane_is_replaced_by_files() -> None:
 
 
 def test_a_lane_that_does_not_open_is_replaced_at_once() -> None:
-    ways = Ways("lane")
+    ways = MediaPath("lane")
     ways.open(again=False)
     assert tell(ways, ev.LaneFailed("busy")) == [PlayFiles()]
 
@@ -95,7 +95,7 @@ def test_a_stream_that_is_back_has_all_its_tries() -> None:
     ways = up()
     tell(ways, ev.StreamClosed(1006), MISSING, ev.StreamOpened(), ev.StreamClosed(1006))
     again = [StartStream(again=True)]
-    assert tell(ways, REFUSED) == [*again, HearLane()]
+    assert tell(ways, REFUSED) == [*again, HearByLane()]
     assert tell(ways, REFUSED) == again
     assert tell(ways, REFUSED) == again
 

@@ -10,21 +10,21 @@ from esl_controller.call.model_link import (
     GOOD_S,
     PATIENCE_S,
     REDIAL_S,
-    ModelLine,
+    ModelLink,
 )
 
 FAILED = AgentFailed("closed")
 
 
-def ready(now: float = 0.0) -> ModelLine:
+def ready(now: float = 0.0) -> ModelLink:
     """A line that is up since ``now``."""
-    line = ModelLine()
+    line = ModelLink()
     assert line.dial() == [ConnectAgent()]
     line.ready(now)
     return line
 
 
-def fail(line: ModelLine, now: float) -> float | None:
+def fail(line: ModelLink, now: float) -> float | None:
     """Let the line fail; returns when it is called again, None if never."""
     actions = line.failed(FAILED, now)
     assert isinstance(actions[0], Note)

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from esl_controller.call.actions import Cancel, Respond
-from esl_controller.call.replies import CONTINUE, Replies, Want
+from esl_controller.call.actions import CancelReply, RequestReply
+from esl_controller.call.replies import CONTINUE, Replies, ReplyKind
 
 
-def always(want: Want) -> bool:
+def always(want: ReplyKind) -> bool:
     return True
 
 
-def asked(want: Want = Want.ANSWER, words: str = "") -> Replies:
+def asked(want: ReplyKind = ReplyKind.ANSWER, words: str = "") -> Replies:
     """A sequencer with one reply in flight."""
     replies = Replies()
     replies.want(want, words)
-    assert replies.next(always) == [Respond(words)]
+    assert replies.next(always) == [RequestReply(words)]
     return replies
 
 
 def test_the_most_urgent_comes_first_and_two_of_a_kind_are_one() -> None:
     replies = Replies()
-    for want in reversed(Want):
+    for want in reversed(ReplyKind):
         replies.want(want, want.name)
         replies.want(want, want.name)
     order = []
     while not replies.quiet:
         (respond,) = replies.next(always)
-        assert isinstance(respond, Respond)
+        assert isinstance(respond, RequestReply)
         order.append(respond.instructions)
         assert replies.next(always) == [], "two at once"
         replies.done("")
@@ -35,17 +35,17 @@ def test_the_most_urgent_comes_first_and_two_of_a_kind_are_one() -> None:
 
 def test_what_may_not_be_said_now_waits() -> None:
     replies = Replies()
-    replies.want(Want.PROMPT, "Hello?")
+    replies.want(ReplyKind.PROMPT, "Hello?")
     assert replies.next(lambda want: False) == []
     assert not replies.quiet
-    assert replies.next(always) == [Respond("Hello?")]
+    assert replies.next(always) == [RequestReply("Hello?")]
 
 
 def test_what_is_dropped_is_not_said() -> None:
     replies = Replies()
-    replies.want(Want.PROMPT)
-    replies.want(Want.NOTICE)
-    replies.drop(Want.NOTICE)
+    replies.want(ReplyKind.PROMPT)
+    replies.want(ReplyKind.NOTICE)
+    replies.drop(ReplyKind.NOTICE)
     assert not replies.quiet
     replies.drop()
     assert replies.quiet
@@ -55,7 +55,7 @@ def test_a_reply_is_cancelled_once_and_by_its_name() -> None:
     replies = asked()
     assert replies.cancel() == []
     assert not replies.cancelled("r1")
-    assert replies.started("r1") == [Cancel()]
+    assert replies.started("r1") == [CancelReply()]
     assert replies.cancel() == []
     assert replies.cancelled("r1")
     assert not replies.cancelled("r2")
@@ -79,12 +79,12 @@ def test_a_reply_that_nobody_asked_for_is_in_flight_too() -> None:
 
 def test_what_is_to_be_said_instead_of_a_lost_reply() -> None:
     assert Replies().lost() is None
-    assert asked(Want.GREETING, "Hello.").lost() == (Want.GREETING, "Hello.")
+    assert asked(ReplyKind.GREETING, "Hello.").lost() == (ReplyKind.GREETING, "Hello.")
     spoke = asked()
     spoke.spoke = True
-    assert spoke.lost() == (Want.ANSWER, CONTINUE)
+    assert spoke.lost() == (ReplyKind.ANSWER, CONTINUE)
     assert spoke.quiet
-    last = asked(Want.LAST_WORDS, "Bye.")
+    last = asked(ReplyKind.LAST_WORDS, "Bye.")
     last.spoke = True
     assert last.lost() is None
     cut_off = asked()

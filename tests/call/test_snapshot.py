@@ -13,7 +13,7 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.machine import State
 from esl_controller.call.replies import ANSWER_NOW, CONTINUE, LOST_WORDS
-from esl_controller.call.snapshot import Memory, Stored, dump, load
+from esl_controller.call.snapshot import Snapshot, StoredSnapshot, dump, load
 from tests.call.test_conversation_order import LIMITS, STEPS, let_it_end, step
 from tests.call.world import FAREWELL, HANGUP, SALES, World, output, secretary, tool_call
 
@@ -23,34 +23,34 @@ FIND = tool_call("find", "f1")
 
 def responses(world: World) -> list[str]:
     """What the model was asked to say, so far."""
-    return [action.instructions for action in world.actions if isinstance(action, do.Respond)]
+    return [action.instructions for action in world.actions if isinstance(action, do.RequestReply)]
 
 
-def returned(world: World, memory: Memory, **past: Any) -> World:
+def returned(world: World, memory: Snapshot, **resumption: Any) -> World:
     """The same call in another process, once the caller is back."""
     other = world.crashed()
-    assert other.call.past is not None
-    other.call.past = replace(other.call.past, memory=memory, **past)
+    assert other.call.resumption is not None
+    other.call.resumption = replace(other.call.resumption, memory=memory, **resumption)
     return other.resumed()
 
 
 def test_at_rest_nothing_is_said() -> None:
     world = World().greeted().crashed().resumed()
     assert responses(world) == []
-    assert world.call.talk.at_rest
-    assert world.turn() == [do.Respond()]
+    assert world.call.conversation.at_rest
+    assert world.turn() == [do.RequestReply()]
 
 
 def test_who_waited_long_is_told_so() -> None:
-    assert do.Say("back") not in World().greeted().crashed(away_s=0.9).resumed().actions
-    assert do.Say("back") in World().greeted().crashed(away_s=1.1).resumed().actions
+    assert do.PlaySentence("back") not in World().greeted().crashed(away_s=0.9).resumed().actions
+    assert do.PlaySentence("back") in World().greeted().crashed(away_s=1.1).resumed().actions
 
 
 def test_who_waited_long_is_told_so_once_and_does_not_wait_for_the_model() -> None:
     world = World().greeted().crashed(away_s=1.1)
-    assert do.Say("back") not in world.feed(ev.StreamOpened())
-    assert do.Say("back") in world.feed(ev.LaneOpened(8000))
-    assert do.Say("back") not in world.feed(ev.AgentReady())
+    assert do.PlaySentence("back") not in world.feed(ev.StreamOpened())
+    assert do.PlaySentence("back") in world.feed(ev.LaneOpened(8000))
+    assert do.PlaySentence("back") not in world.feed(ev.AgentReady())
 
 
 def test_a_call_that_was_not_greeted_begins_anew() -> None:
@@ -80,7 +80,7 @@ def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
     over_us.turn()
     over_us.reply()
     over_us.feed(ev.ItemStarted(over_us.items[0]), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
-    assert not over_us.call.talk.memory().owes
+    assert not over_us.call.conversation.memory().owes
     assert responses(over_us.crashed().resumed()) == [LOST_WORDS]
 
 
@@ -98,15 +98,15 @@ def test_what_waits_to_be_heard_is_said_again() -> None:
     world = World().greeted()
     world.turn()
     world.reply()
-    assert world.call.talk.memory().owes
+    assert world.call.conversation.memory().owes
     world.feed(ev.ItemStarted(world.items[0]))
-    assert not world.call.talk.memory().owes
+    assert not world.call.conversation.memory().owes
     world.hear_all()
     world.asks(tool_call("end_call"))
     world.reply()
-    assert world.call.talk.memory().goodbye == FAREWELL.instructions
+    assert world.call.conversation.memory().goodbye == FAREWELL.instructions
     world.feed(ev.ItemStarted(world.items[0]))
-    assert not world.call.talk.memory().goodbye
+    assert not world.call.conversation.memory().goodbye
 
 
 def test_turns_prompts_and_the_limit_are_counted_on() -> None:
@@ -122,7 +122,7 @@ def test_turns_prompts_and_the_limit_are_counted_on() -> None:
     assert FAREWELL in other.actions
     late = world.crashed().resumed()
     late.later(41)
-    assert late.call.talk.leaving
+    assert late.call.conversation.leaving
 
 
 def test_a_farewell_is_said_once() -> None:
@@ -161,7 +161,7 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     world = World().greeted()
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear_all()
-    memory = world.call.talk.memory().transferred
+    memory = world.call.conversation.memory().transferred
     assert (memory.back_from, memory.leaving, memory.returns) == ("Sales", "", 1)
     other = returned(world, memory)
     (words,) = responses(other)
@@ -171,7 +171,7 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     assert do.Transfer(SALES) not in other.actions
     assert do.LimitCall(3660) in other.actions, "the switch was told to forget the limit"
     later = other.crashed().resumed()
-    assert later.call.talk.memory().returns == 1
+    assert later.call.conversation.memory().returns == 1
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_who_comes_back_without_having_reached_anybody_is_told_why(cause: str, w
     world = World().greeted()
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear_all()
-    other = returned(world, world.call.talk.memory().transferred, unreached=cause)
+    other = returned(world, world.call.conversation.memory().transferred, unreached=cause)
     (words,) = responses(other)
     assert why in words
     assert "anything else" not in words
@@ -193,7 +193,7 @@ def test_who_was_transferred_without_being_asked_comes_back_without_a_result() -
     world = World(secretary(hours=away), closed=True).talking()
     world.reply()
     world.hear_all()
-    other = returned(world, world.call.talk.memory().transferred)
+    other = returned(world, world.call.conversation.memory().transferred)
     (words,) = responses(other)
     assert "connected to Sales" in words
     assert not [action for action in other.actions if isinstance(action, do.ToolResult)]
@@ -223,9 +223,9 @@ def test_digits_that_were_being_typed_are_asked_for_again() -> None:
     world = World().greeted()
     world.asks(tool_call("collect_digits", name="pin", count=4, secure=True))
     world.feed(ev.Dtmf("1"), ev.Dtmf("2"))
-    assert "12" not in dump(Stored(world.call.talk.memory())).replace("0.12", "")
+    assert "12" not in dump(StoredSnapshot(world.call.conversation.memory())).replace("0.12", "")
     other = world.crashed().resumed()
-    assert not other.call.talk.secure
+    assert not other.call.conversation.secure
     assert "asked for again" in output(other.actions)["error"]
 
 
@@ -235,10 +235,10 @@ def test_what_is_no_memory_is_none(text: str) -> None:
 
 
 def test_a_memory_survives_being_written_down() -> None:
-    memory = Memory(
+    memory = Snapshot(
         12.5, True, 3, 1, True, "Sales", "Bye.", "c1", "c2", 9.0, (HOLD, FIND), "Desk", 2
     )
-    stored = Stored(memory, "/var/rec/a.wav", ev.Usage(input_text=3, seconds=1.5))
+    stored = StoredSnapshot(memory, "/var/rec/a.wav", ev.Usage(input_text=3, seconds=1.5))
     assert load(dump(stored)) == stored
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from esl_controller.call.timers import LAST_WORDS_S, Due, Timetable
+from esl_controller.call.timers import LAST_WORDS_S, Due, Timers
 from esl_controller.secretaries.schema import Limits
 
 
-def table(**limits: Any) -> Timetable:
+def table(**limits: Any) -> Timers:
     """One that began at 100 s."""
-    times = Timetable(Limits(**limits))
+    times = Timers(Limits(**limits))
     times.begin(100.0)
     return times
 

@@ -9,30 +9,30 @@ from typing import Any
 from esl_controller.call.actions import (
     Actions,
     AskWebhook,
-    KeepMessage,
-    Music,
+    PlayMusic,
     SendDtmf,
-    Tell,
+    StoreMessage,
+    TellModel,
     ToolResult,
 )
 from esl_controller.call.events import ToolCall
-from esl_controller.call.tool_calls import DONE, KEYS_S, MOST_KEYS, PRIVATE_S, Desk
+from esl_controller.call.tool_calls import DONE, KEYS_S, MOST_KEYS, PRIVATE_S, ToolExecutor
 from esl_controller.call.tools import Toolbox
 from tests.call.world import secretary, tool_call
 
 
-def desk() -> Desk:
+def desk() -> ToolExecutor:
     """One with nothing on it."""
-    return Desk(Toolbox(secretary()))
+    return ToolExecutor(Toolbox(secretary()))
 
 
-def hand(of: Desk, call: ToolCall, now: float = 0.0) -> Actions:
+def hand(of: ToolExecutor, call: ToolCall, now: float = 0.0) -> Actions:
     """Have the desk do what the model wants."""
     request = of.request(call)
     return request if isinstance(request, list) else of.take(call, request, now)
 
 
-def type_(of: Desk, keys: str, now: float = 0.0) -> Actions:
+def type_(of: ToolExecutor, keys: str, now: float = 0.0) -> Actions:
     """The caller presses keys."""
     return [action for key in keys for action in of.key(key, now)]
 
@@ -49,7 +49,7 @@ def test_what_is_done_at_once() -> None:
     assert of.reply_due
     note = tool_call("take_message", name="Ann", text="Hi.")
     keep, result = hand(of, note)
-    assert isinstance(keep, KeepMessage)
+    assert isinstance(keep, StoreMessage)
     assert keep.request.name == "Ann"
     assert result == ToolResult(note, DONE)
     assert not of.busy
@@ -107,12 +107,12 @@ def test_music_plays_once_all_was_said_and_stops_once() -> None:
     assert of.play() == []
     assert hand(of, tool_call("hold", seconds=10), now=5.0) == []
     assert not of.music
-    assert of.play() == [Music(True)]
+    assert of.play() == [PlayMusic(True)]
     assert of.play() == []
     assert of.deadline(model=True) == 15.0
     assert of.time(14.9, model=True) == []
     music, result = of.time(15.0, model=True)
-    assert music == Music(False)
+    assert music == PlayMusic(False)
     assert output([result]) == {"hold": "over", "reason": "the time is over"}
     assert of.end_hold("again") == []
 
@@ -121,7 +121,7 @@ def test_a_hold_that_ends_before_the_music() -> None:
     of = desk()
     hand(of, tool_call("hold"))
     assert output(of.end_hold("no")) == {"hold": "over", "reason": "no"}
-    assert Music(False) not in of.end_hold("no")
+    assert PlayMusic(False) not in of.end_hold("no")
 
 
 def test_one_hold_at_a_time() -> None:
@@ -132,7 +132,7 @@ def test_one_hold_at_a_time() -> None:
     of.play()
     of.new_turn()
     music, *results = hand(of, tool_call("unhold"))
-    assert music == Music(False)
+    assert music == PlayMusic(False)
     assert len(results) == 2
 
 
@@ -142,7 +142,7 @@ def test_an_answer_ends_a_hold() -> None:
     hand(of, tool_call("hold", "c2"))
     of.play()
     kinds = [type(action) for action in of.webhook_done("c1", "{}")]
-    assert kinds == [Music, ToolResult, ToolResult]
+    assert kinds == [PlayMusic, ToolResult, ToolResult]
 
 
 def test_leaving_drops_what_waits_for_the_caller() -> None:
@@ -151,7 +151,7 @@ def test_leaving_drops_what_waits_for_the_caller() -> None:
     hand(of, tool_call("collect_digits", name="number"))
     of.play()
     of.key("1", 0.0)
-    assert of.leave() == [Music(False)]
+    assert of.leave() == [PlayMusic(False)]
     assert of.leave() == []
     of.key("2", 0.0)
     of.leave()
@@ -253,7 +253,7 @@ def test_keys_that_nobody_asked_for_are_told_when_they_end() -> None:
     assert of.deadline(model=True) == 1.0 + KEYS_S
     assert of.time(1.0 + KEYS_S - 0.1, model=True) == []
     (told,) = of.time(1.0 + KEYS_S, model=True)
-    assert isinstance(told, Tell)
+    assert isinstance(told, TellModel)
     assert "12" in told.text
     assert of.reply_due
     assert not of.busy

@@ -43,7 +43,7 @@ def test_a_model_is_told_of_what_is_enabled_and_of_webhooks() -> None:
         ("hold", {}, tools.Hold(60.0)),
         ("hold", {"seconds": 5}, tools.Hold(5.0)),
         ("unhold", {}, tools.Unhold()),
-        ("send_dtmf", {"digits": "12w#"}, tools.SendDtmf("12w#")),
+        ("send_dtmf", {"digits": "12w#"}, tools.PressKeys("12w#")),
         ("collect_digits", {"name": "pin"}, tools.CollectDigits("pin", 0, "#", 20.0, False)),
         ("take_message", {"name": "Ann", "text": "Hi."}, tools.TakeMessage("Ann", "", "Hi.")),
     ],
@@ -58,7 +58,7 @@ def _call(name: str, arguments: object) -> ToolCall:
 
 def test_a_webhook_is_asked_with_the_arguments_of_the_model() -> None:
     request = BOX.request(_call("find", {"day": "Monday"}))
-    assert isinstance(request, tools.CallWebhook)
+    assert isinstance(request, tools.AskServer)
     assert request.tool.url == "http://h/"
     assert request.arguments == {"day": "Monday"}
 

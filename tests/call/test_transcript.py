@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.agents.base import Called, Said
-from esl_controller.call.transcript import Minutes
+from esl_controller.call.transcript import Transcript
 from esl_controller.store.records import HISTORY, Change, Claimed, ToolUsed, Turn
 from tests.call.world import tool_call
 
@@ -15,7 +15,7 @@ class Book:
 
     def __init__(self, silence_ms: int = 0) -> None:
         self.changes: list[Change] = []
-        self.minutes = Minutes("uuid", self.changes.append, silence_ms)
+        self.minutes = Transcript("uuid", self.changes.append, silence_ms)
 
     @property
     def turns(self) -> list[Turn]:

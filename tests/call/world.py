@@ -16,7 +16,7 @@ from esl_controller.call import events as ev
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.events import ToolCall
 from esl_controller.call.machine import Call, State
-from esl_controller.call.snapshot import Past, Stored, dump, load
+from esl_controller.call.snapshot import Resumption, StoredSnapshot, dump, load
 from esl_controller.call.timers import LAST_WORDS_S
 from esl_controller.call.tools import Toolbox
 from esl_controller.secretaries.schema import Destination, Secretary
@@ -31,7 +31,7 @@ ALL_TOOLS = (
     "take_message",
 )
 SALES = Destination(name="Sales", aliases=("shop",), number="1001")
-FAREWELL = do.Respond("Say exactly this to the caller, and nothing else: Bye now.")
+FAREWELL = do.RequestReply("Say exactly this to the caller, and nothing else: Bye now.")
 HANGUP = do.Hangup("NORMAL_CLEARING")
 LATE_S = 1e-6  # a timer may be so late
 
@@ -123,7 +123,7 @@ class World:
             failed = isinstance(event, ev.TransferFailed)
             if self.transferring and (failed or self.call.state is not State.TRANSFERRING):
                 self.transferring, self._leaving_since = False, None
-            if self.call.talk.leaving and self._leaving_since is None:
+            if self.call.conversation.leaving and self._leaving_since is None:
                 self._leaving_since = self.now
             for action in actions:
                 self._perform(action)
@@ -159,14 +159,14 @@ class World:
 
     def crashed(self, *, away_s: float = 0.0, lost_words: bool = False) -> World:
         """The same call in another process, which has just got it; its clock began elsewhere."""
-        stored = load(dump(Stored(self.call.talk.memory().moved(7.0))))
+        stored = load(dump(StoredSnapshot(self.call.conversation.memory().moved(7.0))))
         assert stored is not None
-        heard = any(isinstance(action, do.Respond) for action in self.actions)
+        heard = any(isinstance(action, do.RequestReply) for action in self.actions)
         other = World(
             self.who, closed=self.closed, takes_turns=self.takes_turns, fallback=self.fallback
         )
         other.now = self.now + 7.0
-        other.call.past = Past(
+        other.call.resumption = Resumption(
             stored.memory,
             (Said("agent", "Clinic"),) if heard else (),
             cut=bool(self.words),
@@ -258,34 +258,34 @@ class World:
             case do.ConnectAgent():
                 self.model = "connecting"
                 self.asked, self.response = False, ""
-            case do.Respond(words):
+            case do.RequestReply(words):
                 assert self.model == "ready", "asked of a model that is not there"
                 assert not self.in_flight, "two replies at once"
                 assert not over, "said after the end"
                 assert not self.music, "said into the music"
                 assert words or not self.takes_turns, "asked for what the model does by itself"
                 self.asked = True
-            case do.Cancel():
+            case do.CancelReply():
                 assert self.response, "cancelled what has no name"
                 assert not self.cancelled, "cancelled twice"
                 self.cancelled = True
             case do.Pause():
                 assert not self.paused
                 self.paused = True
-            case do.Resume():
+            case do.Unpause():
                 assert self.paused
                 self.paused = False
             case do.Interrupt():
                 self.items, self.paused = [], False
-            case do.Music(on):
+            case do.PlayMusic(on):
                 assert on is not self.music
                 assert not (on and (self.words or over))
                 self.music = on
-            case do.Say(name):
+            case do.PlaySentence(name):
                 assert not over, "said after the end"
                 assert name == "sorry" or not (self.music or self.words)
                 self.items, self.paused = [name], False
-            case do.Tell() | do.Forget():
+            case do.TellModel() | do.ForgetItem():
                 assert self.model == "ready"
             case do.AskWebhook(call_id, request):
                 assert not over
@@ -306,7 +306,7 @@ class World:
         assert not self.transferring, "left twice"
         assert not self.paused
         assert not self.music
-        if self.call.talk.leaving and way != do.Hangup("NORMAL_TEMPORARY_FAILURE"):
+        if self.call.conversation.leaving and way != do.Hangup("NORMAL_TEMPORARY_FAILURE"):
             since = self._leaving_since
             assert since is not None
             abandoned = self.call.outcome == "model lost"

@@ -24,7 +24,7 @@ from esl_controller.config.loading import load
 from esl_controller.config.settings import Settings
 from esl_controller.server import logs
 from esl_controller.server.app import running
-from esl_controller.server.shutdown import Orders
+from esl_controller.server.shutdown import Shutdown
 from tests.paths import ROOT
 
 OURS = tuple(str(ROOT / package) for package in ("esl_controller", "media"))
@@ -153,21 +153,21 @@ def _live(
 
 
 async def _counted(settings: Settings, countdown: _Countdown, report: Connection[Any, Any]) -> None:
-    loop, orders = asyncio.get_running_loop(), Orders()
+    loop, shutdown = asyncio.get_running_loop(), Shutdown()
 
     def stop() -> None:
         countdown.over = True
-        orders.stop()
+        shutdown.stop()
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.set_task_factory(countdown.task)
-    report.send(await loop.create_task(_serve(settings, orders, report)))
+    report.send(await loop.create_task(_serve(settings, shutdown, report)))
 
 
-async def _serve(settings: Settings, orders: Orders, report: Connection[Any, Any]) -> Left:
-    async with running(settings, orders) as controller:
+async def _serve(settings: Settings, shutdown: Shutdown, report: Connection[Any, Any]) -> Left:
+    async with running(settings, shutdown) as controller:
         report.send(READY)
-        await orders.obeyed(controller.calls)
+        await shutdown.carried_out(controller.calls)
     return Left(
         len(controller.calls.calls), len(controller.clock.lanes), len(controller.ports.taken)
     )

@@ -137,7 +137,7 @@ async def test_a_call_goes_round_so_often_and_no_more() -> None:
     async with desk(BUSY) as of:
         call = await of.switch.call()
         await greeted(call)
-        of.controller.calls.calls[call.uuid].call.talk._departure.returns = RETURNS
+        of.controller.calls.calls[call.uuid].call.conversation._ending.returns = RETURNS
         await say(call)
         assert await call.ended(timeout=15) == "USER_BUSY", "the destination has the caller"
 

@@ -21,10 +21,10 @@ from typing import Final
 import pytest
 from aiohttp import web
 
-from esl_controller.server.listener import CallServer
+from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
-from esl_controller.session.agent_session import Dialogue
-from esl_controller.session.media import MediaSession
+from esl_controller.session.agent_session import AgentSession
+from esl_controller.session.media import CallMedia
 from esl_controller.session.session import CallSession
 from esl_controller.simulator.freeswitch import Action, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
@@ -94,14 +94,14 @@ KINDS: Final = (
     Kind("message", EVENTS, (MESSAGE, END)),
 )
 AIMS: Final = (
-    CallServer._call,
+    CallListener._call,
     CallSession._answer,
     CallSession._hang_up,
     CallSession._record,
     CallSession._transfer,
-    Dialogue._ask_webhook,
-    MediaSession._start_stream,
-    MediaSession.open_lane,
+    AgentSession._ask_webhook,
+    CallMedia._start_stream,
+    CallMedia.open_lane,
     Store.claim,
     Outbox.run,
     Writer._write,

@@ -211,7 +211,7 @@ async def test_hold_plays_music_and_is_not_paid_for() -> None:
         await quiet(call)
         await say(call)
         (session,) = live.sessions
-        held = of.controller.calls.calls[call.uuid].call.talk
+        held = of.controller.calls.calls[call.uuid].call.conversation
         await until(lambda: held.held)
         appends = session.record.append_count
         await say(call, "caller")
@@ -238,7 +238,7 @@ async def test_while_secret_digits_are_typed_the_model_hears_silence_and_speaks_
         await quiet(call)
         await say(call)
         (session,) = live.sessions
-        talk = of.controller.calls.calls[call.uuid].call.talk
+        talk = of.controller.calls.calls[call.uuid].call.conversation
         await until(lambda: talk.secure)
         began = session.record.heard()[0].size
         await quiet(call, live, 2)

@@ -18,7 +18,7 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import (
     FileWritten,
     NoSuchCommand,
-    Switch,
+    SwitchConnection,
     SwitchError,
     SwitchEvent,
     UnsafeValue,
@@ -68,7 +68,7 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def pair() -> AsyncIterator[tuple[Switch, Peer]]:
+async def pair() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
     """A Switch and the peer it talks to."""
     accepted: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
 
@@ -80,7 +80,7 @@ async def pair() -> AsyncIterator[tuple[Switch, Peer]]:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         peer = await accepted
         try:
-            async with Switch.over(reader, writer) as switch:
+            async with SwitchConnection.over(reader, writer) as switch:
                 yield switch, peer
         finally:
             for end in (peer.writer, writer):
@@ -90,7 +90,7 @@ async def pair() -> AsyncIterator[tuple[Switch, Peer]]:
 
 
 @contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[tuple[Switch, Peer]]:
+async def connected() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
     """A pair that has exchanged ``connect``."""
     async with pair() as (switch, peer):
         await asyncio.gather(switch.connect(), peer.connect())

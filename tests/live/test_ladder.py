@@ -18,7 +18,7 @@ from aiohttp import web
 
 from esl_controller.freeswitch import dialplan
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import Switch, SwitchError
+from esl_controller.freeswitch.connection import SwitchConnection, SwitchError
 from tests.live.audio import QUIET
 from tests.live.conftest import Figures
 from tests.live.freeswitch import DOMAIN_UUID, SECRETARY_UUID, FreeSwitch, free_port
@@ -34,7 +34,7 @@ FALLBACK = [("hangup", "NORMAL_TEMPORARY_FAILURE")]
 class Arrived:
     """A call that came to a controller."""
 
-    switch: Switch
+    switch: SwitchConnection
     channel: Channel
     at: float
     writer: asyncio.StreamWriter
@@ -63,7 +63,7 @@ async def controller(port: int) -> AsyncIterator[Arrivals]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         at = time.monotonic()
         served[writer] = over = asyncio.Event()
-        async with Switch.over(reader, writer) as switch:
+        async with SwitchConnection.over(reader, writer) as switch:
             with contextlib.suppress(SwitchError):
                 channel = await switch.connect()
                 if not channel.answered:

@@ -79,7 +79,9 @@ async def test_hold_is_music_and_ends_with_a_key(switch: FreeSwitch) -> None:
     async with live(switch, {"script": script}, secretary=tools) as of:
         async with of.phone() as phone:
             await asks(phone)
-            await until(lambda: any(s.call.talk.held for s in of.controller.calls.calls.values()))
+            await until(
+                lambda: any(s.call.conversation.held for s in of.controller.calls.calls.values())
+            )
             appends = of.record().append_count
             await phone.says("caller")
             assert of.record().append_count - appends < 5, "the model heard the caller on hold"
@@ -98,7 +100,9 @@ async def test_digits_of_a_secure_collection_are_seen_by_nobody(switch: FreeSwit
     ) as of:
         async with of.phone() as phone:
             await asks(phone)
-            await until(lambda: any(s.call.talk.secure for s in of.controller.calls.calls.values()))
+            await until(
+                lambda: any(s.call.conversation.secure for s in of.controller.calls.calls.values())
+            )
             switch.api(f"uuid_send_dtmf {phone.leg.uuid} 91827364")
             await until(lambda: bool(outputs(of)))
             assert outputs(of) == [{"status": "complete"}]

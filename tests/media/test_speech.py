@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from media import sounds
 from media.frame import FRAME_MS, Samples
 from media.resample import convert
-from media.speech import SpeechEvent, SpeechStarted, SpeechStopped, VoiceActivity
+from media.speech import SpeechEvent, VoiceActivity, VoiceStarted, VoiceStopped
 
 RATE = 8000
 CHANCE = np.random.default_rng(7)
@@ -47,7 +47,7 @@ def test_speech_is_one_piece(name: str, language: str, rate: int, noise_db: floa
     line = np.concatenate((silence(1000, rate), said, silence(1500, rate)))
     line = added(line, noise(line.size * 1000 // rate + 1, noise_db, rate)[: line.size])
     events = VoiceActivity(rate, silence_ms=500, prefix_ms=300).feed(line)
-    assert [type(e) for e in events] == [SpeechStarted, SpeechStopped]
+    assert [type(e) for e in events] == [VoiceStarted, VoiceStopped]
     end_ms = 1000 + said.size * 1000 // rate
     # Speech has 50 ms of silence before and 100 ms after it, and fades into noise.
     assert 1050 - 300 - 20 <= events[0].at_ms <= 1050 - 300 + 120
@@ -58,9 +58,9 @@ def test_a_pause_longer_than_the_silence_ends_the_turn() -> None:
     said = speech("caller_interrupts")
     line = np.concatenate((said, silence(700), said, silence(700)))
     events = VoiceActivity(RATE, silence_ms=500).feed(line)
-    assert [type(e) for e in events] == [SpeechStarted, SpeechStopped] * 2
+    assert [type(e) for e in events] == [VoiceStarted, VoiceStopped] * 2
     events = VoiceActivity(RATE, silence_ms=1200).feed(np.concatenate((line, silence(700))))
-    assert [type(e) for e in events] == [SpeechStarted, SpeechStopped]
+    assert [type(e) for e in events] == [VoiceStarted, VoiceStopped]
 
 
 @pytest.mark.parametrize("db", [-70, -50, -40, -30, -20])
@@ -79,11 +79,11 @@ def test_noise_that_begins_is_soon_the_floor() -> None:
     activity = VoiceActivity(RATE)
     activity.feed(silence(2000))
     events = activity.feed(noise(8000, -40))
-    assert [type(e) for e in events] == [SpeechStarted, SpeechStopped]
+    assert [type(e) for e in events] == [VoiceStarted, VoiceStopped]
     assert events[1].at_ms - events[0].at_ms < 4500
     assert activity.noise_db == pytest.approx(-40, abs=2)
     events = activity.feed(added(speech("caller"), noise(5000, -40)[: speech("caller").size]))
-    assert [type(e) for e in events] == [SpeechStarted]
+    assert [type(e) for e in events] == [VoiceStarted]
 
 
 def test_hum_offset_and_clicks_are_not_speech() -> None:
@@ -117,7 +117,7 @@ def test_end_turn_is_silent_and_the_next_start_is_not_before_it() -> None:
     activity.end_turn()
     assert not activity.speaking
     (event,) = activity.feed(said[RATE * 2 : RATE * 3])
-    assert event == SpeechStarted(2000)
+    assert event == VoiceStarted(2000)
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,13 @@ def test_events_alternate_and_never_go_back(
     )
     events = activity.feed(line)
     kinds = [type(event) for event in events]
-    assert kinds == [SpeechStarted, SpeechStopped] * (len(kinds) // 2) + [SpeechStarted] * (
+    assert kinds == [VoiceStarted, VoiceStopped] * (len(kinds) // 2) + [VoiceStarted] * (
         len(kinds) % 2
     )
     assert activity.speaking == (len(kinds) % 2 == 1)
     times = [0, *(event.at_ms for event in events), line.size * 1000 // RATE]
     assert all(a <= b for a, b in pairwise(times))
-    assert all(event.at_ms % FRAME_MS == 0 for event in events if isinstance(event, SpeechStopped))
+    assert all(event.at_ms % FRAME_MS == 0 for event in events if isinstance(event, VoiceStopped))
 
 
 @settings(deadline=None, max_examples=30)

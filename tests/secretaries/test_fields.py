@@ -16,7 +16,7 @@ from esl_controller.call import events as ev
 from esl_controller.call.tools import TakeMessage, Toolbox
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.schema import Secretary
-from esl_controller.session.webhooks import Errands
+from esl_controller.session.webhooks import Webhooks
 from esl_controller.store.records import Change, Deliver
 from tests.call.world import World, tool_call
 from tests.calls import test_talking
@@ -158,7 +158,7 @@ def waiting(own: Secretary) -> object:
 def sending(own: Secretary) -> object:
     """What other servers are sent."""
     put: list[Change] = []
-    errands = Errands(test_errands.CHANNEL, own, None, put.append)  # type: ignore[arg-type]
+    errands = Webhooks(test_errands.CHANNEL, own, None, put.append)  # type: ignore[arg-type]
     errands.message(TakeMessage("Ana", "", "Call me."), 0.0)
     errands.call_ended()
     return [(change.url, change.kind) for change in put if isinstance(change, Deliver)]

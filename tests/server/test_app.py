@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 
 from esl_controller.config.loading import load
 from esl_controller.server.app import Controller
-from esl_controller.server.heartbeats import Janitor
-from esl_controller.server.shutdown import Orders
+from esl_controller.server.heartbeats import Heartbeats
+from esl_controller.server.shutdown import Shutdown
 from esl_controller.simulator.freeswitch import SwitchStandIn
 from tests.calls.rig import greeted, rig
 from tests.live.freeswitch import free_port
@@ -127,10 +127,10 @@ async def test_of_several_on_one_machine_each_can_be_drained_by_its_name(tmp_pat
 async def test_work_for_all_calls_that_ends_by_a_bug_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def broken(_: Janitor) -> None:
+    async def broken(_: Heartbeats) -> None:
         raise RuntimeError("bug")
 
-    monkeypatch.setattr(Janitor, "run", broken)
+    monkeypatch.setattr(Heartbeats, "run", broken)
     with capture_logs() as logs:
         async with rig() as of:
             await greeted(call := await of.switch.call())
@@ -143,7 +143,7 @@ async def test_in_containers_of_one_host_no_two_have_the_same_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def names() -> list[str]:
-        return [Controller(load(None, {}).settings, Orders()).name for _ in range(2)]
+        return [Controller(load(None, {}).settings, Shutdown()).name for _ in range(2)]
 
     monkeypatch.setattr(socket, "gethostname", lambda: "pbx1")
     monkeypatch.setattr(os, "getpid", lambda: 4711)

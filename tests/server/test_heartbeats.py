@@ -14,7 +14,7 @@ import pytest
 
 from esl_controller.freeswitch.dialplan import WAITS_MS
 from esl_controller.server import heartbeats as janitor
-from esl_controller.server.heartbeats import LOST_S, Janitor, Silences, last_had
+from esl_controller.server.heartbeats import LOST_S, Heartbeats, Silences, last_had
 from esl_controller.simulator.freeswitch import Ladder
 from esl_controller.store import Store
 from esl_controller.store.records import (
@@ -104,7 +104,7 @@ async def one(store: Store, name: str, live: Collection[str]) -> AsyncIterator[N
         calls, now = json.dumps({uuid: {} for uuid in live}), time.time()
         return replace(BEAT, name=name, seen_at=now, calls=calls)
 
-    task = asyncio.create_task(Janitor(store, heartbeat).run())
+    task = asyncio.create_task(Heartbeats(store, heartbeat).run())
     try:
         yield
     finally:

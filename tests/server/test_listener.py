@@ -248,7 +248,7 @@ async def test_a_drain_without_a_limit_that_is_one_is_refused(limit_s: str) -> N
         with pytest.raises(HTTPError, match="400") as refused:
             await asyncio.to_thread(urlopen, request, timeout=2)
         refused.value.close()
-        assert of.controller.orders.drain(1.0), "none was accepted before"
+        assert of.controller.shutdown.drain(1.0), "none was accepted before"
 
 
 @pytest.mark.parametrize(

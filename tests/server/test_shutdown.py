@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from esl_controller.server.shutdown import HAND_OVER_S, Orders
+from esl_controller.server.shutdown import HAND_OVER_S, Shutdown
 
 
 class Calls:
@@ -28,8 +28,8 @@ class Calls:
         await self.handed_over.wait()
 
 
-def obeying(orders: Orders, calls: Calls) -> asyncio.Task[None]:
-    return asyncio.create_task(orders.obeyed(cast(Any, calls)))
+def obeying(shutdown: Shutdown, calls: Calls) -> asyncio.Task[None]:
+    return asyncio.create_task(shutdown.carried_out(cast(Any, calls)))
 
 
 async def turn() -> None:
@@ -39,22 +39,22 @@ async def turn() -> None:
 
 
 async def test_a_signal_hands_the_calls_over_and_another_one_does_not_wait() -> None:
-    orders, calls = Orders(), Calls()
-    task = obeying(orders, calls)
+    shutdown, calls = Shutdown(), Calls()
+    task = obeying(shutdown, calls)
     await turn()
     assert calls.done == []
-    orders.stop()
+    shutdown.stop()
     await turn()
     assert calls.done == [("stop", HAND_OVER_S)]
     assert not task.done()
-    orders.stop()
+    shutdown.stop()
     await asyncio.wait_for(task, 1)
 
 
 async def test_a_drain_waits_for_the_calls_and_then_stops() -> None:
-    orders, calls = Orders(), Calls()
-    task = obeying(orders, calls)
-    assert orders.drain(60.0)
+    shutdown, calls = Shutdown(), Calls()
+    task = obeying(shutdown, calls)
+    assert shutdown.drain(60.0)
     await turn()
     assert calls.done == [("drain", 60.0)]
     calls.drained.set()
@@ -65,11 +65,11 @@ async def test_a_drain_waits_for_the_calls_and_then_stops() -> None:
 
 
 async def test_a_signal_ends_a_drain() -> None:
-    orders, calls = Orders(), Calls()
-    task = obeying(orders, calls)
-    orders.drain(60.0)
+    shutdown, calls = Shutdown(), Calls()
+    task = obeying(shutdown, calls)
+    shutdown.drain(60.0)
     await turn()
-    orders.stop()
+    shutdown.stop()
     await turn()
     assert [what for what, _ in calls.done] == ["drain", "stop"]
     calls.handed_over.set()
@@ -77,10 +77,10 @@ async def test_a_signal_ends_a_drain() -> None:
 
 
 async def test_who_stops_does_not_drain_any_more() -> None:
-    orders = Orders()
-    orders.stop()
-    assert not orders.drain(60.0)
-    again = Orders()
+    shutdown = Shutdown()
+    shutdown.stop()
+    assert not shutdown.drain(60.0)
+    again = Shutdown()
     assert again.drain(60.0)
     assert not again.drain(60.0)
 
@@ -90,13 +90,13 @@ async def test_a_bug_in_stopping_is_not_hidden() -> None:
         async def stop(self, patience_s: float) -> None:
             raise RuntimeError("bug")
 
-    orders = Orders()
-    orders.stop()
+    shutdown = Shutdown()
+    shutdown.stop()
     with pytest.raises(RuntimeError, match="bug"):
-        await asyncio.wait_for(orders.obeyed(cast(Any, Broken())), 1)
+        await asyncio.wait_for(shutdown.carried_out(cast(Any, Broken())), 1)
 
 
 async def test_any_number_of_signals_is_no_mistake() -> None:
-    orders = Orders()
+    shutdown = Shutdown()
     for _ in range(20):
-        orders.stop()
+        shutdown.stop()

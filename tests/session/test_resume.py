@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from esl_controller.call.events import Usage
-from esl_controller.call.snapshot import SOMEBODY, Memory, Past, Stored, dump, load
+from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.session.resume import Recall
+from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.store.records import Change, Claimed, Noted, Remembered
 from tests.call.world import tool_call
 
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
 NOW_US = 1_795_392_000_000_000
 CALL = tool_call("transfer_call", destination="Sales")
-LEAVING = Memory(leaving="Sales", leaving_call="c1", pending=(CALL,), returns=1, ends_at=50.0)
+LEAVING = Snapshot(leaving="Sales", leaving_call="c1", pending=(CALL,), returns=1, ends_at=50.0)
 
 
 class NoDialogue:
@@ -34,20 +34,20 @@ class NoDialogue:
         return [], self.cut
 
 
-def recall(put: list[Change], **variables: str) -> Recall:
+def recall(put: list[Change], **variables: str) -> SnapshotKeeper:
     told = {f"variable_{name}": value for name, value in variables.items()}
     headers = {"Unique-ID": UUID, "Event-Date-Timestamp": str(NOW_US), **told}
-    return Recall(Channel.parse(headers), NoDialogue(), put.append)  # type: ignore[arg-type]
+    return SnapshotKeeper(Channel.parse(headers), NoDialogue(), put.append)  # type: ignore[arg-type]
 
 
-def resumed(memory: Memory, **variables: str) -> tuple[Past, list[str]]:
+def resumed(memory: Snapshot, **variables: str) -> tuple[Resumption, list[str]]:
     """What it makes of ``memory``, by the loop's clock; and its notes."""
     put: list[Change] = []
     offset = time.time() - asyncio.get_running_loop().time()
-    stored = dump(Stored(memory.moved(offset)))
-    past = recall(put, **variables).resume(Claimed(3, stored))
-    assert past is not None
-    return past, [change.text for change in put if isinstance(change, Noted)]
+    stored = dump(StoredSnapshot(memory.moved(offset)))
+    resumption = recall(put, **variables).resume(Claimed(3, stored))
+    assert resumption is not None
+    return resumption, [change.text for change in put if isinstance(change, Noted)]
 
 
 def away(returns: int, disposition: str = "SUCCESS") -> dict[str, str]:
@@ -61,15 +61,15 @@ def away(returns: int, disposition: str = "SUCCESS") -> dict[str, str]:
 
 async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
     put: list[Change] = []
-    memory = dump(Stored(Memory(leaving="hangup")))
+    memory = dump(StoredSnapshot(Snapshot(leaving="hangup")))
     for number in (1, 2):  # the second time the turn is written down as ended
         dialogue = NoDialogue(cut=number == 1)
-        taken = Recall(Channel.parse({"Unique-ID": UUID}), dialogue, put.append)  # type: ignore[arg-type]
-        past = taken.resume(Claimed(number, memory))
-        assert past is not None
-        assert past.cut
+        taken = SnapshotKeeper(Channel.parse({"Unique-ID": UUID}), dialogue, put.append)  # type: ignore[arg-type]
+        resumption = taken.resume(Claimed(number, memory))
+        assert resumption is not None
+        assert resumption.cut
         memory = next(change.memory for change in put if isinstance(change, Remembered))
-    taken.remember(Memory(leaving="hangup", goodbye="Go on."))
+    taken.remember(Snapshot(leaving="hangup", goodbye="Go on."))
     assert isinstance(put[-1], Remembered)
     stored = load(put[-1].memory)
     assert stored is not None
@@ -77,44 +77,54 @@ async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
 
 
 async def test_a_call_that_lost_its_controller_goes_on_with_what_it_was_about_to_do() -> None:
-    past, notes = resumed(LEAVING, **away(1), controller_lost_at=str(NOW_US - 2_500_000))
-    assert (past.memory.leaving, past.memory.back_from, past.away_s) == ("Sales", "", 2.5)
-    assert past.memory.ends_at == pytest.approx(50.0, abs=0.1)
+    resumption, notes = resumed(LEAVING, **away(1), controller_lost_at=str(NOW_US - 2_500_000))
+    assert (resumption.memory.leaving, resumption.memory.back_from, resumption.away_s) == (
+        "Sales",
+        "",
+        2.5,
+    )
+    assert resumption.memory.ends_at == pytest.approx(50.0, abs=0.1)
     assert notes == ["a controller was lost; the call went on after 2.5 s"]
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["written", "killed before"])
 async def test_a_caller_who_comes_back_is_not_transferred_again(written: bool) -> None:
     memory = LEAVING.transferred if written else LEAVING
-    past, notes = resumed(memory, **away(2))
-    assert (past.memory.leaving, past.memory.back_from, past.memory.returns) == ("", "Sales", 2)
-    assert (past.memory.leaver, past.unreached, past.away_s) == (CALL, "", 0.0)
-    assert past.memory.ends_at == pytest.approx(140.0, abs=0.1), "the limit stood still"
+    resumption, notes = resumed(memory, **away(2))
+    assert (resumption.memory.leaving, resumption.memory.back_from, resumption.memory.returns) == (
+        "",
+        "Sales",
+        2,
+    )
+    assert (resumption.memory.leaver, resumption.unreached, resumption.away_s) == (CALL, "", 0.0)
+    assert resumption.memory.ends_at == pytest.approx(140.0, abs=0.1), "the limit stood still"
     assert notes == ["the caller came back from Sales, 90 s after the transfer"]
 
 
 async def test_a_caller_who_has_reached_nobody_comes_back_with_the_cause() -> None:
-    past, notes = resumed(LEAVING.transferred, **away(2, "USER_BUSY"))
-    assert past.unreached == "USER_BUSY"
+    resumption, notes = resumed(LEAVING.transferred, **away(2, "USER_BUSY"))
+    assert resumption.unreached == "USER_BUSY"
     assert notes[0].endswith(": not reached (USER_BUSY)")
 
 
 async def test_of_who_is_sent_back_by_others_the_switch_tells_nothing() -> None:
     """The last transfer was for good; what the channel says is of the one before it."""
-    past, notes = resumed(LEAVING.transferred, **away(1, "USER_BUSY"))
-    assert (past.memory.back_from, past.unreached) == ("Sales", "")
-    assert past.memory.ends_at == pytest.approx(50.0, abs=0.1)
+    resumption, notes = resumed(LEAVING.transferred, **away(1, "USER_BUSY"))
+    assert (resumption.memory.back_from, resumption.unreached) == ("Sales", "")
+    assert resumption.memory.ends_at == pytest.approx(50.0, abs=0.1)
     assert notes == ["the caller came back from Sales"]
     left_at = asyncio.get_running_loop().time() - 600
-    past, _ = resumed(replace(LEAVING.transferred, left_at=left_at), **away(1, "USER_BUSY"))
-    assert past.memory.ends_at == pytest.approx(650.0, abs=0.2), "the limit is for the time with us"
+    resumption, _ = resumed(replace(LEAVING.transferred, left_at=left_at), **away(1, "USER_BUSY"))
+    assert resumption.memory.ends_at == pytest.approx(650.0, abs=0.2), (
+        "the limit is for the time with us"
+    )
 
 
 async def test_a_transfer_before_anything_was_said_here_keeps_what_was_known() -> None:
     put: list[Change] = []
     of = recall(put)
     now = time.time()
-    of.resume(Claimed(1, dump(Stored(Memory(ends_at=now + 100, greeted=True, turns=3)))))
+    of.resume(Claimed(1, dump(StoredSnapshot(Snapshot(ends_at=now + 100, greeted=True, turns=3)))))
     of.transferred()
     stored = load(next(c.memory for c in reversed(put) if isinstance(c, Remembered)))
     assert stored is not None
@@ -126,18 +136,18 @@ async def test_a_transfer_before_anything_was_said_here_keeps_what_was_known() -
 async def test_a_sentence_that_was_cut_is_cut_until_its_rest_is_heard() -> None:
     put: list[Change] = []
     of = recall(put)
-    of.resume(Claimed(1, dump(Stored(Memory(greeted=True), cut=True))))
+    of.resume(Claimed(1, dump(StoredSnapshot(Snapshot(greeted=True), cut=True))))
 
     def cut() -> bool:
         stored = load(next(c.memory for c in reversed(put) if isinstance(c, Remembered)))
         assert stored is not None
         return stored.cut
 
-    of.remember(Memory(greeted=True, owes=True))
+    of.remember(Snapshot(greeted=True, owes=True))
     assert cut(), "lost again before the model speaks, it goes on all the same"
-    of.remember(Memory(greeted=True, turns=1))
+    of.remember(Snapshot(greeted=True, turns=1))
     assert not cut()
-    of.remember(Memory(greeted=True, owes=True, turns=2))
+    of.remember(Snapshot(greeted=True, owes=True, turns=2))
     assert not cut()
 
 
@@ -155,4 +165,4 @@ async def test_a_transfer_is_noted_and_remembered() -> None:
 
 
 def test_who_went_to_nobody_knows_whom_comes_back_all_the_same() -> None:
-    assert Memory().transferred.back_from == SOMEBODY
+    assert Snapshot().transferred.back_from == SOMEBODY

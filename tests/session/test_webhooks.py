@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 import pytest
 from aiohttp import ClientSession, web
 
-from esl_controller.call.tools import CallWebhook, TakeMessage
+from esl_controller.call.tools import AskServer, TakeMessage
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.schema import Secretary, WebhookTool
 from esl_controller.server import logs
-from esl_controller.session.webhooks import ANSWER_LIMIT, Errands
+from esl_controller.session.webhooks import ANSWER_LIMIT, Webhooks
 from esl_controller.store.records import Change, Deliver, MessageTaken
 from tests.secretaries.rig import secretary
 
@@ -51,8 +51,8 @@ async def ask(url: str, *, timeout_s: float = 5.0, secure: dict[str, str] | None
     """What the model is told, out of its JSON."""
     tool = WebhookTool(name="check", description="Checks.", url=url, timeout_s=timeout_s)
     async with ClientSession() as http:
-        errands = Errands(CHANNEL, secretary(), http, lambda change: None)
-        output = await errands.webhook(CallWebhook(tool, {"account": "77"}), secure or {})
+        errands = Webhooks(CHANNEL, secretary(), http, lambda change: None)
+        output = await errands.webhook(AskServer(tool, {"account": "77"}), secure or {})
     return json.loads(output)
 
 
@@ -191,15 +191,15 @@ async def test_what_is_secure_is_in_no_log_and_in_no_answer_of_ours(
     assert PIN not in everything.getvalue() + str(failed) + str(refused)
 
 
-def put_by(do: Callable[[Errands], None], **keys: Any) -> list[Change]:
+def put_by(do: Callable[[Webhooks], None], **keys: Any) -> list[Change]:
     changes: list[Change] = []
     who: Secretary = secretary(**keys)
     http: Any = None  # nothing is asked
-    do(Errands(CHANNEL, who, http, changes.append))
+    do(Webhooks(CHANNEL, who, http, changes.append))
     return changes
 
 
-def leave(errands: Errands) -> None:
+def leave(errands: Webhooks) -> None:
     errands.message(TakeMessage("Ana", "+5511", "Call me, é urgente"), 12.5)
 
 
@@ -223,8 +223,8 @@ def test_a_message_is_delivered() -> None:
 
 
 def test_the_record_of_the_call_is_delivered_where_that_is_wanted() -> None:
-    assert put_by(Errands.call_ended) == []
+    assert put_by(Webhooks.call_ended) == []
     url = "https://clinic.example/calls"
-    (delivered,) = put_by(Errands.call_ended, events={"call_ended_url": url})
+    (delivered,) = put_by(Webhooks.call_ended, events={"call_ended_url": url})
     assert isinstance(delivered, Deliver)
     assert (delivered.url, delivered.kind, delivered.body) == (url, "call_ended", "")

@@ -21,7 +21,7 @@ from esl_controller.freeswitch.leg import CallFailed
 
 if TYPE_CHECKING:
     from esl_controller.diagnostics.doctor.extension import Extension
-    from esl_controller.server.listener import CallServer
+    from esl_controller.server.listener import CallListener
 
 API_S = 10.0
 CHECK_S = 60.0
@@ -48,7 +48,7 @@ class Case:
     extension: Extension | None = None
     targets: tuple[str, ...] = ()
     controllers: tuple[str, ...] = ()
-    substitute: CallServer | None = None
+    substitute: CallListener | None = None
     reached: str = ""
 
     def __post_init__(self) -> None:

@@ -11,17 +11,17 @@ from aiohttp import web
 from esl_controller.config.settings import Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchError
-from esl_controller.server.listener import CallServer
+from esl_controller.server.listener import CallListener
 from media.stream import StreamEndpoint
 
 
 @asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator[CallServer]:
+async def listening(settings: Settings) -> AsyncIterator[CallListener]:
     """The controller's two ports for FreeSWITCH, as [esl] and [media] say. It takes the doctor's
     test legs; a call that comes meanwhile goes on with its dialplan. Raises OSError."""
     # Never beside a controller: that would take some of its calls and refuse them.
     alone = settings.esl.model_copy(update={"share": False})
-    calls = CallServer(alone, _no_session, _no_record)
+    calls = CallListener(alone, _no_session, _no_record)
     async with AsyncExitStack() as stack:
         streams = StreamEndpoint(calls.admission)
         application = web.Application()

@@ -8,13 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from esl_controller.server.listener import CallServer
-from esl_controller.server.shutdown import Orders
+from esl_controller.server.listener import CallListener
+from esl_controller.server.shutdown import Shutdown
 from esl_controller.session.session import CallSession
 from media.lane import Clock
 
 
-def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.AbstractRouteDef]:
+def web_routes(calls: CallListener, clock: Clock, shutdown: Shutdown) -> list[web.AbstractRouteDef]:
     """``/healthz``: the process lives. ``/readyz``: it takes calls (503: it does not). ``/calls``:
     the live calls as JSON. ``/drain`` (POST, from this machine only): let them finish, then end."""
 
@@ -50,7 +50,7 @@ def web_routes(calls: CallServer, clock: Clock, orders: Orders) -> list[web.Abst
             limit_s = -1.0
         if not limit_s >= 0:  # "nan" is a number, too
             return web.Response(status=400, text="limit_s is no number of seconds\n")
-        accepted = orders.drain(limit_s)
+        accepted = shutdown.drain(limit_s)
         return web.json_response({"calls": len(calls.calls)}, status=202 if accepted else 409)
 
     return [

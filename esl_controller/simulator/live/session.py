@@ -20,7 +20,7 @@ from esl_controller.simulator.model.listening import InputAudio, decode_append
 from esl_controller.simulator.model.response import Utterance
 from esl_controller.simulator.model.validation import Event, ProtocolError
 from media.frame import Format
-from media.speech import SpeechStarted, VoiceActivity
+from media.speech import VoiceActivity, VoiceStarted
 
 from .backend import Backend
 from .config import LiveConfig
@@ -196,7 +196,7 @@ class LiveSession:
         before = self._input.end_ms
         heard = self._input.format.silence(len(data)) if self._muted else data
         for found in self._input.append(heard):
-            if isinstance(found, SpeechStarted):
+            if isinstance(found, VoiceStarted):
                 await self._speech_started(found.at_ms)
             else:
                 await self._speech_stopped(found.at_ms)

@@ -6,7 +6,7 @@ import binascii
 from typing import Final
 
 from media.frame import Format, decode
-from media.speech import SpeechEvent, SpeechStarted, SpeechStopped, VoiceActivity
+from media.speech import SpeechEvent, VoiceActivity, VoiceStarted, VoiceStopped
 
 from .validation import ProtocolError
 
@@ -84,7 +84,7 @@ class InputAudio:
         self._dropped += count
 
     def _shifted(self, event: SpeechEvent) -> SpeechEvent:
-        kind = SpeechStarted if isinstance(event, SpeechStarted) else SpeechStopped
+        kind = VoiceStarted if isinstance(event, VoiceStarted) else VoiceStopped
         return kind(event.at_ms + self._activity_start_ms)
 
 

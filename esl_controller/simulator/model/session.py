@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 from media.frame import Format, decode, encode
 from media.resample import convert
-from media.speech import SpeechStarted
+from media.speech import VoiceStarted
 
 from .behaviour import Behaviour, ModelFaults, ScriptedCall
 from .channel import Channel
@@ -161,7 +161,7 @@ class ModelSession:
     async def _hear(self, data: bytes) -> None:
         self.record.append(data)
         for found in self._input.append(data):
-            if isinstance(found, SpeechStarted):
+            if isinstance(found, VoiceStarted):
                 await self._speech_started(found.at_ms)
             else:
                 await self._speech_stopped(found.at_ms)

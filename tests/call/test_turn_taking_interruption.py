@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from esl_controller.call.actions import CheckSpeech, Forget, Pause, Resume, StopCheck
-from esl_controller.call.interruption import Interruption
+from esl_controller.call.actions import CheckSpeech, ForgetItem, Pause, StopCheck, Unpause
+from esl_controller.call.turn_taking import Interruption
 
 
 def test_confirmed_once() -> None:
@@ -23,9 +23,9 @@ def test_confirmed_once() -> None:
 def test_doubted_it_goes_on_and_is_more_careful_in_this_reply() -> None:
     caller = Interruption()
     caller.check(pause=True)
-    assert caller.doubted() == [Resume()]
+    assert caller.doubted() == [Unpause()]
     assert not caller.paused
-    assert caller.stopped("u1") == [StopCheck(), Forget("u1")]
+    assert caller.stopped("u1") == [StopCheck(), ForgetItem("u1")]
     assert caller.check(pause=True) == [CheckSpeech()]
     caller.release()
     caller.new_reply()
@@ -35,7 +35,7 @@ def test_doubted_it_goes_on_and_is_more_careful_in_this_reply() -> None:
 def test_over_before_a_verdict() -> None:
     caller = Interruption()
     caller.check(pause=True)
-    assert caller.stopped("") == [StopCheck(), Resume()], "without a name nothing is forgotten"
+    assert caller.stopped("") == [StopCheck(), Unpause()], "without a name nothing is forgotten"
     assert caller.check(pause=True) == [CheckSpeech()]
 
 
@@ -57,7 +57,7 @@ def test_release() -> None:
     caller = Interruption()
     assert caller.release() == []
     caller.check(pause=True)
-    assert caller.release() == [StopCheck(), Resume()]
+    assert caller.release() == [StopCheck(), Unpause()]
     assert not caller.paused
     assert not caller.speaking
     assert not caller.confirmed()
