@@ -2,85 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Protocol
 
+from esl_controller.call.agent import Abilities, Called
 from esl_controller.call.events import AgentEvent, Usage
 from media.frame import Format
-
-
-@dataclass(frozen=True)
-class ServerVad:
-    """The model ends a turn after silence. ``threshold``: 0 to 1, from eager to deaf; ``prefix_ms``
-    of audio before the first loud frame belong to the turn."""
-
-    threshold: float = 0.5
-    silence_ms: int = 500
-    prefix_ms: int = 300
-
-
-@dataclass(frozen=True)
-class SemanticVad:
-    """The model ends a turn when the caller seems to have finished a thought."""
-
-    eagerness: Literal["auto", "low", "medium", "high"] = "auto"
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A function that the model may call; ``parameters`` is a JSON schema of type object."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Persona:
-    """Who the model is to be in one call."""
-
-    model: str
-    voice: str
-    language: str
-    instructions: str
-    tools: tuple[Tool, ...] = ()
-    turn_detection: ServerVad | SemanticVad = ServerVad()
-    noise_reduction: Literal["off", "near_field", "far_field"] = "off"
-
-
-@dataclass(frozen=True)
-class Said:
-    """Something that was said before; of the agent only what the caller heard."""
-
-    who: Literal["caller", "agent"]
-    text: str
-
-
-@dataclass(frozen=True)
-class Called:
-    """A function call with its result, both JSON texts."""
-
-    call_id: str
-    name: str
-    arguments: str
-    output: str
-
-
-History: TypeAlias = Sequence[Said | Called]
-
-
-@dataclass(frozen=True)
-class Abilities:
-    """What an agent can do; the core does without what it cannot.
-
-    ``truncates``: it can be told how much of an item was heard, and forgets the rest.
-    ``takes_turns``: it decides itself when to answer and when to fall silent. Then ``respond``
-    without instructions, ``cancel`` and ``forget`` do nothing.
-    """
-
-    truncates: bool = True
-    takes_turns: bool = False
 
 
 class Agent(Protocol):

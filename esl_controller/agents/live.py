@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pybase64
 import structlog
 
-from esl_controller.agents.base import Abilities, Called, Counters, History, Persona, Said
+from esl_controller.agents.base import Counters
 from esl_controller.agents.connection import Connection, Endpoint
 from esl_controller.agents.delegation import Delegations
 from esl_controller.agents.messages import Reader, read, text, told
 from esl_controller.agents.utterances import Utterances
+from esl_controller.call.agent import Abilities, Called, History, Said
 from esl_controller.call.events import (
     AgentAudio,
     AgentAudioDone,
@@ -36,6 +37,7 @@ from esl_controller.call.events import (
     Usage,
 )
 from esl_controller.config.settings import AgentSettings
+from esl_controller.secretaries.persona import Persona
 from media.frame import PCMU, Format, pcm
 
 if TYPE_CHECKING:

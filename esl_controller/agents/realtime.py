@@ -14,20 +14,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from esl_controller.agents.base import (
-    Abilities,
-    Called,
-    Counters,
-    History,
-    Persona,
-    Said,
-    SemanticVad,
-    ServerVad,
-)
+from esl_controller.agents.base import Counters
 from esl_controller.agents.connection import Connection, Endpoint
 from esl_controller.agents.realtime_events import EventReader
+from esl_controller.call.agent import Abilities, Called, History, Said
 from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
 from esl_controller.config.settings import AgentSettings
+from esl_controller.secretaries.persona import Persona, SemanticVad, ServerVad
 from media.frame import PCMU, Format, pcm
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from esl_controller.agents.base import Abilities
 from esl_controller.call import tools
 from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Transfer
+from esl_controller.call.agent import Abilities
 from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
 from esl_controller.call.events import (
     Dtmf,

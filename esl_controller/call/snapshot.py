@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from esl_controller.agents.base import History
+from esl_controller.call.agent import History
 from esl_controller.call.events import ToolCall, Usage
 
 HANGUP: Final = "hangup"

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import jsonschema
 
-from esl_controller.agents.base import Tool
 from esl_controller.call.events import ToolCall
+from esl_controller.secretaries.persona import Tool
 from esl_controller.secretaries.schema import Destination, Secretary, WebhookTool
 
 ARGUMENTS_LIMIT = 20_000  # characters of JSON

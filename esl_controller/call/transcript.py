@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from esl_controller.agents.base import Called, History, Said
+from esl_controller.call.agent import Called, History, Said
 from esl_controller.call.events import ToolCall
-from esl_controller.store.records import HISTORY, Change, Claimed, ToolUsed, Turn
+from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # turns in each process that has the call, at most
 PROGRESS_S = 1.0  # so old at most are the words that are known of one who is cut off
@@ -48,7 +48,9 @@ class Transcript:
     """The minutes. ``silence_ms`` is what the model waits for before it says that the caller has
     stopped: the last word was so much earlier."""
 
-    def __init__(self, call_uuid: str, put: Callable[[Change], None], silence_ms: int = 0) -> None:
+    def __init__(
+        self, call_uuid: str, put: Callable[[Turn | ToolUsed], None], silence_ms: int = 0
+    ) -> None:
         self._uuid = call_uuid
         self._put = put
         self._silence_s = silence_ms / 1000

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from esl_controller.agents.base import Persona, SemanticVad, ServerVad, Tool
 from esl_controller.config.setting_types import (
     DialplanWord,
     Line,
@@ -28,6 +27,7 @@ from esl_controller.config.settings import GREETINGS, AgentSettings, Section
 from esl_controller.secretaries import checks, prompt
 from esl_controller.secretaries.checks import BuiltIn
 from esl_controller.secretaries.hours import Hours
+from esl_controller.secretaries.persona import Persona, SemanticVad, ServerVad, Tool
 from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
 
 

@@ -21,13 +21,16 @@ import structlog
 import uvloop
 from aiohttp import ClientSession, web
 
-from esl_controller.agents.base import Agent, History, Persona
+from esl_controller.agents.base import Agent
 from esl_controller.agents.live import LiveModel
 from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.call.agent import History
+from esl_controller.call.records import Claimed
 from esl_controller.config.settings import Loaded, Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.secretaries.folder import Folder, FolderError
+from esl_controller.secretaries.persona import Persona
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
@@ -36,7 +39,7 @@ from esl_controller.server.web.routes import in_brief, web_routes
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Change, Claimed, Heartbeat
+from esl_controller.store.records import Change, Heartbeat
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint
 

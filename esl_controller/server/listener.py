@@ -12,6 +12,7 @@ import structlog
 
 from esl_controller.call.events import HungUp, ShutDown
 from esl_controller.call.machine import TRANSFERRED
+from esl_controller.call.records import Claimed
 from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import (
@@ -22,7 +23,6 @@ from esl_controller.freeswitch.connection import (
 )
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.session.session import CallSession
-from esl_controller.store.records import Claimed
 from media.stream import Found
 
 log = structlog.stdlib.get_logger(__name__)

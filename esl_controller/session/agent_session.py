@@ -13,18 +13,20 @@ from typing import Any, TypeVar
 
 import structlog
 
-from esl_controller.agents.base import Agent, Called, Counters, History, Persona
+from esl_controller.agents.base import Agent, Counters
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Called, History
+from esl_controller.call.records import Claimed
 from esl_controller.call.tools import AskServer
 from esl_controller.call.transcript import Transcript
 from esl_controller.freeswitch.channel import Channel
+from esl_controller.secretaries.persona import Persona
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.session.caller import CallerAudio
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.session.webhooks import Webhooks
-from esl_controller.store.records import Claimed
 from media.frame import Format
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from esl_controller.agents.base import Abilities, Agent, History, Persona
+from esl_controller.agents.base import Agent
+from esl_controller.call.agent import Abilities, History
 from esl_controller.config.settings import Settings
 from esl_controller.freeswitch.channel import Channel
+from esl_controller.secretaries.persona import Persona
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change
 from media.lane import Clock, Ports

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import structlog
 
-from esl_controller.agents.base import Said
+from esl_controller.call.agent import Said
+from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.agent_session import AgentSession
-from esl_controller.store.records import Change, Claimed, Noted, Remembered
+from esl_controller.store.records import Change, Noted, Remembered
 
 
 class SnapshotKeeper:

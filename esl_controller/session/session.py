@@ -24,6 +24,7 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call, State
+from esl_controller.call.records import Claimed
 from esl_controller.call.tools import Toolbox
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import (
@@ -41,7 +42,7 @@ from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
 from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.session.speech_output import SpeechOutput
-from esl_controller.store.records import CallEnded, CallStarted, Claimed, Noted
+from esl_controller.store.records import CallEnded, CallStarted, Noted
 from media.stream import Admission
 
 

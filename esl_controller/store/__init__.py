@@ -11,12 +11,13 @@ import structlog
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from esl_controller.call.records import Claimed
 from esl_controller.store.claiming import Claims, lost, take_due
 from esl_controller.store.database import open_engine
 from esl_controller.store.ending import end_lost
 from esl_controller.store.errors import StoreError
 from esl_controller.store.reading import Reader, reading
-from esl_controller.store.records import Change, Claimed, Delivery, Unfinished
+from esl_controller.store.records import Change, Delivery, Unfinished
 from esl_controller.store.writing import Writer
 
 __all__ = ["Reader", "Store", "StoreError", "reading"]

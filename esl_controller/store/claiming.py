@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 from esl_controller.store import schema
-from esl_controller.store.records import HISTORY, Claimed, Delivery, ToolUsed, Turn
+from esl_controller.store.records import Delivery
 from esl_controller.store.statements import lock
 
 TOGETHER = 10  # calls claimed in a transaction: what was said in them is read in one go

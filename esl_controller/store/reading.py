@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from esl_controller.call.events import Usage
+from esl_controller.call.records import ToolUsed, Turn
 from esl_controller.store import schema
 from esl_controller.store.database import open_engine
 from esl_controller.store.errors import failing
@@ -22,8 +23,6 @@ from esl_controller.store.records import (
     MessageTaken,
     Noted,
     StoredCall,
-    ToolUsed,
-    Turn,
     Unfinished,
 )
 

@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from esl_controller.call.events import Usage
+from esl_controller.call.records import ToolUsed, Turn
 
 TEXT_LIMIT = 4_000
 JSON_LIMIT = 16_000
 BODY_LIMIT = 256_000
-HISTORY = 400  # the last turns and function calls of a call: what is told of it when it goes on
 
 INTERRUPTED = "interrupted"  # an outcome: let go of, and somebody else may go on with it
 LOST = "lost"  # an outcome: nobody did
@@ -53,41 +53,6 @@ class Remembered:
     call_uuid: str
     epoch: int
     memory: str
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Something that was said; ``number`` counts the turns of a call, in their order.
-
-    ``latency_ms``: from the caller's last word to our first sample that was heard, if it answers
-    one. ``interrupted_ms``: how much of it was heard before the caller cut it off, None if nobody
-    did; ``heard_text`` is what those milliseconds held. ``audio_ms``: the length of what the agent
-    said, once all of it has come.
-    """
-
-    call_uuid: str
-    number: int
-    who: Literal["caller", "agent"]
-    text: str
-    heard_text: str
-    started_at: float
-    ended_at: float | None = None
-    latency_ms: int | None = None
-    interrupted_ms: int | None = None
-    audio_ms: int | None = None
-
-
-@dataclass(frozen=True)
-class ToolUsed:
-    """A tool that ran; ``arguments`` and ``output`` are JSON texts."""
-
-    call_uuid: str
-    call_id: str
-    name: str
-    arguments: str
-    output: str
-    at: float
-    took_ms: int
 
 
 @dataclass(frozen=True)
@@ -228,16 +193,6 @@ class StoredCall(CallSummary):
             for record in whole[part]:
                 del record["call_uuid"]
         return whole
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A call that is ours from now on: what it needs to go on, and what was said and done in it."""
-
-    epoch: int
-    memory: str
-    turns: Sequence[Turn] = ()
-    tools: Sequence[ToolUsed] = ()
 
 
 @dataclass(frozen=True)

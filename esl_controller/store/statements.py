@@ -12,6 +12,7 @@ from sqlalchemy import Table, UpdateBase, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esl_controller.call.records import ToolUsed, Turn
 from esl_controller.store import records, schema
 from esl_controller.store.records import (
     CallEnded,
@@ -25,8 +26,6 @@ from esl_controller.store.records import (
     Postponed,
     Remembered,
     Settled,
-    ToolUsed,
-    Turn,
 )
 
 _LIMITS = {

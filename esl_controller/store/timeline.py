@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from esl_controller.store.records import CallSummary, StoredCall, ToolUsed, Turn
+from esl_controller.call.records import ToolUsed, Turn
+from esl_controller.store.records import CallSummary, StoredCall
 
 
 def timeline(call: StoredCall) -> str:

@@ -15,7 +15,6 @@ from aiohttp import web
 from openai.types.live import ClientEventParam
 from pydantic import TypeAdapter
 
-from esl_controller.agents.base import Called, History, Persona, Said, Tool
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.live import (
     ASKED_MS,
@@ -27,7 +26,9 @@ from esl_controller.agents.live import (
 )
 from esl_controller.agents.utterances import LEAD_MS
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Called, History, Said
 from esl_controller.config.loading import load
+from esl_controller.secretaries.persona import Persona, Tool
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds

@@ -16,19 +16,12 @@ from openai.types.realtime import RealtimeClientEventParam
 from pydantic import TypeAdapter
 
 from esl_controller.agents import realtime
-from esl_controller.agents.base import (
-    Called,
-    History,
-    Persona,
-    Said,
-    SemanticVad,
-    ServerVad,
-    Tool,
-)
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.realtime import PCM, RealtimeAgent, RealtimeModel
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Called, History, Said
 from esl_controller.config.loading import load
+from esl_controller.secretaries.persona import Persona, SemanticVad, ServerVad, Tool
 from esl_controller.simulator.model import (
     ModelFaults,
     ModelSession,

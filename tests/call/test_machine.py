@@ -7,7 +7,6 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esl_controller.agents.base import Abilities
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.actions import (
@@ -28,6 +27,7 @@ from esl_controller.call.actions import (
     StartStream,
     Transfer,
 )
+from esl_controller.call.agent import Abilities
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.machine import BACKSTOP_S, SORRY_S, TRANSFER_S, Call, State
 from esl_controller.call.media_path import LANE_LOST_S, STREAM_BACK_S

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from esl_controller.agents.base import Called, Said
+from esl_controller.call.agent import Called, Said
+from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 from esl_controller.call.transcript import Transcript
-from esl_controller.store.records import HISTORY, Change, Claimed, ToolUsed, Turn
+from esl_controller.store.records import Change
 from tests.call.world import tool_call
 
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from esl_controller.agents.base import Abilities, Said
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Abilities, Said
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.events import ToolCall
 from esl_controller.call.machine import Call, State

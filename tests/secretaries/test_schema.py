@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from esl_controller.agents.base import SemanticVad, ServerVad, Tool
 from esl_controller.config.settings import GREETINGS, AgentSettings
+from esl_controller.secretaries.persona import SemanticVad, ServerVad, Tool
 from esl_controller.secretaries.reading import read
 from tests.secretaries.rig import AGENT, CLINIC, CLINICA, secretary
 

@@ -14,11 +14,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
+from esl_controller.call.records import Claimed
 from esl_controller.config.loading import load
 from esl_controller.server.web.client import drain, list_calls
 from esl_controller.simulator.freeswitch import Action, SwitchStandIn
 from esl_controller.store import Store
-from esl_controller.store.records import Claimed
 from tests.calls.rig import greeted, rig
 from tests.freeswitch.test_connection import OK, api_reply, messages
 from tests.waiting import until

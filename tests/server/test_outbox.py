@@ -20,10 +20,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
+from esl_controller.call.records import Turn
 from esl_controller.server import outbox
 from esl_controller.server.outbox import Outbox, signature
 from esl_controller.store import Store, sqlite
-from esl_controller.store.records import CallStarted, Deliver, Delivery, Turn
+from esl_controller.store.records import CallStarted, Deliver, Delivery
 from tests import postgres
 from tests.paths import ROOT
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from esl_controller.call.events import Usage
+from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.resume import SnapshotKeeper
-from esl_controller.store.records import Change, Claimed, Noted, Remembered
+from esl_controller.store.records import Change, Noted, Remembered
 from tests.call.world import tool_call
 
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"

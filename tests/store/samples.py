@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from esl_controller.call.events import Usage
+from esl_controller.call.records import ToolUsed, Turn
 from esl_controller.store.records import (
     CallEnded,
     CallStarted,
@@ -10,8 +11,6 @@ from esl_controller.store.records import (
     Deliver,
     MessageTaken,
     Noted,
-    ToolUsed,
-    Turn,
 )
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"

@@ -11,17 +11,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from esl_controller.call.records import HISTORY, Claimed
 from esl_controller.store import Store, StoreError
 from esl_controller.store.claiming import TOGETHER, Claims
-from esl_controller.store.records import (
-    HISTORY,
-    CallEnded,
-    Claimed,
-    Postponed,
-    Remembered,
-    Settled,
-    StoredCall,
-)
+from esl_controller.store.records import CallEnded, Postponed, Remembered, Settled, StoredCall
 from tests.store.samples import AT, CALL, UUID, deliver, turn
 
 

@@ -6,8 +6,9 @@ import sqlite3
 import time
 from contextlib import closing
 
+from esl_controller.call.records import ToolUsed
 from esl_controller.store import Store
-from esl_controller.store.records import CallStarted, Change, MessageTaken, Noted, ToolUsed
+from esl_controller.store.records import CallStarted, Change, MessageTaken, Noted
 from esl_controller.store.schema import metadata
 from tests.paths import ROOT
 from tests.store.conftest import Database

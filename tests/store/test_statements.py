@@ -7,6 +7,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql import dialect as postgresql
 from sqlalchemy.dialects.sqlite import dialect as sqlite
 
+from esl_controller.call.records import ToolUsed
 from esl_controller.store import Store
 from esl_controller.store.records import (
     JSON_LIMIT,
@@ -19,7 +20,6 @@ from esl_controller.store.records import (
     Postponed,
     Remembered,
     Settled,
-    ToolUsed,
 )
 from esl_controller.store.statements import entry, locked_call, statements, write
 from tests.store.samples import AT, CALL, UUID, deliver, turn

@@ -74,7 +74,8 @@ async def test_a_record_that_cannot_be_opened_leaves_no_task(database: Database)
 _KILLED = """
 import asyncio, os, signal, sys
 from esl_controller.store import Store
-from esl_controller.store.records import Deliver, Turn
+from esl_controller.store.records import Deliver
+from esl_controller.call.records import Turn
 
 async def main(url):
     async with Store.open(url) as store:

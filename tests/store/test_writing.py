@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
+from esl_controller.call.records import Turn
 from esl_controller.store import Store, sqlite, statements, writing
-from esl_controller.store.records import BODY_LIMIT, Turn
+from esl_controller.store.records import BODY_LIMIT
 from esl_controller.store.statements import Entry
 from tests.store.conftest import Database
 from tests.store.samples import AT, STARTED, UUID, deliver, turn
