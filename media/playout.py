@@ -132,7 +132,7 @@ class Playout:
         """Go silent with the next frame and lose nothing."""
         self.paused = True
 
-    def resume(self) -> None:
+    def unpause(self) -> None:
         """Go on from the very sample where ``pause`` stopped."""
         self.paused = False
 

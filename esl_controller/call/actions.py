@@ -44,6 +44,19 @@ class HearByLane:
 
 
 @dataclass(frozen=True)
+class SetGates:
+    """Which audio passes from now on. Audio never visits the decisions; it passes these two gates.
+
+    ``caller``, on the way to the agent: ``closed`` before the conversation, after it, and while the
+    caller is on hold; ``secret`` while digits are typed that nobody may hear. ``agent``: whether
+    the agent's speech goes to the caller.
+    """
+
+    caller: Literal["closed", "open", "secret"] = "closed"
+    agent: bool = False
+
+
+@dataclass(frozen=True)
 class StartRecording:
     """Have the switch record the call."""
 
@@ -129,10 +142,12 @@ class StoreMessage:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """Give the model what a function call came to; ``output`` is a JSON text."""
+    """Give the model the result of a function call; ``output`` is a JSON text. ``last``: the
+    conversation ends, and the model need not go on."""
 
     call: ToolCall
     output: str
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,34 +202,39 @@ class Note:
     reason: str
 
 
-Action: TypeAlias = (
-    ConnectAgent
-    | Answer
-    | StartStream
-    | OpenLane
-    | PlayFiles
-    | HearByLane
-    | StartRecording
+CallAction: TypeAlias = (
+    Answer
     | ConfirmTaken
     | LimitCall
-    | RequestReply
+    | StartRecording
+    | SendDtmf
+    | Transfer
+    | Hangup
+    | Close
+    | Note
+    | ConnectAgent
+    | SetGates
+)
+"""What the call's shell (``session/session.py``) does itself."""
+
+MediaAction: TypeAlias = (
+    StartStream | OpenLane | PlayFiles | HearByLane | PlaySentence | PlayMusic | Pause | Unpause
+)
+"""How the call is heard and spoken to (``session/media.py``)."""
+
+AgentAction: TypeAlias = (
+    RequestReply
     | CancelReply
     | CheckSpeech
     | StopCheck
-    | Pause
-    | Unpause
     | Interrupt
     | ForgetItem
     | TellModel
     | AskWebhook
     | StoreMessage
     | ToolResult
-    | SendDtmf
-    | PlayMusic
-    | PlaySentence
-    | Transfer
-    | Hangup
-    | Close
-    | Note
 )
+"""What concerns the words of the caller and the model (``session/agent_session.py``)."""
+
+Action: TypeAlias = CallAction | MediaAction | AgentAction
 Actions: TypeAlias = list[Action]

@@ -9,7 +9,8 @@ it may.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Literal
 
 from esl_controller.call import tools
 from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Transfer
@@ -37,6 +38,7 @@ from esl_controller.call.snapshot import Resumption, Snapshot
 from esl_controller.call.timers import Due, Timers
 from esl_controller.call.tool_calls import DONE, ToolExecutor
 from esl_controller.call.tools import Toolbox, failure
+from esl_controller.call.transitions import Transitions
 from esl_controller.call.turn_taking import TurnTaking
 from esl_controller.secretaries.schema import Secretary
 
@@ -60,6 +62,16 @@ class Conversation:
         self._failures = 0
         self._timers = Timers(secretary.limits)
         self._ending = Ending()
+
+    def describe(self) -> str:
+        """Where the conversation is, in words for ``Call.describe``."""
+        parts = {
+            "floor": self._turns.describe(),
+            "reply": self._turns.replies.describe(),
+            "waits": self._tools.describe(),
+            "leaves": self._ending.told,
+        }
+        return "; ".join(f"{name}: {told}" for name, told in parts.items() if told)
 
     @property
     def at_rest(self) -> bool:
@@ -88,6 +100,13 @@ class Conversation:
         return collection is not None and collection.wanted.secure
 
     @property
+    def caller_gate(self) -> Literal["closed", "open", "secret"]:
+        """Whether the agent may hear the caller (``SetGates``)."""
+        if self.held:
+            return "closed"
+        return "secret" if self.secure else "open"
+
+    @property
     def held(self) -> bool:
         """Whether the caller hears music."""
         return self._tools.music
@@ -108,9 +127,9 @@ class Conversation:
                 self._ending.decide(way)
                 want = ReplyKind.LAST_WORDS
         self._turns.replies.want(want, f"Greet the caller. {_say(words)}")
-        return self._settle(now)
+        return self._carry_on([], now)
 
-    def memory(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """What another process must know to go on from here."""
         hold, leaving = self._tools.hold, self._ending.call
         return Snapshot(
@@ -131,7 +150,7 @@ class Conversation:
 
     def resume(self, resumption: Resumption, now: float) -> Actions:
         """Go on with a conversation that began in another process."""
-        memory = resumption.memory
+        memory = resumption.snapshot
         if not (memory.greeted or resumption.cut or resumption.history):
             return self.begin(now)
         self._ready = self._turns.greeted = True
@@ -147,20 +166,27 @@ class Conversation:
         elif words := _unsaid(resumption):
             self._turns.want(ReplyKind.ANSWER, words)
             self._tools.reply_due = False  # the same reply tells what became of a function
-        return [*actions, *self._settle(now)]
+        return self._carry_on(actions, now)
 
-    def handle(self, event: Event, now: float) -> Actions:
-        """Decide on ``event``; what does not concern the conversation is ignored."""
-        decide = _TABLE.get(type(event))
-        if decide is None:
-            return []
-        return [*decide(self, event, now), *self._settle(now)]
+    def handle(self, event: Event, now: float) -> Actions | None:
+        """Decide on ``event``; None if it does not concern the conversation."""
+        decide = _TABLE.find(event)
+        return None if decide is None else self._carry_on(decide(self, event, now), now)
 
     # --- the model's replies ----------------------------------------------------------------------
 
-    def _settle(self, now: float) -> Actions:
-        """After everything: leave, ask for the next reply, or start to wait for the caller."""
-        if self._ending.gone:
+    def _carry_on(self, actions: Actions, now: float) -> Actions:
+        """After every decision: leave, ask for the next reply, or start to wait for the caller.
+
+        Returns ``actions``, which are done already, and what follows from them.
+        """
+        actions = [*actions, *self._next(now)]
+        if not self.leaving:
+            return actions
+        return [replace(a, last=True) if isinstance(a, ToolResult) else a for a in actions]
+
+    def _next(self, now: float) -> Actions:
+        if self._ending.taken:
             return []
         if self._tools.reply_due:
             self._tools.reply_due = False
@@ -168,14 +194,14 @@ class Conversation:
                 self._turns.want(ReplyKind.ANSWER)
         actions = [] if self._turns.heard else self._tools.play()
         if self._turns.all_said:
-            actions += self._go()
-        if self._ready and not self._ending.gone:
+            actions += self._leave()
+        if self._ready and not self._ending.taken:
             actions += self._turns.replies.next(self._may)
         self._timers.rest(now, at_rest=self._ready and self.at_rest)
         return actions
 
-    def _go(self) -> Actions:
-        actions = self._ending.go()
+    def _leave(self) -> Actions:
+        actions = self._ending.take()
         if actions:
             self._timers.gone()
         return actions
@@ -226,11 +252,14 @@ class Conversation:
         match request:
             case tools.EndCall():
                 farewell = _say(self._secretary.spoken_farewell) if wordless else ""
-                return [ToolResult(call, DONE), *self._leave_by(Hangup(CLEARING), farewell, now)]
+                return [
+                    ToolResult(call, DONE),
+                    *self._decide_to_leave(Hangup(CLEARING), farewell, now),
+                ]
             case tools.TransferCall(destination):
                 announced = f"Say that you now connect the caller to {destination.name}."
                 words = announced if wordless else ""
-                return self._leave_by(Transfer(destination), words, now, call)
+                return self._decide_to_leave(Transfer(destination), words, now, call)
             case tools.AskServer(tool) if tool.wait_say and silent:
                 self._turns.want(ReplyKind.NOTICE, _say(tool.wait_say))
         return self._tools.take(call, request, now)
@@ -240,7 +269,9 @@ class Conversation:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _leave_by(self, way: Exit, words: str, now: float, call: ToolCall | None = None) -> Actions:
+    def _decide_to_leave(
+        self, way: Exit, words: str, now: float, call: ToolCall | None = None
+    ) -> Actions:
         self._ending.decide(way, call)
         self._timers.last_words(now)
         self._turns.replies.drop()
@@ -249,21 +280,21 @@ class Conversation:
         return [*self._turns.caller.release(), *self._tools.leave()]
 
     def _say_goodbye(self, now: float) -> Actions:
-        return self._leave_by(Hangup(CLEARING), _say(self._secretary.spoken_farewell), now)
+        return self._decide_to_leave(Hangup(CLEARING), _say(self._secretary.spoken_farewell), now)
 
     def transfer_failed(self, reason: str, now: float) -> Actions:
         """The caller is still ours."""
         call = self._ending.back()
         self._timers.back()
         if call is None:
-            return [*self._say_goodbye(now), *self._settle(now)]
+            return self._carry_on(self._say_goodbye(now), now)
         self._turns.want(ReplyKind.ANSWER)
         result = ToolResult(call, failure(f"the transfer failed: {reason}"))
-        return [result, *self._settle(now)]
+        return self._carry_on([result], now)
 
     def abandon(self) -> Actions:
         """The call goes another way: say and ask nothing any more."""
-        self._ending.gone = True
+        self._ending.taken = True
         self._timers.gone()
         return [*self._turns.caller.release(), *self._tools.leave()]
 
@@ -310,6 +341,10 @@ class Conversation:
         self._turns.queued(event.item)
         return self._tools.end_hold("the model spoke") if self.held else []
 
+    def _item_started(self, event: ItemStarted, now: float) -> Actions:
+        self._turns.started(event.item)
+        return []
+
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
         self._turns.finished(event.item)
         return []
@@ -348,7 +383,7 @@ class Conversation:
         return [*self._say_goodbye(now), *self._interrupt()]
 
     def _leave_now(self, now: float) -> Actions:
-        return [*self._interrupt(), *self._go()]
+        return [*self._interrupt(), *self._leave()]
 
     # --- the model's connection -------------------------------------------------------------------
 
@@ -362,21 +397,21 @@ class Conversation:
         if for_good:
             self._turns.replies.drop()
         self._ready = False
-        return [*self._turns.caller.release(), *self._settle(now)]
+        return self._carry_on(self._turns.caller.release(), now)
 
     def model_back(self, now: float) -> Actions:
         """A new connection knows what was said so far."""
         self._ready = True
-        return self._settle(now)
+        return self._carry_on([], now)
 
 
 def _unsaid(resumption: Resumption) -> str:
     """What the model is to say first when a call goes on; empty where nothing was being said."""
     if resumption.cut:
         return CONTINUE
-    if resumption.memory.speaks or (resumption.memory.owes and resumption.lost_words):
+    if resumption.snapshot.speaks or (resumption.snapshot.owes and resumption.lost_words):
         return LOST_WORDS
-    return ANSWER_NOW if resumption.memory.owes else ""
+    return ANSWER_NOW if resumption.snapshot.owes else ""
 
 
 def _say(words: str) -> str:
@@ -389,18 +424,17 @@ _TIMES: dict[Due, Callable[[Conversation, float], Actions]] = {
     Due.LIMIT: Conversation._limit,
     Due.LEAVE: Conversation._leave_now,
 }
-_TABLE: dict[type[Event], Callable[[Conversation, Any, float], Actions]] = {
-    ResponseStarted: Conversation._response_started,
-    ResponseDone: Conversation._response_done,
-    ToolDone: Conversation._tool_done,
-    SpeechStarted: Conversation._speech_started,
-    SpeechConfirmed: Conversation._speech_confirmed,
-    SpeechDoubted: Conversation._speech_doubted,
-    SpeechStopped: Conversation._speech_stopped,
-    Dtmf: Conversation._dtmf,
-    ItemQueued: Conversation._item_queued,
-    ItemStarted: lambda talk, event, now: talk._turns.started(event.item),
-    ItemFinished: Conversation._item_finished,
-    FilesReady: Conversation._files_ready,
-    TimeUp: Conversation._time_up,
-}
+_TABLE: Transitions[Conversation] = Transitions()
+_TABLE.on(ResponseStarted, Conversation._response_started)
+_TABLE.on(ResponseDone, Conversation._response_done)
+_TABLE.on(ToolDone, Conversation._tool_done)
+_TABLE.on(SpeechStarted, Conversation._speech_started)
+_TABLE.on(SpeechConfirmed, Conversation._speech_confirmed)
+_TABLE.on(SpeechDoubted, Conversation._speech_doubted)
+_TABLE.on(SpeechStopped, Conversation._speech_stopped)
+_TABLE.on(Dtmf, Conversation._dtmf)
+_TABLE.on(ItemQueued, Conversation._item_queued)
+_TABLE.on(ItemStarted, Conversation._item_started)
+_TABLE.on(ItemFinished, Conversation._item_finished)
+_TABLE.on(FilesReady, Conversation._files_ready)
+_TABLE.on(TimeUp, Conversation._time_up)

@@ -22,11 +22,11 @@ Exit: TypeAlias = Hangup | Transfer
 
 
 class Ending:
-    """``gone``: the way out was taken; nothing is said or asked any more. ``returns``: how often
+    """``taken``: the way out was taken; nothing is said or asked any more. ``returns``: how often
     the caller has come back from a transfer so far."""
 
     def __init__(self) -> None:
-        self.gone = False
+        self.taken = False
         self.returns = 0
         self._way: Exit | None = None
         self._call: ToolCall | None = None
@@ -34,7 +34,7 @@ class Ending:
     @property
     def decided(self) -> bool:
         """Whether there will be no more turns."""
-        return self.gone or self._way is not None
+        return self.taken or self._way is not None
 
     @property
     def told(self) -> str:
@@ -55,7 +55,7 @@ class Ending:
     def resume(self, resumption: Resumption, secretary: Secretary) -> Actions:
         """Go on in another process. Who has left already and is back now brings the result of the
         function call that wanted it."""
-        memory = resumption.memory
+        memory = resumption.snapshot
         self.returns = memory.returns
         if memory.leaving:
             self.decide(_remembered(memory.leaving, secretary), memory.leaver)
@@ -63,11 +63,11 @@ class Ending:
             return [ToolResult(memory.leaver, _came_back(resumption.unreached))]
         return []
 
-    def go(self) -> Actions:
+    def take(self) -> Actions:
         """Leave now, if that was decided; once."""
-        if self.gone or self._way is None:
+        if self.taken or self._way is None:
             return []
-        self.gone = True
+        self.taken = True
         way = self._way
         if isinstance(way, Transfer) and way.destination.come_back and self.returns < RETURNS:
             way = replace(way, returns=self.returns + 1)
@@ -75,7 +75,7 @@ class Ending:
 
     def back(self) -> ToolCall | None:
         """The way was blocked; returns the function call that has to be told."""
-        self.gone, self._way = False, None
+        self.taken, self._way = False, None
         call, self._call = self._call, None
         return call
 

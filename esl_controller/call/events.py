@@ -329,6 +329,11 @@ Event: TypeAlias = (
     | ShutDown
 )
 
+MediaEvent: TypeAlias = (
+    StreamOpened | StreamClosed | StreamFailed | LaneOpened | LaneFailed | FilesReady | FilesFailed
+)
+"""News of how the call is heard and spoken to."""
+
 AgentEvent: TypeAlias = (
     AgentReady
     | AgentFailed

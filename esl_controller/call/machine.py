@@ -21,7 +21,6 @@ or early, and ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 from typing import Literal
@@ -35,6 +34,7 @@ from esl_controller.call.actions import (
     LimitCall,
     Note,
     PlaySentence,
+    SetGates,
     StartRecording,
     Transfer,
 )
@@ -52,6 +52,7 @@ from esl_controller.call.events import (
     ItemFinished,
     LaneFailed,
     LaneOpened,
+    MediaEvent,
     ShutDown,
     StreamClosed,
     StreamFailed,
@@ -64,6 +65,7 @@ from esl_controller.call.events import (
 from esl_controller.call.media_path import MediaPath
 from esl_controller.call.model_link import ModelLink
 from esl_controller.call.snapshot import Resumption
+from esl_controller.call.transitions import Transitions
 from esl_controller.secretaries.schema import Destination
 
 ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
@@ -116,6 +118,8 @@ class Call:
         self.state = State.ARRIVED
         self.conversation = conversation
         self.cause = ""  # why it has ended
+        self.ended_in = ""  # where it was then
+        self.ignored = 0  # events that were late or early
         self._max_s = max_s
         self._fallback = fallback
         self.resumption: Resumption | None = None
@@ -125,6 +129,7 @@ class Call:
         self._prepare_s = model_s + PREPARE_S
         self._model_link = ModelLink()
         self._deadline: float | None = None
+        self._gates = SetGates()
 
     @property
     def hearing(self) -> Literal["no", "stream", "lane"]:
@@ -136,16 +141,45 @@ class Call:
         """How the caller hears us."""
         return self._media_path.speaking_by
 
+    def describe(self) -> str:
+        """Where the call is, in one line: for logs, ``/calls`` and tests that fail. For example:
+        ``talking; hears: stream; speaks: lane; model: ready; floor: caller; waits: find_order``."""
+        parts = [
+            self.state.value,
+            f"hears: {self.hearing}",
+            f"speaks: {self.speaking_by}",
+            f"model: {self._model_link.state}",
+        ]
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            parts.append(self.conversation.describe())
+        return "; ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<Call {self.describe()}>"
+
     def handle(self, event: Event, now: float) -> Actions:
         """Decide on ``event``, which happened at ``now``; actions are in order."""
-        decide = _TABLE.get((self.state, type(event)))
+        decide = _TABLE.find(event, self.state)
         actions = decide(self, event, now) if decide else []
+        taken = decide is not None
         if self.state in (State.TALKING, State.TRANSFERRING):
-            actions += self._follow(self.conversation.handle(event, now), now)
+            further = self.conversation.handle(event, now)
+            actions += self._follow(further or [], now)
+            taken = taken or further is not None
         if self.state is State.TALKING and self.conversation.helpless and not self._model_link.lost:
             self._model_link.give_up()
             actions += self._model_lost(now)
-        return actions
+        self.ignored += not taken
+        return [*self._set_gates(), *actions]
+
+    def _set_gates(self) -> Actions:
+        """Let audio pass, or stop it, where that has changed."""
+        talking = self.state is State.TALKING
+        gates = SetGates(self.conversation.caller_gate if talking else "closed", agent=talking)
+        if gates == self._gates:
+            return []
+        self._gates = gates
+        return [gates]
 
     @property
     def outcome(self) -> str:
@@ -217,7 +251,7 @@ class Call:
     def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
         return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
 
-    def _way(self, event: Event, now: float) -> Actions:
+    def _media_news(self, event: MediaEvent, now: float) -> Actions:
         """News of how we hear or are heard."""
         actions = self._media_path.handle(event, now)
         if self.state is State.TRANSFERRING:
@@ -243,7 +277,7 @@ class Call:
         limit = [LimitCall(self._max_s + BACKSTOP_S)]
         if self.resumption is None:
             return [ConfirmTaken(), *limit, *self._follow(self.conversation.begin(now), now)]
-        again = limit if self.resumption.memory.back_from else []
+        again = limit if self.resumption.snapshot.back_from else []
         return [
             ConfirmTaken(),
             *again,
@@ -323,6 +357,9 @@ class Call:
         self._enter(State.CLOSING, now + SORRY_S)
         return [*self.conversation.abandon(), PlaySentence("sorry")]
 
+    def _cannot_apologise(self, event: LaneFailed | FilesFailed, now: float) -> Actions:
+        return self._hang_up(now)
+
     def _item_finished(self, event: ItemFinished, now: float) -> Actions:
         return self._hang_up(now) if event.item == "sorry" else []
 
@@ -366,7 +403,7 @@ class Call:
         return self._end(event.reason)
 
     def _end(self, cause: str) -> Actions:
-        self.cause = cause
+        self.cause, self.ended_in = cause, self.describe()
         self._enter(State.ENDED)
         return [Close()]
 
@@ -382,29 +419,25 @@ _ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.TRANSFERRING, _S.CLOSING, _S.HANGIN
 _WAITING = (_S.ANSWERING, *_UP)
 _WITH_MODEL = (*_WAITING, _S.TRANSFERRING)
 
-_ROWS: Iterable[tuple[tuple[State, ...], type[Event], Callable[..., Actions]]] = (
-    ((_S.ARRIVED,), Arrived, Call._arrived),
-    ((_S.ANSWERING,), Answered, Call._answered),
-    ((_S.ANSWERING,), AnswerFailed, Call._answer_failed),
-    (_REACHED, StreamOpened, Call._way),
-    (_REACHED, StreamClosed, Call._way),
-    (_UP, StreamFailed, Call._way),
-    (_UP, LaneOpened, Call._way),
-    (_REACHED, LaneFailed, Call._way),
-    (_REACHED, FilesReady, Call._way),
-    (_UP, FilesFailed, Call._way),
-    ((_S.CLOSING,), LaneFailed, lambda call, event, now: call._hang_up(now)),
-    ((_S.CLOSING,), FilesFailed, lambda call, event, now: call._hang_up(now)),
-    (_WITH_MODEL, AgentReady, Call._agent_ready),
-    (_WITH_MODEL, AgentFailed, Call._agent_failed),
-    ((_S.TRANSFERRING,), Transferred, Call._transferred),
-    ((_S.TRANSFERRING,), TransferFailed, Call._transfer_failed),
-    ((_S.CLOSING,), ItemFinished, Call._item_finished),
-    ((*_WITH_MODEL, _S.CLOSING, _S.HANGING_UP), TimeUp, Call._time_up),
-    (_ALIVE, ShutDown, Call._shut_down),
-    (_ALIVE, HungUp, Call._hung_up),
-    (_ALIVE, SwitchLost, Call._switch_lost),
-)
-_TABLE: dict[tuple[State, type[Event]], Callable[..., Actions]] = {
-    (state, event): decide for states, event, decide in _ROWS for state in states
-}
+_TABLE: Transitions[Call] = Transitions()
+_TABLE.on(Arrived, Call._arrived, _S.ARRIVED)
+_TABLE.on(Answered, Call._answered, _S.ANSWERING)
+_TABLE.on(AnswerFailed, Call._answer_failed, _S.ANSWERING)
+_TABLE.on(StreamOpened, Call._media_news, *_REACHED)
+_TABLE.on(StreamClosed, Call._media_news, *_REACHED)
+_TABLE.on(StreamFailed, Call._media_news, *_UP)
+_TABLE.on(LaneOpened, Call._media_news, *_UP)
+_TABLE.on(LaneFailed, Call._media_news, *_REACHED)
+_TABLE.on(FilesReady, Call._media_news, *_REACHED)
+_TABLE.on(FilesFailed, Call._media_news, *_UP)
+_TABLE.on(LaneFailed, Call._cannot_apologise, _S.CLOSING)
+_TABLE.on(FilesFailed, Call._cannot_apologise, _S.CLOSING)
+_TABLE.on(AgentReady, Call._agent_ready, *_WITH_MODEL)
+_TABLE.on(AgentFailed, Call._agent_failed, *_WITH_MODEL)
+_TABLE.on(Transferred, Call._transferred, _S.TRANSFERRING)
+_TABLE.on(TransferFailed, Call._transfer_failed, _S.TRANSFERRING)
+_TABLE.on(ItemFinished, Call._item_finished, _S.CLOSING)
+_TABLE.on(TimeUp, Call._time_up, *_WITH_MODEL, _S.CLOSING, _S.HANGING_UP)
+_TABLE.on(ShutDown, Call._shut_down, *_ALIVE)
+_TABLE.on(HungUp, Call._hung_up, *_ALIVE)
+_TABLE.on(SwitchLost, Call._switch_lost, *_ALIVE)

@@ -5,15 +5,15 @@ Part of ``call.py``. Times are seconds of the call's clock.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_never
 
 from esl_controller.call.actions import Actions, HearByLane, Note, OpenLane, PlayFiles, StartStream
 from esl_controller.call.events import (
-    Event,
     FilesFailed,
     FilesReady,
     LaneFailed,
     LaneOpened,
+    MediaEvent,
     StreamClosed,
     StreamFailed,
     StreamOpened,
@@ -47,7 +47,7 @@ class MediaPath:
         self._stream_tries = 1
         return [StartStream(again), OpenLane() if self._playback == "lane" else PlayFiles()]
 
-    def handle(self, event: Event, now: float) -> Actions:
+    def handle(self, event: MediaEvent, now: float) -> Actions:
         """Go another way if this one is blocked."""
         match event:
             case StreamOpened():
@@ -55,9 +55,10 @@ class MediaPath:
                 self._stream_tries = 0
                 self._stream_lost = False
                 self._stream_deadline = None
-            case StreamClosed() if self.hearing == "stream":
-                self.hearing = "no"
-                self._stream_deadline = now + STREAM_BACK_S
+            case StreamClosed():
+                if self.hearing == "stream":
+                    self.hearing = "no"
+                    self._stream_deadline = now + STREAM_BACK_S
             case StreamFailed():
                 return self._stream_failed(event)
             case LaneOpened():
@@ -72,6 +73,8 @@ class MediaPath:
                 self.speaking_by = "no"
                 self.mute = True
                 return [Note("no way to speak to the caller, the call is ended", reason)]
+            case _:
+                assert_never(event)
         return []
 
     def time(self, now: float) -> Actions:

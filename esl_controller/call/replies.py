@@ -70,6 +70,17 @@ class Replies:
     def _due(self) -> tuple[ReplyKind, str] | None:
         return self._unheard if self.spoke else self._reply
 
+    def describe(self) -> str:
+        """The reply in flight and those that wait, for ``Call.describe``."""
+        parts = [f"then {kind.name.lower()}" for kind in sorted(self._wants)]
+        if self._reply is not None:
+            step = "in flight" if self._response else "asked for"
+            kind = self._reply[0].name.lower()
+            parts.insert(0, f"{kind} {'cancelled' if self._cancelled else step}")
+        elif self.expected:
+            parts.insert(0, "expected")
+        return ",".join(parts)
+
     def cancelled(self, response: str) -> bool:
         """Whether ``response`` was cancelled, also if the model had finished it by then."""
         return self._cancelled and response == self._response

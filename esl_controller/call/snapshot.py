@@ -99,7 +99,7 @@ class Resumption:
     the destination could not be reached that the caller comes back from: FreeSWITCH's cause.
     """
 
-    memory: Snapshot
+    snapshot: Snapshot
     history: History = ()
     cut: bool = False
     lost_words: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
 
 from esl_controller.call import tools
 from esl_controller.call.actions import (
@@ -22,6 +23,16 @@ from esl_controller.call.actions import (
 from esl_controller.call.events import ToolCall
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.call.tools import Toolbox, ToolError, failure
+
+Lasting: TypeAlias = (
+    tools.AskServer
+    | tools.TakeMessage
+    | tools.PressKeys
+    | tools.Hold
+    | tools.Unhold
+    | tools.CollectDigits
+)
+"""Requests after which the conversation goes on."""
 
 DONE = json.dumps({"status": "done"})
 PRIVATE_S = 3.0  # after secret digits, keys are still of them: one too many, or one too late
@@ -75,6 +86,17 @@ class ToolExecutor:
         """Whether the caller hears music."""
         return self.hold is not None and self.hold.music
 
+    def describe(self) -> str:
+        """What the caller is kept waiting for, for ``Call.describe``; never a digit."""
+        parts = [call.name for call in self.running.values()]
+        if self.collection is not None:
+            parts.append("secret digits" if self.collection.wanted.secure else "digits")
+        if self.hold is not None:
+            parts.append("hold with music" if self.hold.music else "hold")
+        if self._keys:
+            parts.append("keys")
+        return ",".join(parts)
+
     @property
     def pending(self) -> tuple[ToolCall, ...]:
         """Function calls without a result."""
@@ -115,7 +137,7 @@ class ToolExecutor:
         except ToolError as error:
             return self.fail(call, str(error))
 
-    def take(self, call: ToolCall, request: tools.Request, now: float) -> Actions:
+    def take(self, call: ToolCall, request: Lasting, now: float) -> Actions:
         """Do all that does not end the conversation."""
         match request:
             case tools.AskServer(tool):
@@ -143,7 +165,8 @@ class ToolExecutor:
                 # Who knows what is asked for begins to type before it is asked.
                 keys, self._keys = self._keys, ""
                 return [action for key in keys for action in self.key(key, now)]
-        raise AssertionError(request)  # the others end the conversation
+            case _:
+                assert_never(request)
 
     def webhook_done(self, call_id: str, output: str) -> Actions:
         """A webhook's answer has come."""

@@ -98,6 +98,14 @@ class TurnTaking:
         self._during_greeting = during_greeting
         self._items: set[str] = set()  # queued or being heard
 
+    def describe(self) -> str:
+        """Who has the floor, for ``Call.describe``."""
+        if self.caller.speaking:
+            return "caller"
+        if self.caller.paused:
+            return "caller?"
+        return "agent" if self._items else "nobody"
+
     @property
     def heard(self) -> bool:
         """Whether the caller hears the model, or will in a moment."""
@@ -167,11 +175,10 @@ class TurnTaking:
         self._items.add(item)
         self.replies.speaks()
 
-    def started(self, item: str) -> Actions:
+    def started(self, item: str) -> None:
         """The first sample of an item is heard."""
         if item in self._items:
             self.replies.heard()
-        return []
 
     def finished(self, item: str) -> None:
         """An item was heard, or dropped; others than the model's are music, or a sentence."""

@@ -229,7 +229,7 @@ class _Caller:
         session = self._controller.calls.calls[call.uuid]
         take.arrived = take.answered - session.age_s
         # The session fills them in as it goes on.
-        take.marks = session.marks.at
+        take.marks = session.marks
         self._tell("controller", f"answers a call to 8000 ({self._script.codec}, {call.rate} Hz)")
         stream = call.stream_connected()
         await self._within(stream, "mod_audio_stream's stand-in did not reach the controller")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TypeVar, assert_never
 
 import structlog
 
@@ -25,18 +25,14 @@ from esl_controller.secretaries.persona import Persona
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.session.caller import CallerAudio
 from esl_controller.session.dependencies import Dependencies
+from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.session.webhooks import Webhooks
 from media.frame import Format
 
 
 class AgentSession:
-    """The agent of one call, one connection after the other.
-
-    ``report`` tells the core, ``fall`` that there is a bug of ours, ``spawn`` owns the tasks.
-    ``talking`` says whether the agent's audio is for the caller by now, ``leaving`` whether the end
-    is decided.
-    """
+    """The agent of one call, one connection after the other. ``caller``: what it hears."""
 
     def __init__(
         self,
@@ -45,23 +41,14 @@ class AgentSession:
         persona: Persona,
         deps: Dependencies,
         speech: SpeechOutput,
-        *,
-        report: Callable[[ev.Event], None],
-        fall: Callable[[Exception], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        talking: Callable[[], bool],
-        leaving: Callable[[], bool],
+        runner: CallRunner,
     ) -> None:
         self.reported = ev.Usage()  # by responses, and of earlier agents
-        self._secretary = secretary
+        self.caller = CallerAudio(secretary.barge_in.confirm_ms, runner.report)
         self._persona = persona
         self._deps = deps
         self._speech = speech
-        self._report = report
-        self._fall = fall
-        self._spawn = spawn
-        self._talking = talking
-        self._leaving = leaving
+        self._runner = runner
         vad = secretary.turn_detection
         own_turns = deps.abilities.takes_turns
         silence_ms = vad.silence_ms if vad.kind == "server_vad" and not own_turns else 0
@@ -70,7 +57,6 @@ class AgentSession:
         self._earlier = Counters()  # of earlier agents of the call
         self._agent: Agent | None = None
         self._connection: asyncio.Task[None] | None = None
-        self._caller: CallerAudio
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -102,26 +88,14 @@ class AgentSession:
         history = self._transcript.history()
         self._agent = agent = self._deps.make_agent(self._persona, history, channel)
         self._speech.source = agent.output
-        confirm_ms = self._secretary.barge_in.confirm_ms
-        self._caller = CallerAudio(agent.input, confirm_ms, self._report)
+        self.caller.connect(agent)
 
         def on_event(event: ev.AgentEvent) -> None:
             if self._agent is agent:
                 self._agent_event(event)
 
-        self._connection = self._spawn(agent.run(on_event))
+        self._connection = self._runner.spawn(agent.run(on_event))
         return agent.input
-
-    def hear(self, audio: bytes, *, secret: bool = False) -> None:
-        """The caller, in the agent's format; or ``secret`` sounds, which nobody is to hear."""
-        assert self._agent is not None
-        if secret:
-            if not self._agent.abilities.takes_turns:
-                return
-            # The caller's audio is this model's clock: it would stop in mid-word.
-            audio = self._agent.input.silence(len(audio))
-        self._agent.hear(audio)
-        self._caller.heard(audio)
 
     def call_ended(self) -> None:
         """Send the record on."""
@@ -129,7 +103,7 @@ class AgentSession:
 
     # --- doing ------------------------------------------------------------------------------------
 
-    def perform(self, action: do.Action) -> None:
+    def perform(self, action: do.AgentAction) -> None:
         """Do what concerns the caller's and the model's words."""
         assert self._agent is not None
         match action:
@@ -138,13 +112,9 @@ class AgentSession:
             case do.CancelReply():
                 self._agent.cancel()
             case do.CheckSpeech():
-                self._caller.check()
+                self.caller.check()
             case do.StopCheck():
-                self._caller.stop()
-            case do.Pause():
-                self._speech.pause()
-            case do.Unpause():
-                self._speech.resume()
+                self.caller.stop()
             case do.Interrupt():
                 self.interrupt()
             case do.ForgetItem(item):
@@ -155,18 +125,20 @@ class AgentSession:
             case do.StoreMessage(request):
                 self._webhooks.message(request, time.time())
             case do.AskWebhook(call_id, webhook, secure):
-                self._spawn(self._ask_webhook(call_id, webhook, secure))
-            case do.ToolResult(call, output):
+                self._runner.spawn(self._ask_webhook(call_id, webhook, secure))
+            case do.ToolResult(call, output, last):
                 self._transcript.tool_ended(call, output, time.time())
                 result = Called(call.call_id, call.name, call.arguments, output)
-                self._agent.tool_result(result, last=self._leaving())
+                self._agent.tool_result(result, last=last)
+            case _:
+                assert_never(action)
 
     async def _ask_webhook(
         self, call_id: str, request: AskServer, secure: Mapping[str, str]
     ) -> None:
         # Whoever has the call after us must know that this was asked for: never twice.
         await self._deps.written()
-        self._report(ev.ToolDone(call_id, await self._webhooks.webhook(request, secure)))
+        self._runner.report(ev.ToolDone(call_id, await self._webhooks.webhook(request, secure)))
 
     def interrupt(self) -> None:
         """Be silent at once; tell the model what was heard."""
@@ -182,34 +154,34 @@ class AgentSession:
         try:
             match event:
                 case ev.AgentAudio(item, data):
-                    if self._talking():
+                    if self._speech.gate_open:
                         self._speak(item, data)
                 case ev.AgentAudioDone(item):
                     self._speech.complete(item)
                     self._transcript.agent_complete(item)
                 case ev.AgentFailed():
                     self._speech.complete_all()  # what came of a sentence is heard
-                    self._report(event)
+                    self._runner.report(event)
                 case ev.AgentText(item, text):
                     self._transcript.agent_says(item, time.time(), text=text)
                 case ev.CallerTranscript(item, text):
                     self._transcript.caller_said(item, text)
                 case _:
                     self._note(event)
-                    self._report(event)
+                    self._runner.report(event)
         except Exception as error:
-            self._fall(error)
+            self._runner.fail(error)
 
     def _speak(self, item: str, data: bytes) -> None:
         if self._speech.is_new(item):
             # Before its audio: music that plays makes room for it.
-            self._report(ev.ItemQueued(item))
+            self._runner.report(ev.ItemQueued(item))
         self._speech.speak(item, data)
         audio_ms = self._speech.source.ms(len(data))
         self._transcript.agent_says(item, time.time(), audio_ms=audio_ms)
 
     def _note(self, event: ev.AgentEvent) -> None:
-        """What the minutes have to know of it."""
+        """What the transcript has to know of it."""
         now = time.time()
         match event:
             case ev.SpeechStarted(_, item, late_ms):
@@ -229,7 +201,7 @@ class AgentSession:
             case ev.ItemFinished(item):
                 self._speech.finished(item)
                 self._transcript.agent_ended(item, time.time())
-        self._report(event)
+        self._runner.report(event)
 
 
 _Numbers = TypeVar("_Numbers", Counters, ev.Usage)

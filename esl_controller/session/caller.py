@@ -1,38 +1,57 @@
-"""What the caller utters, on its way to the agent; and whether it is speech."""
+"""The caller's audio on its way to the agent: the gate, and the check whether it is speech.
+
+Data takes the short way: ``media.py`` converts a frame and gives it to ``CallerAudio.hear``, which
+gives it to the agent. The decisions only set the gate.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
+from esl_controller.agents.base import Agent
 from esl_controller.call.events import SpeechConfirmed, SpeechDoubted
-from media.frame import Format, decode
+from media.frame import decode
 from media.speech_check import SpeechCheck, Verdict
 
-BEFORE_MS = 500  # of what led the model to say that speech began
-MESSAGES = BEFORE_MS // 20  # that hold so much at least
+BEFORE_MS = 500  # what led the model to say that speech began is checked, too
+MESSAGES = BEFORE_MS // 20  # audio messages that hold at least that
 
 
 class CallerAudio:
-    """Remembers the last moments, and checks on demand whether they and what follows are speech.
+    """Passes the caller's audio to the agent, and checks on demand whether it is speech.
 
-    ``report`` gets the verdicts; ``confirm_ms`` of speech are wanted, with 0 all is speech.
+    ``gate``: see ``actions.SetGates``. ``confirm_ms`` milliseconds of speech make an interruption;
+    with 0 every sound is one. ``report`` gets the verdicts.
     """
 
     def __init__(
-        self,
-        format_: Format,
-        confirm_ms: int,
-        report: Callable[[SpeechConfirmed | SpeechDoubted], None],
+        self, confirm_ms: int, report: Callable[[SpeechConfirmed | SpeechDoubted], None]
     ) -> None:
-        self._format = format_
+        self.gate: Literal["closed", "open", "secret"] = "closed"
         self._confirm_ms = confirm_ms
         self._report = report
+        self._agent: Agent
         self._before: deque[bytes] = deque(maxlen=MESSAGES)
         self._check: SpeechCheck | None = None
 
-    def heard(self, audio: bytes) -> None:
-        """More of the caller, in the agent's format."""
+    def connect(self, agent: Agent) -> None:
+        """From now on ``agent`` hears the caller. Before audio can pass, there must be one."""
+        self._agent = agent
+        self._before.clear()
+        self._check = None
+
+    def hear(self, audio: bytes) -> None:
+        """More of the caller, in the agent's format; any size."""
+        if self.gate == "closed" or not audio:
+            return
+        if self.gate == "secret":
+            if not self._agent.abilities.takes_turns:
+                return
+            # The caller's audio is this model's clock: without any, it would stop in mid-word.
+            audio = self._agent.input.silence(len(audio))
+        self._agent.hear(audio)
         self._before.append(audio)
         if self._check is not None:
             self._feed(audio)
@@ -42,9 +61,10 @@ class CallerAudio:
         if not self._confirm_ms:
             self._report(SpeechConfirmed())
             return
-        before = b"".join(self._before)[-self._format.frame_bytes * MESSAGES :]
-        lead_ms = round(self._format.ms(len(before)))
-        self._check = SpeechCheck(self._format.rate, self._confirm_ms, lead_ms=lead_ms)
+        format_ = self._agent.input
+        before = b"".join(self._before)[-format_.frame_bytes * MESSAGES :]
+        lead_ms = round(format_.ms(len(before)))
+        self._check = SpeechCheck(format_.rate, self._confirm_ms, lead_ms=lead_ms)
         self._feed(before)
 
     def stop(self) -> None:
@@ -53,7 +73,7 @@ class CallerAudio:
 
     def _feed(self, audio: bytes) -> None:
         assert self._check is not None
-        verdict = self._check.feed(decode(audio, self._format.encoding))
+        verdict = self._check.feed(decode(audio, self._agent.input.encoding))
         if verdict is Verdict.SPEECH:
             self._check = None
             self._report(SpeechConfirmed())

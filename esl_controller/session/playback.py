@@ -50,7 +50,7 @@ class Playback(Protocol):
     def pause(self) -> None:
         """Be silent with the next frame and lose nothing, where the way can do that."""
 
-    def resume(self) -> None:
+    def unpause(self) -> None:
         """Go on from where ``pause`` stopped."""
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class LanePlayback:
         self.playout = Playout(rate)
         self.push, self.complete = self.playout.push, self.playout.complete
         self.flush = self.playout.flush
-        self.pause, self.resume = self.playout.pause, self.playout.resume
+        self.pause, self.unpause = self.playout.pause, self.playout.unpause
         self._ports = ports
         self._report = report
         self._closed = False
@@ -205,7 +205,7 @@ class FilePlayback:
     def pause(self) -> None:
         """A file is not stopped on suspicion: FreeSWITCH could not go on from the same sample."""
 
-    def resume(self) -> None:
+    def unpause(self) -> None:
         """Nothing was paused."""
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class SnapshotKeeper:
         # The limit is for the time with us.
         return replace(memory, ends_at=memory.ends_at + channel.elsewhere_s), channel.unreached
 
-    def remember(self, memory: Snapshot) -> None:
+    def save(self, memory: Snapshot) -> None:
         """Write down what has changed."""
         if memory != self._memory:
             self._memory = memory

@@ -1,21 +1,17 @@
-"""One call's shell: does what ``call.py`` decided, and tells it what came of it.
+"""The shell of one call: does what ``call/machine.py`` decided, and reports what came of it.
 
-``media_session.py`` hears and speaks for it, ``dialogue.py`` has its words with the model.
-
-Everything here runs in the event loop and in one task group a call. Audio does not pass through
-decisions: a caller's message goes straight to the agent (``stream_audio``), an agent's delta
-straight to the playback (``Voice.speak``).
+Its parts: ``runner.py`` runs the decisions, ``media.py`` hears and speaks, ``agent_session.py`` has
+the conversation with the model, ``resume.py`` keeps the snapshot. All of it runs in the event loop,
+in one task group a call. Audio does not pass through here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
@@ -41,20 +37,10 @@ from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
 from esl_controller.session.resume import SnapshotKeeper
+from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.store.records import CallEnded, CallStarted, Noted
 from media.stream import Admission
-
-
-@dataclass
-class Marks:
-    """When things happened, in seconds since the call arrived; for the log and ``calls``."""
-
-    at: dict[str, float] = field(default_factory=dict)
-
-    def set(self, name: str, seconds: float) -> None:
-        """The first time counts."""
-        self.at.setdefault(name, round(seconds, 4))
 
 
 class CallSession:
@@ -73,7 +59,6 @@ class CallSession:
         now = time.time()
         closed = not is_open(self.secretary.hours, now)
         self.call = _core(self.secretary, toolbox, deps, closed=closed)
-        self.marks = Marks()
         self.successor: CallSession | None = None  # that has the call now, on a newer connection
         self.stepped_back = False  # for another controller
         self.log = structlog.stdlib.get_logger(__name__).bind(
@@ -81,53 +66,40 @@ class CallSession:
         )
         self._switch = switch
         self._deps = deps
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
         self._quiet = asyncio.Event()  # nobody speaks, nothing is awaited
-        self._speech = SpeechOutput()
-        self._agent_session = self._make_agent_session(toolbox, now, closed=closed)
-        token = secrets.token_urlsafe(24)
-        self._media = CallMedia(
-            switch,
-            deps,
-            self._speech,
-            token,
-            report=self.handle,
-            played=self._agent_session.played,
-            hear=self._hear,
-            spawn=self._spawn,
-            mark=self._mark,
+        self._runner = CallRunner(
+            self.call, self.log, perform=self._perform, decided=self._after_event
         )
-        self.admission = Admission(self._media, token)
-        self._events: deque[ev.Event] = deque()
-        self._handling = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._speech = SpeechOutput()
+        opens_at = opens_next(self.secretary.hours, now) if closed else None
+        persona = self.secretary.persona(toolbox.tools, closed=closed, opens_at=opens_at)
+        self._agent_session = AgentSession(
+            channel, self.secretary, persona, deps, self._speech, self._runner
+        )
+        self._media = CallMedia(
+            switch, deps, self.secretary.language, self._agent_session, self._speech, self._runner
+        )
         self._keeper = SnapshotKeeper(channel, self._agent_session, deps.put)
         if claimed is not None:
             self.call.resumption = self._keeper.resume(claimed)
-        self._group: asyncio.TaskGroup
 
-    def _make_agent_session(self, toolbox: Toolbox, now: float, *, closed: bool) -> AgentSession:
-        opens_at = opens_next(self.secretary.hours, now) if closed else None
-        return AgentSession(
-            self.channel,
-            self.secretary,
-            self.secretary.persona(toolbox.tools, closed=closed, opens_at=opens_at),
-            self._deps,
-            self._speech,
-            report=self.handle,
-            fall=self._fall,
-            spawn=self._spawn,
-            talking=lambda: self.call.state is State.TALKING,
-            leaving=lambda: self.call.conversation.leaving,
-        )
+    def __repr__(self) -> str:
+        return f"<CallSession {self.channel.uuid} {self.call.describe()}>"
+
+    @property
+    def admission(self) -> Admission:
+        """What the media server must know of the call."""
+        return self._media.admission
 
     @property
     def age_s(self) -> float:
-        """Seconds since the call arrived here."""
-        return self._loop.time() - self._began
+        """Seconds since the call came to this controller."""
+        return self._runner.age_s
+
+    @property
+    def marks(self) -> dict[str, float]:
+        """When things happened, in seconds since the call came; for the log and ``/calls``."""
+        return self._runner.marks
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -143,26 +115,24 @@ class CallSession:
             )
         )
         try:
-            async with asyncio.TaskGroup() as self._group:
-                self._spawn(self._watch_switch())
+            async with self._runner.running():
+                self._runner.spawn(self._watch_switch())
                 if self.call.resumption is not None:
-                    self._spawn(self._deps.written())  # we may be lost in a moment, too
-                self.handle(ev.Arrived(self.channel.answered, bool(self.channel.codec)))
+                    # This controller may be lost in a moment, too.
+                    self._runner.spawn(self._deps.written())
+                self.handle(ev.Arrived(channel.answered, bool(channel.codec)))
                 self._switch.listen(self._switch_event)
                 try:
-                    await self._over
+                    await self._runner.over
                 finally:
                     if self.call.outcome != INTERRUPTED:
                         self._agent_session.interrupt()  # the caller hung up on it
                     # The lane first: the model may take its time to say goodbye.
                     self._speech.close()
-                    for task in self._tasks:
-                        task.cancel()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             await self._deps.streams.drop(self._media)
-            self.log.info("call over", cause=self.call.cause, **self.marks.at, **self.counters)
+            told = {"cause": self.call.cause, "where": self.call.ended_in}
+            self.log.info("call over", **told, **self.marks, **self.counters)
             if self.call.cause == TRANSFERRED:
                 self._keeper.transferred()
             if self.successor is None and not self.stepped_back:
@@ -188,7 +158,10 @@ class CallSession:
     @property
     def counters(self) -> dict[str, float]:
         """What went through and what was lost, of both directions; for the log and ``calls``."""
-        counted: dict[str, float] = {"events_dropped": self._switch.dropped}
+        counted: dict[str, float] = {
+            "events_dropped": self._switch.dropped,
+            "events_ignored": self.call.ignored,
+        }
         counted |= asdict(self._agent_session.counters)
         if self._speech.playback is not None:
             counted |= self._speech.playback.counters
@@ -211,7 +184,7 @@ class CallSession:
         with contextlib.suppress(TimeoutError):
             # Whoever has the call in a moment knows what is written by then. A database that is
             # away must leave time to the calls that are let go after this one.
-            async with asyncio.timeout((deadline - self._loop.time()) / 10):
+            async with asyncio.timeout((deadline - asyncio.get_running_loop().time()) / 10):
                 await self._deps.written()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
@@ -221,7 +194,7 @@ class CallSession:
 
     async def over(self) -> None:
         """Wait until the session has ended, however."""
-        await asyncio.wait([self._over])
+        await asyncio.wait([self._runner.over])
 
     def step_back(self) -> None:
         """Another controller has the call."""
@@ -235,58 +208,18 @@ class CallSession:
         return self._keeper.epoch
 
     def handle(self, event: ev.Event) -> None:
-        """Let the core decide on ``event`` and do what it says. Safe to call from any callback."""
-        self._events.append(event)
-        if self._handling or self._over.done():
-            return
-        self._handling = True
-        try:
-            while self._events:
-                event = self._events.popleft()
-                before = self.call.state
-                for action in self.call.handle(event, self._loop.time()):
-                    self._perform(action)
-                if self.call.state is not before:
-                    self._mark(self.call.state.value)
-            self._set_timer()
-            self._take_note()
-        except Exception as error:
-            self._fall(error)
-        finally:
-            self._handling = False
+        """Something has happened to the call. Safe to call from any callback."""
+        self._runner.report(event)
 
-    def _take_note(self) -> None:
-        """After each event, of what another process would have to know."""
-        if self.call.state in (State.TALKING, State.TRANSFERRING):
-            self._keeper.remember(self.call.conversation.memory())
+    def _after_event(self) -> None:
+        """Save what another process would have to know, and see whether the call is quiet."""
         talking = self.call.state is State.TALKING
-        if self._over.done() or (talking and self.call.conversation.at_rest):
+        if talking or self.call.state is State.TRANSFERRING:
+            self._keeper.save(self.call.conversation.snapshot())
+        if self._runner.over.done() or (talking and self.call.conversation.at_rest):
             self._quiet.set()
         else:
             self._quiet.clear()
-
-    def _fall(self, error: Exception) -> None:
-        """Our bug: callers are the clock and the sockets of all calls, so only this call falls."""
-        self.log.exception("a bug in the controller ends this session")
-        if not self._over.done():
-            self._over.set_exception(error)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self.call.next_deadline()
-        self._timer = None
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self.handle, ev.TimeUp())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._group.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _mark(self, name: str) -> None:
-        self.marks.set(name.replace(" ", "_") + "_s", self._loop.time() - self._began)
 
     # --- doing ------------------------------------------------------------------------------------
 
@@ -294,39 +227,41 @@ class CallSession:
         match action:
             case do.ConnectAgent():
                 self._media.prepare(self.channel, self._agent_session.connect(self.channel))
+            case do.SetGates(caller, agent):
+                self._agent_session.caller.gate = caller
+                self._speech.gate_open = agent
             case do.Answer():
-                self._spawn(self._answer())
-            case do.StartStream(again):
-                self._media.start_stream(again)
-            case do.OpenLane():
-                self._spawn(self._media.open_lane())
-            case do.PlayFiles():
-                self._spawn(self._media.play_files())
-            case do.HearByLane():
-                self._media.hear_lane()
+                self._runner.spawn(self._answer())
             case do.StartRecording():
-                self._spawn(self._record())
-            case do.PlaySentence(name):
-                self._speech.say(name, self.secretary.language)
-            case do.PlayMusic(on):
-                self._speech.music(on)
+                self._runner.spawn(self._record())
             case do.Transfer(destination, returns):
-                self._spawn(self._transfer(destination, returns))
+                self._runner.spawn(self._transfer(destination, returns))
             case do.ConfirmTaken():
-                self._spawn(self._ask("to keep the call", self._switch.took()))
+                self._runner.spawn(self._ask("to keep the call", self._switch.took()))
             case do.LimitCall(seconds):
-                self._spawn(self._ask("limit", self._switch.limit(seconds)))
+                self._runner.spawn(self._ask("limit", self._switch.limit(seconds)))
             case do.SendDtmf(digits):
-                self._spawn(self._send_dtmf(digits))
+                self._runner.spawn(self._send_dtmf(digits))
             case do.Hangup(cause):
-                self._spawn(self._hang_up(cause))
+                self._runner.spawn(self._hang_up(cause))
             case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
                 self._deps.put(note)
             case do.Close():
                 self._switch.unheard()  # whoever lingers has to know of the end
-                self._over.set_result(None)
+                self._runner.over.set_result(None)
+            case (
+                do.StartStream()
+                | do.OpenLane()
+                | do.PlayFiles()
+                | do.HearByLane()
+                | do.PlaySentence()
+                | do.PlayMusic()
+                | do.Pause()
+                | do.Unpause()
+            ):
+                self._media.perform(action)
             case _:
                 self._agent_session.perform(action)
 
@@ -398,13 +333,6 @@ class CallSession:
         if isinstance(event, ev.Answered) and event.codec:
             self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
         self.handle(event)
-
-    def _hear(self, audio: bytes) -> None:
-        # Before the greeting was asked for, the model would answer by itself and collide with it.
-        if not audio or self.call.state is not State.TALKING:
-            return
-        if not self.call.conversation.held:
-            self._agent_session.hear(audio, secret=self.call.conversation.secure)
 
 
 def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed: bool) -> Call:

@@ -20,12 +20,14 @@ class SpeechOutput:
     """Items of speech, each converted to the playback's rate as it comes.
 
     ``source`` is the agent's output format, ``playback`` where everything goes; speech that comes
-    before there is one, and what still comes of an interrupted item, is lost.
+    before there is one, and what still comes of an interrupted item, is lost. ``gate_open``:
+    whether the agent's speech is for the caller (``actions.SetGates``).
     """
 
     def __init__(self) -> None:
         self.source: Format = pcm(24000)
         self.playback: Playback | None = None
+        self.gate_open = False
         self._converters: dict[str, Converter] = {}  # of items whose audio still comes
         self._lead_ms = 0.0  # of silence before each of them
         self._over: deque[str] = deque(maxlen=64)  # items that were interrupted or are complete
@@ -67,10 +69,10 @@ class SpeechOutput:
         if self.playback is not None:
             self.playback.pause()
 
-    def resume(self) -> None:
+    def unpause(self) -> None:
         """Go on where ``pause`` stopped."""
         if self.playback is not None:
-            self.playback.resume()
+            self.playback.unpause()
 
     def interrupt(self) -> list[Heard]:
         """Be silent now; returns how much was heard of each item of the agent's own audio."""

@@ -17,21 +17,21 @@ DESK = Destination(name="Desk", number="1002", come_back=True)
 
 def test_goes_once_and_only_if_decided() -> None:
     departure = Ending()
-    assert departure.go() == []
+    assert departure.take() == []
     departure.decide(Hangup(CLEARING))
     assert departure.decided
-    assert departure.go() == [Hangup(CLEARING)]
-    assert departure.gone
-    assert departure.go() == []
+    assert departure.take() == [Hangup(CLEARING)]
+    assert departure.taken
+    assert departure.take() == []
 
 
 def test_comes_back_and_tells_the_function_that_wanted_it_once() -> None:
     departure, call = Ending(), tool_call("transfer_call")
     departure.decide(Transfer(SALES), call)
-    departure.go()
+    departure.take()
     assert departure.back() == call
     assert not departure.decided
-    assert departure.go() == []
+    assert departure.take() == []
     assert departure.back() is None
 
 
@@ -41,7 +41,7 @@ def test_a_caller_may_come_back_so_often_and_then_a_transfer_is_for_good() -> No
         departure = Ending()
         departure.returns = returns
         departure.decide(Transfer(DESK))
-        ways += departure.go()
+        ways += departure.take()
     assert ways == [*(Transfer(DESK, n + 1) for n in range(RETURNS)), Transfer(DESK)]
 
 
@@ -51,7 +51,7 @@ def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
     departure = Ending()
     assert departure.resume(Resumption(memory), secretary(destinations=[DESK])) == []
     assert departure.call == call
-    assert departure.go() == [Transfer(DESK, 2)]
+    assert departure.take() == [Transfer(DESK, 2)]
 
 
 @pytest.mark.parametrize(

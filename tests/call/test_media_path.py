@@ -10,7 +10,7 @@ REFUSED = ev.StreamFailed("refused")
 MISSING = ev.StreamFailed("no module", missing=True)
 
 
-def tell(ways: MediaPath, *events: ev.Event, now: float = 0.0) -> Actions:
+def tell(ways: MediaPath, *events: ev.MediaEvent, now: float = 0.0) -> Actions:
     """What is done about them, without the notes."""
     return [a for event in events for a in ways.handle(event, now) if not isinstance(a, Note)]
 

@@ -30,7 +30,7 @@ def returned(world: World, memory: Snapshot, **resumption: Any) -> World:
     """The same call in another process, once the caller is back."""
     other = world.crashed()
     assert other.call.resumption is not None
-    other.call.resumption = replace(other.call.resumption, memory=memory, **resumption)
+    other.call.resumption = replace(other.call.resumption, snapshot=memory, **resumption)
     return other.resumed()
 
 
@@ -80,7 +80,7 @@ def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
     over_us.turn()
     over_us.reply()
     over_us.feed(ev.ItemStarted(over_us.items[0]), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
-    assert not over_us.call.conversation.memory().owes
+    assert not over_us.call.conversation.snapshot().owes
     assert responses(over_us.crashed().resumed()) == [LOST_WORDS]
 
 
@@ -98,15 +98,15 @@ def test_what_waits_to_be_heard_is_said_again() -> None:
     world = World().greeted()
     world.turn()
     world.reply()
-    assert world.call.conversation.memory().owes
+    assert world.call.conversation.snapshot().owes
     world.feed(ev.ItemStarted(world.items[0]))
-    assert not world.call.conversation.memory().owes
+    assert not world.call.conversation.snapshot().owes
     world.hear_all()
     world.asks(tool_call("end_call"))
     world.reply()
-    assert world.call.conversation.memory().goodbye == FAREWELL.instructions
+    assert world.call.conversation.snapshot().goodbye == FAREWELL.instructions
     world.feed(ev.ItemStarted(world.items[0]))
-    assert not world.call.conversation.memory().goodbye
+    assert not world.call.conversation.snapshot().goodbye
 
 
 def test_turns_prompts_and_the_limit_are_counted_on() -> None:
@@ -161,7 +161,7 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     world = World().greeted()
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear_all()
-    memory = world.call.conversation.memory().transferred
+    memory = world.call.conversation.snapshot().transferred
     assert (memory.back_from, memory.leaving, memory.returns) == ("Sales", "", 1)
     other = returned(world, memory)
     (words,) = responses(other)
@@ -171,7 +171,7 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     assert do.Transfer(SALES) not in other.actions
     assert do.LimitCall(3660) in other.actions, "the switch was told to forget the limit"
     later = other.crashed().resumed()
-    assert later.call.conversation.memory().returns == 1
+    assert later.call.conversation.snapshot().returns == 1
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_who_comes_back_without_having_reached_anybody_is_told_why(cause: str, w
     world = World().greeted()
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear_all()
-    other = returned(world, world.call.conversation.memory().transferred, unreached=cause)
+    other = returned(world, world.call.conversation.snapshot().transferred, unreached=cause)
     (words,) = responses(other)
     assert why in words
     assert "anything else" not in words
@@ -193,7 +193,7 @@ def test_who_was_transferred_without_being_asked_comes_back_without_a_result() -
     world = World(secretary(hours=away), closed=True).talking()
     world.reply()
     world.hear_all()
-    other = returned(world, world.call.conversation.memory().transferred)
+    other = returned(world, world.call.conversation.snapshot().transferred)
     (words,) = responses(other)
     assert "connected to Sales" in words
     assert not [action for action in other.actions if isinstance(action, do.ToolResult)]
@@ -223,7 +223,7 @@ def test_digits_that_were_being_typed_are_asked_for_again() -> None:
     world = World().greeted()
     world.asks(tool_call("collect_digits", name="pin", count=4, secure=True))
     world.feed(ev.Dtmf("1"), ev.Dtmf("2"))
-    assert "12" not in dump(StoredSnapshot(world.call.conversation.memory())).replace("0.12", "")
+    assert "12" not in dump(StoredSnapshot(world.call.conversation.snapshot())).replace("0.12", "")
     other = world.crashed().resumed()
     assert not other.call.conversation.secure
     assert "asked for again" in output(other.actions)["error"]

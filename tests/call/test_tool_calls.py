@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from esl_controller.call import tools
 from esl_controller.call.actions import (
     Actions,
     AskWebhook,
@@ -21,15 +22,18 @@ from esl_controller.call.tools import Toolbox
 from tests.call.world import secretary, tool_call
 
 
-def desk() -> ToolExecutor:
-    """One with nothing on it."""
+def executor() -> ToolExecutor:
+    """One that nothing was asked of yet."""
     return ToolExecutor(Toolbox(secretary()))
 
 
 def hand(of: ToolExecutor, call: ToolCall, now: float = 0.0) -> Actions:
-    """Have the desk do what the model wants."""
+    """Do what the model wants."""
     request = of.request(call)
-    return request if isinstance(request, list) else of.take(call, request, now)
+    if isinstance(request, list):
+        return request
+    assert not isinstance(request, tools.EndCall | tools.TransferCall)
+    return of.take(call, request, now)
 
 
 def type_(of: ToolExecutor, keys: str, now: float = 0.0) -> Actions:
@@ -44,7 +48,7 @@ def output(actions: Actions) -> dict[str, Any]:
 
 
 def test_what_is_done_at_once() -> None:
-    of, keys = desk(), tool_call("send_dtmf", digits="1#")
+    of, keys = executor(), tool_call("send_dtmf", digits="1#")
     assert hand(of, keys) == [SendDtmf("1#"), ToolResult(keys, DONE)]
     assert of.reply_due
     note = tool_call("take_message", name="Ann", text="Hi.")
@@ -56,7 +60,7 @@ def test_what_is_done_at_once() -> None:
 
 
 def test_a_bad_call_goes_back() -> None:
-    of = desk()
+    of = executor()
     assert "error" in output(hand(of, tool_call("transfer_call", destination="nobody")))
     assert of.reply_due
 
@@ -65,7 +69,7 @@ def test_a_bad_call_goes_back() -> None:
 
 
 def test_a_webhook_keeps_the_caller_waiting_until_it_answers() -> None:
-    of, call = desk(), tool_call("find", day="Monday")
+    of, call = executor(), tool_call("find", day="Monday")
     (asked,) = hand(of, call)
     assert isinstance(asked, AskWebhook)
     assert of.busy
@@ -77,7 +81,7 @@ def test_a_webhook_keeps_the_caller_waiting_until_it_answers() -> None:
 
 
 def test_one_reply_for_several_webhooks() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("find", "c1", a=1))
     hand(of, tool_call("find", "c2", a=2))
     of.webhook_done("c1", "{}")
@@ -87,7 +91,7 @@ def test_one_reply_for_several_webhooks() -> None:
 
 
 def test_the_same_call_runs_once_in_a_turn() -> None:
-    of = desk()
+    of = executor()
     first, second, third = (
         ToolCall(i, "find", a) for i, a in (("1", ""), ("2", "{}"), ("3", "{ }"))
     )
@@ -103,7 +107,7 @@ def test_the_same_call_runs_once_in_a_turn() -> None:
 
 
 def test_music_plays_once_all_was_said_and_stops_once() -> None:
-    of = desk()
+    of = executor()
     assert of.play() == []
     assert hand(of, tool_call("hold", seconds=10), now=5.0) == []
     assert not of.music
@@ -118,14 +122,14 @@ def test_music_plays_once_all_was_said_and_stops_once() -> None:
 
 
 def test_a_hold_that_ends_before_the_music() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("hold"))
     assert output(of.end_hold("no")) == {"hold": "over", "reason": "no"}
     assert PlayMusic(False) not in of.end_hold("no")
 
 
 def test_one_hold_at_a_time() -> None:
-    of = desk()
+    of = executor()
     assert "not on hold" in output(hand(of, tool_call("unhold")))["error"]
     hand(of, tool_call("hold", seconds=10))
     assert "already" in output(hand(of, tool_call("hold", seconds=11)))["error"]
@@ -137,7 +141,7 @@ def test_one_hold_at_a_time() -> None:
 
 
 def test_an_answer_ends_a_hold() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("find", "c1"))
     hand(of, tool_call("hold", "c2"))
     of.play()
@@ -146,7 +150,7 @@ def test_an_answer_ends_a_hold() -> None:
 
 
 def test_leaving_drops_what_waits_for_the_caller() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("hold"))
     hand(of, tool_call("collect_digits", name="number"))
     of.play()
@@ -163,7 +167,7 @@ def test_leaving_drops_what_waits_for_the_caller() -> None:
 
 
 def test_digits_by_count_by_terminator_and_by_time() -> None:
-    of, collect = desk(), {"timeout_s": 5}
+    of, collect = executor(), {"timeout_s": 5}
     hand(of, tool_call("collect_digits", name="number", count=2, **collect))
     assert output(type_(of, "42")) == {"status": "complete", "digits": "42"}
     hand(of, tool_call("collect_digits", name="number", **collect))
@@ -178,7 +182,7 @@ def test_digits_by_count_by_terminator_and_by_time() -> None:
 
 
 def test_too_few_digits() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("collect_digits", name="number", count=4))
     told = output(type_(of, "12#"))
     assert (told["status"], told["digits"]) == ("incomplete", "12")
@@ -189,13 +193,13 @@ def test_too_few_digits() -> None:
 
 
 def test_digits_without_a_count_have_a_limit() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("collect_digits", name="number"))
     assert len(output(type_(of, "1" * MOST_KEYS))["digits"]) == MOST_KEYS
 
 
 def test_one_collection_at_a_time() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("collect_digits", name="number"))
     assert "already" in output(hand(of, tool_call("collect_digits", name="other")))["error"]
 
@@ -206,7 +210,7 @@ def shown(*objects: object) -> str:
 
 
 def test_secret_digits_go_to_the_webhook_that_names_them() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("collect_digits", name="pin", count=4, secure=True))
     actions = type_(of, "4711")
     assert output(actions) == {"status": "complete"}
@@ -220,7 +224,7 @@ def test_secret_digits_go_to_the_webhook_that_names_them() -> None:
 
 
 def test_half_of_them_are_in_no_repr_and_of_no_use() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("collect_digits", name="pin", count=4, secure=True, timeout_s=5))
     type_(of, "4711")
     hand(of, tool_call("collect_digits", "c2", name="pin", count=4, secure=True, timeout_s=5))
@@ -235,7 +239,7 @@ def test_half_of_them_are_in_no_repr_and_of_no_use() -> None:
 
 
 def test_keys_after_secret_digits_are_secret_for_a_while() -> None:
-    of = desk()
+    of = executor()
     hand(of, tool_call("collect_digits", name="pin", count=1, secure=True))
     assert not of.private(0.0), "they are asked for"
     type_(of, "1", now=10.0)
@@ -244,7 +248,7 @@ def test_keys_after_secret_digits_are_secret_for_a_while() -> None:
 
 
 def test_keys_that_nobody_asked_for_are_told_when_they_end() -> None:
-    of = desk()
+    of = executor()
     type_(of, "1", now=0.0)
     type_(of, "2", now=1.0)
     assert of.busy
@@ -260,7 +264,7 @@ def test_keys_that_nobody_asked_for_are_told_when_they_end() -> None:
 
 
 def test_keys_typed_ahead_are_collected() -> None:
-    of = desk()
+    of = executor()
     type_(of, "47")
     assert hand(of, tool_call("collect_digits", name="pin", count=4, secure=True)) == []
     assert output(type_(of, "11")) == {"status": "complete"}

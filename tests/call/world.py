@@ -99,6 +99,7 @@ class World:
         self.transferring = False
         self.files_due = False
         self.over = False
+        self.gates = do.SetGates()
         self._leaving_since: float | None = None
         self._ran: set[tuple[str, str]] = set()  # in this turn of the caller
         self._count = 0
@@ -115,7 +116,7 @@ class World:
         return self.asked or bool(self.response)
 
     def feed(self, *events: ev.Event) -> list[do.Action]:
-        """Tell the call; returns what it wants done, without its notes."""
+        """Tell the call; returns what it wants done, without its notes and its gates."""
         wanted: list[do.Action] = []
         for event in events:
             self._notice(event)
@@ -127,7 +128,8 @@ class World:
                 self._leaving_since = self.now
             for action in actions:
                 self._perform(action)
-            wanted += [a for a in actions if not isinstance(a, do.Note)]
+            wanted += [a for a in actions if not isinstance(a, do.Note | do.SetGates)]
+            self._gates_are_right()
         self.actions += wanted
         return wanted
 
@@ -159,7 +161,7 @@ class World:
 
     def crashed(self, *, away_s: float = 0.0, lost_words: bool = False) -> World:
         """The same call in another process, which has just got it; its clock began elsewhere."""
-        stored = load(dump(StoredSnapshot(self.call.conversation.memory().moved(7.0))))
+        stored = load(dump(StoredSnapshot(self.call.conversation.snapshot().moved(7.0))))
         assert stored is not None
         heard = any(isinstance(action, do.RequestReply) for action in self.actions)
         other = World(
@@ -297,9 +299,20 @@ class World:
                 self.files_due = True
             case do.Hangup() | do.Transfer():
                 self._leave(action)
+            case do.SetGates():
+                assert action != self.gates, "set as they were"
+                self.gates = action
             case do.Close():
                 assert not self.over or self.call.state is State.ENDED
                 self.over = True
+
+    def _gates_are_right(self) -> None:
+        talking, conversation = self.call.state is State.TALKING, self.call.conversation
+        assert self.gates.agent is talking
+        open_ = talking and not conversation.held
+        assert self.gates.caller == (
+            "closed" if not open_ else "secret" if conversation.secure else "open"
+        )
 
     def _leave(self, way: do.Hangup | do.Transfer) -> None:
         assert not self.over, "left after the end"

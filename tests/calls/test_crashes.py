@@ -101,7 +101,7 @@ AIMS: Final = (
     CallSession._transfer,
     AgentSession._ask_webhook,
     CallMedia._start_stream,
-    CallMedia.open_lane,
+    CallMedia._open_lane,
     Store.claim,
     Outbox.run,
     Writer._write,

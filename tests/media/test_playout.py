@@ -96,7 +96,7 @@ def test_silence_in_the_middle_of_an_item_is_a_gap() -> None:
     assert playout.gaps == 2
     playout.pause()
     playout.pop()
-    playout.resume()
+    playout.unpause()
     assert playout.gaps == 2  # a pause is none
     playout.complete("a")
     playout.pop()
@@ -112,7 +112,7 @@ def test_pause_is_silent_at_once_and_resume_goes_on_at_the_same_sample() -> None
     assert [playout.pop(), playout.pop()] == [SILENCE, SILENCE]
     assert playout.speaking
     assert playout.heard_ms("a") == 20
-    playout.resume()
+    playout.unpause()
     assert playout.pop() == b"22" * 160
 
 
@@ -290,7 +290,7 @@ class PlayoutMachine(RuleBasedStateMachine):
 
     @rule()
     def resume(self) -> None:
-        self.playout.resume()
+        self.playout.unpause()
 
     @rule()
     @precondition(lambda self: len(self.live) > 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from esl_controller.call.agent import Abilities
 from esl_controller.call.events import SpeechConfirmed, SpeechDoubted
 from esl_controller.session.caller import BEFORE_MS, CallerAudio
 from media import sounds, speech_check
@@ -14,12 +15,27 @@ from media.resample import convert
 PCM = pcm(24000)
 
 
+class Agent:
+    """What the gate needs of one."""
+
+    def __init__(self, format_: Format, *, takes_turns: bool = False) -> None:
+        self.input = format_
+        self.abilities = Abilities(takes_turns=takes_turns)
+        self.heard = b""
+
+    def hear(self, audio: bytes) -> None:
+        self.heard += audio
+
+
 class Check:
     """A caller, and the verdicts."""
 
     def __init__(self, format_: Format = PCM, confirm_ms: int = 240) -> None:
         self.verdicts: list[SpeechConfirmed | SpeechDoubted] = []
-        self.audio = CallerAudio(format_, confirm_ms, self.verdicts.append)
+        self.agent = Agent(format_)
+        self.audio = CallerAudio(confirm_ms, self.verdicts.append)
+        self.audio.connect(self.agent)  # type: ignore[arg-type]
+        self.audio.gate = "open"
         self._format = format_
 
     def hear(self, values: Samples) -> None:
@@ -27,7 +43,7 @@ class Check:
         data = encode(convert(values, 24000, self._format.rate), self._format.encoding)
         size = self._format.frame_bytes
         for at in range(0, len(data), size):
-            self.audio.heard(data[at : at + size])
+            self.audio.hear(data[at : at + size])
 
 
 def words(ms: int, start_ms: int = 0) -> Samples:
@@ -137,3 +153,46 @@ def test_a_longer_confirmation_takes_longer() -> None:
             check.hear(words(FRAME_MS, at))
             heard[confirm_ms] = at + FRAME_MS
     assert 100 <= heard[120] < heard[600] < 3000
+
+
+LOUD = b"\x10\x20" * 480
+
+
+def test_a_closed_gate_lets_nothing_pass() -> None:
+    check = Check()
+    check.audio.gate = "closed"
+    check.audio.hear(LOUD)
+    assert check.agent.heard == b""
+    check.audio.gate = "open"
+    check.audio.hear(LOUD)
+    assert check.agent.heard == LOUD
+
+
+def test_what_is_kept_from_the_agent_is_kept_from_the_check_too() -> None:
+    check = Check()
+    check.audio.gate = "closed"
+    check.hear(words(2000))
+    check.audio.gate = "open"
+    check.audio.check()
+    check.hear(silence(100))
+    assert check.verdicts == []
+
+
+@pytest.mark.parametrize("takes_turns", [False, True])
+def test_secret_digits_are_heard_by_nobody(takes_turns: bool) -> None:
+    check = Check()
+    agent = Agent(PCM, takes_turns=takes_turns)
+    check.audio.connect(agent)  # type: ignore[arg-type]
+    check.audio.gate = "secret"
+    check.audio.hear(LOUD)
+    # Silence keeps the clock of a model that takes turns itself going.
+    assert agent.heard == (bytes(len(LOUD)) if takes_turns else b"")
+
+
+def test_another_agent_hears_from_then_on() -> None:
+    check, other = Check(), Agent(PCM)
+    check.hear(words(BEFORE_MS))
+    before = check.agent.heard
+    check.audio.connect(other)  # type: ignore[arg-type]
+    check.audio.hear(LOUD)
+    assert (check.agent.heard, other.heard) == (before, LOUD)

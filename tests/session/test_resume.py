@@ -70,7 +70,7 @@ async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
         assert resumption is not None
         assert resumption.cut
         memory = next(change.memory for change in put if isinstance(change, Remembered))
-    taken.remember(Snapshot(leaving="hangup", goodbye="Go on."))
+    taken.save(Snapshot(leaving="hangup", goodbye="Go on."))
     assert isinstance(put[-1], Remembered)
     stored = load(put[-1].memory)
     assert stored is not None
@@ -79,12 +79,12 @@ async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
 
 async def test_a_call_that_lost_its_controller_goes_on_with_what_it_was_about_to_do() -> None:
     resumption, notes = resumed(LEAVING, **away(1), controller_lost_at=str(NOW_US - 2_500_000))
-    assert (resumption.memory.leaving, resumption.memory.back_from, resumption.away_s) == (
+    assert (resumption.snapshot.leaving, resumption.snapshot.back_from, resumption.away_s) == (
         "Sales",
         "",
         2.5,
     )
-    assert resumption.memory.ends_at == pytest.approx(50.0, abs=0.1)
+    assert resumption.snapshot.ends_at == pytest.approx(50.0, abs=0.1)
     assert notes == ["a controller was lost; the call went on after 2.5 s"]
 
 
@@ -92,13 +92,17 @@ async def test_a_call_that_lost_its_controller_goes_on_with_what_it_was_about_to
 async def test_a_caller_who_comes_back_is_not_transferred_again(written: bool) -> None:
     memory = LEAVING.transferred if written else LEAVING
     resumption, notes = resumed(memory, **away(2))
-    assert (resumption.memory.leaving, resumption.memory.back_from, resumption.memory.returns) == (
+    assert (
+        resumption.snapshot.leaving,
+        resumption.snapshot.back_from,
+        resumption.snapshot.returns,
+    ) == (
         "",
         "Sales",
         2,
     )
-    assert (resumption.memory.leaver, resumption.unreached, resumption.away_s) == (CALL, "", 0.0)
-    assert resumption.memory.ends_at == pytest.approx(140.0, abs=0.1), "the limit stood still"
+    assert (resumption.snapshot.leaver, resumption.unreached, resumption.away_s) == (CALL, "", 0.0)
+    assert resumption.snapshot.ends_at == pytest.approx(140.0, abs=0.1), "the limit stood still"
     assert notes == ["the caller came back from Sales, 90 s after the transfer"]
 
 
@@ -111,12 +115,12 @@ async def test_a_caller_who_has_reached_nobody_comes_back_with_the_cause() -> No
 async def test_of_who_is_sent_back_by_others_the_switch_tells_nothing() -> None:
     """The last transfer was for good; what the channel says is of the one before it."""
     resumption, notes = resumed(LEAVING.transferred, **away(1, "USER_BUSY"))
-    assert (resumption.memory.back_from, resumption.unreached) == ("Sales", "")
-    assert resumption.memory.ends_at == pytest.approx(50.0, abs=0.1)
+    assert (resumption.snapshot.back_from, resumption.unreached) == ("Sales", "")
+    assert resumption.snapshot.ends_at == pytest.approx(50.0, abs=0.1)
     assert notes == ["the caller came back from Sales"]
     left_at = asyncio.get_running_loop().time() - 600
     resumption, _ = resumed(replace(LEAVING.transferred, left_at=left_at), **away(1, "USER_BUSY"))
-    assert resumption.memory.ends_at == pytest.approx(650.0, abs=0.2), (
+    assert resumption.snapshot.ends_at == pytest.approx(650.0, abs=0.2), (
         "the limit is for the time with us"
     )
 
@@ -144,18 +148,18 @@ async def test_a_sentence_that_was_cut_is_cut_until_its_rest_is_heard() -> None:
         assert stored is not None
         return stored.cut
 
-    of.remember(Snapshot(greeted=True, owes=True))
+    of.save(Snapshot(greeted=True, owes=True))
     assert cut(), "lost again before the model speaks, it goes on all the same"
-    of.remember(Snapshot(greeted=True, turns=1))
+    of.save(Snapshot(greeted=True, turns=1))
     assert not cut()
-    of.remember(Snapshot(greeted=True, owes=True, turns=2))
+    of.save(Snapshot(greeted=True, owes=True, turns=2))
     assert not cut()
 
 
 async def test_a_transfer_is_noted_and_remembered() -> None:
     put: list[Change] = []
     of = recall(put)
-    of.remember(LEAVING)
+    of.save(LEAVING)
     of.transferred()
     (note,) = (change for change in put if isinstance(change, Noted))
     *_, last = (change for change in put if isinstance(change, Remembered))

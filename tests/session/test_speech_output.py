@@ -24,7 +24,7 @@ class Ear:
         self.playout = Playout(rate)
         self.push, self.complete = self.playout.push, self.playout.complete
         self.flush = self.playout.flush
-        self.pause, self.resume = self.playout.pause, self.playout.resume
+        self.pause, self.unpause = self.playout.pause, self.playout.unpause
         self.counters: dict[str, float] = {}
         self.finished: list[str] = []
         self.closed = 0
@@ -102,7 +102,7 @@ def test_nothing_is_new_where_nothing_can_be_said(speech: SpeechOutput) -> None:
     speech.speak("i1", SECOND)
     speech.complete("i1")
     speech.pause()
-    speech.resume()
+    speech.unpause()
     speech.music(True)
     assert speech.interrupt() == []
 
@@ -164,7 +164,7 @@ def test_a_pause_loses_nothing(speech: SpeechOutput, ear: Ear) -> None:
     before = ear.hear(20)
     speech.pause()
     assert silent(ear.hear(20))
-    speech.resume()
+    speech.unpause()
     whole = before + ear.hear(20)
     fresh = SpeechOutput()
     other = Ear(fresh)

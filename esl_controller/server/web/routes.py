@@ -72,7 +72,7 @@ def describe(session: CallSession) -> dict[str, Any]:
         "since": time.time() - session.age_s,
         "age_s": round(session.age_s, 1),
         **in_brief(session),
-        "marks": session.marks.at,
+        "marks": session.marks,
         "counters": session.counters,
     }
 
@@ -83,6 +83,7 @@ def in_brief(session: CallSession) -> dict[str, str]:
     return {
         "codec": session.channel.codec,
         "state": call.state.value,
+        "where": call.describe(),
         "hearing": call.hearing,
         "speaking_by": call.speaking_by,
     }
