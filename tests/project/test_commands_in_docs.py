@@ -83,12 +83,12 @@ COMMANDS = below(arguments.parser())
 def shortened(page: Path) -> list[str]:
     """Commands within sentences, with or without the program's name: they may leave out what is
     required."""
-    found = []
-    for span in spans(page.read_text()):
-        words = span.removeprefix("esl-controller ").split()
-        if len(words) >= 2 - span.startswith("esl-controller ") and words[0] in COMMANDS:
-            found.append(span)
-    return found
+
+    def is_command(span: str) -> bool:
+        first, *rest = span.split()
+        return bool(rest) and (first == "esl-controller" or first in COMMANDS)
+
+    return [span for span in spans(page.read_text()) if is_command(span)]
 
 
 def unknown(span: str) -> str:
@@ -119,6 +119,7 @@ def test_a_wrong_shortened_command_is_noticed() -> None:
     assert unknown("esl-controller calls show UUID --json") == ""
     assert unknown("doctor --cal") == "--cal"
     assert unknown("esl-controller calls shew UUID") == "shew"
+    assert unknown("esl-controller drian") == "drian"
     assert unknown("fusionpbx show --order 3") == "--order"
 
 
