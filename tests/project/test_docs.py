@@ -94,7 +94,7 @@ def place(link: Link) -> tuple[str, int]:
 def shape(page: Path, section: str) -> dict[str, object]:
     """What a section has, whatever its language."""
     return {
-        "lines": [re.findall(r"^(#+ |\||- |\d\. | *```)", section, re.M)],
+        "lines": re.findall(r"^(#+ |\||- |\d\. | *```)", section, re.M),
         "code in its sentences": {in_english(code) for code in spans(section)},
         "settings": sorted(SETTING.findall(section)),
         "links": sorted(map(place, links(page, section))),
@@ -175,7 +175,7 @@ def test_examples_in_toml_are_understood(
         Secretary.model_validate(values)
 
 
-# Tables of log lines: page, the number of the section, the column with the line.
+# Tables that quote log lines: the page, the title of the section, the column.
 QUOTED = [
     (DOCS / "operations.md", "Lines to know in the log", 1),
     (DOCS / "troubleshooting.md", "What the log says", 0),
