@@ -150,8 +150,9 @@ async def test_the_database_is_read_only_when_something_is_due(
     assert len(reads) <= 4
 
 
-def test_the_readme_tells_how_to_check_a_signature() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["docs/webhooks.md", "docs/pt/webhooks.md"])
+def test_the_docs_tell_how_to_check_a_signature(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     [code] = [part for part in re.findall(r"```python\n(.*?)```", text, re.S) if "hmac" in part]
     names: dict[str, Callable[[dict[str, str], bytes, str], bool]] = {}
     exec(code, names)

@@ -1,10 +1,12 @@
-"""How long calls are kept: for ever, or as the README says how to delete them."""
+"""How long calls are kept: for ever, or as the docs say how to delete them."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from contextlib import closing
+
+import pytest
 
 from esl_controller.call.records import ToolUsed
 from esl_controller.store import Store
@@ -14,13 +16,18 @@ from tests.paths import ROOT
 from tests.store.conftest import Database
 from tests.store.samples import UUID, deliver, turn
 
-README = (ROOT / "README.md").read_text()
+PAGES = ["docs/record.md", "docs/pt/record.md"]
 DAY_S = 86_400.0
 
 
-def told(database: Database) -> list[str]:
-    """The README's statements for this database."""
-    text = README.partition("-- SQLite (sqlite3 esl-controller.db)\n")[2].partition("```")[0]
+def told(page: str, database: Database) -> list[str]:
+    """The page's statements for this database."""
+    text = (
+        (ROOT / page)
+        .read_text()
+        .partition("-- SQLite (sqlite3 esl-controller.db)\n")[2]
+        .partition("```")[0]
+    )
     sqlite, postgresql = text.split("-- PostgreSQL\n")
     return (sqlite if database.url.startswith("sqlite") else postgresql).splitlines()
 
@@ -43,15 +50,16 @@ def call(uuid: str, days: float) -> tuple[Change, ...]:
     )
 
 
+@pytest.mark.parametrize("page", PAGES)
 async def test_old_calls_are_deleted_with_all_that_belongs_to_them(
-    store: Store, database: Database
+    store: Store, database: Database, page: str
 ) -> None:
     new = UUID[::-1]
     for change in (*call(UUID, 91), *call(new, 89)):
         store.put(change)
     await store.flush()
     assert set(rows(database).values()) == {2}
-    delete(database, told(database))
+    delete(database, told(page, database))
     assert set(rows(database).values()) == {1}
     assert await store.call(UUID) is None
     assert await store.call(new) is not None
