@@ -32,8 +32,8 @@ demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no 
 test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
 	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
 
-style: $(VENV)/.ready ## ruff, rules and format
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+style: $(VENV)/.ready ## ruff, rules and format; the rooms' boundaries
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports --no-cache
 
 types: $(VENV)/.ready ## mypy, strict
 	@$(VENV)/bin/mypy

@@ -54,6 +54,10 @@ LOW_PID = 300  # Linux gives such only to who starts with the system, or with a 
 OWN_PORTS = 20  # that are tried, for media and web each, where several controllers share [esl]
 
 
+class ControllerFailed(Exception):
+    """A bug of ours ends the controller; the text says which."""
+
+
 class Controller:
     """A running controller. Made by ``running``."""
 
@@ -64,6 +68,7 @@ class Controller:
         self.name = _name()
         self.calls = CallListener(settings.esl, self._make_session, self._claim)
         self.streams = StreamEndpoint(self.calls.admission)
+        self.failure: Exception | None = None  # the bug that ends this controller
         self.media_url = ""
         self.web_port = 0
         self._started_at = time.time()
@@ -82,7 +87,7 @@ class Controller:
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
         # After the store: they must be gone before it is closed.
-        own = await stack.enter_async_context(_owned_tasks())
+        own = await stack.enter_async_context(_owned_tasks(self._died))
         own(self.secretaries.watch())
         if self.store is not None:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
@@ -104,6 +109,13 @@ class Controller:
         await self.calls.start()
         if self.store is not None:
             own(Heartbeats(self.store, self._heartbeat).run())
+
+    def _died(self, error: Exception) -> None:
+        """Work that all calls need has ended by a bug. So does the process: its supervisor starts
+        another one, which FreeSWITCH's calls come to. Until then no new call is taken."""
+        self.failure = self.failure or error
+        self.calls.close()
+        self.shutdown.stop()
 
     @property
     def web_url(self) -> str:
@@ -225,20 +237,22 @@ async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> Realti
     return RealtimeModel(agent, base_url)
 
 
-async def _told(work: Coroutine[Any, Any, None]) -> None:
-    """Calls go on without it, but not in silence."""
-    try:
-        await work
-    except Exception:
-        log.exception("a bug in the controller ends work that all calls need: restart it")
-
-
 @contextlib.asynccontextmanager
-async def _owned_tasks() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Takes work that lasts as long as the controller, a task each."""
+async def _owned_tasks(
+    died: Callable[[Exception], None],
+) -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
+    """Takes work that lasts as long as the controller, a task each; ``died`` if one raises."""
     tasks: list[asyncio.Task[None]] = []
+
+    async def watched(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            log.exception("a bug ends work that all calls need: the controller hands over and ends")
+            died(error)
+
     try:
-        yield lambda work: tasks.append(asyncio.create_task(_told(work)))
+        yield lambda work: tasks.append(asyncio.create_task(watched(work)))
     finally:
         for task in tasks:
             task.cancel()
@@ -317,10 +331,13 @@ async def _serve_until_stopped(settings: Settings) -> None:
         settle()
         log.info("settled")  # from here on no call waits for an import
         await shutdown.carried_out(controller.calls)
+    if controller.failure is not None:
+        raise ControllerFailed(f"ended by a bug: {controller.failure!r}") from controller.failure
 
 
 def serve(loaded: Loaded) -> int:
-    """Run the controller until SIGTERM or SIGINT; returns the exit code. Logs are set up."""
+    """Run the controller until SIGTERM or SIGINT, or until a bug ends what all calls need; returns
+    the exit code. Logs are set up."""
     settings = loaded.settings
     switch_fast()
     try:
@@ -328,7 +345,7 @@ def serve(loaded: Loaded) -> int:
     except OSError as error:
         print(f"esl-controller: cannot listen: {error.strerror or error}", file=sys.stderr)
         return 1
-    except (FolderError, StoreError) as error:
+    except (FolderError, StoreError, ControllerFailed) as error:
         print(f"esl-controller: {error}", file=sys.stderr)
         return 1
     return 0

@@ -84,10 +84,14 @@ class CallListener:
         """Whether new calls are taken."""
         return self._server is not None and self._server.is_serving()
 
-    async def drain(self, limit_s: float) -> None:
-        """Take no more calls, and wait until those that live are over, or ``limit_s`` seconds."""
+    def close(self) -> None:
+        """Take no more calls."""
         if self._server is not None:
             self._server.close()
+
+    async def drain(self, limit_s: float) -> None:
+        """Take no more calls, and wait until those that live are over, or ``limit_s`` seconds."""
+        self.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 while self._busy:

@@ -26,6 +26,7 @@ from esl_controller.simulator.freeswitch import SwitchStandIn
 from tests.calls.rig import greeted, rig
 from tests.live.freeswitch import free_port
 from tests.live.processes import run
+from tests.waiting import until
 
 ANY_PORT = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
 
@@ -124,19 +125,56 @@ async def test_of_several_on_one_machine_each_can_be_drained_by_its_name(tmp_pat
         assert await controllers(shop) == [names[0]]
 
 
-async def test_work_for_all_calls_that_ends_by_a_bug_is_told(
+async def test_a_bug_in_work_that_all_calls_need_hands_them_over_and_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    bug = asyncio.Event()
+
     async def broken(_: Heartbeats) -> None:
-        raise RuntimeError("bug")
+        await bug.wait()
+        raise RuntimeError("no such column")
 
     monkeypatch.setattr(Heartbeats, "run", broken)
     with capture_logs() as logs:
         async with rig() as of:
-            await greeted(call := await of.switch.call())
-            call.hangup()
+            controller = of.controller
+            await greeted(await of.switch.call())
+            assert controller.calls.ready
+            bug.set()
+            await until(lambda: controller.failure is not None)
+            assert not controller.calls.ready
+            async with asyncio.timeout(10):
+                await controller.shutdown.carried_out(controller.calls)
+            assert not controller.calls.calls
     (error,) = [line for line in logs if line["log_level"] == "error"]
-    assert "restart it" in error["event"]
+    assert "hands over" in error["event"]
+
+
+async def test_its_exit_status_tells_the_supervisor(tmp_path: Path) -> None:
+    code = """
+import sys
+from esl_controller.cli.main import main
+from esl_controller.server.heartbeats import Heartbeats
+async def broken(self):
+    raise RuntimeError("no such column")
+Heartbeats.run = broken
+sys.exit(main(["serve"]))
+"""
+    environment = {
+        **os.environ,
+        **ANY_PORT,
+        "ESL_CONTROLLER_STORE_URL": f"sqlite:///{tmp_path}/c.db",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, err = await process.communicate()
+    *_, last = err.decode().splitlines()
+    assert (process.returncode, last) == (
+        1,
+        "esl-controller: ended by a bug: RuntimeError('no such column')",
+    )
 
 
 async def test_in_containers_of_one_host_no_two_have_the_same_name(
