@@ -1,4 +1,4 @@
-"""The controller as a whole: everything that ``serve`` runs, put together."""
+"""Puts the controller together, and runs it until it is told to stop."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from media.stream import StreamEndpoint
 
 log = structlog.stdlib.get_logger(__name__)
 
-SWITCH_S = 0.0005
-CLAIM_S = 3.0  # the caller waits meanwhile; without, all that was said is forgotten
-WATCH_S = 1.0
-OURS_S = 0.5
-WRITTEN_S = 2.0
-LOW_PID = 300  # Linux gives such only to who starts with the system, or with a container
-OWN_PORTS = 20  # that are tried, for media and web each, where several controllers share [esl]
+THREAD_SWITCH_S = 0.0005  # a thread must let the clock run after this long
+CLAIM_S = 3.0  # the caller waits meanwhile; without the claim, all that was said is forgotten
+WATCH_S = 1.0  # between looks whether another controller has claimed one of our calls
+STILL_OURS_S = 0.5  # a hangup or a transfer waits for this answer
+FLUSH_S = 2.0
+LOW_PID = 300  # only processes that start with the system, or with a container, have such
+OWN_PORTS = 20  # tried for media and for web each, where several controllers share [esl]
 
 
 class ControllerFailed(Exception):
@@ -59,7 +59,7 @@ class ControllerFailed(Exception):
 
 
 class Controller:
-    """A running controller. Made by ``running``."""
+    """All parts of a controller, and what they need of each other. Made by ``running``."""
 
     def __init__(self, settings: Settings, shutdown: Shutdown) -> None:
         self.settings = settings
@@ -86,7 +86,7 @@ class Controller:
         self._http = await stack.enter_async_context(ClientSession())
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
-        # After the store: they must be gone before it is closed.
+        # Entered after the store, so that they end before it is closed.
         own = await stack.enter_async_context(_owned_tasks(self._died))
         own(self.secretaries.watch())
         if self.store is not None:
@@ -95,7 +95,7 @@ class Controller:
             own(self._watch_claims())
         self._model = await _model(settings, stack)
         stack.push_async_callback(self._model.close)
-        # Media and web first: when a call comes, everything that it needs is there.
+        # The Event Socket last: when a call comes, everything that it needs is there.
         media, web_address = settings.media, settings.web
         share = settings.esl.share
         streams = self.streams.routes()
@@ -140,14 +140,14 @@ class Controller:
             make_agent=self._make_agent,
             find_secretary=self.secretaries.find,
             put=self._put,
-            written=self._written,
-            ours=self._ours,
+            flushed=self._flushed,
+            still_ours=self._still_ours,
             http=self._http,
         )
         return CallSession(switch, channel, services, claimed)
 
     async def _claim(self, channel: Channel) -> Claimed | None:
-        """Take over a call that was answered before; None where no record is kept."""
+        """Claim a call that was answered before; None where no record is kept."""
         if self.store is None:
             return None
         try:
@@ -156,7 +156,8 @@ class Controller:
         except (StoreError, TimeoutError) as error:
             reason = str(error) or f"no answer within {CLAIM_S:g} s"
             log.warning("a call begins anew: its record cannot be read", reason=reason)
-            # Its seconds pass faster than controllers lose it: nobody before had such an epoch.
+            # The call's age in seconds grows faster than its number of controllers, so no earlier
+            # controller had an epoch as high as this.
             return Claimed(epoch=1 + int(channel.age_s), memory="")
 
     def _heartbeat(self) -> Heartbeat:
@@ -182,19 +183,19 @@ class Controller:
                     if session is not None and session.epoch == mine[uuid]:
                         session.step_back()
 
-    async def _ours(self, call_uuid: str, epoch: int) -> bool:
-        """Whether nobody else has claimed the call since; also if that cannot be told in time."""
+    async def _still_ours(self, call_uuid: str, epoch: int) -> bool:
+        """Whether nobody has claimed the call since; True, too, if that cannot be told in time."""
         if self.store is not None:
             with contextlib.suppress(StoreError, TimeoutError):
-                async with asyncio.timeout(OURS_S):
+                async with asyncio.timeout(STILL_OURS_S):
                     return not await self.store.lost({call_uuid: epoch})
         return True
 
-    async def _written(self) -> None:
-        """Wait until what was put is written, as long as that makes sense."""
+    async def _flushed(self) -> None:
+        """Wait until all that was put is written, for at most ``FLUSH_S``."""
         if self.store is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WRITTEN_S):
+                async with asyncio.timeout(FLUSH_S):
                     await self.store.flush()
 
     def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
@@ -218,8 +219,9 @@ async def running(
 
 
 def _name() -> str:
-    """Of this controller, as no other one on the record is called: two of one name would take each
-    other's calls for lost. The process of a container has the same low number in each of them."""
+    """A name that no other controller on the same record has: two of one name would take each
+    other's calls for lost. In every container the process has the same low number, so a random part
+    is added there."""
     pid = os.getpid()
     return f"{socket.gethostname()}:{pid}" + (f"-{secrets.token_hex(3)}" if pid < LOW_PID else "")
 
@@ -281,8 +283,9 @@ async def _serve_own(
     *,
     share: bool,
 ) -> int:
-    """Serve what must reach this very process, such as a stream, which belongs to its call; returns
-    the port. It is never shared: where others ``share`` ours, the next free one is taken."""
+    """Serve what must reach this very process, such as the stream of its calls; returns the port.
+    This port is never shared: where several controllers ``share`` the Event Socket's, each of them
+    takes the next free one here."""
     last = min(port + OWN_PORTS, 65535) if share and port else port
     while True:
         try:
@@ -294,17 +297,18 @@ async def _serve_own(
 
 
 def switch_fast() -> None:
-    """Once a process: a thread that holds the interpreter must let go when the clock's time has
-    come, be it the database's or one that imports."""
-    sys.setswitchinterval(SWITCH_S)
+    """Once a process: any other thread (the database's, one that imports) has to release the
+    interpreter soon enough for the clock to send its frames in time."""
+    sys.setswitchinterval(THREAD_SWITCH_S)
 
 
 def settle() -> None:
-    """Once a process, when all is set up: hide what there is by now from the garbage collector.
+    """Once a process, when everything is set up: hide what exists by now from the garbage
+    collector.
 
     The libraries' 200,000 objects live as long as the process. A full collection that visits them
-    takes 100 ms, in which the clock stands still and every caller hears a gap. For that reason none
-    comes before, either: the little garbage of a start stays.
+    takes 100 ms. Meanwhile the clock stands still and every caller hears a gap. That is also why
+    the collector is off until now: the little garbage of a start simply stays.
     """
     gc.freeze()
     gc.enable()
@@ -330,7 +334,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
         await controller.loaded()
         settle()
         log.info("settled")  # from here on no call waits for an import
-        await shutdown.carried_out(controller.calls)
+        await shutdown.carry_out(controller.calls)
     if controller.failure is not None:
         raise ControllerFailed(f"ended by a bug: {controller.failure!r}") from controller.failure
 

@@ -1,5 +1,8 @@
-"""What controllers on one record do for each other: each says that it is there and which calls it
-has, and each ends the record of calls that nobody takes up again."""
+"""What the controllers that share a record do for each other.
+
+Each reports every few seconds that it is there and which calls it has, and each ends the record of
+calls that no controller has taken up again.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Heartbeat, Left, Unfinished
 
 BEAT_S: Final = 5.0
-LOST_S: Final = sum(WAITS_MS) / 1000 + 45.0  # the dialplan's tries, and what each of them takes
-FORGOTTEN_S: Final = 3600.0  # so long is a controller listed that died
+LOST_S: Final = sum(WAITS_MS) / 1000 + 45.0  # the dialplan's tries, and the time each one takes
+FORGOTTEN_S: Final = 3600.0  # a controller that has died is listed for this long
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,21 +34,21 @@ class _Watched:
 class Silences:
     """Which calls no controller has had for ``LOST_S``. [core]
 
-    Only what changes is looked at, by one clock of our own: those of the controllers may differ.
+    It looks at changes only, by its own clock, because the controllers' clocks may differ.
     """
 
     def __init__(self) -> None:
         self._watched: dict[str, _Watched] = {}
 
     def forget(self) -> None:
-        """Begin anew: we, or all of them, could not reach the record for a while."""
+        """Start again: for a while we, or all controllers, could not reach the record."""
         self._watched.clear()
 
     def lost(
         self, unfinished: Sequence[Unfinished], last_had: dict[str, float], now: float
     ) -> list[Unfinished]:
-        """Those of ``unfinished`` that are lost. ``last_had``: by the clock of the controller that
-        has a call, when it last said so."""
+        """Those of ``unfinished`` that are lost. ``last_had``: when a controller last reported that
+        it has the call, by that controller's clock."""
         before, self._watched = self._watched, {}
         for call in unfinished:
             sign = (call.epoch, last_had.get(call.call_uuid))
@@ -57,7 +60,7 @@ class Silences:
 
 
 def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
-    """When a controller last said that it has a call, by the call's UUID."""
+    """When a controller last reported that it has a call, by the call's UUID."""
     latest: dict[str, float] = {}
     for heartbeat in controllers:
         for uuid in json.loads(heartbeat.calls):
@@ -66,7 +69,7 @@ def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
 
 
 class Heartbeats:
-    """One controller's part: ``await run()``. ``heartbeat`` is what it says of itself now."""
+    """One controller's part: ``await run()``. ``heartbeat`` makes its next report."""
 
     def __init__(self, store: Store, heartbeat: Callable[[], Heartbeat]) -> None:
         self._store = store
@@ -74,7 +77,7 @@ class Heartbeats:
         self._silences = Silences()
 
     async def run(self) -> None:
-        """Beat, and look for lost calls, until cancelled."""
+        """Report, and look for lost calls, until cancelled."""
         try:
             while True:
                 self._store.put(self._heartbeat())
@@ -82,7 +85,7 @@ class Heartbeats:
                 try:
                     await self._look()
                 except StoreError:
-                    self._silences.forget()  # the log has the reason: it cannot be written either
+                    self._silences.forget()  # the store's writer logs why
         finally:
             self._store.put(Left(self._heartbeat().name))
 
@@ -94,7 +97,8 @@ class Heartbeats:
             each.name == mine.name and mine.seen_at - each.seen_at < 3 * BEAT_S
             for each in controllers
         ):
-            self._silences.forget()  # who is not heard of may live as we do
+            # Our own reports do not arrive, so the silence of others means nothing.
+            self._silences.forget()
             return
         had = last_had(controllers)
         for call in self._silences.lost(unfinished, had, asyncio.get_running_loop().time()):

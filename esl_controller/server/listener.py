@@ -1,4 +1,8 @@
-"""The Event Socket listener: admits FreeSWITCH's connections and owns the live calls."""
+"""The Event Socket listener: admits FreeSWITCH's connections, and owns the live calls.
+
+One connection is one call. What the dialplan does when a connection ends is the other half of
+"a lost controller loses no call": see freeswitch/dialplan.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +31,19 @@ from media.stream import Found
 
 log = structlog.stdlib.get_logger(__name__)
 
-STOP_S = 5.0  # on top of the patience, for everything
-LET_GO_S = 3.0  # of it, for telling the switch, which may hang
-OVER = 100
-APART_S = 0.03  # between two calls that are let go: about what it costs to take one
+STOP_S = 5.0  # for everything that a stop does after its patience has ended
+HAND_BACK_S = 3.0  # of these, for telling the switch, which may hang
+OVER = 100  # calls that have ended and are still recognised by their media path
+APART_S = 0.03  # between two calls that are handed back: about what it costs to take one
 
 
 class CallListener:
-    """Listens for the dialplan's ``socket`` action; one session a call.
+    """Listens for the dialplan's ``socket`` action; one ``CallSession`` a call.
 
-    ``recall`` takes over what is known of a call that was answered before.
-    ``refused`` counts connections that were closed without a word, ``last_refusal`` says whose the
-    last one was and why; ``taken`` counts the calls so far, ``probes`` are no calls.
-    A connection that is closed costs no call: the dialplan goes on with its next action
+    ``claim`` takes over what is known of a call that was answered before. ``refused`` counts the
+    connections that were closed at once, ``last_refusal`` says whose the last one was, and why.
+    ``taken`` counts the calls so far; ``probes`` are the doctor's legs, which are no calls.
+    Closing a connection ends no call: the dialplan goes on with its next action
     (captures/controller_lost.*; ``socket_resume=true`` makes it do so at once).
     """
 
@@ -59,7 +63,7 @@ class CallListener:
         self._claim = claim
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._busy: set[asyncio.Task[None]] = set()  # those that do not linger
+        self._busy: set[asyncio.Task[None]] = set()  # connections that have a call of ours
         self._over: deque[str] = deque(maxlen=OVER)  # media paths of the last calls
         self._idle = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -99,27 +103,27 @@ class CallListener:
                     await self._idle.wait()
 
     async def stop(self, patience_s: float = 0.0) -> None:
-        """Take no more calls and let go of those that live, without ending them: each when nobody
+        """Take no more calls, and hand back the live ones without ending them: each when nobody
         speaks in it, or after ``patience_s``. Takes at most ``STOP_S`` longer than that."""
         if self._server is None:
             return
         self._server.close()
         time = asyncio.get_running_loop().time
         last = time() + patience_s
-        # One after the other: who takes thirty at once makes each of them wait for the others.
+        # One after the other: a controller that takes up thirty at once lets each wait for all.
         turn, apart_s = asyncio.Lock(), min(APART_S, patience_s / 2 / (1 + len(self.calls)))
 
-        async def let_go(session: CallSession) -> None:
+        async def hand_back(session: CallSession) -> None:
             while True:
                 await session.quiet(last - time())
                 async with turn:
-                    # While it was the others' turn, the caller may have begun to speak.
+                    # While the others had their turn, somebody may have begun to speak.
                     if session.is_quiet or time() >= last:
-                        await session.give_back(last + LET_GO_S)
-                        await asyncio.sleep(apart_s if time() < last + LET_GO_S else 0)
+                        await session.hand_back(last + HAND_BACK_S)
+                        await asyncio.sleep(apart_s if time() < last + HAND_BACK_S else 0)
                         return
 
-        await asyncio.gather(*map(let_go, list(self.calls.values())))
+        await asyncio.gather(*map(hand_back, list(self.calls.values())))
         self._stopping.set()
         if self._connections:
             await asyncio.wait(self._connections, timeout=max(0.0, last + STOP_S - time()))
@@ -133,7 +137,8 @@ class CallListener:
         session = self.calls.get(path.rpartition("/")[2])
         if session is not None and session.channel.media_path == path:
             return session.admission
-        # An sptmru build that we close dials again, maybe before it hears of the call's end.
+        # When we close its connection, an sptmru build dials again, perhaps before it learns that
+        # the call is over.
         return self.probes.admission(path) or ("over" if path in self._over else None)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +155,7 @@ class CallListener:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            peer, *_ = writer.get_extra_info("peername") or ("",)  # none: it has gone again
+            peer, *_ = writer.get_extra_info("peername") or ("",)  # empty: it has left already
             if reason := self._refusal(peer):
                 self.refused += 1
                 self.last_refusal = f"{peer}: {reason}"
@@ -159,8 +164,8 @@ class CallListener:
             async with SwitchConnection.over(reader, writer) as switch:
                 await self._call(switch, peer)
         except SwitchGone as error:
-            # FreeSWITCH may dial for a caller who hangs up at this very moment (seen with loopback
-            # callers), and what looks whether a port is open says nothing either.
+            # FreeSWITCH may dial for a caller who is just hanging up (seen with loopback callers);
+            # a port scan or a health check says nothing, either.
             log.info("an Event Socket connection brought no call", reason=str(error))
         except SwitchError as error:
             log.warning("an Event Socket connection brought no call", reason=str(error))
@@ -170,12 +175,12 @@ class CallListener:
             writer.close()
 
     def _refusal(self, peer: str) -> str:
-        """Why a connection is not taken; empty if it is."""
+        """Why a connection is refused; empty if it is not."""
         if not peer:
-            return "it has gone again"
+            return "it has left already"
         address = ip_address(peer)
         if isinstance(address, IPv6Address):
-            address = address.ipv4_mapped or address  # a socket that listens on both
+            address = address.ipv4_mapped or address  # our socket listens on both
         if not any(address in network for network in self._settings.allow):
             return "its address is not within [esl] allow"
         if not self.ready:
@@ -188,7 +193,7 @@ class CallListener:
         return ""
 
     def _takes(self, channel: Channel, peer: str) -> bool:
-        """Whether a call is taken still: while we waited others may have come, or the end."""
+        """Whether the call can still be taken: while we waited, others may have come, or a stop."""
         reason = "the controller is stopping"
         if self.ready:
             reason = "" if channel.uuid in self.calls else self._full()
@@ -221,7 +226,7 @@ class CallListener:
             session = self._make_session(switch, channel, claimed)
             older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
             if older is not None:
-                # The switch dialled again: whoever holds the call holds it in vain.
+                # The switch dialled again, so the older connection has no call any more.
                 older.successor = session
                 older.handle(ShutDown())
             self.taken += 1
@@ -248,9 +253,9 @@ class CallListener:
                 await session.over()
 
     async def _linger(self, switch: SwitchConnection) -> None:
-        """Wait until the call that somebody else has is over, or we are.
+        """Wait until a call that somebody else has by now is over, or until we stop.
 
-        A connection that is closed before would throw it out of a park that it is in by then
+        Closing the connection before that would throw the call out of wherever it is parked
         (captures/transfer_back.*).
         """
         over = asyncio.Event()
@@ -275,10 +280,10 @@ class CallListener:
 
 
 async def _has_left(switch: SwitchConnection) -> bool:
-    """Whether the caller hangs up at this very moment. FreeSWITCH may dial for such a call, too
-    (seen with loopback callers), and its end, told before we listened, would not be told again."""
+    """Whether the caller has just hung up. FreeSWITCH may dial even then (seen with loopback
+    callers), and the hangup that was reported before we listened is not reported again."""
     try:
-        # The dialplan has done that already: it is a command that needs the channel.
+        # Changes nothing, as the dialplan has done it already; but it fails without a channel.
         await switch.set_variable("controller_again", "")
     except SwitchError as error:
         log.info("call not taken", reason=f"it is over: {error}")

@@ -1,4 +1,4 @@
-"""What the operator wants of the process: hand its calls over, let them finish, or end at once."""
+"""How the process ends: it hands its calls over, lets them finish first, or ends at once."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Shutdown:
-    """Orders come by signals and by HTTP; ``obeyed`` returns when the process is to end.
+    """Takes requests from signals and from HTTP; ``carry_out`` returns when the process may end.
 
-    A second order to stop cuts short whatever the first one waits for.
+    A second request to stop cuts short whatever the first one waits for.
     """
 
     def __init__(self) -> None:
-        self._orders: asyncio.Queue[float | None] = asyncio.Queue(2)
-        self._given = False
+        self._requests: asyncio.Queue[float | None] = asyncio.Queue(2)
+        self._requested = False
 
     def stop(self) -> None:
-        """Take no more calls and hand over those that live, at a quiet moment in each."""
-        self._given = True
+        """Take no more calls, and hand over the live ones, each at a quiet moment."""
+        self._requested = True
         with contextlib.suppress(asyncio.QueueFull):
-            self._orders.put_nowait(None)
+            self._requests.put_nowait(None)
 
     def drain(self, limit_s: float) -> bool:
-        """Take no more calls, let those that live finish, and hand over what is left of them after
-        ``limit_s`` seconds. False where the process stops already."""
-        if self._given:
+        """Take no more calls, let the live ones finish, and hand over those that are left after
+        ``limit_s`` seconds. False if the process is already stopping."""
+        if self._requested:
             return False
-        self._given = True
-        self._orders.put_nowait(limit_s)
+        self._requested = True
+        self._requests.put_nowait(limit_s)
         return True
 
-    async def carried_out(self, calls: CallListener) -> None:
-        """Wait for orders, and carry them out."""
-        limit_s = await self._orders.get()
+    async def carry_out(self, calls: CallListener) -> None:
+        """Wait for a request, and do it."""
+        limit_s = await self._requests.get()
         if limit_s is not None:
             log.info("draining", calls=len(calls.calls), limit_s=limit_s)
             await self._unless_stopped(calls.drain(limit_s))
@@ -51,7 +51,7 @@ class Shutdown:
         await self._unless_stopped(calls.stop(HAND_OVER_S))
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._orders.get())]
+        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._requests.get())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,6 +1,7 @@
-"""One call's side of the conversation with the model: its words in and out, and what it has done.
+"""The conversation with the model, as ``call/conversation.py`` decides it.
 
-``conversation.py`` decides who speaks when; this room does it, and keeps the minutes.
+A model's delta takes the short way: wire, agent, ``AgentSession``, speech output, playout, lane.
+What is said and done is noted in the transcript on the way.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class AgentSession:
         speech: SpeechOutput,
         runner: CallRunner,
     ) -> None:
-        self.reported = ev.Usage()  # by responses, and of earlier agents
+        self.reported = ev.Usage()  # by finished responses, and by earlier agents
         self.caller = CallerAudio(secretary.barge_in.confirm_ms, runner.report)
         self._persona = persona
         self._deps = deps
@@ -63,24 +64,24 @@ class AgentSession:
 
     @property
     def usage(self) -> ev.Usage:
-        """What the call has cost so far."""
+        """What the call has used so far: tokens, or seconds of a model that is paid by time."""
         return add(self.reported, self._agent.unreported) if self._agent else self.reported
 
     @property
     def counters(self) -> Counters:
-        """Of all agents that the call has had."""
+        """Sums over all agents that the call has had."""
         return add(self._earlier, self._agent.counters) if self._agent else self._earlier
 
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[History, bool]:
-        """Go on with a conversation that another process lost; returns what was said so far, and
-        whether we were cut off by that."""
+        """Resume a conversation that another process lost at ``lost_at`` (Unix seconds). Returns
+        what was said so far, and whether that cut off our speech."""
         cut = self._transcript.resume(claimed, lost_at)
         return self._transcript.history(), cut
 
     def connect(self, channel: Channel) -> Format:
-        """Connect to the model; a connection before it is given up, and its words with it.
+        """Connect to the model. An earlier connection is dropped, and whatever it still had to say.
 
-        Returns the format in which the agent hears.
+        Returns the format in which the agent takes the caller's audio.
         """
         if self._connection is not None:
             self._connection.cancel()
@@ -98,13 +99,13 @@ class AgentSession:
         return agent.input
 
     def call_ended(self) -> None:
-        """Send the record on."""
+        """Have the operator's server told that the call has ended."""
         self._webhooks.call_ended()
 
     # --- doing ------------------------------------------------------------------------------------
 
     def perform(self, action: do.AgentAction) -> None:
-        """Do what concerns the caller's and the model's words."""
+        """Do it, or begin to; what comes of it is reported."""
         assert self._agent is not None
         match action:
             case do.RequestReply(instructions):
@@ -136,12 +137,12 @@ class AgentSession:
     async def _ask_webhook(
         self, call_id: str, request: AskServer, secure: Mapping[str, str]
     ) -> None:
-        # Whoever has the call after us must know that this was asked for: never twice.
-        await self._deps.written()
+        # If we are killed now, the next controller must know of it: nothing is asked twice.
+        await self._deps.flushed()
         self._runner.report(ev.ToolDone(call_id, await self._webhooks.webhook(request, secure)))
 
     def interrupt(self) -> None:
-        """Be silent at once; tell the model what was heard."""
+        """Be silent at once, and tell the model how much of each item was heard."""
         for heard in self._speech.interrupt():
             if self._agent is not None:
                 self._agent.truncate(heard.item, heard.heard_ms)
@@ -160,7 +161,7 @@ class AgentSession:
                     self._speech.complete(item)
                     self._transcript.agent_complete(item)
                 case ev.AgentFailed():
-                    self._speech.complete_all()  # what came of a sentence is heard
+                    self._speech.complete_all()  # what has come of a sentence is still heard
                     self._runner.report(event)
                 case ev.AgentText(item, text):
                     self._transcript.agent_says(item, time.time(), text=text)
@@ -174,14 +175,14 @@ class AgentSession:
 
     def _speak(self, item: str, data: bytes) -> None:
         if self._speech.is_new(item):
-            # Before its audio: music that plays makes room for it.
+            # Reported before its audio is queued, so that music makes room for it.
             self._runner.report(ev.ItemQueued(item))
         self._speech.speak(item, data)
         audio_ms = self._speech.source.ms(len(data))
         self._transcript.agent_says(item, time.time(), audio_ms=audio_ms)
 
     def _note(self, event: ev.AgentEvent) -> None:
-        """What the transcript has to know of it."""
+        """Note in the transcript what this event says of the conversation."""
         now = time.time()
         match event:
             case ev.SpeechStarted(_, item, late_ms):
@@ -194,7 +195,7 @@ class AgentSession:
                     self._transcript.tool_began(call, now)
 
     def played(self, event: ev.Event) -> None:
-        """``Report`` of the playback."""
+        """The playback reports how far an item of speech has got."""
         match event:
             case ev.ItemStarted(item):
                 self._transcript.agent_heard(item, time.time())
@@ -208,6 +209,6 @@ _Numbers = TypeVar("_Numbers", Counters, ev.Usage)
 
 
 def add(one: _Numbers, other: _Numbers) -> _Numbers:
-    """Field by field."""
+    """The sums, field by field."""
     sums = {f.name: getattr(one, f.name) + getattr(other, f.name) for f in fields(one)}
     return type(one)(**sums)

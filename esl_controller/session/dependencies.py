@@ -1,4 +1,4 @@
-"""What all calls of the process share."""
+"""What a call gets from the process it runs in. All calls share it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ from media.stream import StreamEndpoint
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Made once, by ``app.py``."""
+    """Made by ``server/app.py``; tests make their own."""
 
-    name: str  # of the controller, among others
+    name: str  # this controller's, unique among those that share the record
     settings: Settings
     clock: Clock
     ports: Ports
     streams: StreamEndpoint
     media_url: str
-    abilities: Abilities  # of the agents
+    abilities: Abilities  # what the agents of this kind of model can do
     make_agent: Callable[[Persona, History, Channel], Agent]
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
-    put: Callable[[Change], None]  # into the store
-    written: Callable[[], Coroutine[Any, Any, None]]  # what was put is, or cannot be in time
-    ours: Callable[[str, int], Awaitable[bool]]  # a call, of an epoch, as far as can be told
+    put: Callable[[Change], None]  # have the store write it; never waits
+    # Wait until all that was put is written, but no longer than makes sense.
+    flushed: Callable[[], Coroutine[Any, Any, None]]
+    # Whether nobody has claimed this call since it had this epoch; True if that cannot be told.
+    still_ours: Callable[[str, int], Awaitable[bool]]
     http: ClientSession

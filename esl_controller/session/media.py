@@ -37,7 +37,7 @@ from media.frame import Format
 from media.hearing import Hearing
 from media.stream import Admission
 
-STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or says that it cannot
+STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or reports an error
 STREAM_SILENT_S = 0.6  # its first audio comes within 80 ms, whether the caller speaks or not
 RATES: Final = {"8k": 8000, "16k": 16000}
 
@@ -124,7 +124,7 @@ class CallMedia:
                 assert_never(action)
 
     async def stop_stream(self) -> None:
-        """End it, if it can be done."""
+        """Stop the stream; a refusal does not matter."""
         with contextlib.suppress(SwitchError):
             await self._switch.stop_stream()
 
@@ -150,9 +150,9 @@ class CallMedia:
             self._runner.report(ev.StreamFailed(f"nobody connected to {url} within {STREAM_S:g} s"))
 
     async def _prove_stream(self) -> None:
-        """Wait for audio: both sptmru builds, once refused a connection, never send any again on
-        that channel, though they connect (seen after a controller was killed; stop and start do
-        not help)."""
+        """Wait for the first audio. Once one of its connections was refused, either sptmru build
+        still connects but never sends audio again on that channel; neither stop nor start helps
+        (seen after a controller was killed)."""
         try:
             async with asyncio.timeout(STREAM_SILENT_S):
                 await self._stream_heard.wait()
@@ -182,7 +182,7 @@ class CallMedia:
             self._runner.report(ev.LaneOpened(playback.rate))
 
     async def _play_files(self) -> None:
-        """Speak by files; the module that writes them must be connected."""
+        """Play files from now on; mod_audio_stream, which writes them, must be connected."""
         try:
             async with asyncio.timeout(STREAM_S):
                 await self._stream_connected.wait()
@@ -191,7 +191,7 @@ class CallMedia:
                 ev.FilesFailed("mod_audio_stream, which writes the files, is not there")
             )
             return
-        # What waited in a lost lane was never heard: it is over, not to be played late.
+        # What waited in a lane that is gone was not heard. It is over: do not play it late.
         for heard in self._speech.interrupt():
             self._played(ev.ItemFinished(heard.item, heard.heard_ms))
         self._speech.close()
@@ -203,7 +203,7 @@ class CallMedia:
 
     async def _send_stream(self, text: str) -> None:
         try:
-            async with asyncio.timeout(STREAM_S):  # a module that reconnects is back in a moment
+            async with asyncio.timeout(STREAM_S):  # a module that reconnects is back soon
                 await self._stream_connected.wait()
         except TimeoutError:
             raise ConnectionResetError("mod_audio_stream is gone") from None
@@ -228,14 +228,14 @@ class CallMedia:
             self._speech.playback.switch_event(event)
 
     def stream_opened(self) -> None:
-        """``Listener``: mod_audio_stream is connected; audio is the proof that it works."""
+        """``Listener``: mod_audio_stream is connected. Only audio proves that it works."""
         self._runner.mark("stream")
         self._prepared.stream.restart()
         self._stream_heard.clear()
         self._stream_connected.set()
 
     def stream_audio(self, data: bytes) -> None:
-        """``Listener``: the caller, to the agent without a detour."""
+        """``Listener``: the caller's audio."""
         if not self._stream_heard.is_set():
             self._stream_heard.set()
             self._runner.report(ev.StreamOpened())

@@ -1,4 +1,4 @@
-"""The two ways in which a caller hears us, behind one face: the lane, and files."""
+"""Two ways to play speech to a caller, with one interface: the lane, and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Report = Callable[[ItemStarted | ItemFinished | LaneFailed | FilesFailed], None]
 
 
 class LaneError(Exception):
-    """No lane could be opened; the text says what was tried."""
+    """No lane could be opened; the text says which ports were tried."""
 
 
 class Playback(Protocol):
@@ -45,10 +45,11 @@ class Playback(Protocol):
         """No more audio of ``item`` will come."""
 
     def flush(self) -> list[Heard]:
-        """Be silent now; returns what was heard of each item that was cut off or never began."""
+        """Be silent now. Returns how much was heard of each item that was cut off or never
+        began."""
 
     def pause(self) -> None:
-        """Be silent with the next frame and lose nothing, where the way can do that."""
+        """Be silent with the next frame and lose nothing. Does nothing where that is impossible."""
 
     def unpause(self) -> None:
         """Go on from where ``pause`` stopped."""
@@ -58,7 +59,7 @@ class Playback(Protocol):
 
     @property
     def counters(self) -> dict[str, float]:
-        """What went through and what was lost."""
+        """What was played and what was dropped."""
 
 
 class LanePlayback:
@@ -216,7 +217,7 @@ class FilePlayback:
         return {"files": self._files, "speech_dropped_ms": self._playout.dropped_ms}
 
     def send_again(self) -> None:
-        """The module connected anew: what it has not written by now it never will."""
+        """The module has connected anew: what it had not written by now, it never will write."""
         self._again = bool(self._unwritten)
         self._wake.set()
 

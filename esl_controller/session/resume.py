@@ -1,4 +1,9 @@
-"""What one call remembers, kept in the store, so that it can go on in another process."""
+"""How a call goes on in another process: its snapshot is kept in the store.
+
+``SnapshotKeeper.save`` is called after every event and writes what has changed. After a kill -9 the
+switch dials again, the next controller claims the call in the store (``server/app.py``), and
+``SnapshotKeeper.resume`` turns what is stored into a ``Resumption`` for the call's core.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +23,9 @@ from esl_controller.store.records import Change, Noted, Remembered
 
 
 class SnapshotKeeper:
-    """The memory of one call. ``put`` takes changes for the store.
+    """Keeps the snapshot of one call. ``put`` takes changes for the store.
 
-    ``epoch``: how often the call went on elsewhere; ``recording``: its path at the switch, or "".
+    ``epoch``: how often the call was taken over. ``recording``: its path at the switch, or "".
     """
 
     def __init__(
@@ -32,17 +37,17 @@ class SnapshotKeeper:
         self._agent_session = agent_session
         self._put = put
         self._memory = Snapshot()
-        self._cut = False  # a sentence was cut off, and nothing of its rest is heard yet
+        self._cut = False  # a sentence was cut off, and its rest has not begun yet
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
 
     def resume(self, claimed: Claimed) -> Resumption | None:
-        """A call that another process had, or that comes back from a transfer; None where nothing
-        of it is known, so that it begins anew."""
+        """Take up a call that another process had, or that comes back from a transfer. None where
+        nothing is known of it, so that it begins anew."""
         self.epoch = claimed.epoch
         away_s = self._channel.away_s
-        # Also for a call that begins anew: what was said before stays in its record.
+        # Even if the call begins anew: what was said before stays in its record.
         history, cut = self._agent_session.resume(claimed, time.time() - away_s)
         stored = load(claimed.memory)
         if stored is None:
@@ -52,7 +57,8 @@ class SnapshotKeeper:
         memory, unreached = self._came_back(stored.memory)
         cut = cut or (stored.cut and not memory.back_from)
         if cut:
-            # The turn that was cut is put as ended: a second loss must not find that alone.
+            # The turn that was cut is now stored as ended. If we are lost, too, before its rest
+            # is said, the next controller must still know that something is missing.
             self._put(Remembered(self._channel.uuid, self.epoch, dump(replace(stored, cut=True))))
         self._memory, self._cut = memory.moved(-_offset()), cut
         if not memory.back_from:
@@ -69,31 +75,31 @@ class SnapshotKeeper:
         )
 
     def _came_back(self, memory: Snapshot) -> tuple[Snapshot, str]:
-        """What is remembered of a caller who may come back from a transfer, and why its
-        destination could not be reached."""
+        """The snapshot of a caller who may be coming back from a transfer, and FreeSWITCH's cause
+        if the destination could not be reached."""
         channel = self._channel
         if channel.returns > memory.returns:
-            memory = memory.transferred  # the controller was lost before it had written that down
+            memory = memory.transferred  # the controller was killed before it had stored that
         if not memory.back_from:
             return memory, ""
-        if channel.returns < memory.returns:  # somebody there transferred them to us
+        if channel.returns < memory.returns:  # somebody transferred the caller back to us
             self._note(f"the caller came back from {memory.back_from}")
             gone_s = time.time() - memory.left_at if memory.left_at else 0.0
             return replace(memory, ends_at=memory.ends_at + gone_s), ""
         why = f": not reached ({channel.unreached})" if channel.unreached else ""
         seconds = f"{channel.elsewhere_s:.0f} s after the transfer"
         self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
-        # The limit is for the time with us.
+        # The limit on a call's length counts the time with us only.
         return replace(memory, ends_at=memory.ends_at + channel.elsewhere_s), channel.unreached
 
     def save(self, memory: Snapshot) -> None:
-        """Write down what has changed."""
+        """Store the snapshot if it has changed."""
         if memory != self._memory:
             self._memory = memory
             self._write(memory)
 
     def transferred(self) -> None:
-        """The caller is elsewhere, and may come back."""
+        """The caller was transferred, and may come back."""
         left_at = asyncio.get_running_loop().time()
         memory = replace(self._memory.transferred, left_at=left_at)
         self._note(f"the caller was transferred to {memory.back_from}")
@@ -103,12 +109,13 @@ class SnapshotKeeper:
         self._put(Noted(self._channel.uuid, time.time(), text))
 
     def _write(self, memory: Snapshot) -> None:
-        self._cut = self._cut and memory.owes  # what is owed is the rest of that sentence
+        # As long as an answer is owed, the rest of the sentence that was cut is.
+        self._cut = self._cut and memory.owes
         usage = self._agent_session.usage
         stored = StoredSnapshot(memory.moved(_offset()), self.recording, usage, self._cut)
         self._put(Remembered(self._channel.uuid, self.epoch, dump(stored)))
 
 
 def _offset() -> float:
-    """From the loop's clock to Unix time."""
+    """What to add to a time of the loop's clock to get Unix time."""
     return time.time() - asyncio.get_running_loop().time()

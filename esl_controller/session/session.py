@@ -59,14 +59,15 @@ class CallSession:
         now = time.time()
         closed = not is_open(self.secretary.hours, now)
         self.call = _core(self.secretary, toolbox, deps, closed=closed)
-        self.successor: CallSession | None = None  # that has the call now, on a newer connection
-        self.stepped_back = False  # for another controller
+        # The switch dialled again: this session has the call now, on a newer connection.
+        self.successor: CallSession | None = None
+        self.stepped_back = False  # another controller has the call
         self.log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
         self._switch = switch
         self._deps = deps
-        self._quiet = asyncio.Event()  # nobody speaks, nothing is awaited
+        self._quiet = asyncio.Event()  # set while nobody speaks and nothing is awaited
         self._runner = CallRunner(
             self.call, self.log, perform=self._perform, decided=self._after_event
         )
@@ -104,7 +105,8 @@ class CallSession:
     # --- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Hold the call until it ends or is let go; frees everything. Raises only our own bugs."""
+        """Hold the call until it ends or is handed back, then free everything. Raises nothing but
+        our own bugs."""
         uuid, channel = self.channel.uuid, self.channel
         self._deps.put(
             CallStarted(
@@ -118,16 +120,16 @@ class CallSession:
             async with self._runner.running():
                 self._runner.spawn(self._watch_switch())
                 if self.call.resumption is not None:
-                    # This controller may be lost in a moment, too.
-                    self._runner.spawn(self._deps.written())
+                    # This controller may be killed in a moment, too.
+                    self._runner.spawn(self._deps.flushed())
                 self.handle(ev.Arrived(channel.answered, bool(channel.codec)))
                 self._switch.listen(self._switch_event)
                 try:
                     await self._runner.over
                 finally:
                     if self.call.outcome != INTERRUPTED:
-                        self._agent_session.interrupt()  # the caller hung up on it
-                    # The lane first: the model may take its time to say goodbye.
+                        self._agent_session.interrupt()  # the caller hung up while it spoke
+                    # The lane first: closing the connection to the model may take a while.
                     self._speech.close()
         finally:
             await self._deps.streams.drop(self._media)
@@ -149,15 +151,15 @@ class CallSession:
             )
         )
         if outcome == INTERRUPTED:
-            return  # somebody else may go on with it
-        # Or has done so without our knowing yet, and tells of the end: the record refuses ours.
+            return  # another controller may resume it
+        # One may have done so already without our knowing; then it reports the end, not we.
         transferred = self.call.cause == TRANSFERRED
-        if transferred or await self._deps.ours(self.channel.uuid, self.epoch):
+        if transferred or await self._deps.still_ours(self.channel.uuid, self.epoch):
             self._agent_session.call_ended()
 
     @property
     def counters(self) -> dict[str, float]:
-        """What went through and what was lost, of both directions; for the log and ``calls``."""
+        """What passed and what was dropped, in both directions; for the log and ``/calls``."""
         counted: dict[str, float] = {
             "events_dropped": self._switch.dropped,
             "events_ignored": self.call.ignored,
@@ -178,17 +180,17 @@ class CallSession:
             async with asyncio.timeout(patience_s):
                 await self._quiet.wait()
 
-    async def give_back(self, deadline: float) -> None:
-        """Let go of the call without ending it: the switch goes on with the dialplan. It is told
-        before, unless it does not answer until ``deadline``, a time of the loop."""
+    async def hand_back(self, deadline: float) -> None:
+        """Let go of the call without ending it: FreeSWITCH goes on with the dialplan. The stream is
+        stopped first, unless FreeSWITCH does not answer by ``deadline`` (a time of the loop)."""
         with contextlib.suppress(TimeoutError):
-            # Whoever has the call in a moment knows what is written by then. A database that is
-            # away must leave time to the calls that are let go after this one.
+            # The next controller knows only what is written by then. A database that is away
+            # must leave enough time for the calls that are handed back after this one.
             async with asyncio.timeout((deadline - asyncio.get_running_loop().time()) / 10):
-                await self._deps.written()
+                await self._deps.flushed()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                # A connection that breaks instead may leave the module mute, see _prove_stream.
+                # If the connection broke instead, the module could stay mute: see _prove_stream.
                 await self._media.stop_stream()
         self.handle(ev.ShutDown())
 
@@ -204,7 +206,7 @@ class CallSession:
 
     @property
     def epoch(self) -> int:
-        """How often the call went on elsewhere before it was ours."""
+        """How often the call was taken over before it came to us."""
         return self._keeper.epoch
 
     def handle(self, event: ev.Event) -> None:
@@ -237,9 +239,9 @@ class CallSession:
             case do.Transfer(destination, returns):
                 self._runner.spawn(self._transfer(destination, returns))
             case do.ConfirmTaken():
-                self._runner.spawn(self._ask("to keep the call", self._switch.took()))
+                self._runner.spawn(self._ask("to restart the ladder", self._switch.took()))
             case do.LimitCall(seconds):
-                self._runner.spawn(self._ask("limit", self._switch.limit(seconds)))
+                self._runner.spawn(self._ask("to limit the call", self._switch.limit(seconds)))
             case do.SendDtmf(digits):
                 self._runner.spawn(self._send_dtmf(digits))
             case do.Hangup(cause):
@@ -249,7 +251,7 @@ class CallSession:
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
                 self._deps.put(note)
             case do.Close():
-                self._switch.unheard()  # whoever lingers has to know of the end
+                self._switch.unheard()  # who lingers on this connection listens from now on
                 self._runner.over.set_result(None)
             case (
                 do.StartStream()
@@ -266,16 +268,16 @@ class CallSession:
                 self._agent_session.perform(action)
 
     async def _ask(self, what: str, command: Coroutine[Any, Any, None]) -> None:
-        """Have the switch do something that the call can do without."""
+        """Ask the switch for something that the call can do without."""
         try:
             await command
         except SwitchError as error:
             self.log.warning(f"the switch refused: {what}", reason=str(error))
 
     async def _send_dtmf(self, digits: str) -> None:
-        # Whoever has the call after us must know that they were pressed: never twice.
-        await self._deps.written()
-        await self._ask("DTMF", self._switch.send_dtmf(digits))
+        # If we are killed now, the next controller must know of it: keys are never sent twice.
+        await self._deps.flushed()
+        await self._ask("to send DTMF", self._switch.send_dtmf(digits))
 
     async def _record(self) -> None:
         folder = self._deps.settings.freeswitch.recordings
@@ -288,9 +290,9 @@ class CallSession:
             self._keeper.recording = path
 
     async def _is_ours(self) -> bool:
-        """Whether the call is still ours. To be asked before what cannot be undone: another
-        controller may have it without our knowing yet, as after we stood still."""
-        ours = await self._deps.ours(self.channel.uuid, self.epoch)
+        """Whether the call is still ours. Ask before doing what cannot be undone: a controller that
+        was suspended for a while does not know yet that another one has claimed the call."""
+        ours = await self._deps.still_ours(self.channel.uuid, self.epoch)
         if not ours and not self.stepped_back:
             self.step_back()
         return ours

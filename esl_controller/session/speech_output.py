@@ -1,5 +1,7 @@
-"""What one call says: the agent's speech, sentences of ours and music, on their way into its
-playback."""
+"""Everything that a caller hears from us: the agent's speech, our own sentences, music.
+
+Each piece is an item. It is converted to the playback's rate as it comes, and queued there.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,25 @@ MUSIC = "music"
 
 
 class SpeechOutput:
-    """Items of speech, each converted to the playback's rate as it comes.
-
-    ``source`` is the agent's output format, ``playback`` where everything goes; speech that comes
-    before there is one, and what still comes of an interrupted item, is lost. ``gate_open``:
-    whether the agent's speech is for the caller (``actions.SetGates``).
+    """One call's speech. ``source``: the agent's output format. ``playback``: where everything
+    goes; speech that comes before there is one is dropped, and so is the rest of an interrupted
+    item. ``gate_open``: whether the agent's speech is for the caller (``actions.SetGates``).
     """
 
     def __init__(self) -> None:
         self.source: Format = pcm(24000)
         self.playback: Playback | None = None
         self.gate_open = False
-        self._converters: dict[str, Converter] = {}  # of items whose audio still comes
-        self._lead_ms = 0.0  # of silence before each of them
-        self._over: deque[str] = deque(maxlen=64)  # items that were interrupted or are complete
-        self._own: set[str] = set()  # items that are not the agent's
-        self._said: Counter[str] = Counter()  # sentences of ours
-        self._rounds = 0  # of music, so far
+        self._converters: dict[str, Converter] = {}  # for items whose audio is still coming
+        self._lead_ms = 0.0  # of silence that a converter puts before its item
+        self._over: deque[str] = deque(maxlen=64)  # items that are complete or were interrupted
+        self._own: set[str] = set()  # our own items: sentences and music
+        self._said: Counter[str] = Counter()  # how often each of our sentences was said
+        self._rounds = 0  # of the music's loop, so far
         self._music = False
 
     def is_new(self, item: str) -> bool:
-        """Whether nothing of ``item`` has come yet, and there is a way to say it."""
+        """Whether this would be the first audio of ``item``, and there is a playback for it."""
         return self.playback is not None and item not in self._converters and item not in self._over
 
     def speak(self, item: str, data: bytes) -> None:
@@ -60,22 +60,23 @@ class SpeechOutput:
             self._over.append(item)
 
     def complete_all(self) -> None:
-        """No more audio will come of any item."""
+        """No more audio will come: whatever has come of each item is all of it."""
         for item in tuple(self._converters):
             self.complete(item)
 
     def pause(self) -> None:
-        """Be silent now and lose nothing. Files play on: a pause there is not exact."""
+        """Be silent now and lose nothing. Files play on: they cannot be paused exactly."""
         if self.playback is not None:
             self.playback.pause()
 
     def unpause(self) -> None:
-        """Go on where ``pause`` stopped."""
+        """Go on from the sample at which ``pause`` stopped."""
         if self.playback is not None:
             self.playback.unpause()
 
     def interrupt(self) -> list[Heard]:
-        """Be silent now; returns how much was heard of each item of the agent's own audio."""
+        """Be silent now, and drop what waits. Returns how much was heard of each of the agent's
+        items that was cut off."""
         if self.playback is None:
             return []
         cut = [heard for heard in self.playback.flush() if heard.item not in self._own]
@@ -87,8 +88,8 @@ class SpeechOutput:
         return [Heard(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
 
     def say(self, name: str, language: str) -> None:
-        """Play a bundled sentence to its end; what waits is dropped. Its item is ``name``, with a
-        number if it was said before: an item that is over cannot be played again."""
+        """Play a bundled sentence to its end; whatever waits is dropped. Its item is ``name``, or
+        ``name 2`` the second time, because an item that is over cannot be played again."""
         self.interrupt()
         assert self.playback is not None
         self._said[name] += 1
@@ -98,11 +99,11 @@ class SpeechOutput:
         self.playback.complete(item)
 
     def music(self, on: bool) -> None:
-        """Play music, instead of all else; or stop it."""
+        """Play music instead of everything else, or stop it."""
         if self._music is not on and self.playback is not None:
             self.interrupt()
             self._music = on
-            for _ in range(2 * on):  # one plays, one waits: no gap between them
+            for _ in range(2 * on):  # one round plays while the next one waits: no gap between them
                 self._play_round()
 
     def finished(self, item: str) -> None:

@@ -1,4 +1,9 @@
-"""What a call has done elsewhere: webhooks asked, messages and records sent on."""
+"""What a call asks of the operator's server, and what it tells it.
+
+A *webhook function* is a tool of the model: asked once, while the caller waits, never retried. A
+*delivery* (a message, the end of a call) is put into the store, and ``server/outbox.py`` sends it
+until it arrives.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +19,13 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change, Deliver, MessageTaken
 
-ANSWER_LIMIT = 20_000  # bytes of a webhook's answer; more is no use to a model
+ANSWER_LIMIT = 20_000  # bytes of an answer; a model cannot use more
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Webhooks:
-    """The errands of one call. ``put`` takes changes for the store."""
+    """The webhook functions and deliveries of one call. ``put`` takes changes for the store."""
 
     def __init__(
         self,
@@ -35,8 +40,8 @@ class Webhooks:
         self._put = put
 
     async def webhook(self, request: AskServer, secure: Mapping[str, str]) -> str:
-        """Ask the server; returns a JSON text for the model, an error too. ``secure``: arguments
-        that the model does not know."""
+        """Ask the server. Returns a JSON text for the model, whatever happens; an error is one,
+        too. ``secure``: arguments that the model must not know."""
         tool = request.tool
         asked = {
             "function": tool.name,
@@ -63,7 +68,7 @@ class Webhooks:
         return _json(body)
 
     def message(self, request: TakeMessage, at: float) -> None:
-        """Keep a message for the company, and send it on."""
+        """Store a message for the company, and have it delivered."""
         fields = {"name": request.name, "phone": request.phone, "text": request.text}
         self._put(MessageTaken(self._channel.uuid, at=at, **fields))
         if url := self._secretary.events.message_url:
@@ -71,7 +76,7 @@ class Webhooks:
             self._put(Deliver(url, "message", body, self._channel.uuid))
 
     def call_ended(self) -> None:
-        """Send the record of the call on."""
+        """Have the record of the call delivered."""
         if url := self._secretary.events.call_ended_url:
             self._put(Deliver(url, "call_ended", "", self._channel.uuid))
 
@@ -91,7 +96,7 @@ class Webhooks:
 
 
 async def _read(content: StreamReader) -> bytes:
-    """All of it, or enough to see that it is too much."""
+    """The whole body, or enough of it to see that it is too long."""
     body = bytearray()
     async for piece in content.iter_any():
         body += piece

@@ -167,7 +167,7 @@ async def _counted(settings: Settings, countdown: _Countdown, report: Connection
 async def _serve(settings: Settings, shutdown: Shutdown, report: Connection[Any, Any]) -> Left:
     async with running(settings, shutdown) as controller:
         report.send(READY)
-        await shutdown.carried_out(controller.calls)
+        await shutdown.carry_out(controller.calls)
     return Left(
         len(controller.calls.calls), len(controller.clock.lanes), len(controller.ports.taken)
     )

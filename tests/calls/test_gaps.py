@@ -164,14 +164,14 @@ async def test_who_begins_to_speak_while_others_are_handed_over_is_heard_out(
         calls = [await of.switch.call() for _ in range(2)]
         await asyncio.gather(*map(greeted, calls))
         first, second = (of.controller.calls.calls[call.uuid] for call in calls)
-        give_back = first.give_back
+        hand_back = first.hand_back
 
         async def slow(deadline: float) -> None:
             calls[1].speak(*words())
             await until(lambda: not second.call.conversation.at_rest)
-            await give_back(deadline)
+            await hand_back(deadline)
 
-        monkeypatch.setattr(first, "give_back", slow)
+        monkeypatch.setattr(first, "hand_back", slow)
         await of.controller.calls.stop(8.0)
         record = await of.record(calls[1].uuid)
         assert [turn["who"] for turn in record["turns"]] == ["agent", "caller", "agent"]

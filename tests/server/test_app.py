@@ -144,7 +144,7 @@ async def test_a_bug_in_work_that_all_calls_need_hands_them_over_and_ends(
             await until(lambda: controller.failure is not None)
             assert not controller.calls.ready
             async with asyncio.timeout(10):
-                await controller.shutdown.carried_out(controller.calls)
+                await controller.shutdown.carry_out(controller.calls)
             assert not controller.calls.calls
     (error,) = [line for line in logs if line["log_level"] == "error"]
     assert "hands over" in error["event"]

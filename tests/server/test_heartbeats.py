@@ -193,7 +193,7 @@ async def test_a_call_that_nobody_takes_up_again_is_ended_by_a_running_controlle
             assert json.loads(me.calls)[live.uuid]["state"] == "talking"
             assert (me.state, me.web) == ("ready", of.controller.web_url)
             session = of.controller.calls.calls[lost.uuid]
-            await session.give_back(asyncio.get_running_loop().time() + 5)
+            await session.hand_back(asyncio.get_running_loop().time() + 5)
             await until(lambda: lost.uuid not in of.controller.calls.calls)
             assert (await of.record(lost.uuid))["outcome"] == INTERRUPTED
             assert (await ended(store, lost.uuid)).outcome == LOST

@@ -29,7 +29,7 @@ class Calls:
 
 
 def obeying(shutdown: Shutdown, calls: Calls) -> asyncio.Task[None]:
-    return asyncio.create_task(shutdown.carried_out(cast(Any, calls)))
+    return asyncio.create_task(shutdown.carry_out(cast(Any, calls)))
 
 
 async def turn() -> None:
@@ -93,7 +93,7 @@ async def test_a_bug_in_stopping_is_not_hidden() -> None:
     shutdown = Shutdown()
     shutdown.stop()
     with pytest.raises(RuntimeError, match="bug"):
-        await asyncio.wait_for(shutdown.carried_out(cast(Any, Broken())), 1)
+        await asyncio.wait_for(shutdown.carry_out(cast(Any, Broken())), 1)
 
 
 async def test_any_number_of_signals_is_no_mistake() -> None:

@@ -1,4 +1,4 @@
-"""``esl-controller calls`` and ``drain``: the running controller, asked over HTTP."""
+"""``esl-controller calls`` and ``drain`` ask the running controller over HTTP."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
 
 
 def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
-    """Have a controller of this machine take no more calls and end when those that live are over;
-    wait for that, and say how many are left. 1 if it cannot be asked. ``url``: its web address."""
+    """Have a controller on this machine take no more calls, and end once its live ones are over.
+    Waits for that, and prints how many are left. 1 if it cannot be asked. ``url``: its web
+    address."""
     base = base_url(settings, url)
     try:
         left = ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")["calls"]
     except HTTPError as error:
-        why = "it stops already" if error.code == CONFLICT else str(error)
+        why = "it is already stopping" if error.code == CONFLICT else str(error)
         print(f"esl-controller drain: not accepted: {why}", file=sys.stderr)
         return 1
     except _NO_ANSWER as error:
@@ -56,7 +57,7 @@ def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
         return 1
     print(f"no more calls are taken; {left} live")
     with contextlib.suppress(*_NO_ANSWER):
-        while True:  # until nobody answers any more
+        while True:  # until it does not answer any more
             time.sleep(POLL_S)
             now = len(ask(f"{base}/calls")["calls"])
             if now != left:
@@ -72,7 +73,7 @@ def base_url(settings: Settings, url: str | None = None) -> str:
 
 
 def ask(url: str, method: str = "GET") -> dict[str, Any]:
-    """The JSON object that is answered. Raises OSError, HTTPException, ValueError."""
+    """The JSON object that comes back. Raises OSError, HTTPException, ValueError."""
     # No proxy: the controller is on this machine or in its network.
     opener = build_opener(ProxyHandler({}))
     with opener.open(Request(url, method=method), timeout=TIMEOUT_S) as reply:  # noqa: S310

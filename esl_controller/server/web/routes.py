@@ -15,8 +15,9 @@ from media.lane import Clock
 
 
 def web_routes(calls: CallListener, clock: Clock, shutdown: Shutdown) -> list[web.AbstractRouteDef]:
-    """``/healthz``: the process lives. ``/readyz``: it takes calls (503: it does not). ``/calls``:
-    the live calls as JSON. ``/drain`` (POST, from this machine only): let them finish, then end."""
+    """``/healthz``: the process is alive. ``/readyz``: it takes calls (503: it does not).
+    ``/calls``: the live calls as JSON. ``/drain`` (POST, from this machine only): let them finish,
+    then end."""
 
     async def healthz(request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -48,7 +49,7 @@ def web_routes(calls: CallListener, clock: Clock, shutdown: Shutdown) -> list[we
             limit_s = float(request.query.get("limit_s", "inf"))
         except ValueError:
             limit_s = -1.0
-        if not limit_s >= 0:  # "nan" is a number, too
+        if not limit_s >= 0:  # float("nan") is a number, too
             return web.Response(status=400, text="limit_s is no number of seconds\n")
         accepted = shutdown.drain(limit_s)
         return web.json_response({"calls": len(calls.calls)}, status=202 if accepted else 409)
@@ -62,7 +63,7 @@ def web_routes(calls: CallListener, clock: Clock, shutdown: Shutdown) -> list[we
 
 
 def describe(session: CallSession) -> dict[str, Any]:
-    """One call, for JSON: who, in which state, by which ways it hears and speaks."""
+    """One call, for JSON."""
     channel = session.channel
     return {
         "call_uuid": channel.uuid,
@@ -78,7 +79,7 @@ def describe(session: CallSession) -> dict[str, Any]:
 
 
 def in_brief(session: CallSession) -> dict[str, str]:
-    """How one call is: its codec, its state, by which ways it hears and speaks."""
+    """One call's codec, its state, how it hears the caller and speaks to them, for JSON."""
     call = session.call
     return {
         "codec": session.channel.codec,
