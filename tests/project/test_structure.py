@@ -23,7 +23,14 @@ WHOLES: Final = {
     "demo": "the demo is one whole call",
 }
 # Modules that are tested through others.
-UNTESTED: Final[dict[str, str]] = {}
+UNTESTED: Final[dict[str, str]] = {
+    "session/agent_session": "a whole call: tests/session/test_session.py, tests/calls",
+    "session/media": "a whole call: tests/session/test_session.py, tests/calls",
+    "session/playback": "a whole call: tests/session/test_session.py, tests/calls",
+    "store/migrations/versions/0001_calls": "tests/store/test_database.py migrates",
+    "store/migrations/versions/0002_resumption": "tests/store/test_database.py migrates",
+    "store/migrations/versions/0003_controllers": "tests/store/test_database.py migrates",
+}
 
 
 def sources() -> dict[str, Path]:
@@ -38,7 +45,7 @@ def sources() -> dict[str, Path]:
     return {name: path for name, path in found.items() if name.split("/")[0] not in WHOLES}
 
 
-def tests() -> dict[str, Path]:
+def found_tests() -> dict[str, Path]:
     """Each test file, by the name of what it tests."""
     found = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
@@ -60,14 +67,14 @@ def has_code(path: Path) -> bool:
 
 @pytest.mark.parametrize("module", sorted(sources()))
 def test_each_module_has_its_tests(module: str) -> None:
-    found = [test for test in tests() if mirrors(test, module)]
+    found = [test for test in found_tests() if mirrors(test, module)]
     if module in UNTESTED:
         assert not found, f"it has tests: take {module} off the list"
     elif has_code(sources()[module]):
         assert found, f"tests/{Path(module).parent}/test_{Path(module).name}.py is missing"
 
 
-@pytest.mark.parametrize("test", sorted(tests()))
+@pytest.mark.parametrize("test", sorted(found_tests()))
 def test_each_test_has_its_module(test: str) -> None:
     packages = {str(Path(module).parent) for module in sources()}  # a package's own __init__
     assert any(mirrors(test, module) for module in (*sources(), *packages))
