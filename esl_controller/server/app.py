@@ -34,22 +34,19 @@ from esl_controller.secretaries.persona import Persona
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
+from esl_controller.server.record import CallRecords
 from esl_controller.server.shutdown import Shutdown
 from esl_controller.server.web.routes import in_brief, web_routes
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Change, Heartbeat
+from esl_controller.store.records import Heartbeat
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint
 
 log = structlog.stdlib.get_logger(__name__)
 
 THREAD_SWITCH_S = 0.0005  # a thread must let the clock run after this long
-CLAIM_S = 3.0  # the caller waits meanwhile; without the claim, all that was said is forgotten
-WATCH_S = 1.0  # between looks whether another controller has claimed one of our calls
-STILL_OURS_S = 0.5  # a hangup or a transfer waits for this answer
-FLUSH_S = 2.0
 LOW_PID = 300  # only processes that start with the system, or with a container, have such
 OWN_PORTS = 20  # tried for media and for web each, where several controllers share [esl]
 
@@ -76,6 +73,7 @@ class Controller:
         folder = settings.secretaries.folder
         self.secretaries = Folder(Path(folder) if folder else None, settings.agent)
         self.store: Store | None = None
+        self.records = CallRecords(None, self.name)
         self._model: RealtimeModel | LiveModel
         self._http: ClientSession
 
@@ -86,13 +84,14 @@ class Controller:
         self._http = await stack.enter_async_context(ClientSession())
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
+            self.records = CallRecords(self.store, self.name)
         # Entered after the store, so that they end before it is closed.
         own = await stack.enter_async_context(_owned_tasks(self._died))
         own(self.secretaries.watch())
         if self.store is not None:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
             own(outbox.run())
-            own(self._watch_claims())
+            own(self.records.watch(self.calls.calls))
         self._model = await _model(settings, stack)
         stack.push_async_callback(self._model.close)
         # The Event Socket last: when a call comes, everything that it needs is there.
@@ -139,26 +138,13 @@ class Controller:
             abilities=self._model.abilities,
             make_agent=self._make_agent,
             find_secretary=self.secretaries.find,
-            put=self._put,
-            flushed=self._flushed,
-            still_ours=self._still_ours,
+            record=self.records,
             http=self._http,
         )
         return CallSession(switch, channel, services, claimed)
 
     async def _claim(self, channel: Channel) -> Claimed | None:
-        """Claim a call that was answered before; None where no record is kept."""
-        if self.store is None:
-            return None
-        try:
-            async with asyncio.timeout(CLAIM_S):
-                return await self.store.claim(channel.uuid, self.name)
-        except (StoreError, TimeoutError) as error:
-            reason = str(error) or f"no answer within {CLAIM_S:g} s"
-            log.warning("a call begins anew: its record cannot be read", reason=reason)
-            # The call's age in seconds grows faster than its number of controllers, so no earlier
-            # controller had an epoch as high as this.
-            return Claimed(epoch=1 + int(channel.age_s), memory="")
+        return await self.records.claim(channel)
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
@@ -171,39 +157,8 @@ class Controller:
             calls=json.dumps({uuid: in_brief(call) for uuid, call in self.calls.calls.items()}),
         )
 
-    async def _watch_claims(self) -> None:
-        """Step back from calls that another controller has taken over."""
-        assert self.store is not None
-        while True:
-            await asyncio.sleep(WATCH_S)
-            with contextlib.suppress(StoreError):
-                mine = {uuid: session.epoch for uuid, session in self.calls.calls.items()}
-                for uuid in await self.store.lost(mine) if mine else ():
-                    session = self.calls.calls.get(uuid)
-                    if session is not None and session.epoch == mine[uuid]:
-                        session.step_back()
-
-    async def _still_ours(self, call_uuid: str, epoch: int) -> bool:
-        """Whether nobody has claimed the call since; True, too, if that cannot be told in time."""
-        if self.store is not None:
-            with contextlib.suppress(StoreError, TimeoutError):
-                async with asyncio.timeout(STILL_OURS_S):
-                    return not await self.store.lost({call_uuid: epoch})
-        return True
-
-    async def _flushed(self) -> None:
-        """Wait until all that was put is written, for at most ``FLUSH_S``."""
-        if self.store is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_S):
-                    await self.store.flush()
-
     def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
         return self._model.agent(persona, history, g711=channel.is_g711)
-
-    def _put(self, change: Change) -> None:
-        if self.store is not None:
-            self.store.put(change)
 
 
 @contextlib.asynccontextmanager

@@ -53,8 +53,8 @@ class AgentSession:
         vad = secretary.turn_detection
         own_turns = deps.abilities.takes_turns
         silence_ms = vad.silence_ms if vad.kind == "server_vad" and not own_turns else 0
-        self._transcript = Transcript(channel.uuid, deps.put, silence_ms)
-        self._webhooks = Webhooks(channel, secretary, deps.http, deps.put)
+        self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
+        self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put)
         self._earlier = Counters()  # of earlier agents of the call
         self._agent: Agent | None = None
         self._connection: asyncio.Task[None] | None = None
@@ -138,7 +138,7 @@ class AgentSession:
         self, call_id: str, request: AskServer, secure: Mapping[str, str]
     ) -> None:
         # If we are killed now, the next controller must know of it: nothing is asked twice.
-        await self._deps.flushed()
+        await self._deps.record.flush()
         self._runner.report(ev.ToolDone(call_id, await self._webhooks.webhook(request, secure)))
 
     def interrupt(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from aiohttp import ClientSession
 
@@ -17,6 +17,20 @@ from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint
+
+
+class Record(Protocol):
+    """What is written down of the calls."""
+
+    def put(self, change: Change) -> None:
+        """Have it written. Never waits, never raises."""
+
+    async def flush(self) -> None:
+        """Wait until all that was put is written, but no longer than makes sense."""
+
+    async def still_ours(self, call_uuid: str, epoch: int) -> bool:
+        """Whether nobody has claimed this call since it had this epoch; True, too, if that cannot
+        be told in time."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +46,5 @@ class Dependencies:
     abilities: Abilities  # what the agents of this kind of model can do
     make_agent: Callable[[Persona, History, Channel], Agent]
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
-    put: Callable[[Change], None]  # have the store write it; never waits
-    # Wait until all that was put is written, but no longer than makes sense.
-    flushed: Callable[[], Coroutine[Any, Any, None]]
-    # Whether nobody has claimed this call since it had this epoch; True if that cannot be told.
-    still_ours: Callable[[str, int], Awaitable[bool]]
+    record: Record
     http: ClientSession

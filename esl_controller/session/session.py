@@ -80,7 +80,7 @@ class CallSession:
         self._media = CallMedia(
             switch, deps, self.secretary.language, self._agent_session, self._speech, self._runner
         )
-        self._keeper = SnapshotKeeper(channel, self._agent_session, deps.put)
+        self._keeper = SnapshotKeeper(channel, self._agent_session, deps.record.put)
         if claimed is not None:
             self.call.resumption = self._keeper.resume(claimed)
 
@@ -108,7 +108,7 @@ class CallSession:
         """Hold the call until it ends or is handed back, then free everything. Raises nothing but
         our own bugs."""
         uuid, channel = self.channel.uuid, self.channel
-        self._deps.put(
+        self._deps.record.put(
             CallStarted(
                 *(uuid, channel.domain_uuid, self.secretary.name or "default"),
                 *(channel.caller, channel.number, time.time()),
@@ -121,7 +121,7 @@ class CallSession:
                 self._runner.spawn(self._watch_switch())
                 if self.call.resumption is not None:
                     # This controller may be killed in a moment, too.
-                    self._runner.spawn(self._deps.flushed())
+                    self._runner.spawn(self._deps.record.flush())
                 self.handle(ev.Arrived(channel.answered, bool(channel.codec)))
                 self._switch.listen(self._switch_event)
                 try:
@@ -142,7 +142,7 @@ class CallSession:
 
     async def _close_record(self) -> None:
         outcome = self.call.outcome
-        self._deps.put(
+        self._deps.record.put(
             CallEnded(
                 *(self.channel.uuid, time.time(), self.call.cause, outcome),
                 recording=self._keeper.recording,
@@ -154,7 +154,7 @@ class CallSession:
             return  # another controller may resume it
         # One may have done so already without our knowing; then it reports the end, not we.
         transferred = self.call.cause == TRANSFERRED
-        if transferred or await self._deps.still_ours(self.channel.uuid, self.epoch):
+        if transferred or await self._deps.record.still_ours(self.channel.uuid, self.epoch):
             self._agent_session.call_ended()
 
     @property
@@ -187,7 +187,7 @@ class CallSession:
             # The next controller knows only what is written by then. A database that is away
             # must leave enough time for the calls that are handed back after this one.
             async with asyncio.timeout((deadline - asyncio.get_running_loop().time()) / 10):
-                await self._deps.flushed()
+                await self._deps.record.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 # If the connection broke instead, the module could stay mute: see _prove_stream.
@@ -249,7 +249,7 @@ class CallSession:
             case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
-                self._deps.put(note)
+                self._deps.record.put(note)
             case do.Close():
                 self._switch.unheard()  # who lingers on this connection listens from now on
                 self._runner.over.set_result(None)
@@ -276,7 +276,7 @@ class CallSession:
 
     async def _send_dtmf(self, digits: str) -> None:
         # If we are killed now, the next controller must know of it: keys are never sent twice.
-        await self._deps.flushed()
+        await self._deps.record.flush()
         await self._ask("to send DTMF", self._switch.send_dtmf(digits))
 
     async def _record(self) -> None:
@@ -292,7 +292,7 @@ class CallSession:
     async def _is_ours(self) -> bool:
         """Whether the call is still ours. Ask before doing what cannot be undone: a controller that
         was suspended for a while does not know yet that another one has claimed the call."""
-        ours = await self._deps.still_ours(self.channel.uuid, self.epoch)
+        ours = await self._deps.record.still_ours(self.channel.uuid, self.epoch)
         if not ours and not self.stepped_back:
             self.step_back()
         return ours

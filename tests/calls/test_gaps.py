@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from esl_controller.server import app
+from esl_controller.server import record as server_record
 from esl_controller.simulator.freeswitch import Action, SwitchStandIn
 from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -136,7 +137,7 @@ async def test_the_end_of_a_call_that_another_controller_has_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever lost it still has its connection, and has not looked at the record since."""
-    monkeypatch.setattr(app, "WATCH_S", 60.0)
+    monkeypatch.setattr(server_record, "WATCH_S", 60.0)
     receiver = Receiver()
     async with listening(receiver) as url:
         told = f'[events]\ncall_ended_url = "{url}"\n'

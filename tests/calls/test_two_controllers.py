@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from esl_controller.server import app
+from esl_controller.server import record as server_record
 from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.outbound import OutboundListener
 from esl_controller.simulator.freeswitch.wire import Command
@@ -213,7 +213,7 @@ async def test_one_that_was_frozen_steps_back_from_a_call_that_the_other_has(
 async def test_who_lost_a_call_and_is_not_told_yet_does_not_hang_it_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app, "WATCH_S", 60.0)
+    monkeypatch.setattr(server_record, "WATCH_S", 60.0)
     model = {"script": (ScriptedCall(1, "end_call"),)}
     async with rig(model=model) as of:
         call = await of.switch.call()
@@ -245,7 +245,7 @@ async def test_a_call_that_is_lost_while_nobody_can_read_its_record_is_kept(
             await of.end(1, signal.SIGKILL)
             await greeted(call)
         await of.record(call, lambda stored: len(stored.turns) == 4)
-        await asyncio.sleep(2 * app.WATCH_S)
+        await asyncio.sleep(2 * server_record.WATCH_S)
         await of.turn(call)
         assert await of.calls(0) == 1
         call.hangup()
