@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from esl_controller.freeswitch.connection import Switch
+from esl_controller.freeswitch.connection import SwitchConnection
 from media.lane import Clock, Lane
 from media.playout import Playout
 from tests.live.conftest import Figures
@@ -102,7 +102,7 @@ async def test_a_lane_before_the_media_aborts_freeswitch(own_switch: FreeSwitch)
     gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with Switch.over(reader, writer) as switch:
+        async with SwitchConnection.over(reader, writer) as switch:
             assert not (await switch.connect()).answered
             await switch.open_lane(("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
             gone.set_result(await switch.wait_lost())
