@@ -18,21 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
+from tests.project.pages import PAGES, headings, name
 
 CODE = [
-    *(
-        path
-        for part in ("esl_controller", "media", "tests", "benchmarks")
-        for path in sorted((ROOT / part).rglob("*.py"))
-    )
-]
-PAGES = sorted(
     path
-    for path in ROOT.rglob("*.md")
-    if not any(
-        part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts
-    )
-)
+    for part in ("esl_controller", "media", "tests", "benchmarks")
+    for path in sorted((ROOT / part).rglob("*.py"))
+    if path != Path(__file__)
+]
 DESIGN = ROOT / "docs" / "design"
 
 DOCUMENT = re.compile(r"(?<![\w/.*{-])(?P<path>[\w./-]*\w\.md)\b(?:#(?P<anchor>[\w-]+))?")
@@ -44,10 +37,8 @@ OTHER_FORMS = re.compile(r"\.md`*,? [\"'(“]|\bcaptures? [`'\"]\S*[`'\"]", re.I
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """What a link can name in a page: its headings as GitHub writes them."""
-    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
-    titles = re.findall(r"^#+ (.+)$", text, re.M)
-    return frozenset(re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles)
+    """The headings of a page that can be cited."""
+    return frozenset(headings(page))
 
 
 def prose(path: Path) -> str:
@@ -74,21 +65,17 @@ def wrong(text: str, path: Path) -> Iterator[str]:
             yield f"{found[0]}: no such file"
         elif found["anchor"] and found["anchor"] not in anchors(there):
             yield f"{found[0]}: no such heading"
-    for name in CAPTURE.findall(text):
-        if not any((ROOT / "tests").glob(name)):
-            yield f"{name}: no such capture"
-    for name in SOURCE.findall(text):
-        if (path.suffix == ".py" or DESIGN in path.parents) and not (ROOT / name).is_file():
-            yield f"{name}: no such source file"
+    for capture in CAPTURE.findall(text):
+        if not any((ROOT / "tests").glob(capture)):
+            yield f"{capture}: no such capture"
+    for source in SOURCE.findall(text):
+        if (path.suffix == ".py" or DESIGN in path.parents) and not (ROOT / source).is_file():
+            yield f"{source}: no such source file"
     for found in OTHER_FORMS.finditer(text):
         yield f"{found[0]}: not a form that this test can follow"
 
 
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-@pytest.mark.parametrize("path", [path for path in CODE if path != Path(__file__)], ids=name)
+@pytest.mark.parametrize("path", CODE, ids=name)
 def test_citations_in_code_lead_somewhere(path: Path) -> None:
     assert list(wrong(prose(path), path)) == []
 
@@ -99,19 +86,10 @@ def test_citations_in_pages_lead_somewhere(path: Path) -> None:
 
 
 def test_there_are_citations() -> None:
-    texts = [prose(path) for path in CODE if path != Path(__file__)]
+    texts = [prose(path) for path in CODE]
     documents = [found for text in texts for found in DOCUMENT.finditer(text) if found["anchor"]]
     assert len(documents) >= 25
     assert sum(len(CAPTURE.findall(text)) for text in texts) >= 25
-
-
-@pytest.mark.parametrize("page", sorted(DESIGN.glob("*.md")), ids=name)
-def test_links_of_the_design_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
-        path, _, anchor = target.partition("#")
-        to = (page.parent / path).resolve() if path else page
-        assert to.exists(), target
-        assert not anchor or anchor in anchors(to), target
 
 
 @pytest.mark.parametrize(
