@@ -17,7 +17,7 @@ from media.resample import Resampler
 
 FRAME_S: Final = 0.02
 STREAM_FRAMES: Final = {"sptmru": 2, "amigniter": 1}
-"""20 ms frames in a message of each build (captures sptmru, amigniter: stream_messages.jsonl)."""
+"""20 ms frames in a message of each build (captures/*/stream_messages.jsonl)."""
 
 
 @dataclass(frozen=True)

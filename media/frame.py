@@ -60,7 +60,8 @@ def pcm(rate: int) -> Format:
 PCMU = Format("pcmu", 8000)
 PCMA = Format("pcma", 8000)
 
-# Channel rates seen on FreeSWITCH, by the size of a 20 ms frame (freeswitch.md, "the lane").
+# Channel rates seen on FreeSWITCH, by the size of a 20 ms frame
+# (docs/design/freeswitch.md#the-lane).
 RATE_OF_FRAME = {pcm(rate).frame_bytes: rate for rate in (8000, 12000, 16000, 24000, 32000, 48000)}
 
 

@@ -17,10 +17,11 @@ class Hearing:
     """Turns the stream's messages into the agent's format.
 
     ``asked`` is the rate in Hz that ``uuid_audio_stream start`` named, ``channel`` the channel's
-    own. They are not the same thing to every module: the newer sptmru build does not resample, it
-    sends the channel's rate whatever was asked for (measured: 16,000 bytes a second for a PCMU call
-    asked for at ``16k``). So where the two rates differ, the first ``SETTLE_S + PROBE_S`` seconds
-    of each connection are held back, and the speed of the later part decides.
+    own. They are not the same thing to every module: the sptmru build (since 2024-05-18) does not
+    resample, it sends the channel's rate whatever was asked for
+    (docs/design/freeswitch.md#the-rate-and-size-of-its-messages). So where the two rates differ,
+    the first ``SETTLE_S + PROBE_S`` seconds of each connection are held back, and the speed of the
+    later part decides.
     """
 
     def __init__(

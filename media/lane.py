@@ -1,8 +1,8 @@
 """The UDP lane to one channel, and the process's one clock: caller out.
 
-FreeSWITCH plays each datagram at once as one frame and paces nothing (freeswitch.md, "Speaking:
-unicast"), so this clock is the clock of every call: absolute deadlines 20 ms apart, a frame for
-every lane at each, silence where there is nothing to say.
+FreeSWITCH plays each datagram at once as one frame and paces nothing
+(docs/design/freeswitch.md#the-lane), so this clock is the clock of every call: absolute deadlines
+20 ms apart, a frame for every lane at each, silence where there is nothing to say.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Lane:
 
     ``on_event`` is called after a tick in which an item of the playout started or finished, and
     ``on_lost`` once if FreeSWITCH has closed the port (ICMP tells us, on the same machine at least;
-    the channel ran an application that resets it, see freeswitch.md, "Traps").
+    see docs/design/freeswitch.md#what-closes-it).
     """
 
     def __init__(

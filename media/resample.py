@@ -2,7 +2,8 @@
 
 Audio that passes in real time goes through a short polyphase filter of our own, not through soxr:
 soxr's streaming mode holds back 2.5-20 ms (LQ, 16 to 24 kHz) or up to 40 ms (24 to 8 kHz) and gives
-it back in lumps, so that some calls return nothing. The filter here holds back a constant 1 ms
+it back in lumps, so that some calls return nothing
+(docs/design/audio.md#soxr-gives-streams-back-in-lumps). The filter here holds back a constant 1 ms
 (2 ms at 8 kHz), with errors 70 dB down from 300 to 3400 Hz, more than a telephone needs;
 tests/media/test_resample.py holds both next to each other. Where latency does not matter (sound
 files) ``convert`` uses soxr.

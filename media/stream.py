@@ -1,8 +1,8 @@
 """The WebSocket endpoint that mod_audio_stream connects to: caller in.
 
 ``/stream/{domain_uuid}/{call_uuid}``, binary messages of linear audio in any size, some text
-messages (freeswitch.md, "Hearing"). Which calls are live, and their tokens, is somebody else's
-knowledge: an ``Admission`` asks for it.
+messages (docs/design/freeswitch.md#the-stream). Which calls are live, and their tokens, is
+somebody else's knowledge: an ``Admission`` asks for it.
 """
 
 from __future__ import annotations

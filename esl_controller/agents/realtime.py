@@ -2,7 +2,8 @@
 
 Control events go out as the package's typed parameters and are read as plain JSON
 (realtime_events.py). Audio takes the short way both ways (a formatted ``append``, ``orjson`` of a
-delta), because the typed way costs half of the controller's CPU time (audio.md).
+delta), because the typed way costs half of the controller's CPU time
+(docs/design/audio.md#what-a-call-costs).
 
 Who speaks when is decided by the call's core, not by the server: ``create_response`` and
 ``interrupt_response`` are off, so that a cough neither cancels a reply nor calls for one.

@@ -125,6 +125,8 @@ class MediaPath:
     # --- speaking ---------------------------------------------------------------------------------
 
     def _lane_failed(self, reason: str, now: float) -> Actions:
+        # It cannot be opened again before the channel leaves its park, so files are what is left
+        # (docs/design/freeswitch.md#the-lane-opens-once-per-park).
         if self.speaking_by == "lane":
             self.speaking_by = "no"
             self._lane_deadline = now + LANE_LOST_S

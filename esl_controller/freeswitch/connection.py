@@ -1,9 +1,9 @@
 """FreeSWITCH's commands and events as typed methods, over one outbound Event Socket connection.
 
 Everything that goes onto the wire is checked here, because a line break in a value would start a
-new header, that is, a new command (freeswitch.md, "The outbound socket"); and everything that comes
-from it is turned into ``events`` here. Genesis does the talking: framing, and matching replies to
-commands under concurrency.
+new header, that is, a new command (docs/design/freeswitch.md#the-outbound-socket); and everything
+that comes from it is turned into ``events`` here. Genesis does the talking: framing, and matching
+replies to commands under concurrency.
 """
 
 from __future__ import annotations
@@ -216,7 +216,11 @@ class SwitchConnection:
     async def open_lane(self, switch: tuple[str, int], controller: tuple[str, int]) -> None:
         """Ask FreeSWITCH to bind ``switch`` and exchange frames with ``controller`` over UDP.
 
-        It says ``+OK`` in any case; the first datagram is the proof (freeswitch.md, "Speaking").
+        It says ``+OK`` in any case; the first datagram is the proof
+        (docs/design/freeswitch.md#the-proof-that-it-is-open). Only after the answer: before, it
+        aborts FreeSWITCH (docs/design/freeswitch.md#not-before-the-media). A lane that was closed
+        is not opened again in the same park
+        (docs/design/freeswitch.md#the-lane-opens-once-per-park).
         """
         await self._sendmsg(
             {
@@ -249,7 +253,8 @@ class SwitchConnection:
         ``returns``: how often the caller will have come back after that, told by the channel then;
         0, or no ``controller_home`` in the dialplan: not at all. What is ours is undone before,
         for the caller may be back within 50 ms; with ``socket_resume`` set, closing our connection
-        later would throw the caller out of there (captures/transfer_reset.*).
+        later would throw the caller out of there
+        (docs/design/freeswitch.md#a-connection-closed-after-a-transfer).
         """
         assert self.channel is not None, "connect first"
         await self.set_variable("call_timeout", str(timeout_s))
@@ -272,7 +277,7 @@ class SwitchConnection:
     async def _close_lane(self) -> None:
         """Have the channel's own thread close the lane, by a file. ``uuid_transfer`` does it in
         another; if both do, they may wait for the lane's thread for good, and the caller with them
-        (seen; switch_ivr.c, ``switch_ivr_deactivate_unicast``)."""
+        (docs/design/freeswitch.md#two-threads-that-close-it)."""
         play_id = self.new_play()
         played = self._plays[play_id]
         await self.play("silence_stream://20", play_id)

@@ -7,8 +7,8 @@ While none can be reached, the list costs the switch nothing but the tries; a lo
 would look the dialplan up for each of them, and add a leg to the call's record.
 
 What FreeSWITCH does with each action is in the comments that `render` writes. Sources: measured on
-1.10.12 (tests/live/test_ladder.py, captures `controller_lost.1`, `controller_lost.2` and
-`invalid_application`), and its code:
+1.10.12 (tests/live/test_ladder.py, captures/controller_lost.*.jsonl,
+captures/invalid_application.jsonl), and its code (docs/design/freeswitch.md#the-ladder):
 
 - switch_ivr.c, `switch_ivr_session_transfer`: each transfer counts `max_session_transfers` down, or
   where that is not set `max_forwards` (which a SIP call brings along), and the call ends at 0.

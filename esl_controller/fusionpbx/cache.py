@@ -1,8 +1,7 @@
 """What FusionPBX keeps of a context's dialplan: one key, as a file or in memcache.
 
-Its names are facts of FusionPBX's functions/cache.lua and classes/cache.php: the key is
-``dialplan:CONTEXT``, its file the same with a dot. Other nodes listen for an event when a key goes
-(app/servers/resources/file_cache.lua), which for files brings the file's name.
+The key is ``dialplan:CONTEXT``, its file the same with a dot. Other nodes listen for an event when
+a key goes, which for files brings the file's name (docs/design/fusionpbx.md#the-cache).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """FusionPBX's own configuration file, as far as it is needed here.
 
-Its lines are ``key = value``. Sources: FusionPBX's resources/classes/config.php and
-app/switch/resources/scripts/resources/functions/config.lua (which serves the dialplan).
+Its lines are ``key = value`` (docs/design/fusionpbx.md#its-configuration).
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Database:
     async def dialplans(self, context: str) -> list[Dialplan]:
         """All of a context in its order, without their details; disabled ones are not served.
 
-        What a context is made of is a fact of FusionPBX's handler
-        (xml_handler/resources/scripts/dialplan/dialplan.lua). Rows for one host count, too.
+        A context is made of three in the tables (docs/design/fusionpbx.md#what-is-served). Rows for
+        one host count, too.
         """
         with _failing("the dialplans cannot be read", self._config):
             rows = await self._rows(

@@ -1,9 +1,8 @@
 """An extension's XML: ours as details, details as XML, and what an extension catches. [core]
 
-How FusionPBX puts an extension together from its details is a fact of its class ``dialplan``
-(app/dialplans/resources/classes/dialplan.php, ``xml`` and ``prepare_details``): sorted by group and
-order, a group's condition first, then its actions, then its anti-actions; values go into the XML as
-they are, which is why ``details_of`` refuses those that XML would need escaped.
+FusionPBX puts an extension together from its details sorted by group and order, a group's condition
+first, then its actions, then its anti-actions (docs/design/fusionpbx.md#xml-and-details). Values go
+into the XML as they are, which is why ``details_of`` refuses those that XML would need escaped.
 """
 
 from __future__ import annotations

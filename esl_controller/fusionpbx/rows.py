@@ -2,7 +2,7 @@
 
 The database's rows are read and written as text, whatever the types of their columns are: switches
 are boolean in new installs and were text ("true", "false") in older ones, and either is the same
-text here. ``Table`` knows the types, for writing.
+text here (docs/design/fusionpbx.md#its-tables). ``Table`` knows the types, for writing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a change in the tables needs from the running switch: an empty cache, and a look.
 
-Facts of FusionPBX's classes/cache.php (the event) and xml_handler: a lookup by ``xml_locate`` names
-no caller, and is answered as one for the context ``public``. So a FusionPBX cannot be asked what it
-serves in another context; a plain FreeSWITCH can.
+A lookup by ``xml_locate`` names no caller, and FusionPBX answers it as one for the context
+``public``. So a FusionPBX cannot be asked what it serves in another context; a plain FreeSWITCH can
+(docs/design/fusionpbx.md#what-is-served).
 """
 
 from __future__ import annotations

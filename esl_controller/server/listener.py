@@ -44,7 +44,8 @@ class CallListener:
     connections that were closed at once, ``last_refusal`` says whose the last one was, and why.
     ``taken`` counts the calls so far; ``probes`` are the doctor's legs, which are no calls.
     Closing a connection ends no call: the dialplan goes on with its next action
-    (captures/controller_lost.*; ``socket_resume=true`` makes it do so at once).
+    (captures/controller_lost.*.jsonl; ``socket_resume=true`` makes it do so at once,
+    docs/design/freeswitch.md#when-the-controller-is-lost).
     """
 
     def __init__(
@@ -247,7 +248,8 @@ class CallListener:
             if session.call.cause == TRANSFERRED or session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
-            # newer one's park, and the dialplan would dial once more (captures/transfer_back.*).
+            # newer one's park, and the dialplan would dial once more
+            # (captures/transfer_back.*.jsonl).
             while session.successor is not None:
                 session = session.successor
                 await session.over()
@@ -256,7 +258,7 @@ class CallListener:
         """Wait until a call that somebody else has by now is over, or until we stop.
 
         Closing the connection before that would throw the call out of wherever it is parked
-        (captures/transfer_back.*).
+        (docs/design/freeswitch.md#a-replaced-connection-stays-open).
         """
         over = asyncio.Event()
 

@@ -152,7 +152,7 @@ class CallMedia:
     async def _prove_stream(self) -> None:
         """Wait for the first audio. Once one of its connections was refused, either sptmru build
         still connects but never sends audio again on that channel; neither stop nor start helps
-        (seen after a controller was killed)."""
+        (docs/design/freeswitch.md#mute-after-a-refusal)."""
         try:
             async with asyncio.timeout(STREAM_SILENT_S):
                 await self._stream_heard.wait()

@@ -23,7 +23,10 @@ from media.playout import Finished, Heard, Playout, Started
 from media.segments import Segment, SegmentPlayout
 
 LANE_TRIES = 4
-LANE_OPEN_S = 0.2  # the first datagram comes within 40 ms (freeswitch.md); a busy machine is slower
+# The first datagram comes within 40 ms; a busy machine is slower. A second attempt while the first
+# one still opens would leave a thread behind in FreeSWITCH
+# (docs/design/freeswitch.md#the-lane-opens-once-per-park).
+LANE_OPEN_S = 0.2
 WRITTEN_S = 3.0  # mod_audio_stream writes a file within 20 ms
 
 Report = Callable[[ItemStarted | ItemFinished | LaneFailed | FilesFailed], None]

@@ -4,7 +4,8 @@ The controller's side of each capture is replayed, and every message that comes 
 against the captured one: its kind, its place among its kind, reply texts and bodies, the names of
 all headers, the values that do not differ from call to call, the encoding and every length.
 Replies, events and notices are each in order; between the three there is no order to rely on
-(they come from different threads: compare ``invalid_application`` with ``conversation``).
+(they come from different threads: compare captures/invalid_application.jsonl with
+captures/conversation.jsonl).
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ async def test_controller_lost() -> None:
 async def captured_switch(
     *, resume: bool
 ) -> AsyncIterator[tuple[SwitchStandIn, ControllerServer, CallStandIn]]:
-    """A call through the dialplan of the captures from ``controller_lost_no_resume`` on."""
+    """A call through the dialplan of captures/controller_lost_no_resume.*.jsonl and later ones."""
     async with ControllerServer().run() as server:
         dial_us, wait = Action("socket", f"{server.target} async full"), Action("sleep", "300")
         variables = {"domain_uuid": DOMAIN_UUID, "secretary_uuid": SECRETARY_UUID}

@@ -1,6 +1,6 @@
 """The known faults: how each shows in a log, what it means, what to do. [core]
 
-What FreeSWITCH 1.10.12 and both builds of mod_audio_stream write is in tests/captures/logs; the
+What FreeSWITCH 1.10.12 and both builds of mod_audio_stream write is in captures/logs/*/*.log; the
 controller's own lines are held against its source by the tests.
 """
 

@@ -13,7 +13,7 @@ LONGEST = 8192  # characters of a line that are looked at; an SDP or a stack tra
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# tests/captures/logs: `uuid` only with mod_logfile's parameter of that name; the share of the CPU
+# captures/logs/*/*.log: `uuid` only with mod_logfile's parameter of that name; the share of the CPU
 # only from 1.10 on.
 _SWITCH = re.compile(
     rf"(?:(?P<call>{_UUID}) )?(?P<at>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)?"

@@ -1,7 +1,8 @@
 """API commands (mod_commands.c, and mod_audio_stream's own).
 
-Answers are those of the captures ``conversation``, ``playback_break``, ``stream_bad_arguments``
-and ``inbound``; where no capture has them, of the source of 1.10.12.
+Answers are those of captures/conversation.jsonl, captures/playback_break.jsonl,
+captures/stream_bad_arguments.jsonl and captures/inbound.jsonl; where no capture has them, of the
+source of 1.10.12.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ def _broken(session: Session) -> bool:
 
 
 async def _playback(session: Session, arg: str) -> None:
-    """Play a sound in real time (captures ``playback_break``, ``transfer_reset.2``)."""
+    """Play a sound in real time (captures/playback_break.jsonl,
+    captures/transfer_reset.2.jsonl)."""
     channel = session.channel
     channel.lanes.reset()
     session.broken = False
@@ -196,4 +197,5 @@ APPLICATIONS: Mapping[str, Application] = {
     "unset": _unset,
     "verbose_events": _nothing,
 }
-"""Applications by name; a channel that executes another is hung up (``invalid_application``)."""
+"""Applications by name; a channel that executes another is hung up
+(captures/invalid_application.jsonl)."""

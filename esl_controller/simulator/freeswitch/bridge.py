@@ -1,4 +1,4 @@
-"""The ``bridge`` application (capture ``bridge``).
+"""The ``bridge`` application (captures/bridge.jsonl).
 
 The caller hears what is written to the far leg; what the caller says there is not kept.
 """

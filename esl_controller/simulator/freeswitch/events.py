@@ -1,7 +1,7 @@
 """Event headers: what FreeSWITCH says about itself, a channel and its caller in every event.
 
-Names, order and values follow the captures ``conversation`` (a SIP call),
-``conversation_loopback`` and ``transfer``.
+Names, order and values are those of captures/conversation.jsonl (a SIP call),
+captures/conversation_loopback.jsonl and captures/transfer.jsonl.
 """
 
 from __future__ import annotations

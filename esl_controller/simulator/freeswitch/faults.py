@@ -21,7 +21,7 @@ class Faults:
     media_cut_after: float | None = None
     """The media connection is cut, without a close frame, so long after it opened; once."""
     media_mute: bool = False
-    """Every media WebSocket opens and brings no audio, as both sptmru builds do for the rest of a
+    """Every media WebSocket opens and brings no audio, as sptmru builds do for the rest of a
     channel on which they were refused a connection once."""
     module_missing: bool = False
     """``uuid_audio_stream`` is no command here."""

@@ -1,4 +1,4 @@
-"""The Event Socket that FreeSWITCH listens on, port 8021 (captures ``inbound*``)."""
+"""The Event Socket that FreeSWITCH listens on, port 8021 (captures/inbound*.jsonl)."""
 
 from __future__ import annotations
 

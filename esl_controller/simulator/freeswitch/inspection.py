@@ -1,6 +1,6 @@
 """What is asked of a switch rather than of a call: modules, configuration, dialplan, versions.
 
-Answers as FreeSWITCH 1.10.12 gave them (capture ``inspection``).
+Answers as FreeSWITCH 1.10.12 gave them (captures/inspection.jsonl).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 How it opens, closes and dies is that of switch_ivr.c (``switch_ivr_activate_unicast``,
 ``switch_ivr_park``): the reply is always ``+OK``, a port that cannot be bound leaves it dead, the
-first lane of a park is its only one.
+first lane of a park is its only one (docs/design/freeswitch.md#the-lane-opens-once-per-park).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Loopback calls: two legs that hear each other (mod_loopback, capture ``conversation_loopback``).
+"""Loopback calls, mod_loopback: two legs that hear each other.
+
+The events are those of captures/conversation_loopback.jsonl.
 
 The b-leg runs the dialplan and is what the controller meets; the a-leg is the caller. What the
 a-leg plays, or gets by its lane, the b-leg's caller says; what is written to the b-leg, the a-leg

@@ -1,4 +1,4 @@
-"""``originate``: a call that the switch makes (mod_commands.c; capture ``inbound``)."""
+"""``originate``: a call that the switch makes (mod_commands.c; captures/inbound.jsonl)."""
 
 from __future__ import annotations
 

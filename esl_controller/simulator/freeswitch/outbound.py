@@ -1,8 +1,8 @@
 """The ``socket`` application: FreeSWITCH dials the controller (mod_event_socket.c).
 
-Captures ``conversation``, ``controller_lost.*``, ``controller_lost_no_resume.*``, ``transfer``,
-``transfer_back.*``, ``transfer_reset.*``. What they, and more trials with the same switch, show of
-a connection that ends, on purpose or not:
+What captures/conversation.jsonl, captures/controller_lost*.jsonl, captures/transfer*.jsonl and more
+trials with the same switch show of a connection that ends, on purpose or not
+(docs/design/freeswitch.md#when-the-controller-is-lost):
 
 - With or without ``socket_resume`` the dialplan goes on with its next action. With it a playback
   or bridge that runs in the park ends within 20 ms; without, it goes on to its end first.

@@ -2,7 +2,7 @@
 
 One asyncio task per channel does what a session thread does in FreeSWITCH, at its 20 ms ticks.
 Sources: switch_ivr.c (``switch_ivr_park``, ``switch_ivr_parse_event``), switch_core_session.c
-(``switch_core_session_exec``), and every capture.
+(``switch_core_session_exec``), and every capture (captures/*.jsonl).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_FORWARDS = 70
 """Transfers of a call that brings no count of its own (``switch_ivr_session_transfer``)."""
 _EXPANSION = re.compile(r"\$\{([^{}]*)\}")
 _LEAD_FRAMES_FACTOR = 2
-"""Frames without sound count half (capture ``playback_break``: 5 lead frames took 200 ms)."""
+"""Frames without sound count half (captures/playback_break.jsonl: 5 took 200 ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class Session:
         self.channel.lanes.reset()
 
     def take_dtmf(self) -> str:
-        """Take one digit, if any, and tell of it (capture ``conversation``)."""
+        """Take one digit, if any, and tell of it (captures/conversation.jsonl)."""
         if not self.channel.dtmf:
             return ""
         digit = self.channel.dtmf.popleft()
@@ -335,7 +335,7 @@ class Session:
     async def _stay_reset(self) -> None:
         """Reset outside the ``socket`` application, a channel does nothing until it is transferred.
 
-        Capture ``transfer_reset``: the call is up, silent, and executes no command.
+        captures/transfer_reset.*.jsonl: the call is up, silent, and executes no command.
         """
         if not self.reset or self.transferred or not self.channel.ready:
             return
@@ -344,7 +344,7 @@ class Session:
             await self._wait()
 
     def _route(self) -> None:
-        """After a transfer the states are walked again (capture ``transfer``)."""
+        """After a transfer the states are walked again (captures/transfer.jsonl)."""
         if not self.transferred:
             return
         channel = self.channel

@@ -1,4 +1,4 @@
-"""The variables of a SIP call, as mod_sofia sets them on its way (capture ``conversation``).
+"""The variables of a SIP call, as mod_sofia sets them on its way (captures/conversation.jsonl).
 
 Values are those of a call over one machine; what a controller may rely on is that they exist.
 """
@@ -129,7 +129,7 @@ def acknowledged() -> dict[str, str]:
 
 
 def hung_up_by_caller() -> dict[str, str]:
-    """What the caller's BYE brings (capture ``caller_hangup``)."""
+    """What the caller's BYE brings (captures/caller_hangup.jsonl)."""
     return {
         "sip_reason": 'Q.850;cause=16;text="NORMAL_CLEARING"',
         "sip_term_status": "200",

@@ -1,9 +1,9 @@
 """mod_audio_stream: the caller's voice over a WebSocket, in the two builds that are about.
 
 Sizes, events and their bodies, and what happens when the server is missing or goes away, are
-those of the captures in ``tests/captures/sptmru`` and ``tests/captures/amigniter``. Rates, sizes
+those of the captures (captures/sptmru/*.jsonl, captures/amigniter/*.jsonl). Rates, sizes
 and intervals of the audio were measured on FreeSWITCH 1.10.12 (mono; a caller's 440 Hz tone was
-looked for in what came):
+looked for in what came, docs/design/freeswitch.md#the-rate-and-size-of-its-messages):
 
 =========  =======  ===========  =================================================================
 build      channel  asked        messages

@@ -2,7 +2,7 @@
 
 Commands are read as FreeSWITCH reads them: a command line, one header per line, a blank line.
 A line break inside a value therefore starts a new header; nothing here repairs that.
-Layouts are those of every capture in ``tests/captures``.
+Layouts are those of every capture (captures/*.jsonl).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def reply(text: str) -> bytes:
 
 
 def job_reply(job_uuid: str) -> bytes:
-    """The reply to ``bgapi`` (capture ``inbound``)."""
+    """The reply to ``bgapi`` (captures/inbound.jsonl)."""
     return (
         f"Content-Type: command/reply\nReply-Text: +OK Job-UUID: {job_uuid}\n"
         f"Job-UUID: {job_uuid}\n\n"
@@ -159,7 +159,8 @@ def api_response(text: str) -> bytes:
 
 
 def linger_notice(uuid: str, channel_name: str, seconds: int) -> bytes:
-    """What a lingering connection gets when its channel is down (capture ``conversation``)."""
+    """What a lingering connection gets when its channel is down
+    (captures/conversation.jsonl)."""
     return (
         "Content-Type: text/disconnect-notice\n"
         f"Controlled-Session-UUID: {uuid}\n"
