@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from esl_controller.simulator.freeswitch import Action, CallStandIn, SwitchStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.simulator.model.record import Record
 from tests import postgres
@@ -178,7 +178,7 @@ async def test_a_whole_call_at_debug_level_logs_no_secret(tmp_path: Path) -> Non
 
 async def test_a_call_that_we_make_logs_no_secret(tmp_path: Path) -> None:
     at = ("127.0.0.1", 0)
-    there = {"9196": [Action("answer"), Action("hangup")]}
+    there = {"9196": [DialplanAction("answer"), DialplanAction("hangup")]}
     async with SwitchStandIn(event_socket=at, password=PASSWORD, extensions=there) as switch:
         assert switch.event_socket is not None
         environment = {

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.simulator.replay")
+pytest.register_assert_rewrite("tests.simulator.freeswitch.replay")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-Pcm = npt.NDArray[np.int16]
+from media.frame import Samples
 
 FRAME_SECONDS = 0.02
 MAX_QUEUED_SECONDS = 3600.0
@@ -25,7 +25,7 @@ GAP_SECONDS = 0.04
 """A frame that arrives later than this after the one before it ended leaves a silence between."""
 
 
-def resample(pcm: Pcm, rate: int, to: int) -> Pcm:
+def resample(pcm: Samples, rate: int, to: int) -> Samples:
     """The same sound at another rate (Hz), in one piece; the very array when nothing changes."""
     if rate == to or not len(pcm):
         return pcm
@@ -33,14 +33,14 @@ def resample(pcm: Pcm, rate: int, to: int) -> Pcm:
     return np.clip(np.rint(converted), -32768, 32767).astype(np.int16)
 
 
-class Utterance:
+class FramedSound:
     """Something to play frame by frame, at whatever rate it is asked for.
 
     Sound asked for at its own rate comes out sample by sample as it went in; the last frame is
     filled with silence.
     """
 
-    def __init__(self, pcm: Pcm, rate: int) -> None:
+    def __init__(self, pcm: Samples, rate: int) -> None:
         self._pcm = np.ascontiguousarray(pcm, dtype=np.int16)
         self._rate = rate
         self._at: dict[int, bytes] = {}
@@ -135,16 +135,16 @@ class LiveSpeech:
         return resample(three, self._buffer.rate, rate)[size : 2 * size].tobytes()
 
 
-class Voice:
+class CallerVoice:
     """What the caller says: utterances one after the other, silence or live speech in between.
 
     :meth:`advance` once per 20 ms; :meth:`frame` then gives that frame at any rate.
     """
 
     def __init__(self) -> None:
-        self._queue: deque[Utterance] = deque()
+        self._queue: deque[FramedSound] = deque()
         self._queued = 0
-        self._current: Utterance | None = None
+        self._current: FramedSound | None = None
         self._index = 0
         self._live: LiveSpeech | None = None
 
@@ -153,7 +153,7 @@ class Voice:
         """How much is still to be said."""
         return self._queued * FRAME_SECONDS
 
-    def queue(self, utterance: Utterance) -> None:
+    def queue(self, utterance: FramedSound) -> None:
         """Say this after everything queued before.
 
         Raises OverflowError beyond :data:`MAX_QUEUED_SECONDS`.
@@ -213,7 +213,7 @@ def silence(rate: int) -> bytes:
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardFrames:
     """What the caller heard: every frame with its arrival, never changed, only added to."""
 
     rate: int
@@ -237,7 +237,7 @@ class Heard:
         self._waiters.append(callback)
         return lambda: self._waiters.remove(callback)
 
-    def pcm(self, rate: int | None = None) -> Pcm:
+    def pcm(self, rate: int | None = None) -> Samples:
         """The timeline from the answer on, as one piece at ``rate`` (Hz).
 
         Frames follow each other as they came; where more than :data:`GAP_SECONDS` is missing,

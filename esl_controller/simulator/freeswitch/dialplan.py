@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from esl_controller.simulator.freeswitch.session import Action
-
 DOMAIN_UUID = "96f6142d-02b1-49fa-8bcb-f98658bb831f"
 SECRETARY_UUID = "dc923a2f-b88a-4a2f-8029-d6e0c06893c5"
 
 VOICE_NUMBER = "8000"
 
-Extensions = Mapping[str, Sequence[Action]]
+
+@dataclass(frozen=True, slots=True)
+class DialplanAction:
+    """One step of a dialplan: an application and its argument."""
+
+    app: str
+    arg: str = ""
+    given: str = ""
+    """A condition: only if this variable is set when the call comes to the extension."""
+
+
+Extensions = Mapping[str, Sequence[DialplanAction]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,10 @@ class Ladder:
     """Whether to set ``socket_resume``; what that changes, :mod:`outbound` says."""
     anew: bool = True
     """Whether the tries can begin anew, as those that ``esl-controller dialplan`` prints."""
-    fallback: tuple[Action, ...] = ()
+    fallback: tuple[DialplanAction, ...] = ()
 
 
-def extensions(target: str, ladder: Ladder) -> dict[str, tuple[Action, ...]]:
+def extensions(target: str, ladder: Ladder) -> dict[str, tuple[DialplanAction, ...]]:
     """The dialplan: the voice extension, and nothing else.
 
     A call to any other number ends with NO_ROUTE_DESTINATION, as where FreeSWITCH finds no
@@ -45,21 +54,23 @@ def extensions(target: str, ladder: Ladder) -> dict[str, tuple[Action, ...]]:
     return {VOICE_NUMBER: voice_extension(target, ladder)}
 
 
-def voice_extension(target: str, ladder: Ladder) -> tuple[Action, ...]:
+def voice_extension(target: str, ladder: Ladder) -> tuple[DialplanAction, ...]:
     """The actions that hand a call to the controller at ``target`` (``HOST:PORT|HOST:PORT``)."""
-    dial = [Action("socket", f"{target} async full")]
-    actions: list[Action] = []
+    dial = [DialplanAction("socket", f"{target} async full")]
+    actions: list[DialplanAction] = []
     if ladder.resume:
-        actions.append(Action("set", "socket_resume=true"))
+        actions.append(DialplanAction("set", "socket_resume=true"))
     if ladder.anew:
         actions += [
-            Action("set", f"controller_home={VOICE_NUMBER} XML ${{context}}"),
-            Action("set", "max_session_transfers=70"),
-            Action("set", "controller_lost_at=${strmicroepoch()}", given="controller_again"),
-            Action("unset", "controller_again", given="controller_again"),
+            DialplanAction("set", f"controller_home={VOICE_NUMBER} XML ${{context}}"),
+            DialplanAction("set", "max_session_transfers=70"),
+            DialplanAction(
+                "set", "controller_lost_at=${strmicroepoch()}", given="controller_again"
+            ),
+            DialplanAction("unset", "controller_again", given="controller_again"),
         ]
-        dial.append(Action("transfer", "${controller_again}"))
+        dial.append(DialplanAction("transfer", "${controller_again}"))
     actions += dial
     for wait_ms in ladder.waits_ms or [round(ladder.wait * 1000)] * (ladder.tries - 1):
-        actions += [Action("sleep", str(wait_ms)), *dial]
-    return (*actions, *ladder.fallback, Action("hangup"))
+        actions += [DialplanAction("sleep", str(wait_ms)), *dial]
+    return (*actions, *ladder.fallback, DialplanAction("hangup"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Step = Literal["connecting", "connected", "answered", "streaming", "speaking"]
+CallStep = Literal["connecting", "connected", "answered", "streaming", "speaking"]
 """Where a caller can hang up: dialling the controller, its ``connect`` answered, the call
 answered, the media WebSocket open, the first lane frame heard."""
 
@@ -35,7 +35,7 @@ class Faults:
     """Every reply on the Event Socket comes so much later, in order."""
     garbage_after_commands: int | None = None
     """Before the reply to command number n come bytes that are no Event Socket message; once."""
-    hangup_at: Step | None = None
+    hangup_at: CallStep | None = None
     """The caller hangs up at this step."""
     hangup_after: float = 0.0
     """How long after ``hangup_at``."""

@@ -10,24 +10,21 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
 from esl_controller.simulator.freeswitch.events import Codec, Profile, codec_of
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.session import Switch
 
 _CODEC = re.compile(r"(L16|PCMU|PCMA)(?:@(\d+)h)?")
 
 
 def legs(
-    switch: SwitchStandIn,
+    switch: Switch,
     number: str,
     context: str,
     variables: Mapping[str, str],
     parent: Profile | None = None,
-) -> tuple[Channel, Channel]:
+) -> tuple[SimulatedChannel, SimulatedChannel]:
     """The two channels of a call to ``number``, not started yet.
 
     ``origination_uuid`` names the a-leg, ``origination_caller_id_number`` the caller,
@@ -49,7 +46,7 @@ def legs(
     return a, b
 
 
-def null(switch: SwitchStandIn, name: str, variables: Mapping[str, str]) -> Channel:
+def null(switch: Switch, name: str, variables: Mapping[str, str]) -> SimulatedChannel:
     """The channel of a call to ``null/NAME``, not started yet: L16 at 8 kHz (seen on 1.10.12)."""
     ident = variables.get("origination_uuid") or str(uuid.uuid4())
     profile = Profile(ident, name, "0000000000", f"null/{name}", "mod_loopback", "xml", "default")
@@ -71,7 +68,7 @@ def _profile(
     return profile
 
 
-def _leg(switch: SwitchStandIn, profile: Profile, audio: Codec) -> Channel:
+def _leg(switch: Switch, profile: Profile, audio: Codec) -> SimulatedChannel:
     return switch.channel(profile, audio, {}, None)
 
 

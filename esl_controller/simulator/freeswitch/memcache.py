@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.session import Switch
 
 _USAGE = "-ERR\n[set|replace|add|get|getflags|delete|increment|decrement|flush|status]\n"
 _NOT_FOUND = "-ERR NOT FOUND\n"
 
 
-async def memcache(switch: SwitchStandIn, arg: str) -> str:
+async def memcache(switch: Switch, arg: str) -> str:
     """Its answer; without a memcached the module is not loaded."""
     if switch.memcached is None:
         return "-ERR memcache Command not found!\n"

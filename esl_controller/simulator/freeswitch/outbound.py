@@ -22,22 +22,23 @@ from __future__ import annotations
 
 import asyncio
 
-from esl_controller.simulator.freeswitch.listener import Listener
-from esl_controller.simulator.freeswitch.session import Session, is_true
-from esl_controller.simulator.freeswitch.wire import Command
+from esl_controller.simulator.freeswitch.connection import EventSocketConnection
+from esl_controller.simulator.freeswitch.session import SwitchSession
+from esl_controller.simulator.freeswitch.text import is_true
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 FIRST_COMMAND_SECONDS = 25.0
 """A controller that says nothing for so long after being dialled is given up."""
 DEFAULT_PORT = 8084
 
 
-class OutboundListener(Listener):
+class OutboundConnection(EventSocketConnection):
     """A connection that belongs to a channel."""
 
-    session: Session
+    session: SwitchSession
 
     def __init__(
-        self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, session: SwitchSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         super().__init__(session.switch, reader, writer, session)
         self.settled = asyncio.Event()
@@ -51,7 +52,7 @@ class OutboundListener(Listener):
         if delay is not None and session.first("socket_cut"):
             asyncio.get_running_loop().call_later(delay, self.cut)
 
-    async def command(self, command: Command) -> bytes:
+    async def command(self, command: SocketCommand) -> bytes:
         answer = await super().command(command)
         self.settled.set()
         return answer
@@ -72,20 +73,20 @@ class OutboundListener(Listener):
             self.cut()
 
 
-async def socket(session: Session, arg: str) -> None:
+async def socket(session: SwitchSession, arg: str) -> None:
     """``socket HOST:PORT|HOST:PORT async full``: dial the first that answers, and park."""
     targets = (arg.split() or [""])[0].split("|")
-    connection = await _dial(session, targets)
-    if connection is None:
+    streams = await _dial(session, targets)
+    if streams is None:
         return
     session.step("connecting")
-    listener = OutboundListener(session, *connection)
-    session.listeners.append(listener)
-    session.switch.spawn(listener.run())
-    session.channel.on_hangup.append(listener.settled.set)
+    connection = OutboundConnection(session, *streams)
+    session.connections.append(connection)
+    session.switch.spawn(connection.run())
+    session.channel.on_hangup.append(connection.settled.set)
     if session.ready:
-        await listener.settled.wait()
-    session.channel.on_hangup.remove(listener.settled.set)
+        await connection.settled.wait()
+    session.channel.on_hangup.remove(connection.settled.set)
     await session.park()
     await session.parse_all_events()
     if _resumes(session) and not session.transferred and session.channel.ready:
@@ -93,12 +94,12 @@ async def socket(session: Session, arg: str) -> None:
         session.channel.state = "CS_EXECUTE"
 
 
-def _resumes(session: Session) -> bool:
+def _resumes(session: SwitchSession) -> bool:
     return is_true(session.channel.variables.get("socket_resume", ""))
 
 
 async def _dial(
-    session: Session, targets: list[str]
+    session: SwitchSession, targets: list[str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     for target in targets:
         address, _, path = target.partition("/")

@@ -12,15 +12,16 @@ from esl_controller.simulator.freeswitch.api import COMMANDS, SLOW_COMMANDS
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
 from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS
 from esl_controller.simulator.freeswitch.call import CallStandIn
-from esl_controller.simulator.freeswitch.channel import Channel
-from esl_controller.simulator.freeswitch.dialplan import Ladder
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
+from esl_controller.simulator.freeswitch.dialplan import DialplanAction, Ladder
 from esl_controller.simulator.freeswitch.events import Codec, CodecName, Core, Profile, codec_of
 from esl_controller.simulator.freeswitch.faults import Faults
 from esl_controller.simulator.freeswitch.inbound import EventSocketServer
-from esl_controller.simulator.freeswitch.inspection import STREAM_MODULE, Installation
-from esl_controller.simulator.freeswitch.recording import Recording
-from esl_controller.simulator.freeswitch.session import Action, Session, is_true
+from esl_controller.simulator.freeswitch.installation import STREAM_MODULE, Installation
+from esl_controller.simulator.freeswitch.recording import LegRecording
+from esl_controller.simulator.freeswitch.session import SwitchSession
 from esl_controller.simulator.freeswitch.stream import Build
+from esl_controller.simulator.freeswitch.text import is_true
 
 CLOSE_SECONDS = 2.0
 """How long cancelled tasks have to end before they are cancelled again."""
@@ -44,7 +45,7 @@ class SwitchStandIn:
         password: str = "ClueCon",  # noqa: S107 (FreeSWITCH's own default)
         faults: Faults = Faults(),  # noqa: B008 (frozen)
         ladder: Ladder = Ladder(),  # noqa: B008 (frozen)
-        extensions: Mapping[str, Sequence[Action]] | None = None,
+        extensions: Mapping[str, Sequence[DialplanAction]] | None = None,
         endpoints: Mapping[str, str] | None = None,
         memcached: tuple[str, int] | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class SwitchStandIn:
         self.faults = faults
         self.calls: dict[str, CallStandIn] = {}
         """Every call that was made, by uuid; ended ones stay until :meth:`drop_ended`."""
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, SwitchSession] = {}
         """The live channels by uuid."""
         self.late_ticks = 0
         """Ticks that came more than 5 ms after their time: the stand-in itself was held up."""
@@ -135,9 +136,9 @@ class SwitchStandIn:
 
     def channel(
         self, profile: Profile, audio: Codec, variables: dict[str, str], faults: Faults | None
-    ) -> Channel:
+    ) -> SimulatedChannel:
         """A new channel of this switch."""
-        return Channel(
+        return SimulatedChannel(
             self.core,
             profile,
             audio,
@@ -150,9 +151,9 @@ class SwitchStandIn:
             spawn=self.spawn,
         )
 
-    def start(self, channel: Channel) -> CallStandIn:
+    def start(self, channel: SimulatedChannel) -> CallStandIn:
         """Let a channel run through the dialplan."""
-        session = Session(self, channel)
+        session = SwitchSession(self, channel)
         channel.fire("CHANNEL_CREATE")
         call = CallStandIn(session)
         self.sessions[channel.uuid] = session
@@ -191,7 +192,7 @@ class SwitchStandIn:
         there = self._build is not None and not self.faults.module_missing
         return there and STREAM_MODULE in self.installation.modules
 
-    def build_for(self, channel: Channel) -> Build | None:
+    def build_for(self, channel: SimulatedChannel) -> Build | None:
         """The build of mod_audio_stream that a channel meets."""
         return None if channel.faults.module_missing else self._build
 
@@ -209,7 +210,7 @@ class SwitchStandIn:
             return await slow(self, arg)
         return f"-ERR {name} Command not found!\n"
 
-    def record(self, channel: Channel, path: str) -> bool:
+    def record(self, channel: SimulatedChannel, path: str) -> bool:
         """Start to record a channel; whether that was possible, or is done already (as
         ``switch_ivr_record_session_event`` has it)."""
         if not path or path in channel.recordings:
@@ -218,7 +219,9 @@ class SwitchStandIn:
         try:
             source = channel.peer or channel
             swapped = channel.peer is not None
-            recording = Recording(path, source.voice, source.heard, stereo=stereo, swapped=swapped)
+            recording = LegRecording(
+                path, source.voice, source.heard, stereo=stereo, swapped=swapped
+            )
         except OSError:
             return False
         channel.recordings[path] = recording

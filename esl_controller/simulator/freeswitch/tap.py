@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from esl_controller.simulator.freeswitch.audio import FrameBuffer, Heard
+from esl_controller.simulator.freeswitch.audio import FrameBuffer, HeardFrames
 
 _MAX_FRAMES = 50
 """A tap that nobody reads keeps a second and drops the oldest, as a media bug's buffer would."""
@@ -17,7 +17,7 @@ _MAX_FRAMES = 50
 class Tap:
     """Follows :class:`Heard` until :meth:`close`."""
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: HeardFrames) -> None:
         self._buffer = FrameBuffer(heard.rate, _MAX_FRAMES)
         self._unwatch: Callable[[], None] | None = heard.watch(self._add)
 

@@ -14,7 +14,7 @@ import pytest
 
 from esl_controller.simulator.freeswitch import CallStandIn, Faults, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.events import CodecName
-from tests.simulator.switch_rig import (
+from tests.simulator.freeswitch.rig import (
     AGENT,
     Controller,
     ControllerServer,

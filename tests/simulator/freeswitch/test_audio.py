@@ -14,24 +14,24 @@ from esl_controller.simulator.freeswitch import sounds
 from esl_controller.simulator.freeswitch.audio import (
     MAX_LIVE_FRAMES,
     MAX_QUEUED_SECONDS,
-    Heard,
-    Utterance,
-    Voice,
+    CallerVoice,
+    FramedSound,
+    HeardFrames,
     level,
     resample,
 )
-from esl_controller.simulator.freeswitch.recording import Recording
+from esl_controller.simulator.freeswitch.recording import LegRecording
 from esl_controller.simulator.freeswitch.tap import Tap
 
 
 @given(st.lists(st.integers(0, 2000), max_size=6), st.sampled_from([8000, 16000, 48000]))
 def test_every_sample_is_said_once_in_order(sizes: list[int], rate: int) -> None:
-    voice = Voice()
+    voice = CallerVoice()
     said, expected = b"", b""
     frame = rate // 50
     for index, size in enumerate(sizes):
         pcm = np.full(size, index + 1, np.int16)
-        voice.queue(Utterance(pcm, rate))
+        voice.queue(FramedSound(pcm, rate))
         expected += pcm.tobytes() + bytes(2 * (-size % frame))
     while voice.pending_seconds:
         voice.advance()
@@ -40,8 +40,8 @@ def test_every_sample_is_said_once_in_order(sizes: list[int], rate: int) -> None
 
 
 def test_a_frame_has_its_size_at_any_rate() -> None:
-    voice = Voice()
-    voice.queue(Utterance(np.ones(1234, np.int16), 24000))
+    voice = CallerVoice()
+    voice.queue(FramedSound(np.ones(1234, np.int16), 24000))
     for _ in range(5):
         voice.advance()
         for rate in (8000, 16000, 48000):
@@ -49,14 +49,14 @@ def test_a_frame_has_its_size_at_any_rate() -> None:
 
 
 def test_too_much_is_refused() -> None:
-    voice = Voice()
+    voice = CallerVoice()
     with pytest.raises(OverflowError):
-        voice.queue(Utterance(np.zeros(int(MAX_QUEUED_SECONDS + 1) * 50, np.int16), 50))
+        voice.queue(FramedSound(np.zeros(int(MAX_QUEUED_SECONDS + 1) * 50, np.int16), 50))
 
 
 def test_falling_silent() -> None:
-    voice = Voice()
-    utterance = Utterance(np.ones(8000, np.int16), 8000)
+    voice = CallerVoice()
+    utterance = FramedSound(np.ones(8000, np.int16), 8000)
     voice.queue(utterance)
     voice.advance()
     voice.clear()
@@ -73,9 +73,9 @@ class Clock:
         return self.now
 
 
-def heard_at(*times: float) -> Heard:
+def heard_at(*times: float) -> HeardFrames:
     clock = Clock()
-    heard = Heard(8000, clock, started=0.0)
+    heard = HeardFrames(8000, clock, started=0.0)
     for number, clock.now in enumerate(times, start=1):
         heard.add(np.full(160, number, np.int16).tobytes())
     return heard
@@ -99,7 +99,7 @@ def test_a_hole_in_the_timeline_is_silence() -> None:
 
 def test_a_tap_gives_one_frame_a_tick() -> None:
     clock = Clock()
-    heard = Heard(8000, clock)
+    heard = HeardFrames(8000, clock)
     tap = Tap(heard)
     assert not any(tap.frame())
     frames = [np.full(160, n + 1, np.int16).tobytes() for n in range(6)]
@@ -117,10 +117,10 @@ def test_a_tap_gives_one_frame_a_tick() -> None:
 
 
 def test_a_recording_keeps_both_sides(tmp_path: Path) -> None:
-    voice, heard = Voice(), Heard(8000, Clock())
-    voice.queue(Utterance(np.full(1600, 7, np.int16), 8000))
+    voice, heard = CallerVoice(), HeardFrames(8000, Clock())
+    voice.queue(FramedSound(np.full(1600, 7, np.int16), 8000))
     path = tmp_path / "r.wav"
-    recording = Recording(str(path), voice, heard, stereo=True)
+    recording = LegRecording(str(path), voice, heard, stereo=True)
     for _ in range(12):
         heard.add(np.full(160, 9, np.int16).tobytes())
         voice.advance()
@@ -164,7 +164,7 @@ def test_sounds(tmp_path: Path) -> None:
 
 
 def test_live_speech_has_no_seams_at_another_rate() -> None:
-    voice = Voice()
+    voice = CallerVoice()
     tone = (np.sin(np.arange(4000) * 2 * np.pi * 440 / 8000) * 10000).astype(np.int16)
     own, other = b"", b""
     for at in range(0, len(tone), 160):
@@ -181,7 +181,7 @@ def test_live_speech_has_no_seams_at_another_rate() -> None:
 
 
 def test_live_speech_that_comes_too_fast_is_lost_and_leaves_no_echo() -> None:
-    voice = Voice()
+    voice = CallerVoice()
     for number in range(1, 11):
         voice.say(np.full(160, number, np.int16).tobytes(), 8000)
     said = []

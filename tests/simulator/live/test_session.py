@@ -21,7 +21,7 @@ from esl_controller.simulator.live.__main__ import main
 from esl_controller.simulator.live.protocol import APPEND, PARAMS
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media.frame import PCMU
-from tests.simulator.live_client import (
+from tests.simulator.live.client import (
     KEY,
     PCM,
     SILENCE,

@@ -16,7 +16,7 @@ from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from media import sounds
 from media.frame import PCMA, PCMU, Format, decode, encode
 from media.resample import convert
-from tests.simulator.model_client import (
+from tests.simulator.model.client import (
     CLOSING,
     KEY,
     Client,

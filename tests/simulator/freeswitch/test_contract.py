@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 import pytest
 
-from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder, SwitchStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.dialplan import DOMAIN_UUID, SECRETARY_UUID
-from tests.simulator.replay import Replay
-from tests.simulator.switch_rig import (
+from tests.simulator.freeswitch.replay import Replay
+from tests.simulator.freeswitch.rig import (
     AGENT,
     Controller,
     ControllerServer,
@@ -195,11 +195,14 @@ async def captured_switch(
 ) -> AsyncIterator[tuple[SwitchStandIn, ControllerServer, CallStandIn]]:
     """A call through the dialplan of the captures from ``controller_lost_no_resume`` on."""
     async with ControllerServer().run() as server:
-        dial_us, wait = Action("socket", f"{server.target} async full"), Action("sleep", "300")
+        dial_us, wait = (
+            DialplanAction("socket", f"{server.target} async full"),
+            DialplanAction("sleep", "300"),
+        )
         variables = {"domain_uuid": DOMAIN_UUID, "secretary_uuid": SECRETARY_UUID}
         variables |= {"socket_resume": "true"} if resume else {}
-        actions = [Action("set", f"{name}={value}") for name, value in variables.items()]
-        actions += [dial_us, wait, dial_us, wait, dial_us, Action("hangup")]
+        actions = [DialplanAction("set", f"{name}={value}") for name, value in variables.items()]
+        actions += [dial_us, wait, dial_us, wait, dial_us, DialplanAction("hangup")]
         number = "8000" if resume else "8001"
         async with SwitchStandIn(
             build=None, event_socket=("127.0.0.1", 0), extensions={number: actions, **AGENT}
@@ -343,7 +346,7 @@ async def test_messages_come_when_freeswitch_sends_them() -> None:
     loop = asyncio.get_running_loop()
     async with (
         ControllerServer().run() as server,
-        SwitchStandIn(server.target, extensions={"7": (Action("park"),)}) as switch,
+        SwitchStandIn(server.target, extensions={"7": (DialplanAction("park"),)}) as switch,
     ):
         await switch.call()
         controller = await server.next()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from esl_controller.simulator.freeswitch import SwitchStandIn
-from tests.simulator.switch_rig import capture, dial, parse
+from tests.simulator.freeswitch.rig import capture, dial, parse
 
 SHAPES = {
     "api strmicroepoch": r"\d{16}",

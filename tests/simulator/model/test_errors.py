@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.simulator.model.validation import CLIENT_EVENTS, ProtocolError, check
-from tests.simulator.model_client import KEY, Client, connected, silence, words
+from tests.simulator.model.client import KEY, Client, connected, silence, words
 
 
 @pytest.fixture

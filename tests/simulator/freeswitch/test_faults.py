@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from esl_controller.simulator.freeswitch import CallStandIn, Faults, Ladder, SwitchStandIn
-from esl_controller.simulator.freeswitch.faults import Step
-from tests.simulator.switch_rig import (
+from esl_controller.simulator.freeswitch.faults import CallStep
+from tests.simulator.freeswitch.rig import (
     AGENT,
     Controller,
     ControllerServer,
@@ -190,7 +190,7 @@ async def test_garbage_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize("step", ["connecting", "connected", "answered", "streaming", "speaking"])
-async def test_the_caller_hangs_up_at_every_step(step: Step) -> None:
+async def test_the_caller_hangs_up_at_every_step(step: CallStep) -> None:
     async with MediaServer().run() as media, rig(Faults(hangup_at=step)) as (call, server, _):
         controller = await server.next()
         lane, port = LaneEnd(), free_udp_port()

@@ -13,7 +13,7 @@ from esl_controller.simulator.freeswitch.wire import (
     MAX_COMMAND_BYTES,
     CommandParser,
     CommandTooLong,
-    Event,
+    SwitchEvent,
     url_encode,
 )
 
@@ -72,8 +72,8 @@ def test_encoding_is_that_of_freeswitch() -> None:
     assert url_encode("%40") == "%40", "not encoded twice"
 
 
-def event(name: str, uuid: str = "u", subclass: str | None = None) -> Event:
-    return Event(name, [("Event-Name", name), ("Unique-ID", uuid)], "", subclass)
+def event(name: str, uuid: str = "u", subclass: str | None = None) -> SwitchEvent:
+    return SwitchEvent(name, [("Event-Name", name), ("Unique-ID", uuid)], "", subclass)
 
 
 def test_a_subscription() -> None:

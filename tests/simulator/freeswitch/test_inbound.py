@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
-from tests.simulator.switch_rig import (
+from tests.simulator.freeswitch.rig import (
     Controller,
     ControllerServer,
     LaneEnd,

@@ -14,7 +14,7 @@ import pytest
 from esl_controller.simulator.freeswitch import CallStandIn, Faults, SwitchStandIn
 from esl_controller.simulator.freeswitch.events import CodecName
 from esl_controller.simulator.freeswitch.stream import Build
-from tests.simulator.switch_rig import Controller, ControllerServer, MediaServer
+from tests.simulator.freeswitch.rig import Controller, ControllerServer, MediaServer
 from tests.waiting import until
 
 BUILDS: list[Build] = ["sptmru", "amigniter"]

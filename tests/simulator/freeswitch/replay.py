@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.simulator.switch_rig import Controller, Message, parse
+from tests.simulator.freeswitch.rig import Controller, Message, parse
 
 PAUSE = 0.03
 """Pauses of the captured controller last so long at most, in seconds."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 _MAX_DATAGRAM = 8192
 
 
-class Lane:
+class UnicastSocket:
     """One bound UDP port of a channel. Whoever sends to it is played: there is no check."""
 
     def __init__(
@@ -72,18 +72,18 @@ class Lane:
             self._loop.remove_reader(self._socket.fileno())
 
 
-class Lanes:
+class Unicast:
     """The lanes of one park: which one carries, which are dead."""
 
     def __init__(self, play: Callable[[bytes], None], bind_failures: int = 0) -> None:
         self._play = play
         self._failures = bind_failures
-        self._carrying: Lane | None = None
-        self._pending: list[Lane] = []
+        self._carrying: UnicastSocket | None = None
+        self._pending: list[UnicastSocket] = []
         self._used = False
 
     @property
-    def lane(self) -> Lane | None:
+    def carrying(self) -> UnicastSocket | None:
         """The lane that carries frames, if any."""
         return self._carrying
 
@@ -93,7 +93,7 @@ class Lanes:
             self._failures -= 1 if self._failures > 0 else 0
             return
         try:
-            lane = Lane(local, remote, self._play)
+            lane = UnicastSocket(local, remote, self._play)
         except (OSError, OverflowError):
             return
         if self._used:

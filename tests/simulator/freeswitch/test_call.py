@@ -11,7 +11,7 @@ import pytest
 
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
 from esl_controller.simulator.freeswitch.causes import cause_of
-from tests.simulator.switch_rig import (
+from tests.simulator.freeswitch.rig import (
     Controller,
     ControllerServer,
     LaneEnd,

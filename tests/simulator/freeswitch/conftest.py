@@ -12,7 +12,4 @@ import uvloop
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    factories = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    if not item.path.name.startswith("test_switch_"):
-        del factories["uvloop"]
-    return factories
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

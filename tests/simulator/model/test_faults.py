@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 
 from esl_controller.simulator.model import ModelFaults, ModelStandIn
 from esl_controller.simulator.model.__main__ import main
-from tests.simulator.model_client import KEY, MODEL, check_server_event, connected
+from tests.simulator.model.client import KEY, MODEL, check_server_event, connected
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import WSCloseCode, web
 
-from esl_controller.simulator.freeswitch import Action
+from esl_controller.simulator.freeswitch import DialplanAction
 from tests.paths import CAPTURES
 
 TIMEOUT = 3.0
-AGENT = {"1001": (Action("answer"), Action("playback", "silence_stream://-1"))}
+AGENT = {"1001": (DialplanAction("answer"), DialplanAction("playback", "silence_stream://-1"))}
 """The extension of the captures that answers and says nothing."""
 
 

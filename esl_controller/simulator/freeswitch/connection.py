@@ -9,29 +9,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from typing import TYPE_CHECKING
 
 from esl_controller.simulator.freeswitch import wire
-from esl_controller.simulator.freeswitch.session import Session
+from esl_controller.simulator.freeswitch.session import Switch, SwitchSession
 from esl_controller.simulator.freeswitch.subscription import EVENT_NAMES, Subscription
-from esl_controller.simulator.freeswitch.wire import Command, CommandParser, Event
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.wire import CommandParser, SocketCommand, SwitchEvent
 
 MAX_UNSENT = 8 * 1024 * 1024
 """Bytes that a peer may leave unread; then its connection is cut, as lost events do it there."""
 
 
-class Listener:
+class EventSocketConnection:
     """Commands in, replies and events out, for one peer."""
 
     def __init__(
         self,
-        switch: SwitchStandIn,
+        switch: Switch,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        session: Session | None = None,
+        session: SwitchSession | None = None,
     ) -> None:
         self.switch = switch
         self.session = session
@@ -65,7 +61,7 @@ class Listener:
             self.running = False
             self.switch.core.listeners.remove(self.event)
 
-    async def _answer(self, command: Command) -> None:
+    async def _answer(self, command: SocketCommand) -> None:
         self._count += 1
         if self._strikes("socket_cut_after_commands"):
             self.cut()
@@ -131,14 +127,14 @@ class Listener:
 
     # Events
 
-    def event(self, event: Event) -> None:
+    def event(self, event: SwitchEvent) -> None:
         """Send an event if the peer asked for it."""
         if self.running and self._subscription.wants(event):
             self.write(event.json() if self._subscription.format == "json" else event.plain())
 
     # Commands
 
-    async def command(self, command: Command) -> bytes:
+    async def command(self, command: SocketCommand) -> bytes:
         """The answer to one command."""
         line = command.line
         name, _, rest = line.partition(" ")
@@ -152,7 +148,7 @@ class Listener:
             return self._connect()
         return wire.reply(self._simple(name, rest.strip(), command))
 
-    def _simple(self, name: str, rest: str, command: Command) -> str:
+    def _simple(self, name: str, rest: str, command: SocketCommand) -> str:
         match name:
             case "linger" | "nolinger":
                 return self._set_linger(name, rest)
@@ -219,23 +215,23 @@ class Listener:
                 return "-ERR invalid uuid"
         return self._subscription.myevents(self.session.channel.uuid, form or ident)
 
-    def _sendmsg(self, ident: str, command: Command) -> str:
+    def _sendmsg(self, ident: str, command: SocketCommand) -> str:
         session = self.switch.sessions.get(ident) if ident else self.session
         if session is None:
             return f"-ERR invalid session id [{ident}]"
         return "+OK" if session.queue(command) else "-ERR memory error"
 
-    def _sendevent(self, name: str, command: Command) -> str:
+    def _sendevent(self, name: str, command: SocketCommand) -> str:
         if name not in EVENT_NAMES:
             return "-ERR invalid event"
         ident = str(uuid.uuid4())
         headers = self.switch.core.headers(name) + list(command.headers)
         headers.append(("Event-UUID", ident))
         subclass = command.get("Event-Subclass") or None
-        self.switch.core.fire(Event(name, headers, command.body, subclass))
+        self.switch.core.fire(SwitchEvent(name, headers, command.body, subclass))
         return f"+OK {ident}"
 
-    async def _api(self, name: str, rest: str, command: Command) -> bytes:
+    async def _api(self, name: str, rest: str, command: SocketCommand) -> bytes:
         api, _, arg = rest.strip().partition(" ")
         if name == "api":
             return wire.api_response(await self.switch.api(api, arg))
@@ -250,4 +246,4 @@ class Listener:
         headers += [("Job-UUID", job), ("Job-Owner-UUID", owner), ("Job-Command", api)]
         if arg:
             headers.append(("Job-Command-Arg", arg))
-        self.switch.core.fire(Event("BACKGROUND_JOB", headers, result))
+        self.switch.core.fire(SwitchEvent("BACKGROUND_JOB", headers, result))
