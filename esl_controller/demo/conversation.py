@@ -19,7 +19,7 @@ from esl_controller.config.settings import Settings
 from esl_controller.demo.sound import lay_out
 from esl_controller.server.app import Controller, running
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
-from esl_controller.simulator.model import ModelStandIn, Record, ScriptedCall
+from esl_controller.simulator.model import ModelStandIn, ScriptedCall, SessionRecord
 from media import sounds
 from media.frame import Samples
 from media.lane import Lane
@@ -87,7 +87,7 @@ class Take:
     marks: dict[str, float] = field(default_factory=dict)
     said: list[Said] = field(default_factory=list)
     frames: list[tuple[float, bytes]] = field(default_factory=list)
-    record: Record = field(default_factory=lambda: Record(full=True))
+    record: SessionRecord = field(default_factory=lambda: SessionRecord(full=True))
     done: list[Step] = field(default_factory=list)
     failure: str = ""
     ticks: int = 0

@@ -14,7 +14,7 @@ from esl_controller.server import record as server_record
 from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
 from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
-from esl_controller.simulator.model.record import Record
+from esl_controller.simulator.model_base.record import SessionRecord
 from media.stream import Listener
 from tests.calls.rig import Rig, greeted, rig, words
 from tests.calls.test_talking import SALES, say
@@ -29,7 +29,7 @@ def connections(of: Rig) -> int:
     return len(of.controller.calls._connections)
 
 
-def requests(record: Record) -> list[dict[str, Any]]:
+def requests(record: SessionRecord) -> list[dict[str, Any]]:
     """The replies that a session of the model was asked for."""
     return [event for event in record.client_events if event["type"] == "response.create"]
 

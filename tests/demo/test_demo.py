@@ -20,7 +20,7 @@ from esl_controller.demo.figures import Figures, measure, problems
 from esl_controller.demo.sound import Track, find, lay_out, locate, share
 from esl_controller.server import logs
 from esl_controller.simulator.freeswitch import Faults, SwitchStandIn
-from esl_controller.simulator.model import Append, Delta, Record, Spoken
+from esl_controller.simulator.model import Append, Delta, SessionRecord, Spoken
 from media import sounds
 from media.frame import PCMU, Samples, decode, encode
 from media.resample import convert
@@ -218,7 +218,7 @@ def test_a_reply_that_does_not_stop_is_found() -> None:
 
 def test_other_failures_are_found() -> None:
     take = perfect()
-    record = Record(full=True, violations=2)
+    record = SessionRecord(full=True, violations=2)
     assert "did not reach the model" in found(replace(take, record=record, frames=take.frames))
     assert "refused 2 messages" in found(replace(take, record=record))
     assert "did not free everything: 1 lanes" in found(replace(take, left="1 lanes"))

@@ -13,7 +13,7 @@ from esl_controller.simulator.freeswitch import CallStandIn, Faults
 from esl_controller.simulator.freeswitch.events import CodecName
 from esl_controller.simulator.freeswitch.faults import CallStep
 from esl_controller.simulator.model import ModelFaults
-from esl_controller.simulator.model.record import Record
+from esl_controller.simulator.model_base.record import SessionRecord
 from media.frame import Samples
 from media.resample import convert
 from media.sounds import load as load_sound
@@ -128,7 +128,7 @@ async def test_hangup_frees_everything_at_any_step(step: CallStep) -> None:
         await greeted(healthy)
 
 
-def _history(record: Record) -> list[Any]:
+def _history(record: SessionRecord) -> list[Any]:
     """The items that a session was given before anything else was said."""
     made = [e["item"] for e in record.client_events if e["type"] == "conversation.item.create"]
     return [item for item in made if item["type"] == "message"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from esl_controller.simulator.freeswitch.events import Profile
+
 DOMAIN_UUID = "96f6142d-02b1-49fa-8bcb-f98658bb831f"
 SECRETARY_UUID = "dc923a2f-b88a-4a2f-8029-d6e0c06893c5"
 
@@ -74,3 +76,19 @@ def voice_extension(target: str, ladder: Ladder) -> tuple[DialplanAction, ...]:
     for wait_ms in ladder.waits_ms or [round(ladder.wait * 1000)] * (ladder.tries - 1):
         actions += [DialplanAction("sleep", str(wait_ms)), *dial]
     return (*actions, *ladder.fallback, DialplanAction("hangup"))
+
+
+def inline_actions(profile: Profile) -> list[DialplanAction]:
+    """The actions that a call was transferred to by name; none if it was sent to a number.
+
+    ``m:^:set:a=b^hangup`` (mod_dptools.c, ``inline_dialplan_hunt``). The call then keeps the number
+    that it had before.
+    """
+    if profile.dialplan != "inline":
+        return []
+    text, separator = profile.number, ","
+    if text.startswith("m:") and text[3:4] == ":":
+        text, separator = text[4:], text[2]
+    profile.number, profile.rdnis, profile.dialplan = profile.rdnis, "", "XML"
+    pairs = (action.partition(":") for action in text.split(separator))
+    return [DialplanAction(app.strip(), arg) for app, _, arg in pairs]

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from esl_controller.simulator.freeswitch.channel import SimulatedChannel
-from esl_controller.simulator.freeswitch.dialplan import DialplanAction
+from esl_controller.simulator.freeswitch.dialplan import DialplanAction, inline_actions
 from esl_controller.simulator.freeswitch.events import Codec, Core, Profile
 from esl_controller.simulator.freeswitch.faults import CallStep, Faults
 from esl_controller.simulator.freeswitch.installation import Installation
@@ -339,7 +339,7 @@ class SwitchSession:
         channel = self.channel
         try:
             while channel.ready:
-                actions = self._inline() or extensions.get(channel.profile.number)
+                actions = inline_actions(channel.profile) or extensions.get(channel.profile.number)
                 self._route()
                 if actions is None:
                     channel.hangup("NO_ROUTE_DESTINATION")
@@ -362,19 +362,6 @@ class SwitchSession:
             await connection.closed.wait()
         channel.set_state("CS_DESTROY")
         channel.fire("CHANNEL_DESTROY")
-
-    def _inline(self) -> list[DialplanAction]:
-        """The actions that were transferred to themselves (mod_dptools.c,
-        ``inline_dialplan_hunt``): ``m:^:set:a=b^hangup``; the call keeps its earlier number."""
-        profile = self.channel.profile
-        if profile.dialplan != "inline":
-            return []
-        text, separator = profile.number, ","
-        if text.startswith("m:") and text[3:4] == ":":
-            text, separator = text[4:], text[2]
-        profile.number, profile.rdnis, profile.dialplan = profile.rdnis, "", "XML"
-        pairs = (action.partition(":") for action in text.split(separator))
-        return [DialplanAction(app.strip(), arg) for app, _, arg in pairs]
 
     def _applying(self, actions: Sequence[DialplanAction]) -> list[DialplanAction]:
         variables = self.channel.variables

@@ -1,6 +1,6 @@
 """A stand-in for a voice model that listens and speaks at once: GPT-Live over a WebSocket."""
 
-from .server import LiveStandIn
-from .session import LiveSession
+from esl_controller.simulator.live.server import LiveStandIn
+from esl_controller.simulator.live.session import LiveSession
 
 __all__ = ["LiveSession", "LiveStandIn"]

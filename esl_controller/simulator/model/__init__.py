@@ -1,9 +1,9 @@
 """A stand-in for a realtime voice model: the GA OpenAI Realtime protocol over a WebSocket."""
 
-from .behaviour import Behaviour, ModelFaults, ScriptedCall
-from .record import Append, Delta, Record, Spoken
-from .server import ModelStandIn
-from .session import ModelSession
+from esl_controller.simulator.model.server import ModelStandIn
+from esl_controller.simulator.model.session import ModelSession
+from esl_controller.simulator.model_base.behaviour import Behaviour, ModelFaults, ScriptedCall
+from esl_controller.simulator.model_base.record import Append, Delta, SessionRecord, Spoken
 
 __all__ = [
     "Append",
@@ -12,7 +12,7 @@ __all__ = [
     "ModelFaults",
     "ModelSession",
     "ModelStandIn",
-    "Record",
     "ScriptedCall",
+    "SessionRecord",
     "Spoken",
 ]

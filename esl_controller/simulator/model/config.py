@@ -9,10 +9,9 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import PCMA, PCMU, Format, pcm
 from media.speech import VoiceActivity
-
-from .validation import ProtocolError
 
 MODEL_FORMAT: Final = pcm(24_000)
 

@@ -5,9 +5,7 @@ Not a test itself; the tests beside it use it.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
@@ -17,14 +15,14 @@ from openai import AsyncOpenAI
 from openai.resources.live.live import AsyncLiveConnection
 from openai.types.live import ServerEvent
 from openai.types.responses import ResponseStreamEvent
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from esl_controller.simulator.live import LiveStandIn
 from media import sounds
 from media.frame import encode, pcm
 from media.resample import convert
+from tests.simulator.model_base.client import KEY, StrictClient, undeclared
 
-KEY = "sk-test"
 PCM = pcm(24_000)
 SILENCE = bytes(PCM.frame_bytes * 5)
 START: dict[str, Any] = {
@@ -41,21 +39,10 @@ def _types(nested: bool) -> TypeAdapter[Any]:
 
 def check_server_event(event: dict[str, Any]) -> None:
     """Raise unless the package has a type for this event that declares its every field."""
-    undeclared = _undeclared(_types(False).validate_python(event, strict=True), "")
+    unknown = undeclared(_types(False).validate_python(event, strict=True))
     if event["type"] == "response.event":
-        undeclared += _undeclared(_types(True).validate_python(event["event"], strict=True), "")
-    assert not undeclared, f"{event['type']}: {sorted(undeclared)}"
-
-
-def _undeclared(value: Any, path: str) -> list[str]:
-    if isinstance(value, BaseModel):
-        own = [f"{path}.{name}" for name in value.model_extra or ()]
-        inner = [(f"{path}.{name}", getattr(value, name)) for name in type(value).model_fields]
-    elif isinstance(value, list):
-        own, inner = [], [(f"{path}[{i}]", member) for i, member in enumerate(value)]
-    else:
-        return []
-    return own + [name for at, member in inner for name in _undeclared(member, at)]
+        unknown += undeclared(_types(True).validate_python(event["event"], strict=True))
+    assert not unknown, f"{event['type']}: {sorted(unknown)}"
 
 
 def caller() -> bytes:
@@ -64,31 +51,27 @@ def caller() -> bytes:
     return encode(convert(said, rate, PCM.rate), PCM.encoding)
 
 
-class Client:
+class Client(StrictClient):
     """Reads events one by one, each checked; output audio is collected in ``audio``."""
+
+    append_type = "session.input_audio.append"
 
     def __init__(self, connection: AsyncLiveConnection) -> None:
         self.connection = connection
         self.audio = bytearray()
 
-    async def send(self, kind: str, **fields: Any) -> None:
-        await self.connection.send_raw(json.dumps({"type": kind, **fields}))
+    def check(self, event: dict[str, Any]) -> None:
+        check_server_event(event)
 
     async def append(self, audio: bytes) -> None:
         """In messages of 100 ms."""
-        for at in range(0, len(audio), len(SILENCE)):
-            encoded = base64.b64encode(audio[at : at + len(SILENCE)]).decode()
-            await self.send("session.input_audio.append", audio=encoded)
+        await self.send_audio(audio, len(SILENCE))
 
     async def next(self) -> dict[str, Any]:
         """The next event that is no audio."""
-        async with asyncio.timeout(5):
-            while True:
-                event: dict[str, Any] = json.loads(await self.connection.recv_bytes())
-                check_server_event(event)
-                if event["type"] != "session.output_audio.delta":
-                    return event
-                self.audio += base64.b64decode(event["delta"])
+        while (event := await self.receive())["type"] == "session.output_audio.delta":
+            self.audio += base64.b64decode(event["delta"])
+        return event
 
     async def until(self, kind: str) -> dict[str, Any]:
         """The next event of that type; others are skipped."""

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
-import socket
-import sys
 import typing
-import wave
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,27 +11,27 @@ from openai.types.live import ClientEventParam
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from esl_controller.simulator.live import LiveStandIn
-from esl_controller.simulator.live.__main__ import main
-from esl_controller.simulator.live.protocol import APPEND, PARAMS
+from esl_controller.simulator.live.protocol import CLIENT_EVENTS
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media.frame import PCMU
 from tests.simulator.live.client import (
-    KEY,
     PCM,
     SILENCE,
     START,
     Client,
     caller,
     connected,
-    connected_to,
     started,
 )
+from tests.simulator.model_base.client import KEY
 from tests.waiting import until
+
+APPEND = CLIENT_EVENTS.append
 
 
 def test_it_knows_every_event_of_the_package() -> None:
     hints = [typing.get_type_hints(param)["type"] for param in typing.get_args(ClientEventParam)]
-    assert {typing.get_args(hint)[0] for hint in hints} == {APPEND, *PARAMS}
+    assert {typing.get_args(hint)[0] for hint in hints} == set(CLIENT_EVENTS.names)
 
 
 async def test_a_session_shows_what_it_was_started_with() -> None:
@@ -275,42 +269,6 @@ async def test_it_speaks_of_its_own_while_it_calls() -> None:
         record = standin.sessions[0].record
         await until(lambda: len(record.spoken) == 2)
         assert record.refusals == 0
-
-
-async def test_as_a_process(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "esl_controller.simulator.live"),
-        *("--think-ms", "0", "--language", "pt-BR", "--save", str(tmp_path), "--key", KEY),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        base_url = json.loads(await process.stdout.readline())["base_url"]
-        async with connected_to(base_url) as client:
-            await client.send("session.start", session={**START, "instructions": "Be brief."})
-            await client.send("session.commentary.append", content="Greet.", delegation_id=None)
-            await client.append(SILENCE * 20)
-            words = await client.until("session.output_transcript.delta")
-            assert words["delta"].startswith("Olá")
-        process.send_signal(signal.SIGTERM)
-        summary = json.loads(await process.stdout.readline())
-        assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    (session,) = summary["sessions"]
-    assert session["instructions"] == "Be brief."
-    assert session["sent"]["session.started"] == 1
-    with wave.open(session["heard"]) as heard:
-        assert (heard.getframerate(), heard.getnframes()) == (24000, 48000)
-
-
-def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert main(["--port", str(port)]) == 1
-    assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
 
 
 async def test_it_expires() -> None:

@@ -5,7 +5,6 @@ Not a test itself; the tests beside it use it.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -18,14 +17,14 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent, RealtimeSessionCreateRequest
 from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from esl_controller.simulator.model import ModelSession, ModelStandIn
 from media import sounds
 from media.frame import Samples
+from tests.simulator.model_base.client import KEY, StrictClient, undeclared
 
 MODEL = "gpt-realtime-2.1"
-KEY = "sk-test"
 CLOSING = [
     "response.output_audio.done",
     "response.output_audio_transcript.done",
@@ -45,7 +44,7 @@ def _server_events() -> TypeAdapter[Any]:
 def check_server_event(event: dict[str, Any]) -> None:
     """Raise unless the package has a type for this event that declares its every field."""
     typed = _server_events().validate_python(event, strict=True)
-    undeclared = set(_undeclared(typed, ""))
+    unknown = set(undeclared(typed))
     if "session" in event:
         # The package types these events' session as the request; the service sends the session
         # as it is created, which has an id, an object and a time of expiry besides.
@@ -54,24 +53,15 @@ def check_server_event(event: dict[str, Any]) -> None:
             {f".session.{name}" for name in kind.model_fields}
             for kind in (RealtimeSessionCreateRequest, RealtimeSessionCreateResponse)
         )
-        undeclared -= response
-        undeclared |= set(_undeclared(session, ".session")) - request
-    assert not undeclared, f"{event['type']}: {sorted(undeclared)}"
+        unknown -= response
+        unknown |= set(undeclared(session, ".session")) - request
+    assert not unknown, f"{event['type']}: {sorted(unknown)}"
 
 
-def _undeclared(value: Any, path: str) -> list[str]:
-    if isinstance(value, BaseModel):
-        own = [f"{path}.{name}" for name in value.model_extra or ()]
-        inner = [(f"{path}.{name}", getattr(value, name)) for name in type(value).model_fields]
-    elif isinstance(value, list):
-        own, inner = [], [(f"{path}[{i}]", member) for i, member in enumerate(value)]
-    else:
-        return []
-    return own + [name for at, member in inner for name in _undeclared(member, at)]
-
-
-class Client:
+class Client(StrictClient):
     """Reads events one by one, each checked; `seen` keeps their types, audio deltas once a run."""
+
+    append_type = "input_audio_buffer.append"
 
     def __init__(self, connection: AsyncRealtimeConnection, session: ModelSession) -> None:
         self.connection = connection
@@ -79,12 +69,13 @@ class Client:
         self.seen: list[str] = []
         self.audio: dict[str, bytearray] = {}
 
-    async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
-            data = await self.connection.recv_bytes()
-        event: dict[str, Any] = json.loads(data)
+    def check(self, event: dict[str, Any]) -> None:
         check_server_event(event)
-        assert type(self.connection.parse_event(data)).__name__ != "UnknownEvent"
+        parsed = self.connection.parse_event(json.dumps(event))
+        assert type(parsed).__name__ != "UnknownEvent"
+
+    async def next(self) -> dict[str, Any]:
+        event = await self.receive()
         kind = event["type"]
         if kind == "response.output_audio.delta":
             audio = self.audio.setdefault(event["item_id"], bytearray())
@@ -108,14 +99,10 @@ class Client:
 
     async def say(self, samples: Samples, chunk: int = 960) -> None:
         """Append 24 kHz audio, as fast as it goes."""
-        for at in range(0, samples.size, chunk):
-            await self.append(samples[at : at + chunk].tobytes())
+        await self.send_audio(samples.tobytes(), 2 * chunk)
 
     async def append(self, data: bytes) -> None:
-        await self.connection.input_audio_buffer.append(audio=base64.b64encode(data).decode())
-
-    async def send(self, **event: Any) -> None:
-        await self.connection.send_raw(json.dumps(event))
+        await self.send_audio(data, max(1, len(data)))
 
 
 @asynccontextmanager

@@ -14,8 +14,10 @@ from openai.types.realtime import RealtimeClientEvent
 from websockets.exceptions import ConnectionClosed
 
 from esl_controller.simulator.model import ModelStandIn
-from esl_controller.simulator.model.validation import CLIENT_EVENTS, ProtocolError, check
-from tests.simulator.model.client import KEY, Client, connected, silence, words
+from esl_controller.simulator.model.protocol import CLIENT_EVENTS
+from esl_controller.simulator.model_base.validation import ProtocolError
+from tests.simulator.model.client import Client, connected, silence, words
+from tests.simulator.model_base.client import KEY
 
 
 @pytest.fixture
@@ -246,7 +248,7 @@ async def test_one_response_at_a_time() -> None:
 def test_every_client_event_of_the_package_is_known() -> None:
     (union, *_) = get_args(RealtimeClientEvent)
     kinds = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(union)}
-    assert kinds == set(CLIENT_EVENTS)
+    assert kinds == set(CLIENT_EVENTS.names)
 
 
 def mutated(value: Any, chance: random.Random) -> Any:
@@ -307,7 +309,7 @@ def test_the_check_is_free_of_other_errors() -> None:
     for _ in range(1000):
         event = json.loads(json.dumps(as_event(mutated(chance.choice(events), chance))))
         try:
-            check(event)
+            CLIENT_EVENTS.check(event)
         except ProtocolError as error:
             codes[error.code] += 1
     assert codes.total() > 500

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import socket
-import sys
-import wave
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -17,8 +11,8 @@ from openai import AsyncOpenAI
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
 from esl_controller.simulator.model import ModelFaults, ModelStandIn
-from esl_controller.simulator.model.__main__ import main
-from tests.simulator.model.client import KEY, MODEL, check_server_event, connected
+from tests.simulator.model.client import MODEL, check_server_event, connected
+from tests.simulator.model_base.client import KEY
 
 
 @pytest.mark.parametrize(
@@ -163,66 +157,3 @@ async def test_faults_may_change_between_sessions() -> None:
         stand_in.faults = ModelFaults()
         async with connected(stand_in) as client:
             await client.update()
-
-
-def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert main(["--port", str(port)]) == 1
-    assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err
-
-
-async def test_as_a_process(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "esl_controller.simulator.model", "--pace", "0"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        *("--think-ms", "0", "--language", "pt", "--save", str(tmp_path)),
-        *("--call", '1:transfer:{"to": "sales"}'),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        base_url = json.loads(await process.stdout.readline())["base_url"]
-        async with (
-            AsyncOpenAI(api_key=KEY, base_url=base_url) as openai,
-            openai.realtime.connect(model=MODEL) as connection,
-        ):
-            events: list[dict[str, Any]] = []
-            await connection.response.create()
-            while not events or events[-1]["type"] != "response.done":
-                events.append(json.loads(await connection.recv_bytes()))
-                check_server_event(events[-1])
-            assert "Olá" in events[-1]["response"]["output"][0]["content"][0]["transcript"]
-        process.send_signal(signal.SIGTERM)
-        summary = json.loads(await process.stdout.readline())
-        assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    (session,) = summary["sessions"]
-    assert session["sent"]["response.done"] == 1
-    (deltas,) = session["deltas"].values()
-    assert sum(ms for _, ms in deltas) == pytest.approx(4944, abs=1)
-    with wave.open(session["heard"]) as heard:
-        assert (heard.getframerate(), heard.getnframes()) == (24000, 0)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["--pace", "-1"],
-        ["--port", "99999"],
-        ["--call", "hello"],
-        ["--fault", "nonsense=1"],
-        ["--fault", "expire_s=soon"],
-        ["--fault", "close_how=loudly"],
-    ],
-)
-def test_wrong_arguments_are_one_clear_line(
-    wrong: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(wrong)
-    assert stopped.value.code == 2
-    assert f"argument {wrong[0]}" in capsys.readouterr().err

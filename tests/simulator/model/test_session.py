@@ -18,13 +18,13 @@ from media.frame import PCMA, PCMU, Format, decode, encode
 from media.resample import convert
 from tests.simulator.model.client import (
     CLOSING,
-    KEY,
     Client,
     check_server_event,
     connected,
     silence,
     words,
 )
+from tests.simulator.model_base.client import KEY
 
 GREETING, RATE = sounds.load("greeting")
 SPOKEN = [

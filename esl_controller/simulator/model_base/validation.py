@@ -7,29 +7,13 @@ the path of the offending field as `param`, the client's event id.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from openai.types import realtime
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-Event: TypeAlias = dict[str, Any]
-
-APPEND: Final = "input_audio_buffer.append"
-
-_PARAMS: Final[Mapping[str, Any]] = {
-    "session.update": realtime.session_update_event_param.SessionUpdateEventParam,
-    "input_audio_buffer.commit": realtime.InputAudioBufferCommitEventParam,
-    "input_audio_buffer.clear": realtime.InputAudioBufferClearEventParam,
-    "output_audio_buffer.clear": realtime.OutputAudioBufferClearEventParam,
-    "conversation.item.create": realtime.ConversationItemCreateEventParam,
-    "conversation.item.delete": realtime.ConversationItemDeleteEventParam,
-    "conversation.item.retrieve": realtime.ConversationItemRetrieveEventParam,
-    "conversation.item.truncate": realtime.ConversationItemTruncateEventParam,
-    "response.create": realtime.ResponseCreateEventParam,
-    "response.cancel": realtime.ResponseCancelEventParam,
-}
-CLIENT_EVENTS: Final = (APPEND, *_PARAMS)
+ClientEvent: TypeAlias = dict[str, Any]
 
 # The reference says that null turns these off, which their parameter types do not (openai 3.54).
 _NULLABLE: Final = ("noise_reduction", "transcription")
@@ -51,43 +35,59 @@ class ProtocolError(Exception):
         self.message = message
         self.param = param
 
-    def body(self, event_id: str | None) -> Event:
+
+@dataclass(frozen=True)
+class ClientEvents:
+    """What clients of one protocol may send.
+
+    append: the type of the event with audio, which has a check of its own: `decode_append`.
+    params: the parameter types of all other events, by event type.
+    id_field: where an error names the client's event.
+    """
+
+    append: str
+    params: Mapping[str, Any]
+    id_field: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All event types."""
+        return (self.append, *self.params)
+
+    def check(self, event: ClientEvent) -> None:
+        """Raise ProtocolError unless `event` is well formed."""
+        kind = event.get("type")
+        if kind is None:
+            raise ProtocolError(
+                "missing_required_parameter", "Missing required parameter: 'type'.", "type"
+            )
+        if not isinstance(kind, str) or kind not in self.params:
+            supported = ", ".join(f"'{name}'" for name in self.names)
+            raise ProtocolError(
+                "invalid_value",
+                f"Invalid value: '{kind}'. Supported values are: {supported}.",
+                "type",
+            )
+        try:
+            (checked,) = _adapter(self.params[kind]).validate_python([_without_nulls(event)])
+            _force(checked, ())
+        except ValidationError as error:
+            raise _protocol_error(error, event) from None
+
+    def error(self, error: ProtocolError, event_id: str | None) -> dict[str, Any]:
         """The `error` field of an error event about the client's event `event_id`."""
         return {
             "type": "invalid_request_error",
-            "code": self.code,
-            "message": self.message,
-            "param": self.param,
-            "event_id": event_id,
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            self.id_field: event_id,
         }
 
-
-def check(event: Event, params: Mapping[str, Any] = _PARAMS, append: str = APPEND) -> None:
-    """Raise ProtocolError unless `event` is one of `params`, parameter types by event type.
-
-    `append`: one more, which is checked elsewhere.
-    """
-    kind = event.get("type")
-    if kind is None:
-        raise ProtocolError(
-            "missing_required_parameter", "Missing required parameter: 'type'.", "type"
-        )
-    if not isinstance(kind, str) or kind not in params:
-        supported = ", ".join(f"'{name}'" for name in (append, *params))
-        raise ProtocolError(
-            "invalid_value", f"Invalid value: '{kind}'. Supported values are: {supported}.", "type"
-        )
-    try:
-        (checked,) = _adapter(params[kind]).validate_python([_without_nulls(event)])
-        _force(checked, ())
-    except ValidationError as error:
-        raise _protocol_error(error, event) from None
-
-
-def warm_up(params: Mapping[str, Any] = _PARAMS) -> None:
-    """Build the validators now: it takes 60 ms, in which nobody's audio should be waiting."""
-    for param in params.values():
-        _adapter(param)
+    def warm_up(self) -> None:
+        """Build the validators now: it takes 60 ms, in which nobody's audio should be waiting."""
+        for param in self.params.values():
+            _adapter(param)
 
 
 @cache
@@ -97,7 +97,7 @@ def _adapter(param: Any) -> TypeAdapter[list[Any]]:
     return TypeAdapter(listed, config=ConfigDict(extra="forbid", strict=True))
 
 
-def _without_nulls(event: Event) -> Event:
+def _without_nulls(event: ClientEvent) -> ClientEvent:
     try:
         given = event["session"]["audio"]["input"]
         kept = {k: v for k, v in given.items() if v is not None or k not in _NULLABLE}
@@ -126,7 +126,7 @@ def _force(value: Any, path: tuple[str | int, ...]) -> None:
             raise
 
 
-def _protocol_error(error: ValidationError, event: Event) -> ProtocolError:
+def _protocol_error(error: ValidationError, event: ClientEvent) -> ProtocolError:
     found = error.errors(include_url=False, include_input=False)
     foreign = [
         e["loc"][:-1] for e in found if e["loc"][-1:] == ("type",) and e["type"] == "literal_error"
@@ -141,7 +141,7 @@ def _protocol_error(error: ValidationError, event: Event) -> ProtocolError:
     return ProtocolError(code, text.format(param=param, reason=first["msg"]), param)
 
 
-def _param(loc: tuple[str | int, ...], event: Event, *, of_key: bool) -> str:
+def _param(loc: tuple[str | int, ...], event: ClientEvent, *, of_key: bool) -> str:
     """`session.audio.input.format`, `item.content[0].text`: without pydantic's names of types.
 
     of_key: the last part of `loc` is a key, whether the event has it or not.

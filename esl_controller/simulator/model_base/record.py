@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from media.frame import Format, Samples, decode
+from media.frame import Format, Samples, decode, pcm
 
-from .config import MODEL_FORMAT
+_FIRST_FORMAT: Final = pcm(24_000)
 
 
 class Append(NamedTuple):
@@ -43,14 +43,16 @@ class Spoken:
 
 
 @dataclass
-class Record:
+class SessionRecord:
     """Counters always; with `full`, also everything that was said, which grows with the session."""
 
     full: bool
+    confirmed_by: str = "session.updated"
+    """The server event after which the client may send audio."""
     append_count: int = 0
     append_bytes: int = 0
     early_appends: int = 0
-    """Appends that came before the first session.updated."""
+    """Appends that came before the event `confirmed_by`."""
     violations: int = 0
     """Client events that were answered with an `error` event for their shape or their audio."""
     refusals: int = 0
@@ -68,7 +70,7 @@ class Record:
     """All client events but appends, in order; audio in them is left out."""
     spoken: dict[str, Spoken] = field(default_factory=dict)
     """By item id, in the order of speaking."""
-    heard_format: Format = MODEL_FORMAT
+    heard_format: Format = _FIRST_FORMAT
     _heard: bytearray = field(default_factory=bytearray)
 
     def heard(self) -> tuple[Samples, int]:
@@ -81,7 +83,7 @@ class Record:
         """Note an append."""
         self.append_count += 1
         self.append_bytes += len(data)
-        if not self.sent["session.updated"]:
+        if not self.sent[self.confirmed_by]:
             self.early_appends += 1
         if self.full:
             self.appends.append(Append(time.monotonic(), len(data)))

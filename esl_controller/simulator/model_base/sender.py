@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from .behaviour import ModelFaults
-from .record import Record
+from esl_controller.simulator.model_base.behaviour import ModelFaults
+from esl_controller.simulator.model_base.record import SessionRecord
 
 _UNEXPECTED: Final[tuple[str | bytes, ...]] = (
     '{"type": "response.output_audio.delta", "delta": "AAA',
@@ -22,7 +22,7 @@ _UNEXPECTED: Final[tuple[str | bytes, ...]] = (
 )
 
 
-class Channel:
+class EventSender:
     """The sending side of one session's WebSocket.
 
     What is sent to a client that has gone is dropped: the session ends when its reader notices.
@@ -33,7 +33,7 @@ class Channel:
         ws: web.WebSocketResponse,
         transport: asyncio.Transport | None,
         faults: ModelFaults,
-        record: Record,
+        record: SessionRecord,
         new_id: Callable[[str], str],
     ) -> None:
         self._ws = ws

@@ -18,45 +18,17 @@ import sys
 import types
 import typing
 import wave
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import uvloop
 
+from esl_controller.simulator.model_base.behaviour import Behaviour, ModelFaults, ScriptedCall
+from esl_controller.simulator.model_base.server import StandInServer
 from media.frame import Samples
 
-from .model.behaviour import Behaviour, ModelFaults, ScriptedCall
-from .model.record import Record
-
-
-class Session(Protocol):
-    """One client's session."""
-
-    id: str
-
-    @property
-    def record(self) -> Record:
-        """What it heard and said."""
-
-    @property
-    def instructions(self) -> str:
-        """What the client wants the model to be."""
-
-
-class StandIn(AbstractAsyncContextManager["StandIn"], Protocol):
-    """A server whose sessions are over when it is left."""
-
-    refused: int
-
-    @property
-    def sessions(self) -> Sequence[Session]:
-        """Those of which there is a record."""
-
-    @property
-    def base_url(self) -> str:
-        """Where it listens."""
+_PASSED_ON = ("host", "port", "key", "language", "delta_ms", "think_ms")
 
 
 def parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -94,7 +66,17 @@ def parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentPa
     return made
 
 
-def run(args: argparse.Namespace, stand_in: StandIn) -> int:
+def common(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of a stand-in that these options give."""
+    return {
+        **{name: vars(args)[name] for name in _PASSED_ON},
+        "script": tuple(args.call),
+        "faults": ModelFaults(**dict(args.fault)),
+        "record": not args.no_record,
+    }
+
+
+def run(args: argparse.Namespace, stand_in: StandInServer[Any]) -> int:
     """Run until a signal; 0, or 1 with one line on stderr if the port is taken."""
     try:
         uvloop.run(_serve(stand_in, args.save))
@@ -104,7 +86,7 @@ def run(args: argparse.Namespace, stand_in: StandIn) -> int:
     return 0
 
 
-async def _serve(stand_in: StandIn, save: Path | None) -> None:
+async def _serve(stand_in: StandInServer[Any], save: Path | None) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -114,7 +96,7 @@ async def _serve(stand_in: StandIn, save: Path | None) -> None:
     print(json.dumps(_summary(stand_in, save)), flush=True)
 
 
-def _summary(stand_in: StandIn, save: Path | None) -> dict[str, Any]:
+def _summary(stand_in: StandInServer[Any], save: Path | None) -> dict[str, Any]:
     """The records of all sessions, as JSON takes them.
 
     With `save`, what each session heard is written there as SESSION.wav, and named in `heard`.

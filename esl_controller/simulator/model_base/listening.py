@@ -5,10 +5,9 @@ from __future__ import annotations
 import binascii
 from typing import Final
 
+from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import Format, decode
 from media.speech import SpeechEvent, VoiceActivity, VoiceStarted, VoiceStopped
-
-from .validation import ProtocolError
 
 _KEPT_SILENCE_MS: Final = 2_000  # without speech, with turn detection
 _LONGEST_MS: Final = 600_000  # of a turn that nobody ends; the oldest audio is dropped
