@@ -27,7 +27,7 @@ from media.resample import convert
 
 Tell: TypeAlias = Callable[[float, str, str], None]
 """Told what happens: seconds since the answer, who does it, what."""
-Step = Literal[
+ScriptStep = Literal[
     "answered", "greeting", "reply", "interruption", "message", "second reply", "goodbye"
 ]
 
@@ -63,7 +63,7 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Said:
+class CallerWords:
     """The caller's words: when they began (monotonic seconds), and their samples."""
 
     name: str
@@ -85,10 +85,10 @@ class Take:
     arrived: float = 0.0
     ended: float = 0.0
     marks: dict[str, float] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
+    said: list[CallerWords] = field(default_factory=list)
     frames: list[tuple[float, bytes]] = field(default_factory=list)
     record: SessionRecord = field(default_factory=lambda: SessionRecord(full=True))
-    done: list[Step] = field(default_factory=list)
+    done: list[ScriptStep] = field(default_factory=list)
     failure: str = ""
     ticks: int = 0
     late_ticks: int = 0
@@ -184,7 +184,7 @@ class _Caller:
     async def talk(self) -> None:
         """The whole conversation, as far as it gets."""
         take = self._take
-        steps: tuple[tuple[Step, Callable[[], Coroutine[Any, Any, None]]], ...] = (
+        steps: tuple[tuple[ScriptStep, Callable[[], Coroutine[Any, Any, None]]], ...] = (
             ("answered", self._be_answered),
             ("greeting", self._hear_greeting),
             ("reply", self._ask),
@@ -280,7 +280,7 @@ class _Caller:
     def _speak(self, name: str, how: str = "") -> None:
         values, rate = sounds.load(name, self._script.language)
         at = self._call.speak(values, rate)
-        self._take.said.append(Said(name, at, convert(values, rate, self._call.rate)))
+        self._take.said.append(CallerWords(name, at, convert(values, rate, self._call.rate)))
         self._tell("caller", f"{how}{self._quoted(name)}", at)
 
     async def _hear(self, complaint: str, words: str) -> None:

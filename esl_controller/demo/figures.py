@@ -11,7 +11,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from esl_controller.demo.conversation import Said, Step, Take
+from esl_controller.demo.conversation import CallerWords, ScriptStep, Take
 from esl_controller.demo.sound import FRAME_S, Track, find, locate, share, sounding
 from esl_controller.simulator.model import Spoken
 from media.frame import Samples, pcm, samples
@@ -46,7 +46,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Turn:
+class TurnTimes:
     """From the caller's last word (``at``) to the first sound of the reply, piece by piece.
 
     ``to_model`` and ``to_caller`` are the ways through the controller and mod_audio_stream, the
@@ -78,7 +78,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class BargeIn:
+class BargeInTimes:
     """The interruption: the caller's first sound, the model's speech_started, silence.
 
     ``told``: how much of the reply the controller told the model that the caller has heard; None
@@ -107,8 +107,8 @@ class Figures:
     connected: float = 0.0
     marks: dict[str, float] = field(default_factory=dict)
     words: list[Words] = field(default_factory=list)
-    turn: Turn | None = None
-    barge_in: BargeIn | None = None
+    turn: TurnTimes | None = None
+    barge_in: BargeInTimes | None = None
     frames: int = 0
     missing: int = 0
     ended: float = 0.0
@@ -168,10 +168,10 @@ def problems(take: Take, figures: Figures) -> list[str]:
     return found
 
 
-def _unheard(done: list[Step], figures: Figures) -> list[str]:
+def _unheard(done: list[ScriptStep], figures: Figures) -> list[str]:
     """Sentences that were heard in part or not at all. The last one may be cut by the end."""
     found = []
-    steps: tuple[tuple[Step, Step], ...] = (
+    steps: tuple[tuple[ScriptStep, ScriptStep], ...] = (
         ("greeting", "greeting"),
         ("reply", "interruption"),
         ("second reply", "second reply"),
@@ -229,7 +229,7 @@ def _as_heard(one: Spoken, rate: int) -> Samples:
     return samples(voice.feed(bytes(one.audio)) + voice.finish())
 
 
-def _turn(take: Take, said: Said, reply: Words) -> Turn | None:
+def _turn(take: Take, said: CallerWords, reply: Words) -> TurnTimes | None:
     """None if the words are not found in what the model heard."""
     _, last = sounding(said.samples)
     # The frame with the last sound, and its middle: half a frame from anything that is cut there.
@@ -239,7 +239,7 @@ def _turn(take: Take, said: Said, reply: Words) -> Turn | None:
     stopped = _next(take.record.speech_stopped, said.at, take.answered)
     if reached is None or stopped is None:
         return None
-    return Turn(
+    return TurnTimes(
         at=left,
         to_model=reached - left,
         detecting=stopped - reached,
@@ -249,7 +249,7 @@ def _turn(take: Take, said: Said, reply: Words) -> Turn | None:
     )
 
 
-def _reached(take: Take, said: Said, second: float) -> float | None:
+def _reached(take: Take, said: CallerWords, second: float) -> float | None:
     """When a moment of the caller's words, so many seconds from their start, reached the model."""
     heard, rate = take.record.heard()
     words = convert(said.samples, take.rate, rate)
@@ -263,14 +263,14 @@ def _reached(take: Take, said: Said, second: float) -> float | None:
     return appends[index].at - take.answered if index < len(appends) else None
 
 
-def _barge_in(take: Take, said: Said, reply: Words) -> BargeIn | None:
+def _barge_in(take: Take, said: CallerWords, reply: Words) -> BargeInTimes | None:
     """None if the model noticed nothing."""
     first, _ = sounding(said.samples)
     detected = _next(take.record.speech_started, said.at, take.answered)
     if detected is None:
         return None
     truncates = [e for e in take.record.client_events if e["type"] == "conversation.item.truncate"]
-    return BargeIn(
+    return BargeInTimes(
         sounds=said.at + first / take.rate - take.answered,
         detected=detected,
         silent=reply.ends,

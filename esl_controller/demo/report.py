@@ -34,10 +34,10 @@ def table(script: Script, take: Take, figures: Figures) -> str:
     )
 
 
-Row = tuple[str, str, str]
+TableRow = tuple[str, str, str]
 
 
-def _opening_rows(figures: Figures) -> Iterator[Row]:
+def _opening_rows(figures: Figures) -> Iterator[TableRow]:
     if figures.marks:
         marks = ", ".join(f"{name} {_number(at)}" for name, at in figures.marks.items())
         yield "set-up", _ms(figures.set_up), f"from FreeSWITCH's connection: {marks} ms"
@@ -47,7 +47,7 @@ def _opening_rows(figures: Figures) -> Iterator[Row]:
         yield "greeting begins", _ms(greeting.begins), f"after the answer; {own}"
 
 
-def _turn_rows(figures: Figures) -> Iterator[Row]:
+def _turn_rows(figures: Figures) -> Iterator[TableRow]:
     if turn := figures.turn:
         yield "turn latency", _ms(turn.total), "the caller's last word to the reply's first sound:"
         own = (
@@ -71,7 +71,7 @@ def _turn_rows(figures: Figures) -> Iterator[Row]:
         yield "barge-in", _ms(barge_in.total), about
 
 
-def _sound_rows(script: Script, take: Take, figures: Figures) -> Iterator[Row]:
+def _sound_rows(script: Script, take: Take, figures: Figures) -> Iterator[TableRow]:
     barge_in = figures.barge_in
     if barge_in and barge_in.told is not None:
         reply = figures.words[1]

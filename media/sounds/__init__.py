@@ -8,12 +8,11 @@ from __future__ import annotations
 import wave
 from functools import cache
 from importlib.resources import files
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Samples: TypeAlias = npt.NDArray[np.int16]
+from media.frame import Samples
 
 LANGUAGES: Final = ("en", "pt-BR")
 NAMES: Final = ("greeting", "sorry", "moment", "back", "caller", "caller_interrupts")

@@ -15,7 +15,7 @@ import pytest
 
 from esl_controller import demo
 from esl_controller.demo import conversation, report
-from esl_controller.demo.conversation import Said, Script, Step, Take
+from esl_controller.demo.conversation import CallerWords, Script, ScriptStep, Take
 from esl_controller.demo.figures import Figures, measure, problems
 from esl_controller.demo.sound import Track, find, lay_out, locate, share
 from esl_controller.server import logs
@@ -108,7 +108,7 @@ class Stage:
 
     def caller_says(self, name: str, at: float) -> None:
         sound = words(name)
-        self.take.said.append(Said(name, ANSWERED + at, sound))
+        self.take.said.append(CallerWords(name, ANSWERED + at, sound))
         self.said[int(at * RATE) :][: sound.size] = sound
 
     def done(self) -> Take:
@@ -128,7 +128,7 @@ class Stage:
         return self.take
 
 
-STEPS: tuple[Step, ...] = (
+STEPS: tuple[ScriptStep, ...] = (
     "answered",
     "greeting",
     "reply",
