@@ -26,14 +26,14 @@ from media.lane import Lane
 from media.resample import convert
 
 Tell: TypeAlias = Callable[[float, str, str], None]
-"""Told what happens: seconds since the answer, who does it, what."""
+"""Called with what happens: seconds since the answer, who does it, what."""
 ScriptStep = Literal[
     "answered", "greeting", "reply", "interruption", "message", "second reply", "goodbye"
 ]
 
-_STEP_S = 10.0  # nobody lets the other wait so long, unless something is broken
+_STEP_S = 10.0  # neither side keeps the other waiting this long unless something is broken
 _LONGEST_S = 3600.0
-_PAUSE_S = 0.6  # of silence, after which the caller takes it that the other has finished
+_PAUSE_S = 0.6  # of silence, after which the caller thinks that the other has finished
 
 _T = TypeVar("_T")
 
@@ -49,7 +49,7 @@ TOOL_CALL = ScriptedCall(
 class Script:
     """How the call goes. ``greeting`` and ``words`` are names of bundled sounds.
 
-    ``seconds``: the call ends after so long, wherever it is then; None: when it is over.
+    ``seconds``: the call is cut off after this long; None: it goes on to its end.
     ``patience_s``: how much of the reply the caller hears before interrupting it.
     """
 
@@ -117,7 +117,7 @@ class _Failed(Exception):
 
 
 async def hold(script: Script, tell: Tell) -> Take:
-    """Hold the call. Raises OSError where no ports can be had on 127.0.0.1."""
+    """Hold the call. Raises OSError if no port is free on 127.0.0.1."""
     take = Take(script)
     async with contextlib.AsyncExitStack() as stack:
         standin = ModelStandIn(
@@ -161,7 +161,7 @@ def _left(controller: Controller) -> str:
 
 
 class _Caller:
-    """The person on the phone, who goes by the script and writes the take."""
+    """The person on the phone, who follows the script and fills in the take."""
 
     def __init__(
         self,
@@ -292,7 +292,7 @@ class _Caller:
         return await self._within(self._call.wait_silence(_PAUSE_S), "the model never fell silent")
 
     async def _within(self, waiting: Coroutine[Any, Any, _T], complaint: str) -> _T:
-        """The result of ``waiting``, unless its time is over or the call is."""
+        """The result of ``waiting``. Raises _Failed if its time or the call is over first."""
         wanted = asyncio.ensure_future(waiting)
         over = asyncio.ensure_future(self._call.ended(_LONGEST_S))
         try:

@@ -49,7 +49,7 @@ class Words:
 class TurnTimes:
     """From the caller's last word (``at``) to the first sound of the reply, piece by piece.
 
-    ``to_model`` and ``to_caller`` are the ways through the controller and mod_audio_stream, the
+    ``to_model`` and ``to_caller`` are the times through the controller and mod_audio_stream, the
     others are the stand-in's own: ``detecting`` that the caller has finished, ``thinking``, and the
     silence with which its reply begins (``leading``).
     """
@@ -63,17 +63,17 @@ class TurnTimes:
 
     @property
     def ours(self) -> float:
-        """What is not the model's."""
+        """The part of the controller and mod_audio_stream."""
         return self.to_model + self.to_caller
 
     @property
     def standin(self) -> float:
-        """What is the model's."""
+        """The part of the model."""
         return self.detecting + self.thinking + self.leading
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Both parts."""
         return self.ours + self.standin
 
 
@@ -98,7 +98,7 @@ class BargeInTimes:
 
 @dataclass
 class Figures:
-    """All of them; None and empty for what was not reached.
+    """All figures; None or empty for what was not reached.
 
     ``marks``: seconds since FreeSWITCH's connection: "answered", "stream", "lane". ``connected``:
     when that was, a negative time. ``missing``: frames that should have been heard and were not.
@@ -120,9 +120,9 @@ class Figures:
 
     @property
     def set_up(self) -> float:
-        """Until the caller can be heard and spoken to, or nan if that did not come."""
-        ways = [at for name, at in self.marks.items() if name != "answered"]
-        return max(ways, default=float("nan"))
+        """Seconds until the caller can be heard and spoken to; nan if it did not come to that."""
+        opened = [at for name, at in self.marks.items() if name != "answered"]
+        return max(opened, default=float("nan"))
 
 
 def measure(take: Take) -> Figures:

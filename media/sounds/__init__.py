@@ -1,6 +1,7 @@
-"""Speech that comes with the package: 16-bit mono WAV files, one folder a language.
+"""Speech that comes with the package: 16-bit mono WAV files, one folder per language.
 
-README.md beside this file says how they were made.
+README.md beside this file says how they were made. ``music`` makes the hold music. Imports
+``media.frame`` only; what is said when is decided elsewhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo: its measuring on a call that never was, and the whole of it on a short one."""
+"""The demo: its figures for an invented call, and the whole of it on a short one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from media.resample import convert
 RATE = 8000
 FRAME = 160
 ANSWERED = 1000.0
-LANE = 0.013  # the lane's frames come at this phase of the caller's
+LANE = 0.013  # how long after the caller's frames the lane's come
 SHORT = Script(greeting="caller_interrupts", words="caller_interrupts", patience_s=0.8)
 
 
@@ -91,7 +91,7 @@ def test_missing_frames_are_counted_and_late_ones_are_not() -> None:
 
 @dataclass
 class Stage:
-    """Writes a take frame by frame, to the millisecond: everything is where it is put."""
+    """Writes a take frame by frame, exact to the millisecond."""
 
     take: Take = field(default_factory=lambda: Take(Script(), answered=ANSWERED))
     heard: Samples = field(default_factory=lambda: np.zeros(20 * RATE, np.int16))
@@ -140,7 +140,7 @@ STEPS: tuple[ScriptStep, ...] = (
 
 
 def perfect(*, cut: int | None = 2 * RATE, told: bool = True) -> Take:
-    """A call of which every figure is known; ``cut``: samples of the reply that were heard."""
+    """A call with known figures; ``cut``: how many samples of the reply were heard."""
     stage = Stage()
     stage.model_says("greeting", words("greeting"), 0.3)
     stage.caller_says("caller", 6.0)
@@ -249,7 +249,7 @@ def test_a_call_that_was_cut_short_has_the_figures_that_it_reached() -> None:
 
 @pytest.fixture(autouse=True)
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that is done once a process."""
+    """Skip what may be done only once per process."""
     monkeypatch.setattr(logs, "configure", lambda *args, **kwargs: None)
     monkeypatch.setattr(demo, "settle", lambda: None)
 
@@ -284,7 +284,7 @@ def test_a_whole_call(script: Script, tmp_path: Path, capsys: pytest.CaptureFixt
     said = locate(sound, rate, sides[0][: 6 * rate])
     assert said is not None
     assert share(sound, rate, sides[0], said) == 1.0
-    # The caller speaks when the greeting is over, by the same clock.
+    # The caller speaks once the greeting is over, by the same clock.
     greeting = locate(sound, rate, sides[1][:said])
     assert greeting is not None
     assert share(sound, rate, sides[1], greeting) == 1.0

@@ -1,4 +1,4 @@
-"""The simulators, each without the other."""
+"""The stand-ins, each tested by itself and as a whole."""
 
 import pytest
 

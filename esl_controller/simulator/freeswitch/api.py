@@ -1,7 +1,7 @@
 """API commands (mod_commands.c, and mod_audio_stream's own).
 
-Answers are those of the captures ``conversation``, ``playback_break``, ``stream_bad_arguments``
-and ``inbound``; where no capture has them, of the source of 1.10.12.
+Answers follow the captures ``conversation``, ``playback_break``, ``stream_bad_arguments`` and
+``inbound``, and where those have none, the source of 1.10.12.
 """
 
 from __future__ import annotations

@@ -79,10 +79,10 @@ async def _playback(session: SwitchSession, arg: str) -> None:
     broken = False
     while loops and session.ready and not broken:
         loops -= 1
-        utterance = FramedSound(sound.pcm, sound.rate)
-        broken = await _play(session, utterance)
-        played += utterance.played
-        if not utterance.frames:
+        framed = FramedSound(sound.pcm, sound.rate)
+        broken = await _play(session, framed)
+        played += framed.played
+        if not framed.frames:
             await session.next_tick()
     samples = len(sound.pcm) * (sound.loops if sound.loops > 0 else 1)
     channel.variables |= {
@@ -95,14 +95,14 @@ async def _playback(session: SwitchSession, arg: str) -> None:
     channel.fire("PLAYBACK_STOP", [path, ("Playback-Status", "break" if broken else "done")])
 
 
-async def _play(session: SwitchSession, utterance: FramedSound) -> bool:
-    """Write an utterance frame by frame; whether it was broken off."""
+async def _play(session: SwitchSession, framed: FramedSound) -> bool:
+    """Write a sound frame by frame; whether it was broken off."""
     channel = session.channel
     if channel.peer is not None:
-        return await _say(session, channel.peer.voice, utterance)
+        return await _say(session, channel.peer.voice, framed)
     terminators = channel.variables.get("playback_terminators", "*")
-    utterance.prepare(channel.codec.rate)
-    while utterance.played < utterance.frames and session.ready:
+    framed.prepare(channel.codec.rate)
+    while framed.played < framed.frames and session.ready:
         if _broken(session):
             return True
         await session.parse_all_events()
@@ -114,21 +114,21 @@ async def _play(session: SwitchSession, utterance: FramedSound) -> bool:
         if not session.ready:
             return True
         if not session.broken:
-            channel.heard.add(utterance.frame(channel.codec.rate, utterance.played))
-            utterance.played += 1
+            channel.heard.add(framed.frame(channel.codec.rate, framed.played))
+            framed.played += 1
     return False
 
 
-async def _say(session: SwitchSession, voice: CallerVoice, utterance: FramedSound) -> bool:
-    """On the calling leg of a loopback: what it plays is what the other leg's caller says."""
-    voice.queue(utterance)
-    while not utterance.finished.is_set() and session.ready:
+async def _say(session: SwitchSession, voice: CallerVoice, framed: FramedSound) -> bool:
+    """Play on the calling leg of a loopback: the other leg's caller says it."""
+    voice.queue(framed)
+    while not framed.finished.is_set() and session.ready:
         await session.parse_all_events()
         await session.next_tick()
         if _broken(session):
-            utterance.stop()
+            framed.stop()
             return True
-    utterance.stop()
+    framed.stop()
     return False
 
 

@@ -1,6 +1,6 @@
 """The ``bridge`` application (capture ``bridge``).
 
-The caller hears what is written to the far leg; what the caller says there is not kept.
+The caller hears what is written to the far leg; what the caller says meanwhile is dropped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def bridge(session: SwitchSession, arg: str) -> None:
 
 
 async def _dial(session: SwitchSession, target: str, variables: dict[str, str]) -> Dialled | None:
-    """Dial while the caller is still there; None when the caller is not."""
+    """Dial for as long as the caller waits; None if the caller hangs up."""
     gone = asyncio.Event()
     session.channel.on_hangup.append(gone.set)
     call = dial(session.switch, target, variables, session.channel.profile)

@@ -83,16 +83,16 @@ class CallStandIn:
     # What the caller does
 
     def speak(self, pcm: Samples, rate: int) -> float:
-        """Queue words; the monotonic time at which they begin (the next tick, or after others).
+        """Queue words; the monotonic time at which they begin: the next tick, or after others.
 
-        Sample-exact wherever they are asked for at ``rate`` (Hz); resampled once otherwise. The
-        codec's own loss is not imitated. Raises OverflowError when an hour is queued.
+        Exact to the sample for readers at ``rate`` (Hz), resampled once for others. The codec's own
+        loss is not imitated. Raises OverflowError when an hour is queued.
         """
-        utterance = FramedSound(pcm, rate)
-        utterance.prepare(self.rate)
-        utterance.prepare(16000)
+        framed = FramedSound(pcm, rate)
+        framed.prepare(self.rate)
+        framed.prepare(16000)
         begins = self._session.switch.next_tick + self._channel.voice.pending_seconds
-        self._channel.voice.queue(utterance)
+        self._channel.voice.queue(framed)
         return begins
 
     def stop_speaking(self) -> None:
@@ -153,7 +153,7 @@ class CallStandIn:
             unwatch()
 
     async def wait_silence(self, seconds: float, timeout: float = 30.0) -> float:
-        """Wait until the caller has heard no sound for so long; when the silence began.
+        """Wait until the caller has heard no sound for this long; when the silence began.
 
         No frames at all are silence too. Raises TimeoutError.
         """

@@ -1,6 +1,6 @@
-"""A channel: its state, its variables, its audio, and the events that tell of them.
+"""A channel: its state, its variables, its audio, and the events that report them.
 
-Only plain calls in here. What a channel *does* is :mod:`session`.
+Nothing here waits. What a channel *does* is in :mod:`session`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class SimulatedChannel:
             **variables,
         }
         self.late_negotiation = False
-        """Whether the codec is chosen, and told, only at the answer (inbound-late-negotiation)."""
+        """Whether events name the codec only from the answer on (inbound-late-negotiation)."""
         self.voice = CallerVoice()
         self.heard = HeardFrames(codec.rate, time.monotonic)
         self.unicast = Unicast(self._play, faults.lane_bind_failures)
@@ -90,11 +90,11 @@ class SimulatedChannel:
         self.recordings: dict[str, LegRecording] = {}
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
         self.scheduled: list[asyncio.TimerHandle] = []
-        """Hangups that ``sched_hangup`` has put off."""
+        """The timers of ``sched_hangup``."""
         self.digits_dialed = ""
         self.other_leg: Headers = []
         self.peer: SimulatedChannel | None = None
-        """On the calling end of a loopback the other leg: what is written here its caller says."""
+        """On the calling leg of a loopback, the other leg: its caller says what is written here."""
         self._peer_tap: Tap | None = None
         self.running_state = "CS_EXECUTE"
         self.state = "CS_EXECUTE"
@@ -116,13 +116,13 @@ class SimulatedChannel:
 
     @property
     def ready(self) -> bool:
-        """Whether the call is up, in the sense of not hung up."""
+        """Whether the call has not been hung up."""
         return not self.cause
 
     # Events
 
     def headers(self) -> Headers:
-        """What every event of this channel says, short of the variables."""
+        """What every event of this channel says, apart from the variables."""
         answer = "hangup" if self.cause else self._answer_state
         rows: Headers = [
             ("Channel-State", self.running_state),
@@ -215,12 +215,12 @@ class SimulatedChannel:
             self.variables |= sip.acknowledged()
 
     def set_call_state(self, state: str) -> None:
-        """Change the call state and say so."""
+        """Change the call state and fire its event."""
         original, self.call_state = self.call_state, state
         self.fire("CHANNEL_CALLSTATE", [("Original-Channel-Call-State", original)])
 
     def set_state(self, state: str) -> None:
-        """Enter a state and say so."""
+        """Enter a state and fire its event."""
         self.state = self.running_state = state
         self.fire("CHANNEL_STATE")
 
@@ -265,7 +265,7 @@ class SimulatedChannel:
     # Audio
 
     def tick(self) -> None:
-        """20 ms of media: what the caller said goes to the stream and the lane."""
+        """20 ms of media: the caller's frame goes to the stream and the lane."""
         self.voice.advance()
         if not self.media_ready or self.cause:
             return

@@ -1,7 +1,7 @@
 """One Event Socket connection as FreeSWITCH holds it (mod_event_socket.c, ``parse_command``).
 
-The same commands serve the connection that FreeSWITCH dials and the one that it is dialled on;
-:mod:`outbound` and :mod:`inbound` begin and end them.
+Connections that FreeSWITCH makes (:mod:`outbound`) and those that it accepts (:mod:`inbound`)
+take the same commands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from esl_controller.simulator.freeswitch.subscription import EVENT_NAMES, Subscr
 from esl_controller.simulator.freeswitch.wire import CommandParser, SocketCommand, SwitchEvent
 
 MAX_UNSENT = 8 * 1024 * 1024
-"""Bytes that a peer may leave unread; then its connection is cut, as lost events do it there."""
+"""Bytes that a peer may leave unread; beyond, it is cut off, as FreeSWITCH does for lost events."""
 
 
 class EventSocketConnection:
@@ -74,14 +74,14 @@ class EventSocketConnection:
         self.write(answer)
 
     def _strikes(self, fault: str) -> bool:
-        """Whether a fault of the call is due at this command; each strikes once in a call."""
+        """Whether a fault is due at this command; each strikes once in a call."""
         if self.session is None:
             return False
         due = getattr(self.session.channel.faults, fault) == self._count
         return due and self.session.first(fault)
 
     def write(self, data: bytes) -> None:
-        """Send to the peer; one that reads nothing is cut off."""
+        """Send to the peer; it is cut off if it reads nothing."""
         if not self.running or self._writer.is_closing() or not data:
             return
         self._writer.write(data)
@@ -114,7 +114,7 @@ class EventSocketConnection:
             self._writer.close()
 
     def channel_down(self) -> None:
-        """The call is over: a lingering peer is told and kept, another is sent away."""
+        """The call is over: tell a peer that lingers, disconnect any other."""
         if self.session is None or not self.running:
             return
         if self._linger is None:

@@ -1,4 +1,4 @@
-"""The extensions that the stand-in knows."""
+"""The dialplan: an extension that hands calls to the controller, and inline actions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DialplanAction:
     app: str
     arg: str = ""
     given: str = ""
-    """A condition: only if this variable is set when the call comes to the extension."""
+    """Run it only if this variable is set when the call enters the extension."""
 
 
 Extensions = Mapping[str, Sequence[DialplanAction]]
@@ -28,30 +28,30 @@ Extensions = Mapping[str, Sequence[DialplanAction]]
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """How the voice extension hands a call over: the first try, and those after it.
+    """How the voice extension hands a call over: one try after another.
 
-    A call outlives its controller: the next try follows. After the last one comes ``fallback``,
-    then the end of the call. If the controller has set ``controller_again`` to what
-    ``controller_home`` says, the tries begin anew once it is lost.
+    A call outlives its controller: once that is lost, the next try follows. After the last one
+    come ``fallback`` and the hangup. If the controller has copied ``controller_home`` to
+    ``controller_again``, its loss makes the tries start from the first.
     """
 
     tries: int = 5
     wait: float = 0.3
     """Seconds between two tries."""
     waits_ms: tuple[int, ...] = ()
-    """Milliseconds before each further try; where given, instead of ``tries`` and ``wait``."""
+    """Milliseconds before each further try; if given, it replaces ``tries`` and ``wait``."""
     resume: bool = True
-    """Whether to set ``socket_resume``; what that changes, :mod:`outbound` says."""
+    """Whether to set ``socket_resume``; :mod:`outbound` says what that changes."""
     anew: bool = True
-    """Whether the tries can begin anew, as those that ``esl-controller dialplan`` prints."""
+    """Whether the tries can start again, as in what ``esl-controller dialplan`` prints."""
     fallback: tuple[DialplanAction, ...] = ()
 
 
 def extensions(target: str, ladder: Ladder) -> dict[str, tuple[DialplanAction, ...]]:
     """The dialplan: the voice extension, and nothing else.
 
-    A call to any other number ends with NO_ROUTE_DESTINATION, as where FreeSWITCH finds no
-    extension (measured on 1.10.12: SIP and loopback, ``originate`` answers with that cause).
+    A call to any other number ends with NO_ROUTE_DESTINATION, as it does where FreeSWITCH finds
+    no extension (measured on 1.10.12: SIP and loopback, ``originate`` answers with that cause).
     """
     return {VOICE_NUMBER: voice_extension(target, ladder)}
 

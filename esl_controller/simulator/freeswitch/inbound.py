@@ -11,7 +11,7 @@ from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 
 class InboundConnection(EventSocketConnection):
-    """A connection that somebody made to the switch: first the password, then the commands."""
+    """A connection to the switch: first the password, then the commands."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class InboundConnection(EventSocketConnection):
 
 
 class EventSocketServer:
-    """Listens for such connections."""
+    """Accepts inbound connections."""
 
     def __init__(self, switch: Switch, password: str) -> None:
         self._switch = switch
@@ -68,7 +68,7 @@ class EventSocketServer:
         task.add_done_callback(lambda _: self._connections.discard(connection))
 
     async def close(self) -> None:
-        """Listen no longer and send everybody away."""
+        """Stop listening and cut every connection."""
         for connection in tuple(self._connections):
             connection.cut()
         if self._server is not None:

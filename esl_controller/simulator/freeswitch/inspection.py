@@ -1,4 +1,4 @@
-"""What is asked of a switch rather than of a call: modules, configuration, dialplan, versions.
+"""Commands about the switch, not a call: modules, configuration, dialplan, versions.
 
 Answers as FreeSWITCH 1.10.12 gave them (capture ``inspection``).
 """
@@ -37,7 +37,7 @@ def load(switch: Switch, arg: str) -> str:
 
 
 def unload(switch: Switch, arg: str) -> str:
-    """(Of a module that is not loaded: switch_loadable_module.c.)"""
+    """For a module that is not loaded, the answer is from switch_loadable_module.c."""
     if arg not in switch.installation.modules:
         return "-ERR [Invalid Argument]\n"
     switch.installation.modules.remove(arg)
@@ -59,7 +59,9 @@ def strmicroepoch(switch: Switch, _: str) -> str:
 def reloadxml(switch: Switch, _: str) -> str:
     logs = Path(switch.installation.variables["log_dir"])
     if logs.is_dir():
-        (logs / "freeswitch.xml.fsxml").touch()  # with what was read; here only its time counts
+        (
+            logs / "freeswitch.xml.fsxml"
+        ).touch()  # FreeSWITCH writes the XML; only the file's time matters here
     return "+OK [Success]\n"
 
 

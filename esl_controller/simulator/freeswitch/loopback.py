@@ -1,8 +1,8 @@
 """Loopback calls: two legs that hear each other (mod_loopback, capture ``conversation_loopback``).
 
 The b-leg runs the dialplan and is what the controller meets; the a-leg is the caller. What the
-a-leg plays, or gets by its lane, the b-leg's caller says; what is written to the b-leg, the a-leg
-hears, and gives out by its lane. A frame takes one tick or two from leg to leg.
+a-leg plays or gets through its lane is what the b-leg's caller says; what is written to the b-leg
+is what the a-leg hears and sends through its lane. A frame takes a tick or two from leg to leg.
 """
 
 from __future__ import annotations

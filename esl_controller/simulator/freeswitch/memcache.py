@@ -1,4 +1,4 @@
-"""The API command ``memcache`` (mod_memcache.c), by way of a real memcached.
+"""The API command ``memcache`` (mod_memcache.c), which asks a real memcached.
 
 ``get``, ``set`` and ``delete``; the protocol is memcached's own (doc/protocol.txt).
 """
@@ -14,7 +14,7 @@ _NOT_FOUND = "-ERR NOT FOUND\n"
 
 
 async def memcache(switch: Switch, arg: str) -> str:
-    """Its answer; without a memcached the module is not loaded."""
+    """The answer; without a memcached, that of a switch without the module."""
     if switch.memcached is None:
         return "-ERR memcache Command not found!\n"
     verb, _, rest = arg.partition(" ")

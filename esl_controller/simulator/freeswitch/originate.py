@@ -17,7 +17,7 @@ USAGE = (
     "[<cid_name>] [<cid_num>] [<timeout_sec>]\n"
 )
 ANSWER_SECONDS = 60.0
-"""How long the far end may ring, unless ``originate_timeout`` says."""
+"""How long the far end may ring, unless ``originate_timeout`` is set."""
 
 _ORIGINATE = re.compile(r"(?:\{(?P<vars>[^}]*)\})?(?P<dial>\S+)\s+(?P<then>&\w+(?:\(.*\))?|\S+)")
 _VARIABLE = re.compile(r"([^=,\s]+)=('[^']*'|[^,]*)")
@@ -101,7 +101,7 @@ def _argument(text: str) -> str:
 
 
 def _alone(switch: Switch, name: str, variables: dict[str, str]) -> SwitchSession:
-    """A call to ``null/NAME``: nobody is there, and answers at once."""
+    """A call to ``null/NAME``: it is answered at once, by nobody."""
     session = SwitchSession(switch, loopback.null(switch, name, variables))
     switch.sessions[session.channel.uuid] = session
     session.channel.fire("CHANNEL_CREATE")
@@ -111,7 +111,7 @@ def _alone(switch: Switch, name: str, variables: dict[str, str]) -> SwitchSessio
 
 
 async def originate(switch: Switch, arg: str) -> str:
-    """The API command: answers when the far end has answered, or has not."""
+    """The API command: replies once the far end has answered or failed."""
     match = _ORIGINATE.match(arg)
     if match is None:
         return USAGE

@@ -1,21 +1,21 @@
 """The ``socket`` application: FreeSWITCH dials the controller (mod_event_socket.c).
 
 Captures ``conversation``, ``controller_lost.*``, ``controller_lost_no_resume.*``, ``transfer``,
-``transfer_back.*``, ``transfer_reset.*``. What they, and more trials with the same switch, show of
-a connection that ends, on purpose or not:
+``transfer_back.*``, ``transfer_reset.*``. They, and more trials on the same switch, show what
+happens when a connection ends, on purpose or not:
 
 - With or without ``socket_resume`` the dialplan goes on with its next action. With it a playback
   or bridge that runs in the park ends within 20 ms; without, it goes on to its end first.
-- What counts is whose channel it is, not whether the connection still controls it. So to close
-  the old connection, which lingers after a transfer, hurts what the call does now. Parked again
-  under a new connection, it leaves that park and the dialplan dials once more. Elsewhere it goes
-  on without ``socket_resume``; with it, bridge or playback end and the channel does nothing at
-  all (CS_RESET) until somebody transfers it or hangs up.
-- An old connection does no harm when it is closed right after the reply to ``uuid_transfer``,
-  before the channel's next tick; or after the call; or, unless the call is parked again, when
-  ``socket_resume`` was unset before the transfer.
-- A controller that is gone before it said ``connect``: with ``socket_resume`` the next action;
-  without, the call is parked, and nobody has it.
+- This holds for any connection of the channel, even one that no longer controls it. So closing
+  an old connection, which lingers after a transfer, disturbs the call. If the call is parked under
+  a new connection, it leaves that park and the dialplan dials again. Anywhere else nothing happens
+  without ``socket_resume``; with it, a bridge or playback ends and the channel does nothing at all
+  (CS_RESET) until somebody transfers it or hangs up.
+- Closing an old connection is harmless right after the reply to ``uuid_transfer``, before the
+  channel's next tick; after the call; and, unless the call is parked again, if ``socket_resume``
+  was unset before the transfer.
+- If a controller is gone before it has said ``connect``, the next action runs with
+  ``socket_resume``; without, the call stays parked and nobody controls it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from esl_controller.simulator.freeswitch.text import is_true
 from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 FIRST_COMMAND_SECONDS = 25.0
-"""A controller that says nothing for so long after being dialled is given up."""
+"""How long a controller that was dialled may say nothing before it is given up."""
 DEFAULT_PORT = 8084
 
 

@@ -48,7 +48,7 @@ class LegRecording:
         self._written += self._tap.frame()
 
     def close(self) -> None:
-        """Write the file; nothing if it can be written no more."""
+        """Write the file, if that is still possible."""
         self._tap.close()
         read = np.frombuffer(self._read, np.int16)
         written = np.frombuffer(self._written, np.int16)

@@ -66,16 +66,16 @@ class Switch(Protocol):
         """Let a channel run through the dialplan."""
 
     def forget(self, ident: str) -> None:
-        """A channel is over."""
+        """Drop a channel that is over."""
 
     def record(self, channel: SimulatedChannel, path: str) -> bool:
-        """Start to record a channel; whether that was possible, or is done already."""
+        """Start recording a channel; whether that path is being recorded now."""
 
     async def api(self, name: str, arg: str) -> str:
         """Run an API command."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that ends with the switch at the latest."""
+        """Run a task, at most until the switch closes."""
 
 
 class ControllerConnection(Protocol):
@@ -98,7 +98,7 @@ class SwitchSession:
         self.switch = switch
         self.channel = channel
         self.controlled = False
-        """Parked under somebody's control."""
+        """Parked, and under the control of a connection."""
         self.transferred = False
         self.reset = False
         """A controller went away and ``socket_resume`` is set: FreeSWITCH's CS_RESET."""
@@ -119,13 +119,13 @@ class SwitchSession:
         return self.channel.ready and not self.transferred and not self.reset
 
     def first(self, fault: str) -> bool:
-        """True once for each name: what happens to a call once."""
+        """True the first time it is asked for a fault that strikes once in a call."""
         known = fault in self._spent
         self._spent.add(fault)
         return not known
 
     def step(self, name: CallStep) -> None:
-        """The call got this far; the caller may want to hang up here."""
+        """The call has come this far: hang up if ``hangup_at`` says so."""
         faults = self.channel.faults
         if faults.hangup_at == name and self.first("hangup"):
             delay, hangup = faults.hangup_after, self.channel.hangup
@@ -200,7 +200,7 @@ class SwitchSession:
         self.transferred = True
 
     async def parse_all_events(self) -> None:
-        """Do everything that waits and is not locked out."""
+        """Run the commands that wait, unless an ``event-lock`` holds them back."""
         while self._private and not self._locks and self.channel.ready:
             await self._parse(self._private.popleft())
 
@@ -313,7 +313,7 @@ class SwitchSession:
         self.channel.unicast.reset()
 
     def take_dtmf(self) -> str:
-        """Take one digit, if any, and tell of it (capture ``conversation``)."""
+        """Take one digit, if any, and fire its event (capture ``conversation``)."""
         if not self.channel.dtmf:
             return ""
         digit = self.channel.dtmf.popleft()
@@ -323,7 +323,7 @@ class SwitchSession:
         return digit
 
     def release_control(self, *, resume: bool) -> None:
-        """A connection to a controller is gone: leave the park, whoever else controls it.
+        """A connection to a controller is gone: leave the park, even if another controls it.
 
         With ``resume`` the running application ends as well, whatever it is; without, it plays to
         its end first.

@@ -1,6 +1,6 @@
-"""The variables of a SIP call, as mod_sofia sets them on its way (capture ``conversation``).
+"""The variables of a SIP call, as mod_sofia sets them step by step (capture ``conversation``).
 
-Values are those of a call over one machine; what a controller may rely on is that they exist.
+Values are those of a call on one machine; a controller may rely on their names only.
 """
 
 from __future__ import annotations

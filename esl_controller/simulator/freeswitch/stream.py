@@ -1,9 +1,8 @@
-"""mod_audio_stream: the caller's voice over a WebSocket, in the two builds that are about.
+"""mod_audio_stream: the caller's voice over a WebSocket, in the two builds in use.
 
-Sizes, events and their bodies, and what happens when the server is missing or goes away, are
-those of the captures in ``tests/captures/sptmru`` and ``tests/captures/amigniter``. Rates, sizes
-and intervals of the audio were measured on FreeSWITCH 1.10.12 (mono; a caller's 440 Hz tone was
-looked for in what came):
+Events, their bodies, and what happens when the server is missing or goes away follow the captures
+in ``tests/captures/sptmru`` and ``tests/captures/amigniter``. Rates, sizes and intervals of the
+audio were measured on FreeSWITCH 1.10.12 (mono, by the 440 Hz tone of a caller):
 
 =========  =======  ===========  =================================================================
 build      channel  asked        messages
@@ -18,10 +17,10 @@ amigniter  any      ``16k``      640 bytes every 20 ms, 16 kHz
 =========  =======  ===========  =================================================================
 
 So the sptmru build (``main`` since 2024-05-18) sends the channel's own rate whatever was asked
-for: it makes a resampler and never calls it. A message is what has come as soon as that would be
-40 ms at the rate asked for. ``STREAM_BUFFER_SIZE`` (20, 40, 60 and 100 tried) changes nothing
-there; in the amigniter build 40 gives a message of two frames every 40 ms, 100 one of five every
-100 ms.
+for: it makes a resampler and never calls it. It sends a message once it holds as many bytes as
+40 ms would take at the rate asked for. ``STREAM_BUFFER_SIZE`` (20, 40, 60 and 100 tried) changes
+nothing there; in the amigniter build 40 gives a message of two frames every 40 ms, 100 one of five
+every 100 ms.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ class StreamedChannel(Protocol):
         """Whether the call is up."""
 
     def spawn(self, work: Coroutine[Any, Any, None], /) -> asyncio.Task[None]:
-        """Run something that ends with the switch at the latest."""
+        """Run a task, at most until the switch closes."""
 
     def fire_custom(self, subclass: str, body: str) -> None:
         """Fire a CUSTOM event with a body."""
@@ -164,7 +163,7 @@ class AudioStream:
             self.sent_bytes += size
 
     def pause(self, paused: bool) -> None:
-        """Stop or go on sending; what is said in between is lost."""
+        """Stop sending, or go on; what is said in between is lost."""
         self._paused = paused
         self._buffer.clear()
 
@@ -232,7 +231,7 @@ class AudioStream:
         return asyncio.get_running_loop().call_later(delay, socket.abort)
 
     def _lost(self, socket: websocket.WebSocket) -> bool:
-        """Say that the connection ended; whether to connect again."""
+        """Report the end of the connection; whether to connect again."""
         if self._build == "sptmru":
             code, reason = socket.close_code, socket.close_reason
             if code is None:

@@ -102,7 +102,7 @@ class Subscription:
         )
 
     def filter(self, rest: str) -> str:
-        """``filter [add] HEADER VALUE``, ``filter delete HEADER [VALUE]``; one fitting suffices."""
+        """``filter [add] HEADER VALUE``, ``filter delete HEADER [VALUE]``; one match is enough."""
         name, _, value = rest.partition(" ")
         if name.lower() == "delete" and value:
             name, _, value = value.partition(" ")

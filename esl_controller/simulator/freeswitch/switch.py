@@ -1,4 +1,4 @@
-"""A FreeSWITCH that is none: the top of the stand-in."""
+"""The stand-in as a whole: its calls, its commands, its clock."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class SwitchStandIn:
         target = socket if isinstance(socket, str) else "|".join(socket)
         self.extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
         self.contexts: dict[str, str] = {}
-        """XML of extensions that ``xml_locate`` tells of a context, in place of ``extensions``."""
+        """What ``xml_locate`` answers for a context, by name, in place of ``extensions``."""
         self.installation = Installation()
         self.memcached = memcached
         """Where the API ``memcache`` finds a memcached; None: mod_memcache is not loaded."""
         self.endpoints = endpoints or {}
-        """Dial strings that ``bridge`` and ``originate`` do not reach, and the cause."""
+        """Dial strings that ``bridge`` and ``originate`` cannot reach, and the cause of each."""
         self.event_socket: tuple[str, int] | None = None
         """Where the Event Socket listens, once it does."""
         self.applications = APPLICATIONS
@@ -123,8 +123,8 @@ class SwitchStandIn:
         """A SIP caller dials ``number``; returns once the dialplan runs.
 
         ``rate`` in Hz, by default the codec's own (8000, L16 16000, opus 48000). Raises ValueError
-        for a codec or rate that there is not. With ``late_negotiation`` (FreeSWITCH's usual
-        ``inbound-late-negotiation``) the codec is not told before the answer.
+        for an unknown codec or rate. With ``late_negotiation`` (FreeSWITCH's usual
+        ``inbound-late-negotiation``) no event names the codec before the answer.
         """
         ident = str(uuid.uuid4())
         profile = sip.profile(ident, number, caller)
@@ -162,7 +162,7 @@ class SwitchStandIn:
         return call
 
     def forget(self, ident: str) -> None:
-        """A channel is over."""
+        """Drop a channel that is over."""
         self.sessions.pop(ident, None)
 
     def drop_ended(self) -> None:
@@ -174,7 +174,7 @@ class SwitchStandIn:
     # What the rest of the switch needs
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that ends with the switch at the latest; a failure is not kept quiet."""
+        """Run a task, at most until the switch closes; a failure goes to the exception handler."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -211,8 +211,8 @@ class SwitchStandIn:
         return f"-ERR {name} Command not found!\n"
 
     def record(self, channel: SimulatedChannel, path: str) -> bool:
-        """Start to record a channel; whether that was possible, or is done already (as
-        ``switch_ivr_record_session_event`` has it)."""
+        """Start recording a channel; True also while that path is being recorded already (as in
+        ``switch_ivr_record_session_event``)."""
         if not path or path in channel.recordings:
             return bool(path)
         stereo = is_true(channel.variables.get("RECORD_STEREO", ""))
@@ -234,7 +234,7 @@ class SwitchStandIn:
         self._ticker = asyncio.get_running_loop().call_at(self.next_tick, self._tick)
 
     def _tick(self) -> None:
-        """20 ms have passed for every channel. Late ticks are made up for, one by one."""
+        """20 ms have passed for every channel. Ticks that are late are caught up on, one by one."""
         if asyncio.get_running_loop().time() - self.next_tick > 0.005:
             self.late_ticks += 1
         self.next_tick += FRAME_SECONDS

@@ -1,7 +1,7 @@
 """What is written to a channel, cut into the channel's own 20 ms frames.
 
-Lane frames come between the ticks of the channel. Whoever pairs them with the caller's frames
-(mixed and stereo streams, recordings) or passes them on (a loopback) needs one per tick.
+Lane frames come between the ticks of the channel. To pair them with the caller's frames (mixed and
+stereo streams, recordings) or to pass them on (a loopback) takes one per tick.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MAX_FRAMES = 50
 
 
 class Tap:
-    """Follows :class:`Heard` until :meth:`close`."""
+    """Follows :class:`HeardFrames` until :meth:`close`."""
 
     def __init__(self, heard: HeardFrames) -> None:
         self._buffer = FrameBuffer(heard.rate, _MAX_FRAMES)

@@ -1,8 +1,8 @@
 """``unicast``: the caller's frames out by UDP, the controller's frames in.
 
-How it opens, closes and dies is that of switch_ivr.c (``switch_ivr_activate_unicast``,
-``switch_ivr_park``): the reply is always ``+OK``, a port that cannot be bound leaves it dead, the
-first lane of a park is its only one.
+It opens, closes and fails as in switch_ivr.c (``switch_ivr_activate_unicast``,
+``switch_ivr_park``): the reply is always ``+OK``, even if the port cannot be bound, and a park has
+no second lane after its first one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_DATAGRAM = 8192
 
 
 class UnicastSocket:
-    """One bound UDP port of a channel. Whoever sends to it is played: there is no check."""
+    """One bound UDP port of a channel. It plays what anybody sends to it: nothing is checked."""
 
     def __init__(
         self, local: tuple[str, int], remote: tuple[str, int], play: Callable[[bytes], None]
@@ -49,7 +49,7 @@ class UnicastSocket:
         self._loop.add_reader(self._socket.fileno(), self._receive)
 
     def send(self, frame: bytes) -> None:
-        """Send the caller's frame; one that the network refuses now is lost, as UDP is."""
+        """Send the caller's frame; it is lost if the network refuses it now."""
         with contextlib.suppress(OSError):
             self._socket.sendto(frame, self._remote)
 
@@ -68,12 +68,12 @@ class UnicastSocket:
         if frame:
             self._play(frame)
         else:
-            # switch_socket_recv with nothing in it ends the reading thread; the port stays bound.
+            # An empty datagram ends FreeSWITCH's reading thread; the port stays bound.
             self._loop.remove_reader(self._socket.fileno())
 
 
 class Unicast:
-    """The lanes of one park: which one carries, which are dead."""
+    """The lanes of one park: the one that carries audio, and those that are dead."""
 
     def __init__(self, play: Callable[[bytes], None], bind_failures: int = 0) -> None:
         self._play = play
@@ -88,7 +88,7 @@ class Unicast:
         return self._carrying
 
     def activate(self, local: tuple[str, int], remote: tuple[str, int]) -> None:
-        """Do what the command says, or silently not."""
+        """Open a lane, or silently fail, as FreeSWITCH does."""
         if self._failures:
             self._failures -= 1 if self._failures > 0 else 0
             return

@@ -48,7 +48,7 @@ class LiveSession(StandInSession):
         self._heard = ""
         self._turn: ModelUtterance | None = None
         self._due: deque[tuple[int, ModelUtterance | None]] = deque()
-        """What it is going to react to: when, and with what; None: as it greets."""
+        """What it will say: when, in ms of the caller's audio, and what; None is the greeting."""
         self._handlers = {
             "session.start": self._start,
             "session.close": self._close,
@@ -101,7 +101,7 @@ class LiveSession(StandInSession):
         await self._sender.close(1000, reason)
 
     async def _append(self, event: ClientEvent) -> None:
-        """Context; of commentary, the stand-in speaks: what it always says first."""
+        """Take context. Commentary makes the stand-in speak its greeting."""
         kind = event["type"] + "ed"
         now = self._input.end_ms
         await self._emit(kind, event, start_ms=now, end_ms=now)
@@ -193,7 +193,7 @@ class LiveSession(StandInSession):
         self._due.append((self._input.end_ms + self._behaviour.think_ms, self._turn))
 
     async def _speak(self) -> None:
-        """As many deltas as there was audio of the caller."""
+        """Send as much audio as the caller has sent."""
         fmt = self._input.format
         while fmt.ms(self._spoken_bytes + self._voice.delta_bytes) <= self._input.end_ms:
             at_ms = int(fmt.ms(self._spoken_bytes))

@@ -1,4 +1,4 @@
-"""The model's voice: one stream without end, silence included."""
+"""The model's voice: one endless stream, silence included."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelVoice:
         return len(self._silence)
 
     def say(self, name: str, utterance: ModelUtterance) -> None:
-        """Say it after what is being said. Its words come ahead of its audio, one a delta."""
+        """Say it after what is being said. Its words come ahead of its audio, one per delta."""
         words = utterance.transcript.split(" ")
         pieces = [word if not i else f" {word}" for i, word in enumerate(words)]
         last = len(utterance.chunks) - 1
@@ -41,7 +41,7 @@ class ModelVoice:
             self._waiting.append(Chunk(audio, name, said))
 
     def fall_silent(self) -> None:
-        """Say no more of it."""
+        """Drop what is still to be said."""
         self._waiting.clear()
 
     def next(self) -> Chunk:

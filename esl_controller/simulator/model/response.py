@@ -58,7 +58,7 @@ class Response:
         await self._sender.emit("response.created", response=self._body("in_progress"))
 
     async def speak(self, utterance: ModelUtterance, pacing: Pacing) -> bool:
-        """Say it; False if a fault has ended the session on the way."""
+        """Say it; False if a fault has ended the session meanwhile."""
         item = self._conversation.new_item(
             "message", role="assistant", status="in_progress", content=[]
         )
@@ -201,7 +201,7 @@ class Response:
         }
 
     def _usage(self) -> dict[str, Any]:
-        """Tokens as the service counts audio: one a 100 ms heard, one a 50 ms spoken."""
+        """Tokens as the service counts audio: one per 100 ms heard, one per 50 ms spoken."""
         heard = sum(i.audio_ms for i in self._conversation.items if i.body.get("role") == "user")
         text_in = len(str(self._config.body["instructions"])) // 4
         spoken = sum(item.audio_ms for item in self._output)

@@ -264,7 +264,7 @@ class ModelSession(StandInSession):
         await response.finish("cancelled", reason=reason)
         return True
 
-    # What it does with its turn; a session of another kind may decide otherwise
+    # What it does with its turn; subclasses may decide otherwise
 
     def utterance(self) -> ModelUtterance:
         """What to say."""
@@ -280,5 +280,5 @@ class ModelSession(StandInSession):
         return ModelUtterance.of(audio, fmt, self.transcript(seconds), self._behaviour.delta_ms)
 
     def transcript(self, seconds: float) -> str:
-        """The words of so much speech."""
+        """A transcript for this much of the caller's speech."""
         return f"({seconds:.1f} s of speech)"

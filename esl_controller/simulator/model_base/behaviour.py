@@ -31,9 +31,9 @@ class ModelFaults:
     stall_after_ms: int | None = None
     """Send nothing any more after this much of a response's audio; 0: from response.created on."""
     fail_responses: int = 0
-    """So many first responses end at once, with the status failed."""
+    """This many responses, from the first on, end at once with the status failed."""
     sprinkle_every: int = 0
-    """After every n-th event one message that no client expects: malformed JSON, an event of an
+    """After every n-th event comes a message that no client expects: malformed JSON, an event of
     unknown type, JSON that is no object, a binary message, in turn."""
     expire_s: float | None = None
     """End the session after this many seconds, with the error session_expired."""

@@ -1,4 +1,4 @@
-"""A model's stand-in as a process of its own: its command line, its life, its last words.
+"""A model stand-in as a process of its own: its command line, and what it prints.
 
 Prints one JSON line with `base_url` and `pid` once it listens; on SIGTERM or SIGINT prints one more
 with the record of every session (times are CLOCK_MONOTONIC, the same for all processes of a
@@ -37,7 +37,7 @@ def parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentPa
     made = argparse.ArgumentParser(prog=prog, description=description, epilog=epilog)
     made.add_argument("--host", default="127.0.0.1")
     made.add_argument("--port", type=number(int, 0, 65535), default=0, help="0: any free one")
-    made.add_argument("--key", help="what clients must show; without it, anything does")
+    made.add_argument("--key", help="that clients must show; without it, any will do")
     made.add_argument("--language", default=normal.language, help="of the greeting")
     made.add_argument(
         "--delta-ms", type=number(int, 1), default=normal.delta_ms, help="of audio in a message"

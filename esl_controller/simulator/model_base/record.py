@@ -1,4 +1,4 @@
-"""What a session heard and said, for tests and benchmarks. Times are `time.monotonic()` seconds."""
+"""What a session heard and said, for tests and benchmarks. Times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class SessionRecord:
             self._heard += data
 
     def speech(self, *, started: bool) -> None:
-        """Note that speech was found to start or to stop, which is about to be said."""
+        """Note that speech starts or stops, just before the client is told."""
         if self.full:
             (self.speech_started if started else self.speech_stopped).append(time.monotonic())
 

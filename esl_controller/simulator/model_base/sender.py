@@ -1,4 +1,4 @@
-"""Server events on their way out, through the faults that were ordered."""
+"""Server events on their way out, and the faults that strike there."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class EventSender:
             await self._sprinkle()
 
     async def disturb(self, audio_ms: float) -> bool:
-        """Do what was ordered for a response that has come this far; whether it is at its end."""
+        """Strike with the faults due after this much of a response; whether it ends here."""
         faults = self._faults
         if faults.stall_after_ms is not None and audio_ms >= faults.stall_after_ms:
             self._stalled = True

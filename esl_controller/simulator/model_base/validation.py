@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 ClientEvent: TypeAlias = dict[str, Any]
 
-# The reference says that null turns these off, which their parameter types do not (openai 3.54).
+# The reference says that null turns these off; the parameter types do not allow it (openai 3.54).
 _NULLABLE: Final = ("noise_reduction", "transcription")
 
 _CODES: Final = {
@@ -131,7 +131,7 @@ def _protocol_error(error: ValidationError, event: ClientEvent) -> ProtocolError
     foreign = [
         e["loc"][:-1] for e in found if e["loc"][-1:] == ("type",) and e["type"] == "literal_error"
     ]
-    # Of a union, only the branch that its own `type` names says what is wrong.
+    # In a union, only the branch that the event's `type` names says what is wrong.
     own = [e for e in found if not any(e["loc"][: len(loc)] == loc for loc in foreign)]
     first = (own or found)[0]
     base = error.__cause__.args if isinstance(error.__cause__, _AtPath) else ()

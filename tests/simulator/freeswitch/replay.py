@@ -1,4 +1,4 @@
-"""The controller's side of a capture replayed, every answer held against the captured one."""
+"""Replays the controller's side of a capture and holds every answer against the captured one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from tests.simulator.freeswitch.rig import Controller, Message, parse
 
 PAUSE = 0.03
-"""Pauses of the captured controller last so long at most, in seconds."""
+"""The longest pause of the replayed controller, in seconds."""
 
 OPTIONAL = ("CHANNEL_PARK",)
-"""Depends on whether ``myevents`` or the next tick came first; some captures have it not."""
+"""Depends on whether ``myevents`` or the next tick came first; some captures lack it."""
 
 SAME = (
     *("Channel-State", "Channel-Call-State", "Channel-State-Number", "Answer-State"),
@@ -38,7 +38,7 @@ SAME = (
 VOLATILE = {
     # Whether the caller's Via asks for rport.
     "variable_sip_via_port",
-    # mod_sofia rewrites these when the ACK comes, which it does at a time of its own.
+    # mod_sofia rewrites these when the ACK comes, whenever that is.
     *("variable_sip_to_tag", "variable_sip_cseq"),
     # The captured calls were made with a variable of their own.
     "variable_x",

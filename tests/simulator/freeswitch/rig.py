@@ -46,7 +46,7 @@ class Message:
 
     @property
     def kind(self) -> str:
-        """``reply``, ``event`` or ``notice``: three streams, each in an order of its own."""
+        """``reply``, ``event`` or ``notice``: three streams, each in its own order."""
         if self.content_type in ("command/reply", "api/response", "auth/request"):
             return "reply"
         return "event" if self.content_type.startswith("text/event") else "notice"
@@ -220,7 +220,7 @@ async def dial(address: tuple[str, int]) -> Controller:
 
 @dataclass
 class MediaServer:
-    """The controller's media WebSocket: collects, and misbehaves on demand."""
+    """The controller's media WebSocket: collects what comes, and misbehaves on demand."""
 
     port: int = 0
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
@@ -256,7 +256,7 @@ class MediaServer:
         return np.frombuffer(b"".join(self.messages), np.int16)
 
     async def until(self, wanted: Callable[[], bool]) -> None:
-        """Wait until messages have made something true."""
+        """Wait until ``wanted()`` is true; it is asked after every message."""
         async with asyncio.timeout(TIMEOUT * 2):
             while not wanted():
                 self.changed.clear()
@@ -316,7 +316,7 @@ class LaneEnd:
 
 
 def free_udp_port() -> int:
-    """A port that nobody has, and that nobody who binds port 0 is given before it is bound."""
+    """A free port outside the range from which the system serves those who bind port 0."""
     for port in _lane_ports:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
@@ -325,7 +325,7 @@ def free_udp_port() -> int:
 
 
 _lane_ports = cycle(range(10000, 30000))
-# Tests in other processes begin elsewhere.
+# Other test processes start elsewhere in the range.
 next(islice(_lane_ports, random.randrange(20000), None))
 
 

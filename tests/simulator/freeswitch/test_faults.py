@@ -128,7 +128,7 @@ async def test_the_old_connection_closed_at_once_does_no_harm() -> None:
 
 
 async def test_the_ladder_begins_anew_after_each_controller_that_took_the_call() -> None:
-    """More of them than there are tries, and than FreeSWITCH lets a call be transferred."""
+    """More losses than there are tries, and than FreeSWITCH allows transfers of a call."""
     async with rig(Faults(), Ladder(tries=2, wait=0.02)) as (call, server, _):
         for lost in range(80):
             controller = await server.next()

@@ -1,4 +1,4 @@
-"""The Event Socket that is dialled: originate, and what is done to calls from outside."""
+"""The Event Socket that FreeSWITCH listens on: originate, and commands for other calls."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_originate_fails_when_the_controller_hangs_up() -> None:
 
 
 async def test_a_whole_call_by_the_event_socket(tmp_path: Path) -> None:
-    """What the a-leg plays the controller hears; what the controller says is on the record."""
+    """The controller hears what the a-leg plays; the recording has what the controller says."""
     tone, record = tmp_path / "tone.wav", tmp_path / "record.wav"
     write_tone(tone, seconds=0.5)
     async with MediaServer().run() as media, rig() as (_switch, client, server):
@@ -143,7 +143,7 @@ async def test_a_whole_call_by_the_event_socket(tmp_path: Path) -> None:
 
 
 async def test_the_calling_leg_has_a_lane_of_its_own() -> None:
-    """What we send by it the far leg's caller says; what the controller says comes out of it."""
+    """The far leg's caller says what we send on it; it brings us what the controller says."""
     ramp = np.arange(1, 160 * 20 + 1, dtype=np.int16)
     frames = [ramp[at : at + 160].tobytes() for at in range(0, len(ramp), 160)]
     async with MediaServer().run() as media, rig() as (switch, client, server):
@@ -177,7 +177,7 @@ async def test_the_calling_leg_has_a_lane_of_its_own() -> None:
 
 
 def sound(end: LaneEnd) -> npt.NDArray[np.int16]:
-    """What came by a lane, without the silence."""
+    """What came on a lane, without the silence."""
     pcm = np.frombuffer(b"".join(end.drain()), np.int16)
     said: npt.NDArray[np.int16] = pcm[pcm != 0]
     return said

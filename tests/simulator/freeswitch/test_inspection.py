@@ -1,4 +1,4 @@
-"""Contract: what the stand-in says when it is inspected is what FreeSWITCH said."""
+"""Contract: the stand-in answers questions about itself as FreeSWITCH did."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mod_audio_stream: every sample, in order, in both builds; what the builds do apart from that."""
+"""mod_audio_stream: every sample, in order, in both builds; and where the builds differ."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_every_sample_arrives_in_order(build: Build) -> None:
         assert 0.2 < begins - asyncio.get_running_loop().time() < 0.3
         await media.until(lambda: bool(len(media.pcm)) and media.pcm.max() == 5000)
         said = words(media)
-        # Two utterances: the first is filled up to a whole frame, nothing else is between them.
+        # Two sounds: only the silence that fills up the last frame is between them.
         filled = -3333 % 320
         assert np.array_equal(said[:3333], ramp[:3333])
         assert not said[3333 : 3333 + filled].any()

@@ -1,4 +1,4 @@
-"""The lane: the caller's frames out, ours in, and every way in which it dies."""
+"""The lane: the caller's frames out, ours in, and everything that ends it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.simulator.freeswitch.rig import (
 )
 
 DEAD = 0.06
-"""A lane that has sent nothing for so long is not open, in seconds."""
+"""A lane that has sent nothing for this long is not open, in seconds."""
 
 
 @dataclass
@@ -232,7 +232,7 @@ async def test_a_transfer_to_itself_comes_back_with_a_lane_to_open() -> None:
 
 
 async def test_closing_the_connection_that_lingers_disturbs_the_new_one() -> None:
-    """A trap read in the source: any connection of a channel that ends takes the control away."""
+    """A trap found in the source: any connection of a channel that ends takes away control."""
     async with rig() as r:
         await r.controller.api(f"uuid_transfer {r.call.uuid} 8000 XML default")
         second = await r.server.next()

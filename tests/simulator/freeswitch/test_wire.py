@@ -1,4 +1,4 @@
-"""The wire of the Event Socket: encoding, and commands however they are cut."""
+"""The wire of the Event Socket: encoding, and commands however the bytes are split."""
 
 from __future__ import annotations
 

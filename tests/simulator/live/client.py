@@ -64,11 +64,11 @@ class Client(StrictClient):
         check_server_event(event)
 
     async def append(self, audio: bytes) -> None:
-        """In messages of 100 ms."""
+        """Append audio in messages of 100 ms."""
         await self.send_audio(audio, len(SILENCE))
 
     async def next(self) -> dict[str, Any]:
-        """The next event that is no audio."""
+        """The next event, audio apart."""
         while (event := await self.receive())["type"] == "session.output_audio.delta":
             self.audio += base64.b64decode(event["delta"])
         return event
@@ -80,7 +80,7 @@ class Client(StrictClient):
         return event
 
     async def heard(self, count: int) -> None:
-        """Read until that many bytes of audio have come: a harmless command marks their end."""
+        """Read ``count`` bytes of audio, exactly; a harmless command marks their end."""
         await self.send("session.input_audio.unmute")
         await self.until("session.input_audio.unmuted")
         assert len(self.audio) == count
@@ -101,7 +101,7 @@ async def connected_to(base_url: str) -> AsyncIterator[Client]:
 
 
 def connected(standin: LiveStandIn) -> AbstractAsyncContextManager[Client]:
-    """A connection to it without a session."""
+    """A connection to the stand-in without a session."""
     return connected_to(standin.base_url)
 
 

@@ -113,7 +113,7 @@ async def test_what_is_muted_is_not_heard() -> None:
 
 
 async def _to_the_calls(client: Client) -> list[dict[str, Any]]:
-    """Go on to the end of a delegation's first response; its calls."""
+    """Read to the end of a delegation's first response; gives its calls."""
     await client.send("session.commentary.append", content="Greet.", delegation_id=None)
     await client.append(SILENCE * 5)
     delegation = (await client.until("session.delegation.created"))["delegation"]

@@ -46,8 +46,8 @@ def check_server_event(event: dict[str, Any]) -> None:
     typed = _server_events().validate_python(event, strict=True)
     unknown = set(undeclared(typed))
     if "session" in event:
-        # The package types these events' session as the request; the service sends the session
-        # as it is created, which has an id, an object and a time of expiry besides.
+        # The package types this session as a request; the service sends what was created, which
+        # also has an id, an object and a time of expiry.
         session = RealtimeSessionCreateResponse.model_validate(event["session"], strict=True)
         request, response = (
             {f".session.{name}" for name in kind.model_fields}
@@ -59,7 +59,7 @@ def check_server_event(event: dict[str, Any]) -> None:
 
 
 class Client(StrictClient):
-    """Reads events one by one, each checked; `seen` keeps their types, audio deltas once a run."""
+    """Reads events one by one, each checked; `seen` keeps their types, a run of deltas as one."""
 
     append_type = "input_audio_buffer.append"
 
@@ -129,5 +129,5 @@ def silence(ms: int) -> Samples:
 
 
 def words(name: str = "caller_interrupts") -> Samples:
-    """A bundled sound with a second of silence after it, in which its end is found."""
+    """A bundled sound, and a second of silence in which its end is found."""
     return np.concatenate((silence(200), sounds.load(name)[0], silence(1000)))

@@ -1,4 +1,4 @@
-"""The model stand-in against clients that do it wrong: error events, and sessions that go on."""
+"""The model stand-in and clients that make mistakes: error events, and sessions that go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model stand-in when it is told to misbehave, and as a process of its own."""
+"""The model stand-in when it is told to misbehave."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ async def test_a_turn_is_heard_and_repeated(client: Client) -> None:
     repeated = bytes(client.audio[done["response"]["output"][0]["id"]])
     start, stop = started["audio_start_ms"] * 24, stopped["audio_end_ms"] * 24
     assert repeated == said[start:stop].tobytes()
-    # The words themselves are in it, from their first to their last 20 ms.
+    # It holds the words, from their first to their last 20 ms.
     assert start < 24 * 250 < stop - 24 * 4000
 
 

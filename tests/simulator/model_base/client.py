@@ -1,4 +1,4 @@
-"""What the clients of both model stand-ins do alike: they read through the SDK, and check strictly.
+"""What both model stand-ins' clients do alike: they read through the SDK and check strictly.
 
 Not a test itself; the tests of the stand-ins use it.
 """

@@ -30,17 +30,17 @@ class StandInProcess:
 
     base_url: str
     session: dict[str, Any] = field(default_factory=dict)
-    """Its summary of its only session, once it has ended."""
+    """The summary of its only session, once it has ended."""
 
     def heard(self) -> tuple[int, int]:
-        """Rate in Hz and number of samples of what it has saved."""
+        """Rate in Hz and number of samples of the WAV that it saved."""
         with wave.open(self.session["heard"]) as sound:
             return sound.getframerate(), sound.getnframes()
 
 
 @asynccontextmanager
 async def as_a_process(module: str, save: Path, *options: str) -> AsyncIterator[StandInProcess]:
-    """Run it until the block ends, then by SIGTERM to its summary."""
+    """Run a stand-in until the block ends; then SIGTERM makes it print its summary."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, "--save", str(save), *options),
         stdout=asyncio.subprocess.PIPE,
