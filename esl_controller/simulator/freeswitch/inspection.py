@@ -59,9 +59,8 @@ def strmicroepoch(switch: Switch, _: str) -> str:
 def reloadxml(switch: Switch, _: str) -> str:
     logs = Path(switch.installation.variables["log_dir"])
     if logs.is_dir():
-        (
-            logs / "freeswitch.xml.fsxml"
-        ).touch()  # FreeSWITCH writes the XML; only the file's time matters here
+        # FreeSWITCH writes what it has read; only the file's time matters here.
+        (logs / "freeswitch.xml.fsxml").touch()
     return "+OK [Success]\n"
 
 
