@@ -35,7 +35,7 @@ class CallStandIn:
         self._session.step("speaking")
 
     def close(self) -> None:
-        """Wait no longer for the first frame."""
+        """Stop waiting for the first frame."""
         if not self._closed:
             self._closed = True
             self._unwatch()

@@ -29,7 +29,7 @@ class Tap:
         return self._buffer.frame()
 
     def close(self) -> None:
-        """Follow no longer."""
+        """Stop following."""
         if self._unwatch:
             self._unwatch()
             self._unwatch = None

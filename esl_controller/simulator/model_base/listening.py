@@ -10,7 +10,7 @@ from media.frame import Format, decode
 from media.speech import SpeechEvent, VoiceActivity, VoiceStarted, VoiceStopped
 
 _KEPT_SILENCE_MS: Final = 2_000  # without speech, with turn detection
-_LONGEST_MS: Final = 600_000  # of a turn that nobody ends; beyond, the oldest audio is dropped
+_LONGEST_MS: Final = 600_000  # of a turn without an end; beyond, the oldest audio is dropped
 
 
 class InputAudio:
