@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks import signals
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
-from esl_controller.simulator.freeswitch.audio import Utterance
+from esl_controller.simulator.freeswitch.audio import FramedSound
 from esl_controller.simulator.freeswitch.events import CodecName
 from esl_controller.simulator.freeswitch.stream import Build
 from media.frame import Samples
@@ -44,7 +44,7 @@ _ENDLESS: Final = 170_000  # frames: nearly an hour, what a caller may have queu
 _STAGGER: Final = 7  # frames between the bursts of one caller and the next
 
 
-class Counted(Utterance):
+class Counted(FramedSound):
     """Counted audio without end; `handed` says when each frame was first asked for.
 
     That is when it goes into the media WebSocket: the stream comes before the lane in each tick.

@@ -1,4 +1,9 @@
-"""``esl-controller demo``: one whole call on this machine, measured, written down and drawn."""
+"""``esl-controller demo``: one whole call on this machine, measured, written down and drawn.
+
+``conversation`` holds the call, ``sound`` and ``figures`` measure it, ``report`` and ``picture``
+show it. It may import the whole controller and the stand-ins; only the command line imports it.
+No decision about calls belongs here: the controller runs as ``serve`` puts it together.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ PICTURE = "demo-call.png"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Hold the call; 0 if all was heard that should be, else 1. Raises OSError."""
+    """Hold the call; 0 if everything was heard that should be, else 1. Raises OSError."""
     logs.configure("auto", "warning")
     switch_fast()
     settle()
@@ -30,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def demonstrate(script: Script, output: Path) -> int:
-    """``run`` with any script; the files go to ``output``, which is made if need be."""
+    """``run`` with any script; the files go to the folder ``output``, made if it is missing."""
     output.mkdir(parents=True, exist_ok=True)
     print(report.OPENING)
     take = uvloop.run(hold(script, report.tell))

@@ -19,21 +19,21 @@ from esl_controller.config.settings import Settings
 from esl_controller.demo.sound import lay_out
 from esl_controller.server.app import Controller, running
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
-from esl_controller.simulator.model import ModelStandIn, Record, ScriptedCall
+from esl_controller.simulator.model import ModelStandIn, ScriptedCall, SessionRecord
 from media import sounds
 from media.frame import Samples
 from media.lane import Lane
 from media.resample import convert
 
 Tell: TypeAlias = Callable[[float, str, str], None]
-"""Told what happens: seconds since the answer, who does it, what."""
-Step = Literal[
+"""Called with what happens: seconds since the answer, who does it, what."""
+ScriptStep = Literal[
     "answered", "greeting", "reply", "interruption", "message", "second reply", "goodbye"
 ]
 
-_STEP_S = 10.0  # nobody lets the other wait so long, unless something is broken
+_STEP_S = 10.0  # neither side keeps the other waiting this long unless something is broken
 _LONGEST_S = 3600.0
-_PAUSE_S = 0.6  # of silence, after which the caller takes it that the other has finished
+_PAUSE_S = 0.6  # of silence, after which the caller thinks that the other has finished
 
 _T = TypeVar("_T")
 
@@ -49,7 +49,7 @@ TOOL_CALL = ScriptedCall(
 class Script:
     """How the call goes. ``greeting`` and ``words`` are names of bundled sounds.
 
-    ``seconds``: the call ends after so long, wherever it is then; None: when it is over.
+    ``seconds``: the call is cut off after this long; None: it goes on to its end.
     ``patience_s``: how much of the reply the caller hears before interrupting it.
     """
 
@@ -63,7 +63,7 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Said:
+class CallerWords:
     """The caller's words: when they began (monotonic seconds), and their samples."""
 
     name: str
@@ -85,10 +85,10 @@ class Take:
     arrived: float = 0.0
     ended: float = 0.0
     marks: dict[str, float] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
+    said: list[CallerWords] = field(default_factory=list)
     frames: list[tuple[float, bytes]] = field(default_factory=list)
-    record: Record = field(default_factory=lambda: Record(full=True))
-    done: list[Step] = field(default_factory=list)
+    record: SessionRecord = field(default_factory=lambda: SessionRecord(full=True))
+    done: list[ScriptStep] = field(default_factory=list)
     failure: str = ""
     ticks: int = 0
     late_ticks: int = 0
@@ -117,7 +117,7 @@ class _Failed(Exception):
 
 
 async def hold(script: Script, tell: Tell) -> Take:
-    """Hold the call. Raises OSError where no ports can be had on 127.0.0.1."""
+    """Hold the call. Raises OSError if no port is free on 127.0.0.1."""
     take = Take(script)
     async with contextlib.AsyncExitStack() as stack:
         standin = ModelStandIn(
@@ -161,7 +161,7 @@ def _left(controller: Controller) -> str:
 
 
 class _Caller:
-    """The person on the phone, who goes by the script and writes the take."""
+    """The person on the phone, who follows the script and fills in the take."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class _Caller:
     async def talk(self) -> None:
         """The whole conversation, as far as it gets."""
         take = self._take
-        steps: tuple[tuple[Step, Callable[[], Coroutine[Any, Any, None]]], ...] = (
+        steps: tuple[tuple[ScriptStep, Callable[[], Coroutine[Any, Any, None]]], ...] = (
             ("answered", self._be_answered),
             ("greeting", self._hear_greeting),
             ("reply", self._ask),
@@ -280,7 +280,7 @@ class _Caller:
     def _speak(self, name: str, how: str = "") -> None:
         values, rate = sounds.load(name, self._script.language)
         at = self._call.speak(values, rate)
-        self._take.said.append(Said(name, at, convert(values, rate, self._call.rate)))
+        self._take.said.append(CallerWords(name, at, convert(values, rate, self._call.rate)))
         self._tell("caller", f"{how}{self._quoted(name)}", at)
 
     async def _hear(self, complaint: str, words: str) -> None:
@@ -292,7 +292,7 @@ class _Caller:
         return await self._within(self._call.wait_silence(_PAUSE_S), "the model never fell silent")
 
     async def _within(self, waiting: Coroutine[Any, Any, _T], complaint: str) -> _T:
-        """The result of ``waiting``, unless its time is over or the call is."""
+        """The result of ``waiting``. Raises _Failed if its time or the call is over first."""
         wanted = asyncio.ensure_future(waiting)
         over = asyncio.ensure_future(self._call.ended(_LONGEST_S))
         try:

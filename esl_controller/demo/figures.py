@@ -11,7 +11,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from esl_controller.demo.conversation import Said, Step, Take
+from esl_controller.demo.conversation import CallerWords, ScriptStep, Take
 from esl_controller.demo.sound import FRAME_S, Track, find, locate, share, sounding
 from esl_controller.simulator.model import Spoken
 from media.frame import Samples, pcm, samples
@@ -46,10 +46,10 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Turn:
+class TurnTimes:
     """From the caller's last word (``at``) to the first sound of the reply, piece by piece.
 
-    ``to_model`` and ``to_caller`` are the ways through the controller and mod_audio_stream, the
+    ``to_model`` and ``to_caller`` are the times through the controller and mod_audio_stream, the
     others are the stand-in's own: ``detecting`` that the caller has finished, ``thinking``, and the
     silence with which its reply begins (``leading``).
     """
@@ -63,22 +63,22 @@ class Turn:
 
     @property
     def ours(self) -> float:
-        """What is not the model's."""
+        """The part of the controller and mod_audio_stream."""
         return self.to_model + self.to_caller
 
     @property
     def standin(self) -> float:
-        """What is the model's."""
+        """The part of the model."""
         return self.detecting + self.thinking + self.leading
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Both parts."""
         return self.ours + self.standin
 
 
 @dataclass(frozen=True)
-class BargeIn:
+class BargeInTimes:
     """The interruption: the caller's first sound, the model's speech_started, silence.
 
     ``told``: how much of the reply the controller told the model that the caller has heard; None
@@ -98,7 +98,7 @@ class BargeIn:
 
 @dataclass
 class Figures:
-    """All of them; None and empty for what was not reached.
+    """All figures; None or empty for what was not reached.
 
     ``marks``: seconds since FreeSWITCH's connection: "answered", "stream", "lane". ``connected``:
     when that was, a negative time. ``missing``: frames that should have been heard and were not.
@@ -107,8 +107,8 @@ class Figures:
     connected: float = 0.0
     marks: dict[str, float] = field(default_factory=dict)
     words: list[Words] = field(default_factory=list)
-    turn: Turn | None = None
-    barge_in: BargeIn | None = None
+    turn: TurnTimes | None = None
+    barge_in: BargeInTimes | None = None
     frames: int = 0
     missing: int = 0
     ended: float = 0.0
@@ -120,9 +120,9 @@ class Figures:
 
     @property
     def set_up(self) -> float:
-        """Until the caller can be heard and spoken to, or nan if that did not come."""
-        ways = [at for name, at in self.marks.items() if name != "answered"]
-        return max(ways, default=float("nan"))
+        """Seconds until the caller can be heard and spoken to; nan if it did not come to that."""
+        opened = [at for name, at in self.marks.items() if name != "answered"]
+        return max(opened, default=float("nan"))
 
 
 def measure(take: Take) -> Figures:
@@ -168,10 +168,10 @@ def problems(take: Take, figures: Figures) -> list[str]:
     return found
 
 
-def _unheard(done: list[Step], figures: Figures) -> list[str]:
+def _unheard(done: list[ScriptStep], figures: Figures) -> list[str]:
     """Sentences that were heard in part or not at all. The last one may be cut by the end."""
     found = []
-    steps: tuple[tuple[Step, Step], ...] = (
+    steps: tuple[tuple[ScriptStep, ScriptStep], ...] = (
         ("greeting", "greeting"),
         ("reply", "interruption"),
         ("second reply", "second reply"),
@@ -229,7 +229,7 @@ def _as_heard(one: Spoken, rate: int) -> Samples:
     return samples(voice.feed(bytes(one.audio)) + voice.finish())
 
 
-def _turn(take: Take, said: Said, reply: Words) -> Turn | None:
+def _turn(take: Take, said: CallerWords, reply: Words) -> TurnTimes | None:
     """None if the words are not found in what the model heard."""
     _, last = sounding(said.samples)
     # The frame with the last sound, and its middle: half a frame from anything that is cut there.
@@ -239,7 +239,7 @@ def _turn(take: Take, said: Said, reply: Words) -> Turn | None:
     stopped = _next(take.record.speech_stopped, said.at, take.answered)
     if reached is None or stopped is None:
         return None
-    return Turn(
+    return TurnTimes(
         at=left,
         to_model=reached - left,
         detecting=stopped - reached,
@@ -249,7 +249,7 @@ def _turn(take: Take, said: Said, reply: Words) -> Turn | None:
     )
 
 
-def _reached(take: Take, said: Said, second: float) -> float | None:
+def _reached(take: Take, said: CallerWords, second: float) -> float | None:
     """When a moment of the caller's words, so many seconds from their start, reached the model."""
     heard, rate = take.record.heard()
     words = convert(said.samples, take.rate, rate)
@@ -263,14 +263,14 @@ def _reached(take: Take, said: Said, second: float) -> float | None:
     return appends[index].at - take.answered if index < len(appends) else None
 
 
-def _barge_in(take: Take, said: Said, reply: Words) -> BargeIn | None:
+def _barge_in(take: Take, said: CallerWords, reply: Words) -> BargeInTimes | None:
     """None if the model noticed nothing."""
     first, _ = sounding(said.samples)
     detected = _next(take.record.speech_started, said.at, take.answered)
     if detected is None:
         return None
     truncates = [e for e in take.record.client_events if e["type"] == "conversation.item.truncate"]
-    return BargeIn(
+    return BargeInTimes(
         sounds=said.at + first / take.rate - take.answered,
         detected=detected,
         silent=reply.ends,

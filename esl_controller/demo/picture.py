@@ -126,10 +126,10 @@ def _details(figures: Figures) -> Iterator[_Detail]:
     if figures.marks and figures.words:
         answered, ready = (figures.connected + at for at in (figures.answer, figures.set_up))
         greeting = figures.words[0]
-        ways = ", ".join(name for name in figures.marks if name != "answered")
+        opened = ", ".join(name for name in figures.marks if name != "answered")
         spans = [
             _Span(figures.connected, answered, "answer", _STANDIN),
-            _Span(answered, ready, ways, _OURS),
+            _Span(answered, ready, opened, _OURS),
             _Span(ready, greeting.sent, "the model thinks", _STANDIN),
             _Span(greeting.sent, greeting.begins, "", _OURS),
         ]
@@ -161,18 +161,18 @@ def _details(figures: Figures) -> Iterator[_Detail]:
 def _title(figure: Figure, take: Take) -> None:
     script = take.script
     figure.text(0.06, 0.955, "One call through esl-controller", size=15, weight="bold", color=_INK)
-    ways = {"lane": "over the lane", "file": "as files"}
+    playbacks = {"lane": "over the lane", "file": "as files"}
     languages = {"en": "English", "pt-BR": "Brazilian Portuguese"}
     about = (
         "FreeSWITCH and the voice model are stand-ins, the controller between them is real."
-        f"   {script.codec} {take.rate // 1000} kHz, replies {ways[script.playback]},"
+        f"   {script.codec} {take.rate // 1000} kHz, replies {playbacks[script.playback]},"
         f" {languages[script.language]}"
     )
     figure.text(0.985, 0.957, about, size=10.5, color="#555555", ha="right")
 
 
 def _legend(figure: Figure) -> None:
-    """Whose time the bars in the details are."""
+    """Whose time each bar in the details is."""
     names = ((0.785, _OURS, "the controller's time"), (0.89, _STANDIN, "the stand-ins' time"))
     for at, colour, name in names:
         figure.text(at, 0.005, "■", color=colour, size=11, va="bottom")
@@ -259,7 +259,7 @@ def _measure(axes: Axes, begins: float, ends: float, name: str) -> None:
 
 
 def _enlarge(axes: Axes, detail: _Detail, sides: tuple[Samples, Samples], rate: int) -> None:
-    """Both sides, one above the other, and between them what the time went to."""
+    """Both sides, one above the other, and between them where the time went."""
     _plain(axes)
     _time_axis(axes, 6)
     axes.set_xlim(detail.begins, detail.ends)

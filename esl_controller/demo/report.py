@@ -24,9 +24,9 @@ def tell(at: float, who: str, what: str) -> None:
 
 
 def table(script: Script, take: Take, figures: Figures) -> str:
-    """The figures, a line for each, with what they mean; those that were not reached are left out.
+    """The figures, one per line, with their meaning; those that were not reached are left out.
 
-    Whole milliseconds, as the stand-in of FreeSWITCH and the loop's clock are no finer.
+    In whole milliseconds: neither the FreeSWITCH stand-in nor the loop's clock is finer.
     """
     rows = [*_opening_rows(figures), *_turn_rows(figures), *_sound_rows(script, take, figures)]
     return "\n".join(
@@ -34,10 +34,10 @@ def table(script: Script, take: Take, figures: Figures) -> str:
     )
 
 
-Row = tuple[str, str, str]
+TableRow = tuple[str, str, str]
 
 
-def _opening_rows(figures: Figures) -> Iterator[Row]:
+def _opening_rows(figures: Figures) -> Iterator[TableRow]:
     if figures.marks:
         marks = ", ".join(f"{name} {_number(at)}" for name, at in figures.marks.items())
         yield "set-up", _ms(figures.set_up), f"from FreeSWITCH's connection: {marks} ms"
@@ -47,7 +47,7 @@ def _opening_rows(figures: Figures) -> Iterator[Row]:
         yield "greeting begins", _ms(greeting.begins), f"after the answer; {own}"
 
 
-def _turn_rows(figures: Figures) -> Iterator[Row]:
+def _turn_rows(figures: Figures) -> Iterator[TableRow]:
     if turn := figures.turn:
         yield "turn latency", _ms(turn.total), "the caller's last word to the reply's first sound:"
         own = (
@@ -55,15 +55,15 @@ def _turn_rows(figures: Figures) -> Iterator[Row]:
             f" {_number(turn.leading)} of silence repeated"
         )
         yield "  the stand-in's", _ms(turn.standin), own
-        ways = (
+        travel = (
             f"{_number(turn.to_model)} from caller to model (up to 20 are mod_audio_stream's),"
             f" {_number(turn.to_caller)} back"
         )
-        yield "  the controller's", _ms(turn.ours), ways
+        yield "  the controller's", _ms(turn.ours), travel
     if figures.words:
-        ways = ", ".join(_number(words.to_caller) for words in figures.words)
+        times = ", ".join(_number(words.to_caller) for words in figures.words)
         worst = max(words.to_caller for words in figures.words)
-        about = f"the model's first audio to the first frame heard: worst of {ways} ms"
+        about = f"the model's first audio to the first frame heard: worst of {times} ms"
         yield "model to caller", _ms(worst), about
     if barge_in := figures.barge_in:
         before = f"before that, {_ms(barge_in.detected - barge_in.sounds)} to detect it"
@@ -71,7 +71,7 @@ def _turn_rows(figures: Figures) -> Iterator[Row]:
         yield "barge-in", _ms(barge_in.total), about
 
 
-def _sound_rows(script: Script, take: Take, figures: Figures) -> Iterator[Row]:
+def _sound_rows(script: Script, take: Take, figures: Figures) -> Iterator[TableRow]:
     barge_in = figures.barge_in
     if barge_in and barge_in.told is not None:
         reply = figures.words[1]

@@ -44,7 +44,7 @@ def find(sound: Samples, within: Samples) -> Found:
     products = np.fft.irfft(spectrum, size)[: last + 1]
     energy = float(needle @ needle)
     sums: npt.NDArray[np.float64] = np.concatenate((np.zeros(1), np.cumsum(hay * hay)))
-    # Where next to nothing is heard, rounding errors must not look like something.
+    # In near silence, rounding errors must not look like a match.
     local = np.maximum(sums[sound.size :] - sums[: last + 1], 0.01 * energy + 1.0)
     likeness = products / np.sqrt(local * max(energy, 1.0))
     best = int(np.argmax(likeness))
@@ -121,8 +121,8 @@ class Track:
 def lay_out(frames: Sequence[tuple[float, bytes]], rate: int, zero: float) -> Samples:
     """The frames where they belong in time, from the moment ``zero`` on, with silence between.
 
-    A frame that is late by itself leaves no hole before it: it is seen by those after it, which are
-    in time, that nothing is missing.
+    A single late frame leaves no hole before it: the frames after it, which are in time, show that
+    nothing is missing.
     """
     pieces: list[bytes] = []
     end = zero

@@ -1,6 +1,7 @@
-"""Speech that comes with the package: 16-bit mono WAV files, one folder a language.
+"""Speech that comes with the package: 16-bit mono WAV files, one folder per language.
 
-README.md beside this file says how they were made.
+README.md beside this file says how they were made. ``music`` makes the hold music. Imports
+``media.frame`` only; what is said when is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 import wave
 from functools import cache
 from importlib.resources import files
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Samples: TypeAlias = npt.NDArray[np.int16]
+from media.frame import Samples
 
 LANGUAGES: Final = ("en", "pt-BR")
 NAMES: Final = ("greeting", "sorry", "moment", "back", "caller", "caller_interrupts")

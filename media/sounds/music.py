@@ -1,4 +1,4 @@
-"""Hold music, made of a formula: calm, free of anybody's rights, and it loops without a seam."""
+"""Hold music made by a formula: calm, free of rights, looping without a seam."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTES = [chord[step] for chord in (*_CHORDS, *_CHORDS) for step in (0, 1, 2, 3,
 
 @cache
 def loop(rate: int) -> Samples:
-    """One round of it at ``rate`` Hz, shape (n,) of whole 20 ms frames, read-only."""
+    """One round of the music at ``rate`` Hz, shape (n,) of whole 20 ms frames, read-only."""
     count = round(len(_NOTES) * _BEAT_S * rate)
     sound = np.zeros(count)
     time = np.arange(round(_RING_S * rate)) / rate
@@ -29,7 +29,7 @@ def loop(rate: int) -> Samples:
     for index, semitones in enumerate(_NOTES):
         pitch = 220 * 2 ** (semitones / 12)
         note = np.sin(2 * np.pi * pitch * time) + 0.3 * np.sin(4 * np.pi * pitch * time)
-        # What rings beyond the end goes on at the beginning.
+        # What rings beyond the end wraps around to the beginning.
         at = (round(index * _BEAT_S * rate) + np.arange(time.size)) % count
         sound[at] += note * envelope
     values = np.rint(sound * _LEVEL * 32767).astype(np.int16)

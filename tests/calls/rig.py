@@ -16,7 +16,7 @@ from esl_controller.server.app import Controller, running, settle
 from esl_controller.simulator.freeswitch import CallStandIn, SwitchStandIn
 from esl_controller.simulator.live import LiveStandIn
 from esl_controller.simulator.model import ModelStandIn
-from esl_controller.simulator.model.record import Record
+from esl_controller.simulator.model_base.record import SessionRecord
 from media import sounds
 from media.frame import Samples
 from tests.waiting import until
@@ -120,7 +120,7 @@ def words_of(name: str) -> str:
     return sounds.transcript(name, "en")
 
 
-async def asked(record: Record, kind: str, timeout: float = 10.0) -> dict[str, Any]:
+async def asked(record: SessionRecord, kind: str, timeout: float = 10.0) -> dict[str, Any]:
     """Wait until the model was sent an event of this kind; the first one."""
     of_kind = [e for e in record.client_events if e["type"] == kind]
     async with asyncio.timeout(timeout):

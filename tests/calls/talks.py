@@ -19,7 +19,7 @@ from esl_controller.simulator.freeswitch import CallStandIn
 from esl_controller.simulator.freeswitch.audio import level
 from esl_controller.simulator.freeswitch.call import SPEECH_LEVEL
 from esl_controller.simulator.model import ModelSession, ScriptedCall
-from esl_controller.simulator.model.response import Utterance
+from esl_controller.simulator.model_base.utterance import ModelUtterance
 from media import sounds
 from media.frame import PCMU, Samples, encode
 
@@ -122,14 +122,14 @@ class Mind(ModelSession):
         spoke = any(item.get("role") == "user" for item in items[last:])
         return list(self.talk.kind.plan[done : done + 1]) if spoke else []
 
-    def utterance(self) -> Utterance:
+    def utterance(self) -> ModelUtterance:
         """Something new."""
         number = next(self.numbers)
         asked = [e for e in self.record.client_events if e["type"] == "response.create"][-1]
         self.talk.said[number] = asked.get("response", {}).get("instructions", "")
         assert self.config.output_format == PCMU
         words = " ".join(f"u{number}.{word}" for word in range(WORDS))
-        return Utterance.of(encode(speech(number), "pcmu"), PCMU, words, 100)
+        return ModelUtterance.of(encode(speech(number), "pcmu"), PCMU, words, 100)
 
     def transcript(self, seconds: float) -> str:
         """The caller's turn is one word."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from esl_controller.call.ending import RETURNS
-from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder
 from esl_controller.simulator.model import ScriptedCall
 from tests.calls.rig import Rig, greeted, rig, words
 from tests.calls.test_resume import Shop, sessions, shop
@@ -29,13 +29,17 @@ timeout_s = 5
 come_back = true
 """
 TO_THE_DESK = ScriptedCall(1, "transfer_call", '{"destination": "Desk"}')
-TALKS = [Action("answer"), Action("playback", "tone_stream://%(1000,0,700)"), Action("hangup")]
-BUSY = [Action("hangup", "USER_BUSY")]
+TALKS = [
+    DialplanAction("answer"),
+    DialplanAction("playback", "tone_stream://%(1000,0,700)"),
+    DialplanAction("hangup"),
+]
+BUSY = [DialplanAction("hangup", "USER_BUSY")]
 ASKS_FOR_MORE = "connected to Desk and is back"
 LADDER = Ladder(wait=0.05)
 
 
-def desk(actions: Sequence[Action], **model: Any) -> Any:
+def desk(actions: Sequence[DialplanAction], **model: Any) -> Any:
     """A rig whose Desk does this."""
     model = {"script": (TO_THE_DESK,), **model}
     return rig(model=model, secretary=DESK, extensions={"1001": actions}, ladder=LADDER)
@@ -65,7 +69,9 @@ async def asks_for_the_desk(of: Rig, call: CallStandIn) -> None:
 
 
 async def test_a_drain_does_not_wait_for_who_talks_to_somebody_else() -> None:
-    async with desk([Action("answer"), Action("sleep", "20000"), Action("hangup")]) as of:
+    async with desk(
+        [DialplanAction("answer"), DialplanAction("sleep", "20000"), DialplanAction("hangup")]
+    ) as of:
         call = await of.switch.call()
         await asks_for_the_desk(of, call)
         await of.no_calls(20)
@@ -109,7 +115,7 @@ async def test_who_has_reached_nobody_is_told_so_and_no_controller_was_lost() ->
 
 
 async def test_who_does_not_answer_in_time_is_given_up_and_the_caller_is_told() -> None:
-    rings = [Action("ring_ready"), Action("sleep", "60000")]
+    rings = [DialplanAction("ring_ready"), DialplanAction("sleep", "60000")]
     async with desk(rings) as of:
         call = await of.switch.call()
         await asks_for_the_desk(of, call)
@@ -121,7 +127,7 @@ async def test_who_does_not_answer_in_time_is_given_up_and_the_caller_is_told() 
 
 
 async def test_a_caller_who_hangs_up_meanwhile_is_gone_for_good() -> None:
-    async with desk([Action("answer"), Action("park")]) as of:
+    async with desk([DialplanAction("answer"), DialplanAction("park")]) as of:
         call = await of.switch.call()
         await asks_for_the_desk(of, call)
         await of.no_calls(15)
@@ -144,7 +150,7 @@ async def test_a_call_goes_round_so_often_and_no_more() -> None:
 
 async def test_a_dialplan_without_a_way_home_transfers_for_good() -> None:
     old = Ladder(anew=False)
-    extensions = {"1001": [Action("answer"), Action("park")]}
+    extensions = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
     model = {"script": (TO_THE_DESK,)}
     async with rig(model=model, secretary=DESK, extensions=extensions, ladder=old) as of:
         call = await of.switch.call()
@@ -159,8 +165,8 @@ async def test_a_controller_that_is_killed_while_the_caller_is_away(
     tmp_path: Path, again: str
 ) -> None:
     async with shop(tmp_path, DESK, script=(TO_THE_DESK,), greeting="caller") as of:
-        away = Action("playback", "tone_stream://%(4000,0,700)")
-        of.switch.extensions["1001"] = [Action("answer"), away, Action("hangup")]
+        away = DialplanAction("playback", "tone_stream://%(4000,0,700)")
+        of.switch.extensions["1001"] = [DialplanAction("answer"), away, DialplanAction("hangup")]
         first = await of.controller()
         call = await of.switch.call()
         await greeted(call)

@@ -26,9 +26,9 @@ from esl_controller.server.outbox import Outbox
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.media import CallMedia
 from esl_controller.session.session import CallSession
-from esl_controller.simulator.freeswitch import Action, Ladder, SwitchStandIn
+from esl_controller.simulator.freeswitch import DialplanAction, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
-from esl_controller.simulator.freeswitch.session import Session
+from esl_controller.simulator.freeswitch.session import SwitchSession
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import Store, reading
 from esl_controller.store.records import StoredCall
@@ -170,7 +170,13 @@ async def world(folder: Path) -> AsyncIterator[World]:
         switch = SwitchStandIn(
             f"127.0.0.1:{port}",
             ladder=Ladder(tries=600, wait=0.1),
-            extensions={"1001": [Action("answer"), Action("arrive"), Action("sleep", "200")]},
+            extensions={
+                "1001": [
+                    DialplanAction("answer"),
+                    DialplanAction("arrive"),
+                    DialplanAction("sleep", "200"),
+                ]
+            },
         )
         await stack.enter_async_context(switch)
         environment = {
@@ -189,7 +195,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         controllers = Controllers(environment, log)
         of = World(switch, model, controllers, environment["ESL_CONTROLLER_STORE_URL"], log)
 
-        async def arrive(session: Session, _: str) -> None:
+        async def arrive(session: SwitchSession, _: str) -> None:
             of.arrived[session.channel.uuid] += 1
 
         switch.applications = {**APPLICATIONS, "arrive": arrive}

@@ -11,10 +11,10 @@ import pytest
 
 from esl_controller.server import app
 from esl_controller.server import record as server_record
-from esl_controller.simulator.freeswitch import Action, SwitchStandIn
+from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
 from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
-from esl_controller.simulator.model.record import Record
+from esl_controller.simulator.model_base.record import SessionRecord
 from media.stream import Listener
 from tests.calls.rig import Rig, greeted, rig, words
 from tests.calls.test_talking import SALES, say
@@ -29,7 +29,7 @@ def connections(of: Rig) -> int:
     return len(of.controller.calls._connections)
 
 
-def requests(record: Record) -> list[dict[str, Any]]:
+def requests(record: SessionRecord) -> list[dict[str, Any]]:
     """The replies that a session of the model was asked for."""
     return [event for event in record.client_events if event["type"] == "response.create"]
 
@@ -38,7 +38,7 @@ async def test_a_caller_who_is_transferred_to_nobody_leaves_no_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The call ends while the session still says goodbye to the model and the module."""
-    there = {"1001": [Action("hangup", "USER_BUSY")]}
+    there = {"1001": [DialplanAction("hangup", "USER_BUSY")]}
     async with rig(model={"script": TRANSFER}, secretary=SALES, extensions=there) as of:
         call = await of.switch.call()
         await greeted(call)
@@ -65,7 +65,7 @@ async def test_a_call_that_goes_on_elsewhere_in_mid_apology_has_ended_only_then(
         async with rig(model=model, secretary=told) as of:
             call = await of.switch.call()
             await call.wait_heard()
-            of.switch.sessions[call.uuid].listeners[-1].cut()
+            of.switch.sessions[call.uuid].connections[-1].cut()
             assert await call.ended(20) == "NORMAL_TEMPORARY_FAILURE"
             await of.no_calls()
             assert of.controller.calls.taken == 2
@@ -145,7 +145,10 @@ async def test_the_end_of_a_call_that_another_controller_has_is_told_once(
             call = await of.switch.call()
             await greeted(call)
             there = f"127.0.0.1:{second.calls.port} async full"
-            of.switch.extensions["8001"] = [Action("socket", there), Action("hangup")]
+            of.switch.extensions["8001"] = [
+                DialplanAction("socket", there),
+                DialplanAction("hangup"),
+            ]
             await of.switch.api("uuid_transfer", f"{call.uuid} 8001 XML default")
             await until(lambda: call.uuid in second.calls.calls)
             await until(lambda: second.calls.calls[call.uuid].call.state.value == "talking")

@@ -19,11 +19,11 @@ import pytest
 from aiohttp import web
 
 from esl_controller.call.replies import CONTINUE
-from esl_controller.simulator.freeswitch import Action, CallStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
-from esl_controller.simulator.freeswitch.outbound import OutboundListener
-from esl_controller.simulator.freeswitch.session import Session
-from esl_controller.simulator.freeswitch.wire import Command
+from esl_controller.simulator.freeswitch.outbound import OutboundConnection
+from esl_controller.simulator.freeswitch.session import SwitchSession
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 from esl_controller.simulator.model import ScriptedCall
 from media.frame import Samples
 from media.resample import convert
@@ -68,14 +68,14 @@ class Wire:
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     """All that controllers say to the switch on their calls' connections."""
     heard = Wire()
-    obey = OutboundListener.command
+    obey = OutboundConnection.command
 
-    async def command(self: OutboundListener, command: Command) -> bytes:
+    async def command(self: OutboundConnection, command: SocketCommand) -> bytes:
         headers = " ".join(f"{name}: {value}" for name, value in command.headers)
         heard.hears(f"{command.line} {headers}".strip())
         return await obey(self, command)
 
-    monkeypatch.setattr(OutboundListener, "command", command)
+    monkeypatch.setattr(OutboundConnection, "command", command)
     return heard
 
 
@@ -85,7 +85,7 @@ class Sales:
 
     arrived: list[str] = field(default_factory=list)
 
-    async def arrive(self, session: Session, _: str) -> None:
+    async def arrive(self, session: SwitchSession, _: str) -> None:
         """The application that notes each caller."""
         self.arrived.append(session.channel.uuid)
 
@@ -94,8 +94,8 @@ def sales(of: Shop) -> Sales:
     """Let it answer."""
     there = Sales()
     of.switch.applications = {**APPLICATIONS, "arrive": there.arrive}
-    talks = Action("playback", "tone_stream://%(1000,0,700);loops=-1")
-    of.switch.extensions["1001"] = [Action("answer"), Action("arrive"), talks]
+    talks = DialplanAction("playback", "tone_stream://%(1000,0,700);loops=-1")
+    of.switch.extensions["1001"] = [DialplanAction("answer"), DialplanAction("arrive"), talks]
     return there
 
 

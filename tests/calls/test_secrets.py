@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from esl_controller.simulator.freeswitch import Action, CallStandIn, SwitchStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
-from esl_controller.simulator.model.record import Record
+from esl_controller.simulator.model_base.record import SessionRecord
 from tests import postgres
 from tests.calls.rig import greeted, words
 from tests.server.test_app import ANY_PORT
@@ -178,7 +178,7 @@ async def test_a_whole_call_at_debug_level_logs_no_secret(tmp_path: Path) -> Non
 
 async def test_a_call_that_we_make_logs_no_secret(tmp_path: Path) -> None:
     at = ("127.0.0.1", 0)
-    there = {"9196": [Action("answer"), Action("hangup")]}
+    there = {"9196": [DialplanAction("answer"), DialplanAction("hangup")]}
     async with SwitchStandIn(event_socket=at, password=PASSWORD, extensions=there) as switch:
         assert switch.event_socket is not None
         environment = {
@@ -264,13 +264,13 @@ def bearer(call: CallStandIn) -> str:
     return str(headers["Authorization"].removeprefix("Bearer "))
 
 
-def has_outputs(record: Record, number: int) -> bool:
+def has_outputs(record: SessionRecord, number: int) -> bool:
     """Whether so many function calls have an outcome."""
     events = [e for e in record.client_events if e["type"] == "conversation.item.create"]
     return [event["item"]["type"] for event in events].count("function_call_output") == number
 
 
-async def no_more_audio(record: Record) -> None:
+async def no_more_audio(record: SessionRecord) -> None:
     """Wait until the model is not sent the caller any more: the digits are none of its business."""
     await until(lambda: time.monotonic() - record.appends[-1].at > 0.3, 10)
 

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from esl_controller.simulator.freeswitch import Action, CallStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds
 from media.frame import Samples
@@ -86,7 +86,7 @@ async def test_a_transfer_is_announced_and_goes_to_a_listed_destination_only() -
         ScriptedCall(1, "transfer_call", '{"destination": "the president"}'),
         ScriptedCall(2, "transfer_call", '{"destination": "sales"}'),
     )
-    there = {"1001": [Action("answer"), Action("park")]}
+    there = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
     async with rig(model={"script": script}, secretary=SALES, extensions=there) as of:
         call = await of.switch.call()
         await greeted(call)
@@ -118,7 +118,7 @@ number = "1002"
 context = "internal"
 timeout_s = 12
 """
-    there = {"1002": [Action("answer"), Action("park")]}
+    there = {"1002": [DialplanAction("answer"), DialplanAction("park")]}
     async with rig(model={"script": script}, secretary=secretary, extensions=there) as of:
         call = await of.switch.call()
         await greeted(call)
@@ -208,7 +208,7 @@ async def test_a_hold_outlives_the_lane() -> None:
         await say(call)
         session = await _session(of, call)
         await until(lambda: session.call.conversation.held)
-        of.switch.sessions[call.uuid].channel.lanes.reset()
+        of.switch.sessions[call.uuid].channel.unicast.reset()
         await until(lambda: session.call.speaking_by == "file")
         before = len(frames(call))
         await until(lambda: bool(outputs(of)), 10)
@@ -356,7 +356,7 @@ async def test_what_the_caller_hangs_up_on_was_not_heard() -> None:
 async def test_the_fallback_takes_the_caller_when_the_model_is_refused() -> None:
     secretary = 'fallback = "Sales"\n' + SALES
     faults = ModelFaults(refuse_key="http")
-    there = {"1001": [Action("answer"), Action("park")]}
+    there = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
     async with rig(model={"faults": faults}, secretary=secretary, extensions=there) as of:
         call = await of.switch.call()
         await until(lambda: of.controller.calls.taken == 1)
@@ -382,7 +382,7 @@ async def test_outside_the_opening_hours(do: str) -> None:
     days = ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun")
     hours += "\n".join(f'{day}day = ["00:00-00:01"]' for day in days) + f'\ndo = "{do}"\n'
     hours += 'destination = "Sales"\n' if do == "transfer" else ""
-    there = {"1001": [Action("answer"), Action("park")]}
+    there = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
     async with rig(secretary=hours + SALES, extensions=there) as of:
         call = await of.switch.call()
         await until(lambda: of.controller.calls.taken == 1)

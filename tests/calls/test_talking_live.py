@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from esl_controller.simulator.freeswitch import Action, CallStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds
@@ -22,7 +22,7 @@ from tests.calls.test_talking import SALES, say, server
 from tests.session.test_session import correlation, frames
 from tests.waiting import until
 
-THERE = {"1001": [Action("answer"), Action("park")]}
+THERE = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
 WEBHOOK = """
 [[tools.webhooks]]
 name = "check_pin"

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from esl_controller.server import record as server_record
-from esl_controller.simulator.freeswitch import Action, CallStandIn, Ladder, SwitchStandIn
-from esl_controller.simulator.freeswitch.outbound import OutboundListener
-from esl_controller.simulator.freeswitch.wire import Command
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder, SwitchStandIn
+from esl_controller.simulator.freeswitch.outbound import OutboundConnection
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
@@ -36,14 +36,14 @@ Said = Mapping[int, list[str]]
 def said(monkeypatch: pytest.MonkeyPatch) -> Said:
     """The commands that came to the switch, by the port of the controller that they came from."""
     commands: dict[int, list[str]] = defaultdict(list)
-    answer = OutboundListener.command
+    answer = OutboundConnection.command
 
-    async def noted(self: OutboundListener, command: Command) -> bytes:
+    async def noted(self: OutboundConnection, command: SocketCommand) -> bytes:
         port = self._writer.get_extra_info("peername")[1]
         commands[port].append(command.line)
         return await answer(self, command)
 
-    monkeypatch.setattr(OutboundListener, "command", noted)
+    monkeypatch.setattr(OutboundConnection, "command", noted)
     return commands
 
 
@@ -132,11 +132,16 @@ async def pair(
     ports = [free_port(), free_port()]
     first, second = (f"127.0.0.1:{port}" for port in ports)
     options = {"greeting": "caller_interrupts", "think_ms": 20, **model}
-    to_second = [Action("set", "socket_resume=true"), Action("socket", f"{second} async full")]
+    to_second = [
+        DialplanAction("set", "socket_resume=true"),
+        DialplanAction("socket", f"{second} async full"),
+    ]
     async with AsyncExitStack() as stack:
         standin = await stack.enter_async_context(ModelStandIn(**options))
         switch = SwitchStandIn(
-            [first, second], ladder=LADDER, extensions={SECOND: [*to_second, Action("hangup")]}
+            [first, second],
+            ladder=LADDER,
+            extensions={SECOND: [*to_second, DialplanAction("hangup")]},
         )
         await stack.enter_async_context(switch)
         shared = {

@@ -1,4 +1,4 @@
-"""The demo: its measuring on a call that never was, and the whole of it on a short one."""
+"""The demo: its figures for an invented call, and the whole of it on a short one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 from esl_controller import demo
 from esl_controller.demo import conversation, report
-from esl_controller.demo.conversation import Said, Script, Step, Take
+from esl_controller.demo.conversation import CallerWords, Script, ScriptStep, Take
 from esl_controller.demo.figures import Figures, measure, problems
 from esl_controller.demo.sound import Track, find, lay_out, locate, share
 from esl_controller.server import logs
 from esl_controller.simulator.freeswitch import Faults, SwitchStandIn
-from esl_controller.simulator.model import Append, Delta, Record, Spoken
+from esl_controller.simulator.model import Append, Delta, SessionRecord, Spoken
 from media import sounds
 from media.frame import PCMU, Samples, decode, encode
 from media.resample import convert
@@ -28,7 +28,7 @@ from media.resample import convert
 RATE = 8000
 FRAME = 160
 ANSWERED = 1000.0
-LANE = 0.013  # the lane's frames come at this phase of the caller's
+LANE = 0.013  # how long after the caller's frames the lane's come
 SHORT = Script(greeting="caller_interrupts", words="caller_interrupts", patience_s=0.8)
 
 
@@ -91,7 +91,7 @@ def test_missing_frames_are_counted_and_late_ones_are_not() -> None:
 
 @dataclass
 class Stage:
-    """Writes a take frame by frame, to the millisecond: everything is where it is put."""
+    """Writes a take frame by frame, exact to the millisecond."""
 
     take: Take = field(default_factory=lambda: Take(Script(), answered=ANSWERED))
     heard: Samples = field(default_factory=lambda: np.zeros(20 * RATE, np.int16))
@@ -108,7 +108,7 @@ class Stage:
 
     def caller_says(self, name: str, at: float) -> None:
         sound = words(name)
-        self.take.said.append(Said(name, ANSWERED + at, sound))
+        self.take.said.append(CallerWords(name, ANSWERED + at, sound))
         self.said[int(at * RATE) :][: sound.size] = sound
 
     def done(self) -> Take:
@@ -128,7 +128,7 @@ class Stage:
         return self.take
 
 
-STEPS: tuple[Step, ...] = (
+STEPS: tuple[ScriptStep, ...] = (
     "answered",
     "greeting",
     "reply",
@@ -140,7 +140,7 @@ STEPS: tuple[Step, ...] = (
 
 
 def perfect(*, cut: int | None = 2 * RATE, told: bool = True) -> Take:
-    """A call of which every figure is known; ``cut``: samples of the reply that were heard."""
+    """A call with known figures; ``cut``: how many samples of the reply were heard."""
     stage = Stage()
     stage.model_says("greeting", words("greeting"), 0.3)
     stage.caller_says("caller", 6.0)
@@ -218,7 +218,7 @@ def test_a_reply_that_does_not_stop_is_found() -> None:
 
 def test_other_failures_are_found() -> None:
     take = perfect()
-    record = Record(full=True, violations=2)
+    record = SessionRecord(full=True, violations=2)
     assert "did not reach the model" in found(replace(take, record=record, frames=take.frames))
     assert "refused 2 messages" in found(replace(take, record=record))
     assert "did not free everything: 1 lanes" in found(replace(take, left="1 lanes"))
@@ -249,7 +249,7 @@ def test_a_call_that_was_cut_short_has_the_figures_that_it_reached() -> None:
 
 @pytest.fixture(autouse=True)
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that is done once a process."""
+    """Skip what may be done only once per process."""
     monkeypatch.setattr(logs, "configure", lambda *args, **kwargs: None)
     monkeypatch.setattr(demo, "settle", lambda: None)
 
@@ -284,7 +284,7 @@ def test_a_whole_call(script: Script, tmp_path: Path, capsys: pytest.CaptureFixt
     said = locate(sound, rate, sides[0][: 6 * rate])
     assert said is not None
     assert share(sound, rate, sides[0], said) == 1.0
-    # The caller speaks when the greeting is over, by the same clock.
+    # The caller speaks once the greeting is over, by the same clock.
     greeting = locate(sound, rate, sides[1][:said])
     assert greeting is not None
     assert share(sound, rate, sides[1], greeting) == 1.0

@@ -23,7 +23,7 @@ from esl_controller.config.settings import Settings
 from esl_controller.freeswitch.leg import Leg, event_socket
 from esl_controller.server.app import Controller, running
 from esl_controller.simulator.model import ModelStandIn
-from esl_controller.simulator.model.record import Record, Spoken
+from esl_controller.simulator.model_base.record import SessionRecord, Spoken
 from esl_controller.store.records import StoredCall
 from media import sounds
 from media.frame import FRAME_MS, Samples, samples
@@ -153,7 +153,7 @@ class Live:
         """The last line of each call."""
         return [line for line in self.log if line["event"] == "call over"]
 
-    def record(self, session: int = 0) -> Record:
+    def record(self, session: int = 0) -> SessionRecord:
         """What the model noted of a call."""
         return self.model.sessions[session].record
 

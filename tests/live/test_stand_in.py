@@ -21,7 +21,7 @@ from esl_controller.simulator.freeswitch.stream import Build
 from esl_controller.simulator.model import ModelFaults, ModelStandIn
 from tests.live.freeswitch import FreeSwitch, free_port
 from tests.live.rig import dialled, environment, live, until
-from tests.simulator.switch_rig import Message, parse
+from tests.simulator.freeswitch.rig import Message, parse
 
 Scenario = Literal["hangup", "files", "refused key", "no module", "media nowhere"]
 

@@ -68,7 +68,7 @@ PLANTED: Final = (
     ("media knows nothing", "media/frame.py", "import esl_controller.call.events"),
     ("Production imports", "esl_controller/server/outbox.py", "import esl_controller.simulator"),
     ("Production imports", "esl_controller/store/records.py", "import tests.paths"),
-    ("A stand-in shares", "esl_controller/simulator/process.py", "import esl_controller.call"),
+    ("A stand-in shares", "esl_controller/simulator/live/voice.py", "import esl_controller.call"),
 )
 
 

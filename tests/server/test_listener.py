@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from esl_controller.call.records import Claimed
 from esl_controller.config.loading import load
 from esl_controller.server.web.client import drain, list_calls
-from esl_controller.simulator.freeswitch import Action, SwitchStandIn
+from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
 from esl_controller.store import Store
 from tests.calls.rig import greeted, rig
 from tests.freeswitch.test_connection import OK, api_reply, messages
@@ -71,7 +71,11 @@ async def test_no_more_calls_than_allowed_even_at_once() -> None:
 async def test_no_more_calls_than_allowed_even_of_those_that_come_back_at_once() -> None:
     async with rig(settings={"ESL_MAX_CALLS": "1"}) as of:
         socket = f"127.0.0.1:{of.controller.calls.port} async full"
-        answered = [Action("answer"), Action("socket", socket), Action("hangup")]
+        answered = [
+            DialplanAction("answer"),
+            DialplanAction("socket", socket),
+            DialplanAction("hangup"),
+        ]
         async with SwitchStandIn(socket, extensions={"8003": answered}) as switch:
             for _ in range(3):
                 await switch.call("8003")

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from esl_controller.simulator.freeswitch import CallStandIn, Faults
 from esl_controller.simulator.freeswitch.events import CodecName
-from esl_controller.simulator.freeswitch.faults import Step
+from esl_controller.simulator.freeswitch.faults import CallStep
 from esl_controller.simulator.model import ModelFaults
-from esl_controller.simulator.model.record import Record
+from esl_controller.simulator.model_base.record import SessionRecord
 from media.frame import Samples
 from media.resample import convert
 from media.sounds import load as load_sound
@@ -118,8 +118,8 @@ async def test_barge_in_stops_speech_and_truncates_at_what_was_heard() -> None:
         call.hangup()
 
 
-@pytest.mark.parametrize("step", get_args(Step))
-async def test_hangup_frees_everything_at_any_step(step: Step) -> None:
+@pytest.mark.parametrize("step", get_args(CallStep))
+async def test_hangup_frees_everything_at_any_step(step: CallStep) -> None:
     async with rig(faults=Faults(hangup_at=step)) as of:
         call = await of.switch.call()
         await call.ended()
@@ -128,7 +128,7 @@ async def test_hangup_frees_everything_at_any_step(step: Step) -> None:
         await greeted(healthy)
 
 
-def _history(record: Record) -> list[Any]:
+def _history(record: SessionRecord) -> list[Any]:
     """The items that a session was given before anything else was said."""
     made = [e["item"] for e in record.client_events if e["type"] == "conversation.item.create"]
     return [item for item in made if item["type"] == "message"]

@@ -1,5 +1,5 @@
-"""The simulators, each without the other."""
+"""The stand-ins, each tested by itself and as a whole."""
 
 import pytest
 
-pytest.register_assert_rewrite("tests.simulator.replay")
+pytest.register_assert_rewrite("tests.simulator.freeswitch.replay")

@@ -1,7 +1,7 @@
 """API commands (mod_commands.c, and mod_audio_stream's own).
 
-Answers are those of captures/conversation.jsonl, captures/playback_break.jsonl,
-captures/stream_bad_arguments.jsonl and captures/inbound.jsonl; where no capture has them, of the
+Answers follow captures/conversation.jsonl, captures/playback_break.jsonl,
+captures/stream_bad_arguments.jsonl and captures/inbound.jsonl, and where those have none, the
 source of 1.10.12.
 """
 
@@ -13,21 +13,18 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TypeAlias, cast
 
 from esl_controller.simulator.freeswitch import inspection
 from esl_controller.simulator.freeswitch.events import VERSION
 from esl_controller.simulator.freeswitch.memcache import memcache
 from esl_controller.simulator.freeswitch.originate import originate
-from esl_controller.simulator.freeswitch.session import Session
-from esl_controller.simulator.freeswitch.stream import AudioStream, Mix, StreamRequest
-from esl_controller.simulator.freeswitch.wire import Command
+from esl_controller.simulator.freeswitch.session import Switch, SwitchSession
+from esl_controller.simulator.freeswitch.stream import AudioStream, StreamMix, StreamRequest
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
-
-Api = Callable[["SwitchStandIn", str], str]
-SlowApi = Callable[["SwitchStandIn", str], Awaitable[str]]
+Api: TypeAlias = Callable[[Switch, str], str]
+SlowApi: TypeAlias = Callable[[Switch, str], Awaitable[str]]
 
 _NO_CHANNEL = "-ERR No such channel!\n"
 _OK = "+OK\n"
@@ -41,15 +38,15 @@ _WORDS = re.compile(r"'([^']*)'|(\S+)")
 _URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?\Z")
 
 
-def _create_uuid(_: SwitchStandIn, __: str) -> str:
+def _create_uuid(_: Switch, __: str) -> str:
     return str(uuid.uuid4())
 
 
-def _uuid_exists(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_exists(switch: Switch, arg: str) -> str:
     return "true" if arg in switch.sessions else "false"
 
 
-def _uuid_setvar(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_setvar(switch: Switch, arg: str) -> str:
     words = arg.split(" ", 2)
     if len(words) < 2:
         return "-USAGE: <uuid> <var> [value]\n"
@@ -63,7 +60,7 @@ def _uuid_setvar(switch: SwitchStandIn, arg: str) -> str:
     return _OK
 
 
-def _uuid_getvar(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_getvar(switch: Switch, arg: str) -> str:
     ident, _, name = arg.partition(" ")
     if not name:
         return "-USAGE: <uuid> <var>\n"
@@ -73,7 +70,7 @@ def _uuid_getvar(switch: SwitchStandIn, arg: str) -> str:
     return session.channel.variables.get(name, "_undef_")
 
 
-def _uuid_break(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_break(switch: Switch, arg: str) -> str:
     if not arg:
         return "-USAGE: <uuid> [all]\n"
     ident, _, how = arg.partition(" ")
@@ -84,7 +81,7 @@ def _uuid_break(switch: SwitchStandIn, arg: str) -> str:
     return _OK
 
 
-def _uuid_broadcast(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_broadcast(switch: Switch, arg: str) -> str:
     words = arg.split()
     if len(words) < 2:
         return "-USAGE: <uuid> <path> [aleg|bleg|holdb|both]\n"
@@ -103,11 +100,11 @@ def _uuid_broadcast(switch: SwitchStandIn, arg: str) -> str:
     )
     leg = words[2] if len(words) > 2 else "aleg"
     if "aleg" in leg or "both" in leg:
-        session.queue(Command("sendmsg", headers))
+        session.queue(SocketCommand("sendmsg", headers))
     return "+OK Message sent\n"
 
 
-def _uuid_transfer(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_transfer(switch: Switch, arg: str) -> str:
     words = [quoted or word for quoted, word in _WORDS.findall(arg)]
     words = [word for word in words if word not in ("-bleg", "-both")]
     if not 2 <= len(words) <= 4:
@@ -120,7 +117,7 @@ def _uuid_transfer(switch: SwitchStandIn, arg: str) -> str:
     return _OK
 
 
-def _uuid_record(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_record(switch: Switch, arg: str) -> str:
     words = arg.split()
     if len(words) < 3:
         return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
@@ -141,7 +138,7 @@ def _uuid_record(switch: SwitchStandIn, arg: str) -> str:
     return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
 
 
-def _uuid_kill(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_kill(switch: Switch, arg: str) -> str:
     if not arg:
         return "-USAGE: <uuid> [cause]\n"
     ident, _, cause = arg.partition(" ")
@@ -152,7 +149,7 @@ def _uuid_kill(switch: SwitchStandIn, arg: str) -> str:
     return _OK
 
 
-def _sched_hangup(switch: SwitchStandIn, arg: str) -> str:
+def _sched_hangup(switch: Switch, arg: str) -> str:
     words = arg.split()
     if not words:
         return "-USAGE: [+]<time> <uuid> [<cause>]\n"
@@ -166,7 +163,7 @@ def _sched_hangup(switch: SwitchStandIn, arg: str) -> str:
     return "+OK\n"
 
 
-def _sched_del(switch: SwitchStandIn, arg: str) -> str:
+def _sched_del(switch: Switch, arg: str) -> str:
     session = switch.sessions.get(arg)
     timers = session.channel.scheduled if session else []
     for timer in timers:
@@ -176,7 +173,7 @@ def _sched_del(switch: SwitchStandIn, arg: str) -> str:
     return f"+OK Deleted: {count}\n"
 
 
-def _uuid_send_dtmf(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_send_dtmf(switch: Switch, arg: str) -> str:
     ident, _, digits = arg.partition(" ")
     if not digits:
         return "-USAGE: <uuid> <dtmf_data>\n"
@@ -185,7 +182,7 @@ def _uuid_send_dtmf(switch: SwitchStandIn, arg: str) -> str:
     return f"+OK {ident} sent DTMF {digits}.\n"
 
 
-def _uuid_answer(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_answer(switch: Switch, arg: str) -> str:
     session = switch.sessions.get(arg)
     if session is None:
         return _NO_CHANNEL
@@ -193,7 +190,7 @@ def _uuid_answer(switch: SwitchStandIn, arg: str) -> str:
     return _OK
 
 
-def _uuid_dump(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_dump(switch: Switch, arg: str) -> str:
     ident, _, form = arg.partition(" ")
     session = switch.sessions.get(ident)
     if session is None:
@@ -205,7 +202,7 @@ def _uuid_dump(switch: SwitchStandIn, arg: str) -> str:
     return "".join(f"{name}: {value}\n" for name, value in rows)
 
 
-def _show(switch: SwitchStandIn, arg: str) -> str:
+def _show(switch: Switch, arg: str) -> str:
     words = arg.split()
     what = words[0] if words else ""
     if what not in ("channels", "calls"):
@@ -234,7 +231,7 @@ def _show(switch: SwitchStandIn, arg: str) -> str:
     return "\n".join((*table, "", f"{len(rows)} total.")) + "\n"
 
 
-def _status(switch: SwitchStandIn, _: str) -> str:
+def _status(switch: Switch, _: str) -> str:
     up = time.time() - switch.core.started
     days, hours, minutes = int(up // 86400), int(up // 3600 % 24), int(up // 60 % 60)
     live = len(switch.sessions)
@@ -251,7 +248,7 @@ def _status(switch: SwitchStandIn, _: str) -> str:
     )
 
 
-def _uuid_audio_stream(switch: SwitchStandIn, arg: str) -> str:
+def _uuid_audio_stream(switch: Switch, arg: str) -> str:
     words = arg.split(" ", 5) if arg else []
     if len(words) < 2 or (words[1] == "start" and len(words) < 4):
         return _STREAM_USAGE
@@ -278,7 +275,7 @@ def _uuid_audio_stream(switch: SwitchStandIn, arg: str) -> str:
     return _SUCCESS
 
 
-def _stream_start(switch: SwitchStandIn, session: Session, rest: list[str]) -> str:
+def _stream_start(switch: Switch, session: SwitchSession, rest: list[str]) -> str:
     url, mix, rate_text, metadata = (*rest, "", "", "")[:4]
     if mix not in ("mono", "mixed", "stereo"):
         return ""
@@ -290,7 +287,7 @@ def _stream_start(switch: SwitchStandIn, session: Session, rest: list[str]) -> s
     build = switch.build_for(channel)
     if channel.stream is not None or build is None or not channel.ready:
         return _FAILED
-    request = StreamRequest(url, cast(Mix, mix), rate, metadata)
+    request = StreamRequest(url, cast(StreamMix, mix), rate, metadata)
     channel.pre_answer()
     channel.stream = AudioStream(channel, build, request)
     return _SUCCESS

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from esl_controller.simulator.freeswitch import outbound, sounds
-from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS, Utterance, Voice
+from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS, CallerVoice, FramedSound
 from esl_controller.simulator.freeswitch.bridge import bridge
-from esl_controller.simulator.freeswitch.session import Session
-
-Application = Callable[[Session, str], Awaitable[None]]
+from esl_controller.simulator.freeswitch.session import Application, SwitchSession
 
 
-async def _answer(session: Session, _: str) -> None:
+async def _answer(session: SwitchSession, _: str) -> None:
     session.channel.answer()
 
 
-async def _set(session: Session, arg: str) -> None:
+async def _set(session: SwitchSession, arg: str) -> None:
     name, _, value = arg.partition("=")
     if value:
         session.channel.variables[name] = value
@@ -25,19 +23,19 @@ async def _set(session: Session, arg: str) -> None:
         session.channel.variables.pop(name, None)
 
 
-async def _unset(session: Session, arg: str) -> None:
+async def _unset(session: SwitchSession, arg: str) -> None:
     session.channel.variables.pop(arg, None)
 
 
-async def _hangup(session: Session, arg: str) -> None:
+async def _hangup(session: SwitchSession, arg: str) -> None:
     session.channel.hangup(arg or "NORMAL_CLEARING")
 
 
-async def _nothing(_: Session, __: str) -> None:
+async def _nothing(_: SwitchSession, __: str) -> None:
     return None
 
 
-async def _sleep(session: Session, arg: str) -> None:
+async def _sleep(session: SwitchSession, arg: str) -> None:
     ticks = int(arg) / 20 if arg.strip().isdigit() else 0
     until = asyncio.get_running_loop().time() + ticks * FRAME_SECONDS
     while session.ready and asyncio.get_running_loop().time() < until and not _broken(session):
@@ -45,29 +43,29 @@ async def _sleep(session: Session, arg: str) -> None:
         await session.parse_all_events()
 
 
-async def _park(session: Session, _: str) -> None:
+async def _park(session: SwitchSession, _: str) -> None:
     await session.park()
 
 
-async def _echo(session: Session, _: str) -> None:
+async def _echo(session: SwitchSession, _: str) -> None:
     channel = session.channel
-    channel.lanes.reset()
+    channel.unicast.reset()
     while session.ready and not _broken(session):
         await session.next_tick()
         await session.parse_all_events()
         channel.heard.add(channel.voice.frame(channel.codec.rate))
 
 
-def _broken(session: Session) -> bool:
+def _broken(session: SwitchSession) -> bool:
     broken, session.broken = session.broken, False
     return broken
 
 
-async def _playback(session: Session, arg: str) -> None:
+async def _playback(session: SwitchSession, arg: str) -> None:
     """Play a sound in real time (captures/playback_break.jsonl,
     captures/transfer_reset.2.jsonl)."""
     channel = session.channel
-    channel.lanes.reset()
+    channel.unicast.reset()
     session.broken = False
     channel.pre_answer()
     try:
@@ -82,10 +80,10 @@ async def _playback(session: Session, arg: str) -> None:
     broken = False
     while loops and session.ready and not broken:
         loops -= 1
-        utterance = Utterance(sound.pcm, sound.rate)
-        broken = await _play(session, utterance)
-        played += utterance.played
-        if not utterance.frames:
+        framed = FramedSound(sound.pcm, sound.rate)
+        broken = await _play(session, framed)
+        played += framed.played
+        if not framed.frames:
             await session.next_tick()
     samples = len(sound.pcm) * (sound.loops if sound.loops > 0 else 1)
     channel.variables |= {
@@ -98,14 +96,14 @@ async def _playback(session: Session, arg: str) -> None:
     channel.fire("PLAYBACK_STOP", [path, ("Playback-Status", "break" if broken else "done")])
 
 
-async def _play(session: Session, utterance: Utterance) -> bool:
-    """Write an utterance frame by frame; whether it was broken off."""
+async def _play(session: SwitchSession, framed: FramedSound) -> bool:
+    """Write a sound frame by frame; whether it was broken off."""
     channel = session.channel
     if channel.peer is not None:
-        return await _say(session, channel.peer.voice, utterance)
+        return await _say(session, channel.peer.voice, framed)
     terminators = channel.variables.get("playback_terminators", "*")
-    utterance.prepare(channel.codec.rate)
-    while utterance.played < utterance.frames and session.ready:
+    framed.prepare(channel.codec.rate)
+    while framed.played < framed.frames and session.ready:
         if _broken(session):
             return True
         await session.parse_all_events()
@@ -117,34 +115,34 @@ async def _play(session: Session, utterance: Utterance) -> bool:
         if not session.ready:
             return True
         if not session.broken:
-            channel.heard.add(utterance.frame(channel.codec.rate, utterance.played))
-            utterance.played += 1
+            channel.heard.add(framed.frame(channel.codec.rate, framed.played))
+            framed.played += 1
     return False
 
 
-async def _say(session: Session, voice: Voice, utterance: Utterance) -> bool:
-    """On the calling leg of a loopback: what it plays is what the other leg's caller says."""
-    voice.queue(utterance)
-    while not utterance.finished.is_set() and session.ready:
+async def _say(session: SwitchSession, voice: CallerVoice, framed: FramedSound) -> bool:
+    """Play on the calling leg of a loopback: the other leg's caller says it."""
+    voice.queue(framed)
+    while not framed.finished.is_set() and session.ready:
         await session.parse_all_events()
         await session.next_tick()
         if _broken(session):
-            utterance.stop()
+            framed.stop()
             return True
-    utterance.stop()
+    framed.stop()
     return False
 
 
-async def _endless_playback(session: Session, arg: str) -> None:
+async def _endless_playback(session: SwitchSession, arg: str) -> None:
     while session.ready and not session.broken:
         await _playback(session, arg)
         if session.channel.variables["current_application_response"] != "FILE PLAYED":
             return
 
 
-async def _record(session: Session, arg: str) -> None:
+async def _record(session: SwitchSession, arg: str) -> None:
     """``record FILE [SECONDS]``: until the time, a break or the end of the call."""
-    session.channel.lanes.reset()
+    session.channel.unicast.reset()
     path, _, rest = arg.partition(" ")
     seconds = int(rest.split()[0]) if rest and rest.split()[0].isdigit() else 3600
     if not session.switch.record(session.channel, path):
@@ -153,22 +151,22 @@ async def _record(session: Session, arg: str) -> None:
     session.channel.stop_recording(path)
 
 
-async def _pre_answer(session: Session, _: str) -> None:
+async def _pre_answer(session: SwitchSession, _: str) -> None:
     session.channel.pre_answer()
 
 
-async def _transfer(session: Session, arg: str) -> None:
+async def _transfer(session: SwitchSession, arg: str) -> None:
     number, dialplan, context = (*arg.split(), "", "", "")[:3]
     if number:
         session.transfer(number, dialplan, context)
 
 
-async def _multiset(session: Session, arg: str) -> None:
+async def _multiset(session: SwitchSession, arg: str) -> None:
     for pair in arg.split():
         await _set(session, pair)
 
 
-async def _record_session(session: Session, arg: str) -> None:
+async def _record_session(session: SwitchSession, arg: str) -> None:
     session.switch.record(session.channel, arg.split()[0] if arg else "")
 
 

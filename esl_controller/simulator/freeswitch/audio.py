@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-Pcm = npt.NDArray[np.int16]
+from media.frame import Samples
 
 FRAME_SECONDS = 0.02
 MAX_QUEUED_SECONDS = 3600.0
@@ -22,10 +22,10 @@ MAX_QUEUED_SECONDS = 3600.0
 MAX_LIVE_FRAMES = 3
 """Frames of a live speaker that wait for their tick (mod_loopback.c, ``FRAME_QUEUE_LEN``)."""
 GAP_SECONDS = 0.04
-"""A frame that arrives later than this after the one before it ended leaves a silence between."""
+"""A longer pause between two frames than this counts as silence."""
 
 
-def resample(pcm: Pcm, rate: int, to: int) -> Pcm:
+def resample(pcm: Samples, rate: int, to: int) -> Samples:
     """The same sound at another rate (Hz), in one piece; the very array when nothing changes."""
     if rate == to or not len(pcm):
         return pcm
@@ -33,14 +33,14 @@ def resample(pcm: Pcm, rate: int, to: int) -> Pcm:
     return np.clip(np.rint(converted), -32768, 32767).astype(np.int16)
 
 
-class Utterance:
-    """Something to play frame by frame, at whatever rate it is asked for.
+class FramedSound:
+    """A sound that is played frame by frame, at any rate.
 
-    Sound asked for at its own rate comes out sample by sample as it went in; the last frame is
-    filled with silence.
+    At its own rate it comes out sample by sample as it went in; the last frame is filled up with
+    silence.
     """
 
-    def __init__(self, pcm: Pcm, rate: int) -> None:
+    def __init__(self, pcm: Samples, rate: int) -> None:
         self._pcm = np.ascontiguousarray(pcm, dtype=np.int16)
         self._rate = rate
         self._at: dict[int, bytes] = {}
@@ -51,7 +51,7 @@ class Utterance:
             self.finished.set()
 
     def prepare(self, rate: int) -> None:
-        """Resample now what :meth:`frame` will want later."""
+        """Resample now what :meth:`frame` will be asked for later."""
         if rate not in self._at:
             data = resample(self._pcm, self._rate, rate)[: self.frames * rate // 50].tobytes()
             self._at[rate] = data.ljust(self.frames * (rate // 50) * 2, b"\0")
@@ -64,16 +64,16 @@ class Utterance:
         return self._at[rate][index * size : (index + 1) * size]
 
     def stop(self) -> None:
-        """Say no more of it."""
+        """Play no more of it."""
         self.frames = min(self.frames, self.played)
         self.finished.set()
 
 
 class FrameBuffer:
-    """Frames that come in between ticks, now and then none or two in one; one goes out per tick."""
+    """Takes frames at uneven times and gives out one per tick."""
 
     def __init__(self, rate: int, most: int) -> None:
-        """``rate`` in Hz. Of more than ``most`` frames the oldest are dropped."""
+        """``rate`` in Hz. The oldest frames are dropped beyond ``most``."""
         self.rate = rate
         self._size = rate // 50 * 2
         self._most = most * self._size
@@ -108,14 +108,14 @@ class FrameBuffer:
 
 
 class LiveSpeech:
-    """Words that come frame by frame as they are said, rather than as an utterance."""
+    """Speech that arrives frame by frame while it is spoken, not as a whole."""
 
     def __init__(self, rate: int) -> None:
         self._buffer = FrameBuffer(rate, MAX_LIVE_FRAMES)
         self._last = deque([silence(rate)] * 3, maxlen=3)
 
     def add(self, frame: bytes) -> None:
-        """The next words; they are lost when :data:`MAX_LIVE_FRAMES` wait."""
+        """The next frame; it is lost if :data:`MAX_LIVE_FRAMES` wait."""
         if not self._buffer.full:
             self._buffer.add(frame)
 
@@ -124,9 +124,9 @@ class LiveSpeech:
         self._last.append(self._buffer.frame())
 
     def frame(self, rate: int) -> bytes:
-        """The present frame; at another rate (Hz) than its own the one before it.
+        """The current frame at ``rate`` (Hz); if that is not its own rate, the frame before.
 
-        That one has its neighbours on both sides, which resampling needs to leave no seam.
+        Resampling needs the neighbours on both sides to leave no seam.
         """
         if rate == self._buffer.rate:
             return self._last[-1]
@@ -135,16 +135,16 @@ class LiveSpeech:
         return resample(three, self._buffer.rate, rate)[size : 2 * size].tobytes()
 
 
-class Voice:
-    """What the caller says: utterances one after the other, silence or live speech in between.
+class CallerVoice:
+    """What the caller says: sounds one after the other, silence or live speech in between.
 
     :meth:`advance` once per 20 ms; :meth:`frame` then gives that frame at any rate.
     """
 
     def __init__(self) -> None:
-        self._queue: deque[Utterance] = deque()
+        self._queue: deque[FramedSound] = deque()
         self._queued = 0
-        self._current: Utterance | None = None
+        self._current: FramedSound | None = None
         self._index = 0
         self._live: LiveSpeech | None = None
 
@@ -153,27 +153,27 @@ class Voice:
         """How much is still to be said."""
         return self._queued * FRAME_SECONDS
 
-    def queue(self, utterance: Utterance) -> None:
+    def queue(self, framed: FramedSound) -> None:
         """Say this after everything queued before.
 
         Raises OverflowError beyond :data:`MAX_QUEUED_SECONDS`.
         """
-        if (self._queued + utterance.frames) * FRAME_SECONDS > MAX_QUEUED_SECONDS:
+        if (self._queued + framed.frames) * FRAME_SECONDS > MAX_QUEUED_SECONDS:
             raise OverflowError(f"more than {MAX_QUEUED_SECONDS:.0f} s queued to be said")
-        if utterance.frames:
-            self._queue.append(utterance)
-            self._queued += utterance.frames
+        if framed.frames:
+            self._queue.append(framed)
+            self._queued += framed.frames
 
     def say(self, frame: bytes, rate: int) -> None:
-        """Say what comes now, at ``rate`` (Hz), wherever no utterance is being said."""
+        """Say a frame now, at ``rate`` (Hz), unless a queued sound is being said."""
         if self._live is None:
             self._live = LiveSpeech(rate)
         self._live.add(frame)
 
     def clear(self) -> None:
         """Fall silent; everything queued is dropped."""
-        for utterance in self._queue:
-            utterance.stop()
+        for framed in self._queue:
+            framed.stop()
         self._queue.clear()
         self._queued = 0
         self._current = None
@@ -185,18 +185,18 @@ class Voice:
         if self._live is not None:
             self._live.advance()
         while self._queue:
-            utterance = self._queue[0]
-            if utterance.played < utterance.frames:
-                self._current, self._index = utterance, utterance.played
-                utterance.played += 1
+            framed = self._queue[0]
+            if framed.played < framed.frames:
+                self._current, self._index = framed, framed.played
+                framed.played += 1
                 self._queued -= 1
                 return
-            utterance.finished.set()
+            framed.finished.set()
             self._queue.popleft()
         self._queued = 0
 
     def frame(self, rate: int) -> bytes:
-        """The present frame, at ``rate`` (Hz)."""
+        """The current frame, at ``rate`` (Hz)."""
         if self._current is not None:
             return self._current.frame(rate, self._index)
         return silence(rate) if self._live is None else self._live.frame(rate)
@@ -213,8 +213,8 @@ def silence(rate: int) -> bytes:
 
 
 @dataclass(slots=True)
-class Heard:
-    """What the caller heard: every frame with its arrival, never changed, only added to."""
+class HeardFrames:
+    """What the caller heard: every frame with its time of arrival."""
 
     rate: int
     """Hz, the channel's own."""
@@ -237,11 +237,11 @@ class Heard:
         self._waiters.append(callback)
         return lambda: self._waiters.remove(callback)
 
-    def pcm(self, rate: int | None = None) -> Pcm:
+    def pcm(self, rate: int | None = None) -> Samples:
         """The timeline from the answer on, as one piece at ``rate`` (Hz).
 
         Frames follow each other as they came; where more than :data:`GAP_SECONDS` is missing,
-        silence stands for it. Small lateness is not filled, so that it does not cut speech.
+        silence is filled in. Shorter gaps are not filled, so that lateness does not cut speech.
         """
         pieces: list[bytes] = []
         if self.frames:

@@ -1,25 +1,26 @@
 """The ``bridge`` application (captures/bridge.jsonl).
 
-The caller hears what is written to the far leg; what the caller says there is not kept.
+The caller hears what is written to the far leg; what the caller says meanwhile is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
 from esl_controller.simulator.freeswitch.events import Headers
 from esl_controller.simulator.freeswitch.originate import DialFailed, Dialled, dial, parse_variables
-from esl_controller.simulator.freeswitch.session import Session, is_true
+from esl_controller.simulator.freeswitch.session import SwitchSession
+from esl_controller.simulator.freeswitch.text import is_true
 
 
-async def bridge(session: Session, arg: str) -> None:
+async def bridge(session: SwitchSession, arg: str) -> None:
     """``bridge {vars}DIALSTRING``: until one of the two hangs up.
 
     A far leg that does not answer hangs the call up, unless ``continue_on_fail`` is set.
     """
     channel = session.channel
-    channel.lanes.reset()
+    channel.unicast.reset()
     target, variables = arg, {}
     if arg.startswith("{"):
         inside, _, target = arg[1:].partition("}")
@@ -41,8 +42,8 @@ async def bridge(session: Session, arg: str) -> None:
     await _bridged(session, far.near.channel, far.far)
 
 
-async def _dial(session: Session, target: str, variables: dict[str, str]) -> Dialled | None:
-    """Dial while the caller is still there; None when the caller is not."""
+async def _dial(session: SwitchSession, target: str, variables: dict[str, str]) -> Dialled | None:
+    """Dial for as long as the caller waits; None if the caller hangs up."""
     gone = asyncio.Event()
     session.channel.on_hangup.append(gone.set)
     call = dial(session.switch, target, variables, session.channel.profile)
@@ -57,7 +58,7 @@ async def _dial(session: Session, target: str, variables: dict[str, str]) -> Dia
         await asyncio.wait(tasks)
 
 
-async def _bridged(session: Session, near: Channel, far: Channel) -> None:
+async def _bridged(session: SwitchSession, near: SimulatedChannel, far: SimulatedChannel) -> None:
     channel = session.channel
     ends = [("Bridge-A-Unique-ID", channel.uuid), ("Bridge-B-Unique-ID", near.uuid)]
     channel.profile.callee_name = near.profile.callee_name
@@ -97,6 +98,6 @@ async def _bridged(session: Session, near: Channel, far: Channel) -> None:
         channel.hangup(near.cause)
 
 
-def _other_leg(near: Channel) -> Headers:
+def _other_leg(near: SimulatedChannel) -> Headers:
     rows = near.profile.headers("Other-Leg", direction="outbound")
     return [(name, value) for name, value in rows if name != "Other-Leg-Profile-Index"]

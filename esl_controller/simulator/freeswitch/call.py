@@ -9,11 +9,11 @@ import numpy as np
 
 from esl_controller.simulator.freeswitch.audio import (
     FRAME_SECONDS,
-    Pcm,
-    Utterance,
+    FramedSound,
     level,
 )
-from esl_controller.simulator.freeswitch.session import Session
+from esl_controller.simulator.freeswitch.session import SwitchSession
+from media.frame import Samples
 
 SPEECH_LEVEL = 150.0
 """Root mean square above which a frame counts as sound rather than silence."""
@@ -22,7 +22,7 @@ SPEECH_LEVEL = 150.0
 class CallStandIn:
     """The caller's end of one call."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: SwitchSession) -> None:
         self._session = session
         self._channel = session.channel
         self._lane_open = asyncio.Event()
@@ -35,7 +35,7 @@ class CallStandIn:
         self._session.step("speaking")
 
     def close(self) -> None:
-        """Wait no longer for the first frame."""
+        """Stop waiting for the first frame."""
         if not self._closed:
             self._closed = True
             self._unwatch()
@@ -78,21 +78,21 @@ class CallStandIn:
     @property
     def lane_is_open(self) -> bool:
         """Whether the lane carries frames now."""
-        return self._channel.lanes.lane is not None
+        return self._channel.unicast.carrying is not None
 
     # What the caller does
 
-    def speak(self, pcm: Pcm, rate: int) -> float:
-        """Queue words; the monotonic time at which they begin (the next tick, or after others).
+    def speak(self, pcm: Samples, rate: int) -> float:
+        """Queue words; the monotonic time at which they begin: the next tick, or after others.
 
-        Sample-exact wherever they are asked for at ``rate`` (Hz); resampled once otherwise. The
-        codec's own loss is not imitated. Raises OverflowError when an hour is queued.
+        Exact to the sample for readers at ``rate`` (Hz), resampled once for others. The codec's own
+        loss is not imitated. Raises OverflowError when an hour is queued.
         """
-        utterance = Utterance(pcm, rate)
-        utterance.prepare(self.rate)
-        utterance.prepare(16000)
+        framed = FramedSound(pcm, rate)
+        framed.prepare(self.rate)
+        framed.prepare(16000)
         begins = self._session.switch.next_tick + self._channel.voice.pending_seconds
-        self._channel.voice.queue(utterance)
+        self._channel.voice.queue(framed)
         return begins
 
     def stop_speaking(self) -> None:
@@ -153,7 +153,7 @@ class CallStandIn:
             unwatch()
 
     async def wait_silence(self, seconds: float, timeout: float = 30.0) -> float:
-        """Wait until the caller has heard no sound for so long; when the silence began.
+        """Wait until the caller has heard no sound for this long; when the silence began.
 
         No frames at all are silence too. Raises TimeoutError.
         """
@@ -180,7 +180,7 @@ class CallStandIn:
         finally:
             unwatch()
 
-    def heard_pcm(self, rate: int | None = None) -> Pcm:
+    def heard_pcm(self, rate: int | None = None) -> Samples:
         """All that the caller heard since the answer, as one piece at ``rate`` (Hz).
 
         Frames follow each other as they came; a hole of more than 40 ms is silence.

@@ -1,6 +1,6 @@
-"""A channel: its state, its variables, its audio, and the events that tell of them.
+"""A channel: its state, its variables, its audio, and the events that report them.
 
-Only plain calls in here. What a channel *does* is :mod:`session`.
+Nothing here waits. What a channel *does* is in :mod:`session`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from esl_controller.simulator.freeswitch import sip
-from esl_controller.simulator.freeswitch.audio import Heard, Voice
+from esl_controller.simulator.freeswitch.audio import CallerVoice, HeardFrames
 from esl_controller.simulator.freeswitch.causes import CAUSES, cause_of
 from esl_controller.simulator.freeswitch.events import (
     WITHOUT_VARIABLES,
@@ -22,12 +22,12 @@ from esl_controller.simulator.freeswitch.events import (
     Profile,
     call_times,
 )
-from esl_controller.simulator.freeswitch.faults import Faults, Step
-from esl_controller.simulator.freeswitch.lane import Lanes
-from esl_controller.simulator.freeswitch.recording import Recording
+from esl_controller.simulator.freeswitch.faults import CallStep, Faults
+from esl_controller.simulator.freeswitch.recording import LegRecording
 from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.freeswitch.tap import Tap
-from esl_controller.simulator.freeswitch.wire import Event
+from esl_controller.simulator.freeswitch.unicast import Unicast
+from esl_controller.simulator.freeswitch.wire import SwitchEvent
 
 MAX_DTMF = 64
 """Digits that wait to be taken; more are lost."""
@@ -48,7 +48,7 @@ _STATES = {
 }
 
 
-class Channel:
+class SimulatedChannel:
     """One leg of a call."""
 
     def __init__(
@@ -82,19 +82,19 @@ class Channel:
             **variables,
         }
         self.late_negotiation = False
-        """Whether the codec is chosen, and told, only at the answer (inbound-late-negotiation)."""
-        self.voice = Voice()
-        self.heard = Heard(codec.rate, time.monotonic)
-        self.lanes = Lanes(self._play, faults.lane_bind_failures)
+        """Whether events name the codec only from the answer on (inbound-late-negotiation)."""
+        self.voice = CallerVoice()
+        self.heard = HeardFrames(codec.rate, time.monotonic)
+        self.unicast = Unicast(self._play, faults.lane_bind_failures)
         self.stream: AudioStream | None = None
-        self.recordings: dict[str, Recording] = {}
+        self.recordings: dict[str, LegRecording] = {}
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
         self.scheduled: list[asyncio.TimerHandle] = []
-        """Hangups that ``sched_hangup`` has put off."""
+        """The timers of ``sched_hangup``."""
         self.digits_dialed = ""
         self.other_leg: Headers = []
-        self.peer: Channel | None = None
-        """On the calling end of a loopback the other leg: what is written here its caller says."""
+        self.peer: SimulatedChannel | None = None
+        """On the calling leg of a loopback, the other leg: its caller says what is written here."""
         self._peer_tap: Tap | None = None
         self.running_state = "CS_EXECUTE"
         self.state = "CS_EXECUTE"
@@ -104,7 +104,7 @@ class Channel:
         self.answered = asyncio.Event()
         self.ended = asyncio.Event()
         self.streaming = asyncio.Event()
-        self.on_step: Callable[[Step], None] = lambda _: None
+        self.on_step: Callable[[CallStep], None] = lambda _: None
         self.on_answer: list[Callable[[], None]] = []
         self.on_hangup: list[Callable[[], None]] = []
         self._media_cut = faults.media_cut_after
@@ -116,13 +116,13 @@ class Channel:
 
     @property
     def ready(self) -> bool:
-        """Whether the call is up, in the sense of not hung up."""
+        """Whether the call has not been hung up."""
         return not self.cause
 
     # Events
 
     def headers(self) -> Headers:
-        """What every event of this channel says, short of the variables."""
+        """What every event of this channel says, apart from the variables."""
         answer = "hangup" if self.cause else self._answer_state
         rows: Headers = [
             ("Channel-State", self.running_state),
@@ -160,13 +160,13 @@ class Channel:
         headers += self.headers()
         if name not in WITHOUT_VARIABLES:
             headers += self.variable_headers()
-        self.core.fire(Event(name, headers + (extra or [])))
+        self.core.fire(SwitchEvent(name, headers + (extra or [])))
 
     def fire_custom(self, subclass: str, body: str) -> None:
         """Fire a CUSTOM event with a body."""
         headers = [("Event-Subclass", subclass), *self.core.headers("CUSTOM")]
         headers += self.headers() + self.variable_headers()
-        self.core.fire(Event("CUSTOM", headers, body, subclass))
+        self.core.fire(SwitchEvent("CUSTOM", headers, body, subclass))
 
     # State
 
@@ -215,12 +215,12 @@ class Channel:
             self.variables |= sip.acknowledged()
 
     def set_call_state(self, state: str) -> None:
-        """Change the call state and say so."""
+        """Change the call state and fire its event."""
         original, self.call_state = self.call_state, state
         self.fire("CHANNEL_CALLSTATE", [("Original-Channel-Call-State", original)])
 
     def set_state(self, state: str) -> None:
-        """Enter a state and say so."""
+        """Enter a state and fire its event."""
         self.state = self.running_state = state
         self.fire("CHANNEL_STATE")
 
@@ -265,13 +265,13 @@ class Channel:
     # Audio
 
     def tick(self) -> None:
-        """20 ms of media: what the caller said goes to the stream and the lane."""
+        """20 ms of media: the caller's frame goes to the stream and the lane."""
         self.voice.advance()
         if not self.media_ready or self.cause:
             return
         if self.stream is not None:
             self.stream.tick()
-        if (lane := self.lanes.lane) is not None:
+        if (lane := self.unicast.carrying) is not None:
             lane.send(self._read())
         elif self._peer_tap is not None:
             self._close_peer_tap()
@@ -300,7 +300,7 @@ class Channel:
 
     def release_media(self) -> None:
         """Close the lane, the stream and the recordings."""
-        self.lanes.reset()
+        self.unicast.reset()
         self._close_peer_tap()
         if self.stream is not None:
             self.stream.stop()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Literal
 
-from esl_controller.simulator.freeswitch.wire import Event
+from esl_controller.simulator.freeswitch.wire import SwitchEvent
 
 Headers = list[tuple[str, str]]
 
@@ -59,7 +59,7 @@ class Core:
     started: float = field(default_factory=time.time)
     sequence: int = 0
     sessions: int = 0
-    listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    listeners: list[Callable[[SwitchEvent], None]] = field(default_factory=list)
 
     def headers(self, name: str) -> Headers:
         """The headers that open every event."""
@@ -82,7 +82,7 @@ class Core:
             ("Event-Sequence", str(self.sequence)),
         ]
 
-    def fire(self, event: Event) -> None:
+    def fire(self, event: SwitchEvent) -> None:
         """Hand an event to every listener; each decides whether it wants it."""
         for listener in tuple(self.listeners):
             listener(event)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from esl_controller.simulator.freeswitch import wire
-from esl_controller.simulator.freeswitch.listener import Listener
-from esl_controller.simulator.freeswitch.wire import Command
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.connection import EventSocketConnection
+from esl_controller.simulator.freeswitch.session import Switch
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 
-class InboundListener(Listener):
-    """A connection that somebody made to the switch: first the password, then the commands."""
+class InboundConnection(EventSocketConnection):
+    """A connection to the switch: first the password, then the commands."""
 
     def __init__(
         self,
-        switch: SwitchStandIn,
+        switch: Switch,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         password: str,
@@ -35,7 +32,7 @@ class InboundListener(Listener):
         finally:
             await self.close()
 
-    async def command(self, command: Command) -> bytes:
+    async def command(self, command: SocketCommand) -> bytes:
         if self._authenticated:
             return await super().command(command)
         if command.line.lower().startswith(("exit", "...")):
@@ -50,13 +47,13 @@ class InboundListener(Listener):
 
 
 class EventSocketServer:
-    """Listens for such connections."""
+    """Accepts inbound connections."""
 
-    def __init__(self, switch: SwitchStandIn, password: str) -> None:
+    def __init__(self, switch: Switch, password: str) -> None:
         self._switch = switch
         self._password = password
         self._server: asyncio.Server | None = None
-        self._listeners: set[InboundListener] = set()
+        self._connections: set[InboundConnection] = set()
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; the address, with the port that was given for port 0."""
@@ -65,15 +62,15 @@ class EventSocketServer:
         return name
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        listener = InboundListener(self._switch, reader, writer, self._password)
-        self._listeners.add(listener)
-        task = self._switch.spawn(listener.run())
-        task.add_done_callback(lambda _: self._listeners.discard(listener))
+        connection = InboundConnection(self._switch, reader, writer, self._password)
+        self._connections.add(connection)
+        task = self._switch.spawn(connection.run())
+        task.add_done_callback(lambda _: self._connections.discard(connection))
 
     async def close(self) -> None:
-        """Listen no longer and send everybody away."""
-        for listener in tuple(self._listeners):
-            listener.cut()
+        """Stop listening and cut every connection."""
+        for connection in tuple(self._connections):
+            connection.cut()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()

@@ -1,4 +1,4 @@
-"""What is asked of a switch rather than of a call: modules, configuration, dialplan, versions.
+"""Commands about the switch, not a call: modules, configuration, dialplan, versions.
 
 Answers as FreeSWITCH 1.10.12 gave them (captures/inspection.jsonl).
 """
@@ -6,80 +6,29 @@ Answers as FreeSWITCH 1.10.12 gave them (captures/inspection.jsonl).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from esl_controller.simulator.freeswitch.events import VERSION
+from esl_controller.simulator.freeswitch.installation import STREAM_MODULE
+from esl_controller.simulator.freeswitch.session import Switch
 
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
-
-STREAM_MODULE = "mod_audio_stream"
-_MODULES = (
-    *("mod_event_socket", "mod_commands", "mod_dptools", "mod_dialplan_xml", "mod_sofia"),
-    *("mod_loopback", "mod_opus", STREAM_MODULE),
-)
-_FOLDER = "/usr/lib/freeswitch/mod"
 _NOT_FOUND = "can't find anything\n"
 
 
-def _parameters(values: dict[str, str]) -> str:
-    rows = "".join(
-        f'<param name="{name}" value="{value}"></param>' for name, value in values.items()
-    )
-    return f"<settings>{rows}</settings>"
-
-
-def _configurations() -> dict[str, str]:
-    loads = "".join(f'<load module="{name}"></load>' for name in _MODULES)
-    local = {"listen-ip": "127.0.0.1", "listen-port": "8021", "password": "ClueCon"}
-    return {
-        "modules": f"<modules>{loads}</modules>",
-        "event_socket": _parameters(local),
-        "switch": _parameters({"rtp-start-port": "16384", "rtp-end-port": "32768"}),
-    }
-
-
-@dataclass
-class Installation:
-    """How the switch is installed and configured; to be changed at will."""
-
-    version: str = VERSION
-    modules: set[str] = field(default_factory=lambda: set(_MODULES))
-    """Those that are loaded."""
-    files: set[str] = field(default_factory=lambda: {f"{_FOLDER}/{name}.so" for name in _MODULES})
-    """Files on its machine that ``file_exists`` and ``load`` know."""
-    configurations: dict[str, str] = field(default_factory=_configurations)
-    """What is inside ``<configuration name="NAME.conf">``, by NAME."""
-    variables: dict[str, str] = field(
-        default_factory=lambda: {
-            "conf_dir": "/etc/freeswitch",
-            "log_dir": "/var/log/freeswitch",
-            "mod_dir": _FOLDER,
-            "script_dir": "/usr/share/freeswitch/scripts",
-        }
-    )
-    """The global variables."""
-    clock_ahead: float = 0.0
-    """Seconds."""
-
-
-def version(switch: SwitchStandIn, arg: str) -> str:
+def version(switch: Switch, arg: str) -> str:
     told = switch.installation.version
     if "short" in arg:
         return told + "\n"
     return f"FreeSWITCH Version {told}~64bit ( 64bit)\n"
 
 
-def module_exists(switch: SwitchStandIn, arg: str) -> str:
+def module_exists(switch: Switch, arg: str) -> str:
     if arg == STREAM_MODULE:
         return "true" if switch.has_stream_module else "false"
     return "true" if arg in switch.installation.modules else "false"
 
 
-def load(switch: SwitchStandIn, arg: str) -> str:
+def load(switch: Switch, arg: str) -> str:
     there = switch.installation
     if f"{there.variables['mod_dir']}/{arg}.so" not in there.files:
         return "+OK Reloading XML\n-ERR [module load file routine returned an error]\n"
@@ -87,34 +36,35 @@ def load(switch: SwitchStandIn, arg: str) -> str:
     return "+OK Reloading XML\n+OK\n"
 
 
-def unload(switch: SwitchStandIn, arg: str) -> str:
-    """(Of a module that is not loaded: switch_loadable_module.c.)"""
+def unload(switch: Switch, arg: str) -> str:
+    """For a module that is not loaded, the answer is from switch_loadable_module.c."""
     if arg not in switch.installation.modules:
         return "-ERR [Invalid Argument]\n"
     switch.installation.modules.remove(arg)
     return "+OK\n"
 
 
-def file_exists(switch: SwitchStandIn, arg: str) -> str:
+def file_exists(switch: Switch, arg: str) -> str:
     return "true" if arg in switch.installation.files else "false"
 
 
-def global_getvar(switch: SwitchStandIn, arg: str) -> str:
+def global_getvar(switch: Switch, arg: str) -> str:
     return switch.installation.variables.get(arg, "-ERR no reply\n")
 
 
-def strmicroepoch(switch: SwitchStandIn, _: str) -> str:
+def strmicroepoch(switch: Switch, _: str) -> str:
     return str(int((time.time() + switch.installation.clock_ahead) * 1e6))
 
 
-def reloadxml(switch: SwitchStandIn, _: str) -> str:
+def reloadxml(switch: Switch, _: str) -> str:
     logs = Path(switch.installation.variables["log_dir"])
     if logs.is_dir():
-        (logs / "freeswitch.xml.fsxml").touch()  # with what was read; here only its time counts
+        # FreeSWITCH writes what it has read; only the file's time matters here.
+        (logs / "freeswitch.xml.fsxml").touch()
     return "+OK [Success]\n"
 
 
-def xml_locate(switch: SwitchStandIn, arg: str) -> str:
+def xml_locate(switch: Switch, arg: str) -> str:
     """``dialplan context name NAME``, or ``configuration configuration name NAME``."""
     words = arg.split()
     if len(words) != 4:
@@ -135,7 +85,7 @@ def _element(tag: str, name: str, inside: str) -> str:
     return f'<{tag} name="{name}">{inside}</{tag}>'
 
 
-def _extensions(switch: SwitchStandIn, name: str) -> str:
+def _extensions(switch: Switch, name: str) -> str:
     context = ElementTree.Element("context", name=name)
     for number, actions in switch.extensions.items():
         extension = ElementTree.SubElement(context, "extension", name=number)

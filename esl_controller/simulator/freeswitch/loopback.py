@@ -3,8 +3,8 @@
 The events are those of captures/conversation_loopback.jsonl.
 
 The b-leg runs the dialplan and is what the controller meets; the a-leg is the caller. What the
-a-leg plays, or gets by its lane, the b-leg's caller says; what is written to the b-leg, the a-leg
-hears, and gives out by its lane. A frame takes one tick or two from leg to leg.
+a-leg plays or gets through its lane is what the b-leg's caller says; what is written to the b-leg
+is what the a-leg hears and sends through its lane. A frame takes a tick or two from leg to leg.
 """
 
 from __future__ import annotations
@@ -12,24 +12,21 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
 from esl_controller.simulator.freeswitch.events import Codec, Profile, codec_of
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.session import Switch
 
 _CODEC = re.compile(r"(L16|PCMU|PCMA)(?:@(\d+)h)?")
 
 
 def legs(
-    switch: SwitchStandIn,
+    switch: Switch,
     number: str,
     context: str,
     variables: Mapping[str, str],
     parent: Profile | None = None,
-) -> tuple[Channel, Channel]:
+) -> tuple[SimulatedChannel, SimulatedChannel]:
     """The two channels of a call to ``number``, not started yet.
 
     ``origination_uuid`` names the a-leg, ``origination_caller_id_number`` the caller,
@@ -51,7 +48,7 @@ def legs(
     return a, b
 
 
-def null(switch: SwitchStandIn, name: str, variables: Mapping[str, str]) -> Channel:
+def null(switch: Switch, name: str, variables: Mapping[str, str]) -> SimulatedChannel:
     """The channel of a call to ``null/NAME``, not started yet: L16 at 8 kHz (seen on 1.10.12)."""
     ident = variables.get("origination_uuid") or str(uuid.uuid4())
     profile = Profile(ident, name, "0000000000", f"null/{name}", "mod_loopback", "xml", "default")
@@ -73,7 +70,7 @@ def _profile(
     return profile
 
 
-def _leg(switch: SwitchStandIn, profile: Profile, audio: Codec) -> Channel:
+def _leg(switch: Switch, profile: Profile, audio: Codec) -> SimulatedChannel:
     return switch.channel(profile, audio, {}, None)
 
 

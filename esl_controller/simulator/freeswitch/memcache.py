@@ -1,4 +1,4 @@
-"""The API command ``memcache`` (mod_memcache.c), by way of a real memcached.
+"""The API command ``memcache`` (mod_memcache.c), which asks a real memcached.
 
 ``get``, ``set`` and ``delete``; the protocol is memcached's own (doc/protocol.txt).
 """
@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.session import Switch
 
 _USAGE = "-ERR\n[set|replace|add|get|getflags|delete|increment|decrement|flush|status]\n"
 _NOT_FOUND = "-ERR NOT FOUND\n"
 
 
-async def memcache(switch: SwitchStandIn, arg: str) -> str:
-    """Its answer; without a memcached the module is not loaded."""
+async def memcache(switch: Switch, arg: str) -> str:
+    """The answer; without a memcached, that of a switch without the module."""
     if switch.memcached is None:
         return "-ERR memcache Command not found!\n"
     verb, _, rest = arg.partition(" ")

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from esl_controller.simulator.freeswitch import loopback
-from esl_controller.simulator.freeswitch.channel import Channel
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
+from esl_controller.simulator.freeswitch.dialplan import DialplanAction
 from esl_controller.simulator.freeswitch.events import Profile
-from esl_controller.simulator.freeswitch.session import Action, Session
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.session import Switch, SwitchSession
 
 USAGE = (
     "-USAGE: <call url> <exten>|&<application_name>(<app_args>) [<dialplan>] [<context>] "
     "[<cid_name>] [<cid_num>] [<timeout_sec>]\n"
 )
 ANSWER_SECONDS = 60.0
-"""How long the far end may ring, unless ``originate_timeout`` says."""
+"""How long the far end may ring, unless ``originate_timeout`` is set."""
 
 _ORIGINATE = re.compile(r"(?:\{(?P<vars>[^}]*)\})?(?P<dial>\S+)\s+(?P<then>&\w+(?:\(.*\))?|\S+)")
 _VARIABLE = re.compile(r"([^=,\s]+)=('[^']*'|[^,]*)")
@@ -41,9 +38,9 @@ class DialFailed(Exception):
 class Dialled:
     """A loopback call whose far end has answered."""
 
-    near: Session
+    near: SwitchSession
     """The calling leg; it is known by its uuid, and does nothing until it is run."""
-    far: Channel
+    far: SimulatedChannel
 
 
 def parse_variables(text: str) -> dict[str, str]:
@@ -52,7 +49,7 @@ def parse_variables(text: str) -> dict[str, str]:
 
 
 async def dial(
-    switch: SwitchStandIn, target: str, variables: dict[str, str], parent: Profile | None = None
+    switch: Switch, target: str, variables: dict[str, str], parent: Profile | None = None
 ) -> Dialled:
     """Call ``target`` and wait for the answer.
 
@@ -63,7 +60,7 @@ async def dial(
     if match is None:
         raise DialFailed(switch.endpoints.get(target, "SUBSCRIBER_ABSENT"))
     near, far = loopback.legs(switch, match[1], match[2] or "default", variables, parent)
-    session = Session(switch, near)
+    session = SwitchSession(switch, near)
     switch.sessions[near.uuid] = session
     near.fire("CHANNEL_CREATE")
     near.fire("CHANNEL_ORIGINATE")
@@ -84,7 +81,7 @@ async def dial(
     return Dialled(session, far)
 
 
-async def _answered(near: Channel, far: Channel, seconds: float) -> None:
+async def _answered(near: SimulatedChannel, far: SimulatedChannel, seconds: float) -> None:
     """Wait until the far end answers or it is over."""
     settled = asyncio.Event()
     near.on_hangup.append(settled.set)
@@ -103,9 +100,9 @@ def _argument(text: str) -> str:
     return text.strip("'") if text.startswith("'") else text.partition(" ")[0]
 
 
-def _alone(switch: SwitchStandIn, name: str, variables: dict[str, str]) -> Session:
-    """A call to ``null/NAME``: nobody is there, and answers at once."""
-    session = Session(switch, loopback.null(switch, name, variables))
+def _alone(switch: Switch, name: str, variables: dict[str, str]) -> SwitchSession:
+    """A call to ``null/NAME``: it is answered at once, by nobody."""
+    session = SwitchSession(switch, loopback.null(switch, name, variables))
     switch.sessions[session.channel.uuid] = session
     session.channel.fire("CHANNEL_CREATE")
     session.channel.fire("CHANNEL_ORIGINATE")
@@ -113,8 +110,8 @@ def _alone(switch: SwitchStandIn, name: str, variables: dict[str, str]) -> Sessi
     return session
 
 
-async def originate(switch: SwitchStandIn, arg: str) -> str:
-    """The API command: answers when the far end has answered, or has not."""
+async def originate(switch: Switch, arg: str) -> str:
+    """The API command: replies once the far end has answered or failed."""
     match = _ORIGINATE.match(arg)
     if match is None:
         return USAGE
@@ -131,7 +128,7 @@ async def originate(switch: SwitchStandIn, arg: str) -> str:
     number = near.channel.profile.number
     application = _APPLICATION.match(match["then"])
     if application:
-        then = (Action(application[1], _argument(application[2] or "")),)
+        then = (DialplanAction(application[1], _argument(application[2] or "")),)
         switch.spawn(near.run({number: then}))
     else:
         near.channel.profile.number = match["then"]

@@ -1,43 +1,44 @@
 """The ``socket`` application: FreeSWITCH dials the controller (mod_event_socket.c).
 
-What captures/conversation.jsonl, captures/controller_lost*.jsonl, captures/transfer*.jsonl and more
-trials with the same switch show of a connection that ends, on purpose or not
-(docs/design/freeswitch.md#when-the-controller-is-lost):
+captures/conversation.jsonl, captures/controller_lost*.jsonl, captures/transfer*.jsonl and more
+trials on the same switch (docs/design/freeswitch.md#when-the-controller-is-lost) show what happens
+when a connection ends, on purpose or not:
 
 - With or without ``socket_resume`` the dialplan goes on with its next action. With it a playback
   or bridge that runs in the park ends within 20 ms; without, it goes on to its end first.
-- What counts is whose channel it is, not whether the connection still controls it. So to close
-  the old connection, which lingers after a transfer, hurts what the call does now. Parked again
-  under a new connection, it leaves that park and the dialplan dials once more. Elsewhere it goes
-  on without ``socket_resume``; with it, bridge or playback end and the channel does nothing at
-  all (CS_RESET) until somebody transfers it or hangs up.
-- An old connection does no harm when it is closed right after the reply to ``uuid_transfer``,
-  before the channel's next tick; or after the call; or, unless the call is parked again, when
-  ``socket_resume`` was unset before the transfer.
-- A controller that is gone before it said ``connect``: with ``socket_resume`` the next action;
-  without, the call is parked, and nobody has it.
+- This holds for any connection of the channel, even one that no longer controls it. So closing
+  an old connection, which lingers after a transfer, disturbs the call. If the call is parked under
+  a new connection, it leaves that park and the dialplan dials again. Anywhere else nothing happens
+  without ``socket_resume``; with it, a bridge or playback ends and the channel does nothing at all
+  (CS_RESET) until somebody transfers it or hangs up.
+- Closing an old connection is harmless right after the reply to ``uuid_transfer``, before the
+  channel's next tick; after the call; and, unless the call is parked again, if ``socket_resume``
+  was unset before the transfer.
+- If a controller is gone before it has said ``connect``, the next action runs with
+  ``socket_resume``; without, the call stays parked and nobody controls it.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from esl_controller.simulator.freeswitch.listener import Listener
-from esl_controller.simulator.freeswitch.session import Session, is_true
-from esl_controller.simulator.freeswitch.wire import Command
+from esl_controller.simulator.freeswitch.connection import EventSocketConnection
+from esl_controller.simulator.freeswitch.session import SwitchSession
+from esl_controller.simulator.freeswitch.text import is_true
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 FIRST_COMMAND_SECONDS = 25.0
-"""A controller that says nothing for so long after being dialled is given up."""
+"""How long a controller that was dialled may say nothing before it is given up."""
 DEFAULT_PORT = 8084
 
 
-class OutboundListener(Listener):
+class OutboundConnection(EventSocketConnection):
     """A connection that belongs to a channel."""
 
-    session: Session
+    session: SwitchSession
 
     def __init__(
-        self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, session: SwitchSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         super().__init__(session.switch, reader, writer, session)
         self.settled = asyncio.Event()
@@ -51,7 +52,7 @@ class OutboundListener(Listener):
         if delay is not None and session.first("socket_cut"):
             asyncio.get_running_loop().call_later(delay, self.cut)
 
-    async def command(self, command: Command) -> bytes:
+    async def command(self, command: SocketCommand) -> bytes:
         answer = await super().command(command)
         self.settled.set()
         return answer
@@ -72,20 +73,20 @@ class OutboundListener(Listener):
             self.cut()
 
 
-async def socket(session: Session, arg: str) -> None:
+async def socket(session: SwitchSession, arg: str) -> None:
     """``socket HOST:PORT|HOST:PORT async full``: dial the first that answers, and park."""
     targets = (arg.split() or [""])[0].split("|")
-    connection = await _dial(session, targets)
-    if connection is None:
+    streams = await _dial(session, targets)
+    if streams is None:
         return
     session.step("connecting")
-    listener = OutboundListener(session, *connection)
-    session.listeners.append(listener)
-    session.switch.spawn(listener.run())
-    session.channel.on_hangup.append(listener.settled.set)
+    connection = OutboundConnection(session, *streams)
+    session.connections.append(connection)
+    session.switch.spawn(connection.run())
+    session.channel.on_hangup.append(connection.settled.set)
     if session.ready:
-        await listener.settled.wait()
-    session.channel.on_hangup.remove(listener.settled.set)
+        await connection.settled.wait()
+    session.channel.on_hangup.remove(connection.settled.set)
     await session.park()
     await session.parse_all_events()
     if _resumes(session) and not session.transferred and session.channel.ready:
@@ -93,12 +94,12 @@ async def socket(session: Session, arg: str) -> None:
         session.channel.state = "CS_EXECUTE"
 
 
-def _resumes(session: Session) -> bool:
+def _resumes(session: SwitchSession) -> bool:
     return is_true(session.channel.variables.get("socket_resume", ""))
 
 
 async def _dial(
-    session: Session, targets: list[str]
+    session: SwitchSession, targets: list[str]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     for target in targets:
         address, _, path = target.partition("/")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from esl_controller.simulator.freeswitch.audio import Heard, Voice
+from esl_controller.simulator.freeswitch.audio import CallerVoice, HeardFrames
 from esl_controller.simulator.freeswitch.tap import Tap
 
 
-class Recording:
+class LegRecording:
     """Collects one frame per tick and writes the file when closed.
 
     Stereo has the channel's voice (what is read) on the left and what is written to it on the
@@ -20,7 +20,13 @@ class Recording:
     """
 
     def __init__(
-        self, path: str, voice: Voice, heard: Heard, *, stereo: bool, swapped: bool = False
+        self,
+        path: str,
+        voice: CallerVoice,
+        heard: HeardFrames,
+        *,
+        stereo: bool,
+        swapped: bool = False,
     ) -> None:
         """Make the file, empty for now.
 
@@ -42,7 +48,7 @@ class Recording:
         self._written += self._tap.frame()
 
     def close(self) -> None:
-        """Write the file; nothing if it can be written no more."""
+        """Write the file, if that is still possible."""
         self._tap.close()
         read = np.frombuffer(self._read, np.int16)
         written = np.frombuffer(self._written, np.int16)

@@ -12,17 +12,17 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
-from esl_controller.simulator.freeswitch.channel import Channel
-from esl_controller.simulator.freeswitch.faults import Step
-from esl_controller.simulator.freeswitch.wire import Command
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.listener import Listener
-    from esl_controller.simulator.freeswitch.switch import SwitchStandIn
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
+from esl_controller.simulator.freeswitch.dialplan import DialplanAction, inline_actions
+from esl_controller.simulator.freeswitch.events import Codec, Core, Profile
+from esl_controller.simulator.freeswitch.faults import CallStep, Faults
+from esl_controller.simulator.freeswitch.installation import Installation
+from esl_controller.simulator.freeswitch.stream import Build
+from esl_controller.simulator.freeswitch.text import atoi, is_true
+from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 MAX_PRIVATE_EVENTS = 2000
 """Commands that wait for a channel; FreeSWITCH refuses more with ``-ERR memory error``."""
@@ -33,32 +33,80 @@ _LEAD_FRAMES_FACTOR = 2
 """Frames without sound count half (captures/playback_break.jsonl: 5 took 200 ms)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One step of a dialplan: an application and its argument."""
+class Switch(Protocol):
+    """What sessions, applications and commands need of the switch that they belong to.
 
-    app: str
-    arg: str = ""
-    given: str = ""
-    """A condition: only if this variable is set when the call comes to the extension."""
+    The switch itself stands above all of them and fills in ``applications``.
+    """
+
+    core: Core
+    sessions: dict[str, SwitchSession]
+    """The live channels by uuid."""
+    extensions: dict[str, Sequence[DialplanAction]]
+    contexts: dict[str, str]
+    installation: Installation
+    memcached: tuple[str, int] | None
+    endpoints: Mapping[str, str]
+    applications: Mapping[str, Application]
+    next_tick: float
+
+    @property
+    def has_stream_module(self) -> bool:
+        """Whether mod_audio_stream is loaded."""
+
+    def build_for(self, channel: SimulatedChannel) -> Build | None:
+        """The build of mod_audio_stream that a channel meets."""
+
+    def channel(
+        self, profile: Profile, audio: Codec, variables: dict[str, str], faults: Faults | None
+    ) -> SimulatedChannel:
+        """A new channel of this switch."""
+
+    def start(self, channel: SimulatedChannel) -> object:
+        """Let a channel run through the dialplan."""
+
+    def forget(self, ident: str) -> None:
+        """Drop a channel that is over."""
+
+    def record(self, channel: SimulatedChannel, path: str) -> bool:
+        """Start recording a channel; whether that path is being recorded now."""
+
+    async def api(self, name: str, arg: str) -> str:
+        """Run an API command."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task, at most until the switch closes."""
 
 
-class Session:
+class ControllerConnection(Protocol):
+    """What a session needs of its connections to controllers."""
+
+    closed: asyncio.Event
+    """Nothing of the connection is left."""
+
+    def channel_down(self) -> None:
+        """The call is over."""
+
+    def cut(self) -> None:
+        """Reset the connection."""
+
+
+class SwitchSession:
     """What a channel does, from its first dialplan action to its final report."""
 
-    def __init__(self, switch: SwitchStandIn, channel: Channel) -> None:
+    def __init__(self, switch: Switch, channel: SimulatedChannel) -> None:
         self.switch = switch
         self.channel = channel
         self.controlled = False
-        """Parked under somebody's control."""
+        """Parked, and under the control of a connection."""
         self.transferred = False
         self.reset = False
         """A controller went away and ``socket_resume`` is set: FreeSWITCH's CS_RESET."""
         self.broken = False
-        self.listeners: list[Listener] = []
+        self.connections: list[ControllerConnection] = []
         """The connections to controllers, in the order of dialling; old ones may linger."""
         self._spent: set[str] = set()
-        self._private: deque[Command] = deque()
+        self._private: deque[SocketCommand] = deque()
         self._locks = 0
         self._waiter: asyncio.Future[None] | None = None
         self._every_tick = False
@@ -71,13 +119,13 @@ class Session:
         return self.channel.ready and not self.transferred and not self.reset
 
     def first(self, fault: str) -> bool:
-        """True once for each name: what happens to a call once."""
+        """True the first time it is asked for a fault that strikes once in a call."""
         known = fault in self._spent
         self._spent.add(fault)
         return not known
 
-    def step(self, name: Step) -> None:
-        """The call got this far; the caller may want to hang up here."""
+    def step(self, name: CallStep) -> None:
+        """The call has come this far: hang up if ``hangup_at`` says so."""
         faults = self.channel.faults
         if faults.hangup_at == name and self.first("hangup"):
             delay, hangup = faults.hangup_after, self.channel.hangup
@@ -115,7 +163,7 @@ class Session:
 
     # Private events
 
-    def queue(self, command: Command) -> bool:
+    def queue(self, command: SocketCommand) -> bool:
         """Take a ``sendmsg`` for the next tick; False when too many wait."""
         if len(self._private) >= MAX_PRIVATE_EVENTS:
             return False
@@ -133,7 +181,7 @@ class Session:
         variables, profile = self.channel.variables, self.channel.profile
         by_session = "max_session_transfers"
         counted = by_session if by_session in variables else "max_forwards"
-        left = _atoi(variables[counted]) - 1 if counted in variables else MAX_FORWARDS
+        left = atoi(variables[counted]) - 1 if counted in variables else MAX_FORWARDS
         if left <= 0:
             self.channel.hangup("EXCHANGE_ROUTING_ERROR")
             return
@@ -152,15 +200,15 @@ class Session:
         self.transferred = True
 
     async def parse_all_events(self) -> None:
-        """Do everything that waits and is not locked out."""
+        """Run the commands that wait, unless an ``event-lock`` holds them back."""
         while self._private and not self._locks and self.channel.ready:
             await self._parse(self._private.popleft())
 
-    async def _parse(self, command: Command) -> None:
-        locked = command.get("event-lock").lower() in _TRUE
+    async def _parse(self, command: SocketCommand) -> None:
+        locked = is_true(command.get("event-lock"))
         self._locks += locked
         try:
-            for _ in range(_atoi(command.get("lead-frames")) * _LEAD_FRAMES_FACTOR):
+            for _ in range(atoi(command.get("lead-frames")) * _LEAD_FRAMES_FACTOR):
                 await self.next_tick()
             await self._dispatch(command)
         finally:
@@ -168,7 +216,7 @@ class Session:
         rows = [("Command", command.line), *command.headers]
         self.channel.fire("PRIVATE_COMMAND", rows)
 
-    async def _dispatch(self, command: Command) -> None:
+    async def _dispatch(self, command: SocketCommand) -> None:
         match command.get("call-command"):
             case "execute":
                 await self._execute_command(command)
@@ -177,13 +225,13 @@ class Session:
             case "unicast":
                 self._unicast(command)
 
-    async def _execute_command(self, command: Command) -> None:
+    async def _execute_command(self, command: SocketCommand) -> None:
         app = command.get("execute-app-name")
         if not app:
             return
         arg = command.get("execute-app-arg") or command.body
         variables = self.channel.variables
-        loops = _atoi(command.get("loops") or "1")
+        loops = atoi(command.get("loops") or "1")
         clock = asyncio.get_running_loop().time
         done = 0
         while loops < 0 or done < loops:
@@ -196,12 +244,12 @@ class Session:
         variables.pop("current_loop", None)
         variables.pop("total_loops", None)
 
-    def _unicast(self, command: Command) -> None:
-        local = (command.get("local-ip", "127.0.0.1"), _atoi(command.get("local-port", "8025")))
-        remote = (command.get("remote-ip", "127.0.0.1"), _atoi(command.get("remote-port", "8026")))
+    def _unicast(self, command: SocketCommand) -> None:
+        local = (command.get("local-ip", "127.0.0.1"), atoi(command.get("local-port", "8025")))
+        remote = (command.get("remote-ip", "127.0.0.1"), atoi(command.get("remote-port", "8026")))
         if command.get("transport", "udp").lower() in ("udp", "tcp"):
             self.channel.pre_answer()
-            self.channel.lanes.activate(local, remote)
+            self.channel.unicast.activate(local, remote)
 
     # Applications
 
@@ -250,7 +298,7 @@ class Session:
         if not self.ready or self.controlled:
             return
         self.controlled = True
-        self.channel.lanes.new_park()
+        self.channel.unicast.new_park()
         await self.next_tick()
         if self.ready:
             self.channel.fire("CHANNEL_PARK")
@@ -262,10 +310,10 @@ class Session:
             self.take_dtmf()
         self.controlled = False
         self.channel.fire("CHANNEL_UNPARK")
-        self.channel.lanes.reset()
+        self.channel.unicast.reset()
 
     def take_dtmf(self) -> str:
-        """Take one digit, if any, and tell of it (captures/conversation.jsonl)."""
+        """Take one digit, if any, and fire its event (captures/conversation.jsonl)."""
         if not self.channel.dtmf:
             return ""
         digit = self.channel.dtmf.popleft()
@@ -275,7 +323,7 @@ class Session:
         return digit
 
     def release_control(self, *, resume: bool) -> None:
-        """A connection to a controller is gone: leave the park, whoever else controls it.
+        """A connection to a controller is gone: leave the park, even if another controls it.
 
         With ``resume`` the running application ends as well, whatever it is; without, it plays to
         its end first.
@@ -286,12 +334,12 @@ class Session:
         self.controlled = False
         self.wake()
 
-    async def run(self, extensions: Mapping[str, Sequence[Action]]) -> None:
+    async def run(self, extensions: Mapping[str, Sequence[DialplanAction]]) -> None:
         """Walk the dialplan from the called number on, until the call is over."""
         channel = self.channel
         try:
             while channel.ready:
-                actions = self._inline() or extensions.get(channel.profile.number)
+                actions = inline_actions(channel.profile) or extensions.get(channel.profile.number)
                 self._route()
                 if actions is None:
                     channel.hangup("NO_ROUTE_DESTINATION")
@@ -306,29 +354,16 @@ class Session:
         finally:
             channel.hangup("MANAGER_REQUEST")
             channel.finish()
-            for listener in self.listeners:
-                listener.channel_down()
+            for connection in self.connections:
+                connection.channel_down()
             self.switch.forget(channel.uuid)
         # A connection that lingers keeps the channel from being destroyed.
-        for listener in self.listeners:
-            await listener.closed.wait()
+        for connection in self.connections:
+            await connection.closed.wait()
         channel.set_state("CS_DESTROY")
         channel.fire("CHANNEL_DESTROY")
 
-    def _inline(self) -> list[Action]:
-        """The actions that were transferred to themselves (mod_dptools.c,
-        ``inline_dialplan_hunt``): ``m:^:set:a=b^hangup``; the call keeps its earlier number."""
-        profile = self.channel.profile
-        if profile.dialplan != "inline":
-            return []
-        text, separator = profile.number, ","
-        if text.startswith("m:") and text[3:4] == ":":
-            text, separator = text[4:], text[2]
-        profile.number, profile.rdnis, profile.dialplan = profile.rdnis, "", "XML"
-        pairs = (action.partition(":") for action in text.split(separator))
-        return [Action(app.strip(), arg) for app, _, arg in pairs]
-
-    def _applying(self, actions: Sequence[Action]) -> list[Action]:
+    def _applying(self, actions: Sequence[DialplanAction]) -> list[DialplanAction]:
         variables = self.channel.variables
         return [action for action in actions if not action.given or action.given in variables]
 
@@ -355,17 +390,5 @@ class Session:
         channel.set_state("CS_EXECUTE")
 
 
-_TRUE = ("yes", "on", "true", "t", "enabled", "active", "allow", "1")
-
-
-def is_true(text: str) -> bool:
-    """FreeSWITCH's idea of a true value."""
-    return text.lower() in _TRUE
-
-
-def _atoi(text: str) -> int:
-    digits = text.strip()
-    sign = -1 if digits.startswith("-") else 1
-    digits = digits.lstrip("+-")
-    end = next((i for i, c in enumerate(digits) if not c.isascii() or not c.isdigit()), len(digits))
-    return sign * int(digits[:end] or 0)
+Application: TypeAlias = Callable[[SwitchSession, str], Awaitable[None]]
+"""Runs a dialplan application with its argument."""

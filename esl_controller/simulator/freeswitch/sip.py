@@ -1,6 +1,6 @@
-"""The variables of a SIP call, as mod_sofia sets them on its way (captures/conversation.jsonl).
+"""The variables of a SIP call, as mod_sofia sets them step by step (captures/conversation.jsonl).
 
-Values are those of a call over one machine; what a controller may rely on is that they exist.
+Values are those of a call on one machine; a controller may rely on their names only.
 """
 
 from __future__ import annotations

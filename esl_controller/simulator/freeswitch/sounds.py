@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from esl_controller.simulator.freeswitch.audio import Pcm
+from media.frame import Samples
 
 _RAW_RATES = {".r8": 8000, ".r16": 16000, ".r24": 24000, ".r32": 32000, ".r48": 48000}
 _RAW_RATES |= {".raw": 8000}
@@ -23,7 +23,7 @@ class NotFound(Exception):
 class Sound:
     """A sound and how often it is played; -1 without end."""
 
-    pcm: Pcm
+    pcm: Samples
     rate: int
     """Hz."""
     loops: int = 1
@@ -55,7 +55,7 @@ def load(name: str) -> Sound:
         raise NotFound(name) from error
 
 
-def read_wav(path: Path | str) -> tuple[Pcm, int]:
+def read_wav(path: Path | str) -> tuple[Samples, int]:
     """Samples of a 16-bit WAV, several channels mixed to one, and its rate (Hz).
 
     Raises OSError when it cannot be read, ValueError when it is no 16-bit WAV.

@@ -1,9 +1,9 @@
-"""mod_audio_stream: the caller's voice over a WebSocket, in the two builds that are about.
+"""mod_audio_stream: the caller's voice over a WebSocket, in the two builds in use.
 
-Sizes, events and their bodies, and what happens when the server is missing or goes away, are
-those of the captures (captures/sptmru/*.jsonl, captures/amigniter/*.jsonl). Rates, sizes
-and intervals of the audio were measured on FreeSWITCH 1.10.12 (mono; a caller's 440 Hz tone was
-looked for in what came, docs/design/freeswitch.md#the-rate-and-size-of-its-messages):
+Events, their bodies, and what happens when the server is missing or goes away follow
+captures/sptmru/*.jsonl and captures/amigniter/*.jsonl. Rates, sizes and intervals of the
+audio were measured on FreeSWITCH 1.10.12 (mono, by the 440 Hz tone of a caller;
+docs/design/freeswitch.md#the-rate-and-size-of-its-messages):
 
 =========  =======  ===========  =================================================================
 build      channel  asked        messages
@@ -18,10 +18,10 @@ amigniter  any      ``16k``      640 bytes every 20 ms, 16 kHz
 =========  =======  ===========  =================================================================
 
 So the sptmru build (``main`` since 2024-05-18) sends the channel's own rate whatever was asked
-for: it makes a resampler and never calls it. A message is what has come as soon as that would be
-40 ms at the rate asked for. ``STREAM_BUFFER_SIZE`` (20, 40, 60 and 100 tried) changes nothing
-there; in the amigniter build 40 gives a message of two frames every 40 ms, 100 one of five every
-100 ms.
+for: it makes a resampler and never calls it. It sends a message once it holds as many bytes as
+40 ms would take at the rate asked for. ``STREAM_BUFFER_SIZE`` (20, 40, 60 and 100 tried) changes
+nothing there; in the amigniter build 40 gives a message of two frames every 40 ms, 100 one of five
+every 100 ms.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ import base64
 import binascii
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from esl_controller.simulator.freeswitch import websocket
-from esl_controller.simulator.freeswitch.audio import Pcm, resample
+from esl_controller.simulator.freeswitch.audio import CallerVoice, HeardFrames, resample
+from esl_controller.simulator.freeswitch.events import Codec
+from esl_controller.simulator.freeswitch.faults import Faults
 from esl_controller.simulator.freeswitch.tap import Tap
-
-if TYPE_CHECKING:
-    from esl_controller.simulator.freeswitch.channel import Channel
+from media.frame import Samples
 
 Build = Literal["sptmru", "amigniter"]
-Mix = Literal["mono", "mixed", "stereo"]
+StreamMix = Literal["mono", "mixed", "stereo"]
 
 MAX_BACKLOG = 512 * 1024
 """Bytes that a media bug keeps while the sptmru build is not connected; newer ones are lost."""
@@ -64,16 +64,49 @@ class StreamRequest:
     """What ``uuid_audio_stream UUID start`` asked for."""
 
     url: str
-    mix: Mix
+    mix: StreamMix
     rate: int
     """Hz."""
     metadata: str = ""
 
 
+class StreamedChannel(Protocol):
+    """What mod_audio_stream needs of the channel that it streams."""
+
+    codec: Codec
+    variables: dict[str, str]
+    faults: Faults
+    voice: CallerVoice
+    heard: HeardFrames
+
+    @property
+    def uuid(self) -> str:
+        """The Unique-ID."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the call is up."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> asyncio.Task[None]:
+        """Run a task, at most until the switch closes."""
+
+    def fire_custom(self, subclass: str, body: str) -> None:
+        """Fire a CUSTOM event with a body."""
+
+    def stream_connected(self) -> None:
+        """The WebSocket is open."""
+
+    def stream_released(self, stream: AudioStream) -> None:
+        """The module let go of the channel."""
+
+    def take_media_cut(self) -> float | None:
+        """The fault ``media_cut_after``, the first time it is asked for."""
+
+
 class AudioStream:
     """One started stream: the module's media bug and its WebSocket."""
 
-    def __init__(self, channel: Channel, build: Build, request: StreamRequest) -> None:
+    def __init__(self, channel: StreamedChannel, build: Build, request: StreamRequest) -> None:
         self._channel = channel
         self._build = build
         self._request = request
@@ -117,10 +150,10 @@ class AudioStream:
         caller = np.frombuffer(said, np.int16)
         size = min(len(ours), len(caller))
         if self._request.mix == "stereo":
-            pairs: Pcm = np.column_stack((caller[:size], ours[:size]))
+            pairs: Samples = np.column_stack((caller[:size], ours[:size]))
             return pairs.tobytes()
         mixed = caller[:size].astype(np.int32) + ours[:size]
-        clipped: Pcm = np.clip(mixed, -32768, 32767).astype(np.int16)
+        clipped: Samples = np.clip(mixed, -32768, 32767).astype(np.int16)
         return clipped.tobytes()
 
     def _flush(self, socket: websocket.WebSocket) -> None:
@@ -131,7 +164,7 @@ class AudioStream:
             self.sent_bytes += size
 
     def pause(self, paused: bool) -> None:
-        """Stop or go on sending; what is said in between is lost."""
+        """Stop sending, or go on; what is said in between is lost."""
         self._paused = paused
         self._buffer.clear()
 
@@ -199,7 +232,7 @@ class AudioStream:
         return asyncio.get_running_loop().call_later(delay, socket.abort)
 
     def _lost(self, socket: websocket.WebSocket) -> bool:
-        """Say that the connection ended; whether to connect again."""
+        """Report the end of the connection; whether to connect again."""
         if self._build == "sptmru":
             code, reason = socket.close_code, socket.close_reason
             if code is None:

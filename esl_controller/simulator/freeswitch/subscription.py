@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esl_controller.simulator.freeswitch.wire import Event
+from esl_controller.simulator.freeswitch.wire import SwitchEvent
 
 _NAMES = """
     CUSTOM CLONE CHANNEL_CREATE CHANNEL_DESTROY CHANNEL_STATE CHANNEL_CALLSTATE CHANNEL_ANSWER
@@ -47,7 +47,7 @@ class Subscription:
         self._subclasses: set[str] = set()
         self._filters: list[tuple[str, str]] = []
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: SwitchEvent) -> bool:
         """Whether to send this event."""
         if "ALL" not in self._names:
             if event.name not in self._names:
@@ -102,7 +102,7 @@ class Subscription:
         )
 
     def filter(self, rest: str) -> str:
-        """``filter [add] HEADER VALUE``, ``filter delete HEADER [VALUE]``; one fitting suffices."""
+        """``filter [add] HEADER VALUE``, ``filter delete HEADER [VALUE]``; one match is enough."""
         name, _, value = rest.partition(" ")
         if name.lower() == "delete" and value:
             name, _, value = value.partition(" ")

@@ -1,4 +1,4 @@
-"""A FreeSWITCH that is none: the top of the stand-in."""
+"""The stand-in as a whole: its calls, its commands, its clock."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from esl_controller.simulator.freeswitch.api import COMMANDS, SLOW_COMMANDS
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
 from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS
 from esl_controller.simulator.freeswitch.call import CallStandIn
-from esl_controller.simulator.freeswitch.channel import Channel
-from esl_controller.simulator.freeswitch.dialplan import Ladder
+from esl_controller.simulator.freeswitch.channel import SimulatedChannel
+from esl_controller.simulator.freeswitch.dialplan import DialplanAction, Ladder
 from esl_controller.simulator.freeswitch.events import Codec, CodecName, Core, Profile, codec_of
 from esl_controller.simulator.freeswitch.faults import Faults
 from esl_controller.simulator.freeswitch.inbound import EventSocketServer
-from esl_controller.simulator.freeswitch.inspection import STREAM_MODULE, Installation
-from esl_controller.simulator.freeswitch.recording import Recording
-from esl_controller.simulator.freeswitch.session import Action, Session, is_true
+from esl_controller.simulator.freeswitch.installation import STREAM_MODULE, Installation
+from esl_controller.simulator.freeswitch.recording import LegRecording
+from esl_controller.simulator.freeswitch.session import SwitchSession
 from esl_controller.simulator.freeswitch.stream import Build
+from esl_controller.simulator.freeswitch.text import is_true
 
 CLOSE_SECONDS = 2.0
 """How long cancelled tasks have to end before they are cancelled again."""
@@ -44,7 +45,7 @@ class SwitchStandIn:
         password: str = "ClueCon",  # noqa: S107 (FreeSWITCH's own default)
         faults: Faults = Faults(),  # noqa: B008 (frozen)
         ladder: Ladder = Ladder(),  # noqa: B008 (frozen)
-        extensions: Mapping[str, Sequence[Action]] | None = None,
+        extensions: Mapping[str, Sequence[DialplanAction]] | None = None,
         endpoints: Mapping[str, str] | None = None,
         memcached: tuple[str, int] | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class SwitchStandIn:
         self.faults = faults
         self.calls: dict[str, CallStandIn] = {}
         """Every call that was made, by uuid; ended ones stay until :meth:`drop_ended`."""
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, SwitchSession] = {}
         """The live channels by uuid."""
         self.late_ticks = 0
         """Ticks that came more than 5 ms after their time: the stand-in itself was held up."""
@@ -61,12 +62,12 @@ class SwitchStandIn:
         target = socket if isinstance(socket, str) else "|".join(socket)
         self.extensions = {**dialplan.extensions(target, ladder), **(extensions or {})}
         self.contexts: dict[str, str] = {}
-        """XML of extensions that ``xml_locate`` tells of a context, in place of ``extensions``."""
+        """What ``xml_locate`` answers for a context, by name, in place of ``extensions``."""
         self.installation = Installation()
         self.memcached = memcached
         """Where the API ``memcache`` finds a memcached; None: mod_memcache is not loaded."""
         self.endpoints = endpoints or {}
-        """Dial strings that ``bridge`` and ``originate`` do not reach, and the cause."""
+        """Dial strings that ``bridge`` and ``originate`` cannot reach, and the cause of each."""
         self.event_socket: tuple[str, int] | None = None
         """Where the Event Socket listens, once it does."""
         self.applications = APPLICATIONS
@@ -122,8 +123,8 @@ class SwitchStandIn:
         """A SIP caller dials ``number``; returns once the dialplan runs.
 
         ``rate`` in Hz, by default the codec's own (8000, L16 16000, opus 48000). Raises ValueError
-        for a codec or rate that there is not. With ``late_negotiation`` (FreeSWITCH's usual
-        ``inbound-late-negotiation``) the codec is not told before the answer.
+        for an unknown codec or rate. With ``late_negotiation`` (FreeSWITCH's usual
+        ``inbound-late-negotiation``) no event names the codec before the answer.
         """
         ident = str(uuid.uuid4())
         profile = sip.profile(ident, number, caller)
@@ -135,9 +136,9 @@ class SwitchStandIn:
 
     def channel(
         self, profile: Profile, audio: Codec, variables: dict[str, str], faults: Faults | None
-    ) -> Channel:
+    ) -> SimulatedChannel:
         """A new channel of this switch."""
-        return Channel(
+        return SimulatedChannel(
             self.core,
             profile,
             audio,
@@ -150,9 +151,9 @@ class SwitchStandIn:
             spawn=self.spawn,
         )
 
-    def start(self, channel: Channel) -> CallStandIn:
+    def start(self, channel: SimulatedChannel) -> CallStandIn:
         """Let a channel run through the dialplan."""
-        session = Session(self, channel)
+        session = SwitchSession(self, channel)
         channel.fire("CHANNEL_CREATE")
         call = CallStandIn(session)
         self.sessions[channel.uuid] = session
@@ -161,7 +162,7 @@ class SwitchStandIn:
         return call
 
     def forget(self, ident: str) -> None:
-        """A channel is over."""
+        """Drop a channel that is over."""
         self.sessions.pop(ident, None)
 
     def drop_ended(self) -> None:
@@ -173,7 +174,7 @@ class SwitchStandIn:
     # What the rest of the switch needs
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that ends with the switch at the latest; a failure is not kept quiet."""
+        """Run a task, at most until the switch closes; a failure goes to the exception handler."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -191,7 +192,7 @@ class SwitchStandIn:
         there = self._build is not None and not self.faults.module_missing
         return there and STREAM_MODULE in self.installation.modules
 
-    def build_for(self, channel: Channel) -> Build | None:
+    def build_for(self, channel: SimulatedChannel) -> Build | None:
         """The build of mod_audio_stream that a channel meets."""
         return None if channel.faults.module_missing else self._build
 
@@ -209,16 +210,18 @@ class SwitchStandIn:
             return await slow(self, arg)
         return f"-ERR {name} Command not found!\n"
 
-    def record(self, channel: Channel, path: str) -> bool:
-        """Start to record a channel; whether that was possible, or is done already (as
-        ``switch_ivr_record_session_event`` has it)."""
+    def record(self, channel: SimulatedChannel, path: str) -> bool:
+        """Start recording a channel; True also while that path is being recorded already (as in
+        ``switch_ivr_record_session_event``)."""
         if not path or path in channel.recordings:
             return bool(path)
         stereo = is_true(channel.variables.get("RECORD_STEREO", ""))
         try:
             source = channel.peer or channel
             swapped = channel.peer is not None
-            recording = Recording(path, source.voice, source.heard, stereo=stereo, swapped=swapped)
+            recording = LegRecording(
+                path, source.voice, source.heard, stereo=stereo, swapped=swapped
+            )
         except OSError:
             return False
         channel.recordings[path] = recording
@@ -231,7 +234,7 @@ class SwitchStandIn:
         self._ticker = asyncio.get_running_loop().call_at(self.next_tick, self._tick)
 
     def _tick(self) -> None:
-        """20 ms have passed for every channel. Late ticks are made up for, one by one."""
+        """20 ms have passed for every channel. Ticks that are late are caught up on, one by one."""
         if asyncio.get_running_loop().time() - self.next_tick > 0.005:
             self.late_ticks += 1
         self.next_tick += FRAME_SECONDS

@@ -1,23 +1,23 @@
 """What is written to a channel, cut into the channel's own 20 ms frames.
 
-Lane frames come between the ticks of the channel. Whoever pairs them with the caller's frames
-(mixed and stereo streams, recordings) or passes them on (a loopback) needs one per tick.
+Lane frames come between the ticks of the channel. To pair them with the caller's frames (mixed and
+stereo streams, recordings) or to pass them on (a loopback) takes one per tick.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from esl_controller.simulator.freeswitch.audio import FrameBuffer, Heard
+from esl_controller.simulator.freeswitch.audio import FrameBuffer, HeardFrames
 
 _MAX_FRAMES = 50
 """A tap that nobody reads keeps a second and drops the oldest, as a media bug's buffer would."""
 
 
 class Tap:
-    """Follows :class:`Heard` until :meth:`close`."""
+    """Follows :class:`HeardFrames` until :meth:`close`."""
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: HeardFrames) -> None:
         self._buffer = FrameBuffer(heard.rate, _MAX_FRAMES)
         self._unwatch: Callable[[], None] | None = heard.watch(self._add)
 
@@ -29,7 +29,7 @@ class Tap:
         return self._buffer.frame()
 
     def close(self) -> None:
-        """Follow no longer."""
+        """Stop following."""
         if self._unwatch:
             self._unwatch()
             self._unwatch = None

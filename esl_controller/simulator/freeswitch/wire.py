@@ -26,7 +26,7 @@ def url_encode(value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class SocketCommand:
     """One command of the peer: its first line, its headers in order, its body."""
 
     line: str
@@ -49,7 +49,7 @@ class CommandParser:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Command]:
+    def feed(self, data: bytes) -> Iterator[SocketCommand]:
         """Add bytes and yield each command that they complete.
 
         Raises :class:`CommandTooLong` when a command exceeds the limit.
@@ -60,7 +60,7 @@ class CommandParser:
         if len(self._buffer) > MAX_COMMAND_BYTES:
             raise CommandTooLong(f"command longer than {MAX_COMMAND_BYTES} bytes")
 
-    def _next(self) -> Command | None:
+    def _next(self) -> SocketCommand | None:
         buffer = self._buffer
         start = 0
         while start < len(buffer) and buffer[start] in b"\r\n":
@@ -76,7 +76,7 @@ class CommandParser:
             return None
         body = bytes(buffer[end.end() : end.end() + length]).decode("utf-8", "replace")
         del buffer[: end.end() + length]
-        return Command(lines[0], headers, body)
+        return SocketCommand(lines[0], headers, body)
 
 
 _END = re.compile(rb"\r?\n\r*\n")
@@ -94,7 +94,7 @@ def _integer(value: str) -> int:
 
 
 @dataclass(slots=True)
-class Event:
+class SwitchEvent:
     """An event on its way to the listeners; serialised once, for all of them."""
 
     name: str

@@ -1,32 +1,19 @@
 """`python -m esl_controller.simulator.live`: the stand-in as a process of its own; see
-`esl_controller/simulator/process.py`."""
+`esl_controller/simulator/model_base/process.py`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from esl_controller.simulator.model.behaviour import ModelFaults
-from esl_controller.simulator.process import parser, run
-
-from .server import LiveStandIn
+from esl_controller.simulator.live.server import LiveStandIn
+from esl_controller.simulator.model_base.process import common, parser, run
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run until a signal; 0, or 1 with one line on stderr if the port is taken."""
     args = _parser().parse_args(argv)
-    stand_in = LiveStandIn(
-        args.host,
-        args.port,
-        key=args.key,
-        language=args.language,
-        delta_ms=args.delta_ms,
-        think_ms=args.think_ms,
-        script=tuple(args.call),
-        acknowledge=args.acknowledge,
-        faults=ModelFaults(**dict(args.fault)),
-        record=not args.no_record,
-    )
+    stand_in = LiveStandIn(**common(args), acknowledge=args.acknowledge)
     return run(args, stand_in)
 
 

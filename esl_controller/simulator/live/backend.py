@@ -7,16 +7,16 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from esl_controller.simulator.model.behaviour import ScriptedCall
-from esl_controller.simulator.model.channel import Channel
-from esl_controller.simulator.model.validation import ProtocolError
+from esl_controller.simulator.model_base.behaviour import ScriptedCall
+from esl_controller.simulator.model_base.sender import EventSender
+from esl_controller.simulator.model_base.validation import ProtocolError
 
 
 class Backend:
     """The delegations of one session."""
 
-    def __init__(self, channel: Channel, model: str, new_id: Callable[[str], str]) -> None:
-        self._channel = channel
+    def __init__(self, sender: EventSender, model: str, new_id: Callable[[str], str]) -> None:
+        self._sender = sender
         self._model = model
         self._new_id = new_id
         self._sequence = count()
@@ -35,7 +35,7 @@ class Backend:
             "target": "responses",
             "response_id": response["id"],
         }
-        await self._channel.emit(
+        await self._sender.emit(
             "session.delegation.created", delegation=delegation, offset_ms=offset_ms
         )
         await self._event("response.created", response=response)
@@ -88,7 +88,7 @@ class Backend:
 
     async def _event(self, kind: str, **fields: Any) -> None:
         event = {"type": kind, "sequence_number": next(self._sequence), **fields}
-        await self._channel.emit("response.event", event=event, delegation_id=self._delegation)
+        await self._sender.emit("response.event", event=event, delegation_id=self._delegation)
 
     def _body(self, status: str) -> dict[str, Any]:
         """A response as its life cycle shows it: without instructions, tools and output."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from esl_controller.simulator.model.validation import ProtocolError
+from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import PCMA, PCMU, pcm
 
 _FORMATS: Final = {

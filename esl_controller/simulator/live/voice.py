@@ -1,11 +1,11 @@
-"""The model's voice: one stream without end, silence included."""
+"""The model's voice: one endless stream, silence included."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import NamedTuple
 
-from esl_controller.simulator.model.response import Utterance
+from esl_controller.simulator.model_base.utterance import ModelUtterance
 from media.frame import Format
 
 
@@ -17,7 +17,7 @@ class Chunk(NamedTuple):
     words: str = ""
 
 
-class Voice:
+class ModelVoice:
     """Cuts what is to be said, and the silence around it, into deltas of `delta_ms`."""
 
     def __init__(self, fmt: Format, delta_ms: int) -> None:
@@ -30,8 +30,8 @@ class Voice:
         """Size of every delta."""
         return len(self._silence)
 
-    def say(self, name: str, utterance: Utterance) -> None:
-        """Say it after what is being said. Its words come ahead of its audio, one a delta."""
+    def say(self, name: str, utterance: ModelUtterance) -> None:
+        """Say it after what is being said. Its words come ahead of its audio, one per delta."""
         words = utterance.transcript.split(" ")
         pieces = [word if not i else f" {word}" for i, word in enumerate(words)]
         last = len(utterance.chunks) - 1
@@ -41,7 +41,7 @@ class Voice:
             self._waiting.append(Chunk(audio, name, said))
 
     def fall_silent(self) -> None:
-        """Say no more of it."""
+        """Drop what is still to be said."""
         self._waiting.clear()
 
     def next(self) -> Chunk:

@@ -1,9 +1,14 @@
-"""A stand-in for a realtime voice model: the GA OpenAI Realtime protocol over a WebSocket."""
+"""A stand-in for a realtime voice model: the GA OpenAI Realtime protocol over a WebSocket.
 
-from .behaviour import Behaviour, ModelFaults, ScriptedCall
-from .record import Append, Delta, Record, Spoken
-from .server import ModelStandIn
-from .session import ModelSession
+Here is what only this protocol has: its events, its conversation, its responses, its turns. What
+GPT-Live has as well belongs in ``model_base``. Imports that and ``media``; nothing of ``live``, of
+the controller or of its agents. The `openai` package's types decide what is a right event.
+"""
+
+from esl_controller.simulator.model.server import ModelStandIn
+from esl_controller.simulator.model.session import ModelSession
+from esl_controller.simulator.model_base.behaviour import Behaviour, ModelFaults, ScriptedCall
+from esl_controller.simulator.model_base.record import Append, Delta, SessionRecord, Spoken
 
 __all__ = [
     "Append",
@@ -12,7 +17,7 @@ __all__ = [
     "ModelFaults",
     "ModelSession",
     "ModelStandIn",
-    "Record",
     "ScriptedCall",
+    "SessionRecord",
     "Spoken",
 ]

@@ -1,5 +1,5 @@
 """`python -m esl_controller.simulator.model`: the stand-in as a process of its own; see
-`esl_controller/simulator/process.py`."""
+`esl_controller/simulator/model_base/process.py`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from esl_controller.simulator.process import number, parser, run
-
-from .behaviour import Behaviour, ModelFaults
-from .server import ModelStandIn, load_speech
+from esl_controller.simulator.model.server import ModelStandIn, load_speech
+from esl_controller.simulator.model_base.behaviour import Behaviour
+from esl_controller.simulator.model_base.process import common, number, parser, run
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run until a signal; 0, or 1 with one line on stderr if the port is taken."""
     args = _parser().parse_args(argv)
     stand_in = ModelStandIn(
-        args.host,
-        args.port,
-        key=args.key,
-        language=args.language,
-        pace=args.pace,
-        delta_ms=args.delta_ms,
-        think_ms=args.think_ms,
-        script=tuple(args.call),
-        faults=ModelFaults(**dict(args.fault)),
-        record=not args.no_record,
-        speech=args.speech,
-        monologue=args.monologue,
+        **common(args), pace=args.pace, speech=args.speech, monologue=args.monologue
     )
     return run(args, stand_in)
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import PCMA, PCMU, Format, pcm
 from media.speech import VoiceActivity
-
-from .validation import ProtocolError
 
 MODEL_FORMAT: Final = pcm(24_000)
 
@@ -32,7 +31,7 @@ _SEMANTIC_VAD: Final[dict[str, Any]] = {
     "create_response": True,
     "interrupt_response": True,
 }
-# The stand-in has no meaning to go by, only silence.
+# The stand-in understands no words: only silence ends a turn for it.
 _EAGERNESS_MS: Final = {"low": 900, "medium": 500, "auto": 500, "high": 300}
 
 
@@ -92,7 +91,7 @@ class SessionConfig:
         return self.body["audio"]["input"]["transcription"] is not None
 
     def voice_activity(self) -> VoiceActivity | None:
-        """A new detector with the settings of now."""
+        """A new detector with the current settings."""
         detection = self.turn_detection
         if detection is None:
             return None

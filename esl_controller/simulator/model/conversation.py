@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from esl_controller.simulator.model.config import MODEL_FORMAT
+from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import Format
-
-from .config import MODEL_FORMAT
-from .validation import ProtocolError
 
 
 @dataclass(eq=False)
@@ -40,7 +39,7 @@ class Item:
         return body
 
 
-class Conversation:
+class ConversationItems:
     """Items in their order. Every refusal is a ProtocolError and changes nothing.
 
     The messages "Audio content of Xms is already shorter than Yms" and "Only model output audio

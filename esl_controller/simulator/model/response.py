@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from media.frame import Format
-
-from .behaviour import ScriptedCall
-from .channel import Channel
-from .config import SessionConfig
-from .conversation import Conversation, Item
-from .record import Record
+from esl_controller.simulator.model.config import SessionConfig
+from esl_controller.simulator.model.conversation import ConversationItems, Item
+from esl_controller.simulator.model_base.behaviour import ScriptedCall
+from esl_controller.simulator.model_base.record import SessionRecord
+from esl_controller.simulator.model_base.sender import EventSender
+from esl_controller.simulator.model_base.utterance import ModelUtterance
 
 _ARGUMENTS_DELTA: Final = 12  # characters
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """What to say: audio in `format`, cut into the deltas to send, and its words."""
-
-    format: Format
-    chunks: Sequence[bytes]
-    encoded: Sequence[str]
-    transcript: str
-
-    @classmethod
-    def of(cls, audio: bytes, fmt: Format, transcript: str, delta_ms: int) -> Utterance:
-        """Cut `audio` into deltas of `delta_ms` milliseconds, and encode them."""
-        size = fmt.rate * delta_ms // 1000 * fmt.sample_bytes
-        chunks = [audio[at : at + size] for at in range(0, len(audio), size)]
-        return cls(fmt, chunks, [base64.b64encode(c).decode() for c in chunks], transcript)
 
 
 @dataclass(frozen=True)
@@ -53,16 +34,16 @@ class Response:
 
     def __init__(
         self,
-        channel: Channel,
-        conversation: Conversation,
+        sender: EventSender,
+        conversation: ConversationItems,
         config: SessionConfig,
-        record: Record,
+        record: SessionRecord,
         new_id: Callable[[str], str],
         metadata: dict[str, str] | None = None,
     ) -> None:
         self.id = new_id("resp")
         self.finished = False
-        self._channel = channel
+        self._sender = sender
         self._conversation = conversation
         self._config = config
         self._record = record
@@ -74,16 +55,16 @@ class Response:
 
     async def begin(self) -> None:
         """response.created."""
-        await self._channel.emit("response.created", response=self._body("in_progress"))
+        await self._sender.emit("response.created", response=self._body("in_progress"))
 
-    async def speak(self, utterance: Utterance, pacing: Pacing) -> bool:
-        """Say it; False if a fault has ended the session on the way."""
+    async def speak(self, utterance: ModelUtterance, pacing: Pacing) -> bool:
+        """Say it; False if a fault has ended the session meanwhile."""
         item = self._conversation.new_item(
             "message", role="assistant", status="in_progress", content=[]
         )
         item.format = utterance.format
         await self._open_item(item)
-        await self._channel.emit(
+        await self._sender.emit(
             "response.content_part.added",
             **self._at(item, content=True),
             part={"type": "audio", "transcript": ""},
@@ -108,9 +89,9 @@ class Response:
         text = scripted.arguments
         for start in range(0, len(text), _ARGUMENTS_DELTA):
             piece = text[start : start + _ARGUMENTS_DELTA]
-            await self._channel.emit(f"{kind}.delta", **at, delta=piece)
+            await self._sender.emit(f"{kind}.delta", **at, delta=piece)
         item.body["arguments"] = text
-        await self._channel.emit(f"{kind}.done", **at, name=scripted.name, arguments=text)
+        await self._sender.emit(f"{kind}.done", **at, name=scripted.name, arguments=text)
         await self._close_item(item, "completed")
 
     async def finish(self, status: str, **details: Any) -> None:
@@ -126,21 +107,21 @@ class Response:
             await self._close_item(self._open, "incomplete")
         told = {"type": status, **details} if details else None
         body = {**self._body(status), "status_details": told, "usage": self._usage()}
-        await self._channel.emit("response.done", response=body)
+        await self._sender.emit("response.done", response=body)
         used = body["usage"]["total_tokens"]
-        await self._channel.emit("rate_limits.updated", rate_limits=_rate_limits(used))
+        await self._sender.emit("rate_limits.updated", rate_limits=_rate_limits(used))
 
     async def _open_item(self, item: Item) -> None:
         self._output.append(item)
         self._open = item
         previous = self._conversation.add(item)
         at = {"response_id": self.id, "output_index": len(self._output) - 1}
-        await self._channel.emit("response.output_item.added", **at, item=item.body)
-        await self._channel.emit(
+        await self._sender.emit("response.output_item.added", **at, item=item.body)
+        await self._sender.emit(
             "conversation.item.added", previous_item_id=previous, item=item.body
         )
 
-    async def _send_audio(self, item: Item, utterance: Utterance, pacing: Pacing) -> bool:
+    async def _send_audio(self, item: Item, utterance: ModelUtterance, pacing: Pacing) -> bool:
         """The deltas, each at its time; whether all were sent."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -157,21 +138,21 @@ class Response:
                 await asyncio.sleep(wait)
             if words[index]:
                 self._transcript += words[index]
-                await self._channel.emit(
+                await self._sender.emit(
                     "response.output_audio_transcript.delta", **at, delta=words[index]
                 )
             item.audio += chunk
             self._record.delta(item.id, utterance.format, chunk)
             text = f'{head}{self._new_id("event")}",{ids},"delta":"{encoded}"}}'
-            await self._channel.emit_formatted("response.output_audio.delta", text)
+            await self._sender.emit_formatted("response.output_audio.delta", text)
             audio_ms += utterance.format.ms(len(chunk))
-            if await self._channel.disturb(audio_ms):
+            if await self._sender.disturb(audio_ms):
                 return False
         return True
 
     async def _close_message(self, item: Item, status: str) -> None:
         at = self._at(item, content=True)
-        emit = self._channel.emit
+        emit = self._sender.emit
         await emit("response.output_audio.done", **at)
         await emit("response.output_audio_transcript.done", **at, transcript=self._transcript)
         part = {"type": "audio", "transcript": self._transcript}
@@ -185,14 +166,14 @@ class Response:
         item.body["status"] = status
         ids = [known.id for known in self._conversation.items]
         index = ids.index(item.id) if item.id in ids else 0
-        await self._channel.emit(
+        await self._sender.emit(
             "conversation.item.done",
             previous_item_id=ids[index - 1] if index else None,
             item=item.body,
         )
         at = self._at(item)
         del at["item_id"]
-        await self._channel.emit("response.output_item.done", **at, item=item.body)
+        await self._sender.emit("response.output_item.done", **at, item=item.body)
 
     def _at(self, item: Item, *, content: bool = False) -> dict[str, Any]:
         at: dict[str, Any] = {
@@ -220,7 +201,7 @@ class Response:
         }
 
     def _usage(self) -> dict[str, Any]:
-        """Tokens as the service counts audio: one a 100 ms heard, one a 50 ms spoken."""
+        """Tokens as the service counts audio: one per 100 ms heard, one per 50 ms spoken."""
         heard = sum(i.audio_ms for i in self._conversation.items if i.body.get("role") == "user")
         text_in = len(str(self._config.body["instructions"])) // 4
         spoken = sum(item.audio_ms for item in self._output)

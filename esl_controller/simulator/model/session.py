@@ -3,68 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import secrets
-import time
-from collections.abc import Awaitable, Callable
-from itertools import count
 from typing import Final
 
-from aiohttp import WSMsgType, web
-
+from esl_controller.simulator.model.config import SessionConfig
+from esl_controller.simulator.model.conversation import ConversationItems
+from esl_controller.simulator.model.protocol import CLIENT_EVENTS
+from esl_controller.simulator.model.response import Pacing, Response
+from esl_controller.simulator.model_base.listening import InputAudio
+from esl_controller.simulator.model_base.session import SessionSetup, StandInSession
+from esl_controller.simulator.model_base.utterance import ModelUtterance
+from esl_controller.simulator.model_base.validation import ClientEvent, ProtocolError
 from media.frame import Format, decode, encode
 from media.resample import convert
-from media.speech import VoiceStarted
 
-from .behaviour import Behaviour, ModelFaults, ScriptedCall
-from .channel import Channel
-from .config import SessionConfig
-from .conversation import Conversation
-from .listening import InputAudio, decode_append
-from .record import Record
-from .response import Pacing, Response, Utterance
-from .validation import APPEND, Event, ProtocolError, check
-
-_SESSION_S: Final = 3600
 _LEAST_COMMIT_MS: Final = 100
 _FAILURE: Final = {"type": "server_error", "code": "overloaded", "message": "Try again."}
 _NOT_SUPPORTED: Final = ("conversation", "input", "audio", "prompt")
 
 
-class ModelSession:
+class ModelSession(StandInSession):
     """A session and its record. Made by ModelStandIn; read by tests and benchmarks."""
 
-    def __init__(
-        self,
-        ws: web.WebSocketResponse,
-        request: web.Request,
-        behaviour: Behaviour,
-        faults: ModelFaults,
-        greeting: Callable[[Format], Utterance],
-    ) -> None:
-        self._ids = count(1)
-        self._suffix = secrets.token_hex(6)
-        self.id = self._new_id("sess")
-        self.faults = faults
-        self.record = Record(full=behaviour.record)
-        self.closed = asyncio.Event()
-        self.config = SessionConfig(
-            self.id, request.query["model"], int(time.time()) + int(faults.expire_s or _SESSION_S)
-        )
-        self.conversation = Conversation(self._new_id)
-        self._behaviour = behaviour
-        self._greeting = greeting
-        self._ws = ws
-        self._channel = Channel(ws, request.transport, faults, self.record, self._new_id)
+    client_events = CLIENT_EVENTS
+    confirmed_by = "session.updated"
+    id_prefix = "sess"
+    refuses_binary = True
+
+    def __init__(self, setup: SessionSetup) -> None:
+        super().__init__(setup)
+        self.config = SessionConfig(self.id, setup.request.query["model"], self.expires_at())
+        self.conversation = ConversationItems(self._new_id)
         self._input = InputAudio(self.config.input_format, self.config.voice_activity())
         self._turn: tuple[str, int] | None = None
         self._last_turn: tuple[bytes, Format] | None = None
-        self._script = list(behaviour.script)
         self._failures = 0
         self._greeted = False
         self._response: Response | None = None
         self._answering: asyncio.Task[None] | None = None
-        self._handlers: dict[str, Callable[[Event], Awaitable[None]]] = {
+        self._handlers = {
             "session.update": self._update,
             "input_audio_buffer.commit": self._commit,
             "input_audio_buffer.clear": self._clear,
@@ -82,67 +58,23 @@ class ModelSession:
         """What the client wants the model to be."""
         return str(self.config.body["instructions"])
 
-    async def run(self) -> None:
-        """From session.created until the client, a fault or the stand-in ends it."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                expiry = tasks.create_task(self._expire()) if self.faults.expire_s else None
-                await self._channel.emit("session.created", session=self.config.body)
-                await self._read()
-                for task in (expiry, self._answering):
-                    if task is not None:
-                        task.cancel()
-        finally:
-            self.closed.set()
+    async def serve(self) -> None:
+        await self._sender.emit("session.created", session=self.config.body)
+        await self._read()
+        if self._answering is not None:
+            self._answering.cancel()
 
-    async def close(self, code: int, reason: str) -> None:
-        """End the session from the server's side."""
-        await self._channel.close(code, reason)
-
-    async def _read(self) -> None:
-        async for message in self._ws:
-            if message.type is WSMsgType.TEXT:
-                await self._receive(message.data)
-            elif message.type is WSMsgType.BINARY:
-                self.record.violations += 1
-                await self._error(ProtocolError("invalid_json", "Events are text messages."), None)
-
-    async def _receive(self, text: str) -> None:
-        event_id = None
-        try:
-            event = _parse(text)
-            event_id = event["event_id"] if isinstance(event.get("event_id"), str) else None
-            if event.get("type") == APPEND:
-                data = decode_append(event.get("audio"), self._input.format)
-            else:
-                self.record.event(event)
-                check(event)
-        except ProtocolError as error:
-            self.record.violations += 1
-            await self._error(error, event_id)
-            return
-        try:
-            if event["type"] == APPEND:
-                await self._hear(data)
-            else:
-                await self._handlers[event["type"]](event)
-        except ProtocolError as error:
-            self.record.refusals += 1
-            await self._error(error, event_id)
-
-    async def _error(self, error: ProtocolError, event_id: str | None) -> None:
-        await self._channel.emit("error", error=error.body(event_id))
-
-    async def _expire(self) -> None:
-        await asyncio.sleep(self.faults.expire_s or 0)
+    async def expired(self) -> None:
         message = "Your session hit the maximum duration."
         await self._error(ProtocolError("session_expired", message), None)
-        await self._channel.close(1001, "session_expired")
+        await self._sender.close(1001, "session_expired")
+
+    def input_format(self) -> Format:
+        return self._input.format
 
     # The session
 
-    async def _update(self, event: Event) -> None:
+    async def _update(self, event: ClientEvent) -> None:
         if self.faults.refuse_update:
             raise ProtocolError("invalid_value", "This session takes no update.", "session")
         fmt, detection = self.config.input_format, self.config.turn_detection
@@ -154,32 +86,25 @@ class ModelSession:
             self.record.restart(self.config.input_format)
         elif self.config.turn_detection != detection:
             self._input.detect(self.config.voice_activity())
-        await self._channel.emit("session.updated", session=self.config.body)
+        await self._sender.emit("session.updated", session=self.config.body)
 
     # The caller's audio
 
-    async def _hear(self, data: bytes) -> None:
-        self.record.append(data)
-        for found in self._input.append(data):
-            if isinstance(found, VoiceStarted):
-                await self._speech_started(found.at_ms)
-            else:
-                await self._speech_stopped(found.at_ms)
+    async def hear(self, data: bytes) -> None:
+        await self._find_speech(data)
 
-    async def _speech_started(self, at_ms: int) -> None:
+    async def speech_started(self, at_ms: int) -> None:
         self._turn = self._new_id("item"), at_ms
-        self.record.speech(started=True)
-        await self._channel.emit(
+        await self._sender.emit(
             "input_audio_buffer.speech_started", audio_start_ms=at_ms, item_id=self._turn[0]
         )
         if self._detection("interrupt_response"):
             await self._stop_answer("turn_detected")
 
-    async def _speech_stopped(self, at_ms: int) -> None:
+    async def speech_stopped(self, at_ms: int) -> None:
         item_id, start_ms = self._turn or (self._new_id("item"), 0)
         self._turn = None
-        self.record.speech(started=False)
-        await self._channel.emit(
+        await self._sender.emit(
             "input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=item_id
         )
         await self._end_turn(item_id, self._input.take(start_ms, at_ms))
@@ -190,7 +115,7 @@ class ModelSession:
         detection = self.config.turn_detection
         return bool(detection and detection[name])
 
-    async def _commit(self, event: Event) -> None:
+    async def _commit(self, event: ClientEvent) -> None:
         if self._input.pending_ms < _LEAST_COMMIT_MS:
             raise ProtocolError(
                 "input_audio_buffer_commit_empty",
@@ -206,7 +131,7 @@ class ModelSession:
         fmt = self._input.format
         self._last_turn = audio, fmt
         self.record.turns += 1
-        emit = self._channel.emit
+        emit = self._sender.emit
         item = self.conversation.new_item(
             "message",
             role="user",
@@ -232,37 +157,37 @@ class ModelSession:
                 usage={"type": "duration", "seconds": round(seconds, 3)},
             )
 
-    async def _clear(self, event: Event) -> None:
+    async def _clear(self, event: ClientEvent) -> None:
         self._turn = None
         self._input.take_all()
-        await self._channel.emit("input_audio_buffer.cleared")
+        await self._sender.emit("input_audio_buffer.cleared")
 
-    async def _clear_output(self, event: Event) -> None:
+    async def _clear_output(self, event: ClientEvent) -> None:
         raise ProtocolError("invalid_value", "Only for WebRTC and SIP connections.", "type")
 
     # The conversation
 
-    async def _create_item(self, event: Event) -> None:
+    async def _create_item(self, event: ClientEvent) -> None:
         item, previous = self.conversation.create(event["item"], event.get("previous_item_id"))
         for kind in ("conversation.item.added", "conversation.item.done"):
-            await self._channel.emit(kind, item=item.body, previous_item_id=previous)
+            await self._sender.emit(kind, item=item.body, previous_item_id=previous)
 
-    async def _delete_item(self, event: Event) -> None:
+    async def _delete_item(self, event: ClientEvent) -> None:
         self.conversation.delete(event["item_id"])
-        await self._channel.emit("conversation.item.deleted", item_id=event["item_id"])
+        await self._sender.emit("conversation.item.deleted", item_id=event["item_id"])
 
-    async def _retrieve_item(self, event: Event) -> None:
+    async def _retrieve_item(self, event: ClientEvent) -> None:
         item = self.conversation.get(event["item_id"])
-        await self._channel.emit("conversation.item.retrieved", item=item.with_audio())
+        await self._sender.emit("conversation.item.retrieved", item=item.with_audio())
 
-    async def _truncate_item(self, event: Event) -> None:
+    async def _truncate_item(self, event: ClientEvent) -> None:
         where = {key: event[key] for key in ("item_id", "content_index", "audio_end_ms")}
         self.conversation.truncate(**where)
-        await self._channel.emit("conversation.item.truncated", **where)
+        await self._sender.emit("conversation.item.truncated", **where)
 
     # Responses
 
-    async def _create_response(self, event: Event) -> None:
+    async def _create_response(self, event: ClientEvent) -> None:
         params = event.get("response", {})
         for name in _NOT_SUPPORTED:
             if name in params:
@@ -277,7 +202,7 @@ class ModelSession:
         choice = params.get("tool_choice", self.config.body["tool_choice"])
         await self._answer(params.get("metadata"), calls=choice != "none")
 
-    async def _cancel_response(self, event: Event) -> None:
+    async def _cancel_response(self, event: ClientEvent) -> None:
         wanted = event.get("response_id")
         active = self._response
         if active and wanted in (None, active.id) and await self._stop_answer("client_cancelled"):
@@ -299,12 +224,12 @@ class ModelSession:
         if self._answering is not None:
             await asyncio.wait({self._answering})  # the closing events of the one before
         response = await self._begin(metadata)
-        if not await self._channel.disturb(0):
+        if not await self._sender.disturb(0):
             self._answering = self._tasks.create_task(self._think_and_speak(response, calls))
 
     async def _begin(self, metadata: dict[str, str] | None) -> Response:
         self._response = response = Response(
-            self._channel, self.conversation, self.config, self.record, self._new_id, metadata
+            self._sender, self.conversation, self.config, self.record, self._new_id, metadata
         )
         await response.begin()
         return response
@@ -339,15 +264,9 @@ class ModelSession:
         await response.finish("cancelled", reason=reason)
         return True
 
-    # What it does with its turn; a session of another kind may decide otherwise
+    # What it does with its turn; subclasses may decide otherwise
 
-    def calls_due(self) -> list[ScriptedCall]:
-        """The functions to call instead of speaking."""
-        due = [scripted for scripted in self._script if scripted.after_turn == self.record.turns]
-        self._script = [scripted for scripted in self._script if scripted not in due]
-        return due
-
-    def utterance(self) -> Utterance:
+    def utterance(self) -> ModelUtterance:
         """What to say."""
         fmt = self.config.output_format
         if self._last_turn is None or not self._greeted or self._behaviour.speech is not None:
@@ -358,21 +277,8 @@ class ModelSession:
             samples = convert(decode(audio, heard.encoding), heard.rate, fmt.rate)
             audio = encode(samples, fmt.encoding)
         seconds = fmt.ms(len(audio)) / 1000
-        return Utterance.of(audio, fmt, self.transcript(seconds), self._behaviour.delta_ms)
+        return ModelUtterance.of(audio, fmt, self.transcript(seconds), self._behaviour.delta_ms)
 
     def transcript(self, seconds: float) -> str:
-        """The words of so much speech."""
+        """A transcript for this much of the caller's speech."""
         return f"({seconds:.1f} s of speech)"
-
-    def _new_id(self, prefix: str) -> str:
-        return f"{prefix}_{self._suffix}{next(self._ids):06}"
-
-
-def _parse(text: str) -> Event:
-    try:
-        event = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ProtocolError("invalid_json", "The event is not valid JSON.") from None
-    if not isinstance(event, dict):
-        raise ProtocolError("invalid_json", "The event is not a JSON object.")
-    return event
