@@ -21,15 +21,13 @@ import structlog
 import uvloop
 from aiohttp import ClientSession, web
 
-from esl_controller.agents.base import Agent, Model
+from esl_controller.agents.base import Model
 from esl_controller.agents.factory import make_model
-from esl_controller.call.agent import History
 from esl_controller.call.records import Claimed
 from esl_controller.config.settings import AgentSettings, Loaded, Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.secretaries.folder import Folder, FolderError
-from esl_controller.secretaries.persona import Persona
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
@@ -134,8 +132,7 @@ class Controller:
             ports=self.ports,
             streams=self.streams,
             media_url=self.media_url,
-            abilities=self._model.abilities,
-            make_agent=self._make_agent,
+            model=self._model,
             find_secretary=self.secretaries.find,
             record=self.records,
             http=self._http,
@@ -155,9 +152,6 @@ class Controller:
             state="ready" if self.calls.ready else "draining",
             calls=json.dumps({uuid: in_brief(call) for uuid, call in self.calls.calls.items()}),
         )
-
-    def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
-        return self._model.agent(persona, history, g711=channel.is_g711)
 
 
 @contextlib.asynccontextmanager

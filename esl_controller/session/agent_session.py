@@ -51,7 +51,7 @@ class AgentSession:
         self._speech = speech
         self._runner = runner
         turns = secretary.turn_detection.vad
-        own_turns = deps.abilities.takes_turns
+        own_turns = deps.model.abilities.takes_turns
         silence_ms = turns.silence_ms if isinstance(turns, BySilence) and not own_turns else 0
         self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
         self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put)
@@ -87,7 +87,7 @@ class AgentSession:
             self._connection.cancel()
         self._earlier, self.reported = self.counters, self.usage
         history = self._transcript.history()
-        self._agent = agent = self._deps.make_agent(self._persona, history, channel)
+        self._agent = agent = self._deps.model.agent(self._persona, history, g711=channel.is_g711)
         self._speech.source = agent.output
         self.caller.connect(agent)
 
