@@ -12,8 +12,9 @@ SECONDS ?= 20
 WORKERS ?= 4
 FAREWELLS ?= 100
 KILLS ?= 20
+LOWEST_TIMEOUT ?= 3600
 
-.PHONY: help demo test style types check format bench bench-talk bench-restart lock clean
+.PHONY: help demo test test-lowest style types check format bench bench-talk bench-restart lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +32,20 @@ demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no 
 
 test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
 	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+# What changes with the versions: the model's WebSocket, the Event Socket, settings, the record.
+LOWEST_TESTS ?= tests/agents tests/config tests/freeswitch tests/media tests/project tests/secretaries \
+	tests/server tests/session tests/store tests/calls/test_talking.py tests/calls/test_talking_live.py
+
+test-lowest: ## the tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	@test -n "$(PYTHON)" || { echo "esl-controller needs Python 3.11 or 3.12 with venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv-lowest
+	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv-lowest/bin/uv pip compile pyproject.toml --extra dev --resolution lowest-direct --quiet \
+		--python .venv-lowest/bin/python --output-file .venv-lowest/requirements.txt
+	@.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python -r .venv-lowest/requirements.txt
+	@.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --no-build-isolation --editable .
+	@timeout $(LOWEST_TIMEOUT) .venv-lowest/bin/python -m pytest -n $(WORKERS) $(or $(ARGS),$(LOWEST_TESTS))
 
 style: $(VENV)/.ready ## ruff, rules and format; the rooms' boundaries
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports --no-cache
@@ -57,4 +72,4 @@ lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 		--quiet --no-header --upgrade -o requirements.lock
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache demo-call.*
+	rm -rf $(VENV) .venv-lowest .mypy_cache .ruff_cache demo-call.*

@@ -1,1 +1,6 @@
-"""Voice models behind one small interface."""
+"""Voice models: one module per vendor's API, all behind the two protocols in ``base.py``.
+
+May import what the core shares (``call.agent``, ``call.events``), ``config``, ``media`` and
+``secretaries.persona``. Never belongs here: who speaks when, FreeSWITCH, the record, the playing of
+audio. The rest of the controller imports only ``base``, ``factory`` and ``probe``.
+"""

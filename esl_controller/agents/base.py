@@ -1,4 +1,4 @@
-"""What a call needs of a voice model."""
+"""What the controller needs of a voice model: a ``Model`` per process, an ``Agent`` per call."""
 
 from __future__ import annotations
 
@@ -6,18 +6,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from esl_controller.call.agent import Abilities, Called
+from esl_controller.call.agent import Abilities, Called, History
 from esl_controller.call.events import AgentEvent, Usage
+from esl_controller.secretaries.persona import Persona
 from media.frame import Format
+
+
+class Model(Protocol):
+    """The endpoint of a voice model, shared by all calls. ``factory.make_model`` makes it.
+
+    ``abilities`` are those of every agent it makes. ``service`` names the endpoint in messages: who
+    runs it, or its URL.
+    """
+
+    abilities: Abilities
+    service: str
+
+    def agent(self, persona: Persona, history: History, *, g711: bool) -> Agent:
+        """An agent that has not connected yet; ``history`` is what was said in the call so far,
+        ``g711`` whether the caller's own codec is G.711."""
+
+    async def loaded(self) -> None:
+        """Return when an agent can connect without waiting for an import."""
+
+    async def close(self) -> None:
+        """Free what the agents shared, once none of them runs any more."""
+
+    def remedy(self, reason: str) -> str:
+        """What an operator can do about the ``reason`` of an ``AgentFailed``, in one line."""
 
 
 class Agent(Protocol):
     """One connection to a voice model.
 
-    ``run`` connects, reports ``AgentReady``, and returns after it has reported ``AgentFailed`` or
-    was cancelled; it is the only task. All other methods return at once: what they ask for is sent
-    by ``run``, in order, and nothing before the session is ready. Every event comes through the
-    ``on_event`` given to ``run``, in the event loop.
+    ``run`` is its only task: it connects, reports ``AgentReady``, and returns once it has reported
+    ``AgentFailed`` or was cancelled. All other methods return at once; ``run`` sends what they ask
+    for, in order, once the session is ready. Events are reported in the event loop, through the
+    ``on_event`` that ``run`` was given.
     """
 
     input: Format
@@ -25,32 +50,32 @@ class Agent(Protocol):
     abilities: Abilities
 
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
-        """Live. Never raises for what the model or the network does."""
+        """Connect and converse. Never raises for what the model or the network does."""
 
     def hear(self, audio: bytes) -> None:
-        """The caller's audio in ``input`` format, any size. The oldest is dropped if too much
-        waits, counted in ``counters.dropped_ms``."""
+        """The caller's audio in ``input`` format, any size. If too much waits to be sent, the
+        oldest is dropped and counted in ``counters.dropped_ms``."""
 
     def respond(self, instructions: str = "") -> None:
-        """Speak now, as the conversation asks for or as ``instructions`` say. Reported by
+        """Speak now: what the conversation asks for, or what ``instructions`` say. Reported by
         ``ResponseStarted``; not to be called while a response is in flight."""
 
     def cancel(self) -> None:
-        """Stop the response in flight; nothing more of it is reported but its ``ResponseDone``."""
+        """Stop the response in flight; after this only its ``ResponseDone`` is reported."""
 
     def truncate(self, item: str, heard_ms: int) -> None:
         """The caller heard only the first ``heard_ms`` of ``item``: forget the rest of it."""
 
     def forget(self, item: str) -> None:
-        """``item`` of the caller was no speech: take it out of the conversation."""
+        """The caller's ``item`` was not speech: take it out of the conversation."""
 
     def tool_result(self, call: Called, *, last: bool = False) -> None:
-        """What a function call came to. A model that takes turns itself goes on by itself, unless
-        the conversation ends (``last``); others answer only when asked to. The call may have been
-        another connection's."""
+        """The result of a tool call, perhaps one that an earlier connection made. A model that
+        takes turns itself goes on by itself, unless this is the ``last`` thing in the conversation;
+        others answer only when asked to."""
 
     def tell(self, text: str) -> None:
-        """Something that the caller did and that cannot be heard, such as a key pressed."""
+        """Something the caller did that cannot be heard, such as a key pressed."""
 
     @property
     def unreported(self) -> Usage:
@@ -58,12 +83,13 @@ class Agent(Protocol):
 
     @property
     def counters(self) -> Counters:
-        """What went through, for the log and the benchmark."""
+        """How much went through, for the log and the benchmark."""
 
 
 @dataclass
 class Counters:
-    """Totals of one agent. ``appends``: audio messages sent; ``ignored``: unusable events."""
+    """Totals of one agent. ``appends``: audio messages sent; ``deltas``: audio messages received;
+    ``ignored``: unusable events; ``errors``: those the model reported."""
 
     appends: int = 0
     deltas: int = 0

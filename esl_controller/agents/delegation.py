@@ -1,7 +1,7 @@
-"""What GPT-Live delegates to its second model: the functions that are called. [core]
+"""What GPT-Live delegates to its second model: tool calls. [core]
 
-A response of that model ends with its calls unanswered. The next one is asked for once no response
-runs and every call has its result; the API refuses it before.
+A response of that model ends with its tool calls unanswered. The next one may be asked for when no
+response runs and every call has its result; the API refuses it earlier.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from esl_controller.agents.messages import text
 from esl_controller.call.events import ResponseDone, ToolCall, Usage
 
 LIMIT: Final = 64
-"""Calls that wait for their results, and delegations at once. More is a model in a loop."""
+"""Tool calls that wait for results, and delegations at once. With more, the model is in a loop."""
 
 _ENDS: Final = ("response.completed", "response.failed", "response.incomplete")
 
@@ -28,8 +28,8 @@ class Delegations:
         self._usage = Usage()
 
     def answer(self, call_id: str, *, last: bool = False) -> bool:
-        """A call has its result; ``last``: nothing is to follow from it. False: it is not one that
-        waits for it."""
+        """A tool call has its result; ``last``: the model is not to go on after it. Returns False
+        if no such call waits."""
         if call_id not in self._open:
             return False
         self._open.discard(call_id)
@@ -37,7 +37,7 @@ class Delegations:
         return True
 
     def can_go_on(self) -> bool:
-        """Whether the next response is to be asked for; True once."""
+        """Whether to ask for the next response now. True once, then False until the next result."""
         if not self._answered or self._open or self._running:
             return False
         self._answered = False
@@ -49,12 +49,13 @@ class Delegations:
         return self._usage
 
     def take_usage(self) -> Usage:
-        """The tokens that were used since this was last asked."""
+        """The tokens used since the last time."""
         usage, self._usage = self._usage, Usage()
         return usage
 
     def read(self, event: Mapping[str, Any]) -> ResponseDone | None:
-        """Follow a ``response.event``; the response that it ends, if that called or failed.
+        """Follow a ``response.event``. Returns the response that it ends, if that one made tool
+        calls or failed.
 
         Raises KeyError, TypeError, ValueError or AttributeError for an event that cannot be used.
         """
@@ -86,7 +87,7 @@ class Delegations:
         self._count(response.get("usage"))
         if status == "completed":
             if not calls:
-                return None  # its words are spoken, and told as an utterance
+                return None  # its words are spoken, and reported as an utterance
             self._open |= {call.call_id for call in calls}
             usage = self.take_usage()
             return ResponseDone(text(response, "id"), status, calls=tuple(calls), usage=usage)

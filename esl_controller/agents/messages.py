@@ -1,4 +1,4 @@
-"""Reading what a model says: JSON events, field by field. [core]
+"""Reading a model's messages: JSON events, field by field. [core]
 
 An event that is not as expected is counted and dropped.
 """
@@ -17,11 +17,11 @@ from esl_controller.call.events import AgentEvent
 log = structlog.stdlib.get_logger(__name__)
 
 Reader: TypeAlias = Callable[[Mapping[str, Any]], Sequence[AgentEvent]]
-"""Makes our events of one of the model's. May raise for a field that is not as expected."""
+"""Turns an event of the model into ours. May raise for a field that is not as expected."""
 
 
 def read(message: bytes, readers: Mapping[str, Reader], counters: Counters) -> Sequence[AgentEvent]:
-    """What one message of the model means. What cannot be used is counted; nothing is raised."""
+    """The events in one message. What cannot be used is counted; nothing is raised."""
     try:
         event = orjson.loads(message)
     except (ValueError, RecursionError):

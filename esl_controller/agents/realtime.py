@@ -1,11 +1,10 @@
 """The OpenAI Realtime API (GA), or any endpoint that speaks it, through the ``openai`` package.
 
 Control events go out as the package's typed parameters and are read as plain JSON
-(realtime_events.py). Audio takes the short way both ways (a formatted ``append``, ``orjson`` of a
-delta), because the typed way costs half of the controller's CPU time
-(docs/design/audio.md#what-a-call-costs).
+(``realtime_events.py``). Audio bypasses the package's types both ways: they would cost half of
+the controller's CPU time (docs/design/audio.md#what-a-call-costs).
 
-Who speaks when is decided by the call's core, not by the server: ``create_response`` and
+The call's core decides who speaks when, not the server: ``create_response`` and
 ``interrupt_response`` are off, so that a cough neither cancels a reply nor calls for one.
 """
 
@@ -16,13 +15,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import Connection, Endpoint
+from esl_controller.agents.connection import Connection
+from esl_controller.agents.openai_endpoint import OpenAIEndpoint
 from esl_controller.agents.realtime_events import EventReader
 from esl_controller.call.agent import Abilities, Called, History, Said
 from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
 from esl_controller.config.settings import AgentSettings
-from esl_controller.secretaries.persona import Persona, SemanticVad, ServerVad
-from media.frame import PCMU, Format, pcm
+from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona
+from media.frame import Format
 
 if TYPE_CHECKING:
     from openai.types.realtime import (
@@ -41,56 +41,43 @@ if TYPE_CHECKING:
         RealtimeResponseCreateParamsParam,
     )
 
-PCM = pcm(24000)  # the only linear format of the API
 STALL_S = 8.0  # without any event, while a response is due
 
 _APPEND = "input_audio_buffer.append"
 _TRANSCRIBER = "gpt-4o-mini-transcribe"
 
 
-class RealtimeModel:
-    """The endpoint that the agents of all calls share."""
+class RealtimeModel(OpenAIEndpoint):
+    """A ``Model`` that speaks the Realtime API."""
 
     abilities = Abilities()
 
-    def __init__(self, settings: AgentSettings, base_url: str) -> None:
-        self.settings = settings
-        self.endpoint = Endpoint(settings, base_url, "realtime")
+    def __init__(self, settings: AgentSettings) -> None:
+        super().__init__(settings, "realtime")
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> RealtimeAgent:
-        """An agent for one connection; ``g711``: whether that is the caller's own codec."""
-        audio = self.settings.audio
-        narrow = audio == "pcmu" or (audio == "auto" and g711)
-        return RealtimeAgent(self, persona, history, PCMU if narrow else PCM)
-
-    async def loaded(self) -> None:
-        """Return when an agent can connect without waiting for an import."""
-        await self.endpoint.loaded()
-
-    async def close(self) -> None:
-        """Free the client."""
-        await self.endpoint.close()
+        """An agent that has not connected yet."""
+        return RealtimeAgent(self, persona, history, self.audio(g711=g711))
 
 
 class RealtimeAgent:
     """An ``Agent`` over one Realtime session."""
 
     abilities = RealtimeModel.abilities
-    unreported = Usage()  # of a response that is cut off nothing is known
+    unreported = Usage()  # the API does not say what a response used that was cut off
 
     def __init__(
         self, model: RealtimeModel, persona: Persona, history: History, audio: Format
     ) -> None:
         self.input = self.output = audio
         self.counters = Counters()
-        self._model = model
         self._persona = persona
         self._history = history
-        self._connection = Connection(model.endpoint, audio, _APPEND, self.counters)
+        self._connection = Connection(model, audio, _APPEND, self.counters)
         self._reader = EventReader(audio, self.counters)
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._loop = asyncio.get_running_loop()
-        self._due = False  # a response that was asked for and is not over
+        self._due = False  # a response was asked for and is not over
         self._last_event = 0.0
         self._stall: asyncio.TimerHandle | None = None
 
@@ -184,7 +171,7 @@ class RealtimeAgent:
             self._emit(event)
 
     def _past(self) -> list[RealtimeClientEventParam]:
-        """What the new session must know of the call so far."""
+        """The events that tell a new session the call so far."""
         items = [item for entry in self._history for item in _items(entry)]
         return [{"type": "conversation.item.create", "item": item} for item in items]
 
@@ -226,8 +213,8 @@ class RealtimeAgent:
         return session
 
 
-def _turn_detection(wanted: ServerVad | SemanticVad) -> RealtimeAudioInputTurnDetectionParam:
-    if isinstance(wanted, SemanticVad):
+def _turn_detection(wanted: BySilence | ByMeaning) -> RealtimeAudioInputTurnDetectionParam:
+    if isinstance(wanted, ByMeaning):
         return {
             "type": "semantic_vad",
             "eagerness": wanted.eagerness,
@@ -245,7 +232,7 @@ def _turn_detection(wanted: ServerVad | SemanticVad) -> RealtimeAudioInputTurnDe
 
 
 def _items(entry: Said | Called) -> list[ConversationItemParam]:
-    """What was said or done before, as items of a new conversation."""
+    """An entry of the history as items of a new conversation."""
     if isinstance(entry, Said):
         return [_said("user" if entry.who == "caller" else "assistant", entry.text)]
     return [

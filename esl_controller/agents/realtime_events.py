@@ -29,7 +29,7 @@ from media.frame import Format
 
 log = structlog.stdlib.get_logger(__name__)
 
-# What answers a request of ours that was overtaken by what the model did meanwhile.
+# Errors without consequence: what we asked for had become pointless when it arrived.
 _OVERTAKEN = ("response_cancel_not_active",)
 
 
@@ -37,13 +37,13 @@ class EventReader:
     """Turns messages into events. ``read`` never raises for what the model sends."""
 
     def __init__(self, audio: Format, counters: Counters) -> None:
-        self.response = ""  # the one in flight
-        self.calls: set[str] = set()  # function calls that this connection knows
+        self.response = ""  # in flight
+        self.calls: set[str] = set()  # tool calls that this connection made
         self._audio = audio
         self._counters = counters
         self._confirmed = False
         self._items: dict[str, str] = {}  # items that still get audio -> their response
-        self._cancelled = ""  # what still comes of it is of no use
+        self._cancelled = ""  # a response whose audio and text are no longer wanted
         self._readers: Mapping[str, Reader] = {
             "session.updated": self._session_updated,
             "response.output_audio.delta": self._audio_delta,
@@ -58,7 +58,7 @@ class EventReader:
         }
 
     def cancel(self) -> None:
-        """Nothing more of the response in flight is of use."""
+        """Drop the audio and text that still come of the response in flight."""
         self._cancelled = self.response
 
     def read(self, message: bytes) -> Sequence[AgentEvent]:
@@ -106,7 +106,7 @@ class EventReader:
         if self.response == response_id:
             self.response = ""
         self.calls.update(call.call_id for call in calls)
-        # A cancelled response does not say that its audio is done.
+        # The API sends no audio.done for a cancelled response.
         open_items = [item for item, of in self._items.items() if of == response_id]
         for item in open_items:
             del self._items[item]

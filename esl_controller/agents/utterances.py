@@ -1,8 +1,8 @@
-"""The utterances in a voice that never pauses. [core]
+"""Finding the utterances in a voice stream that never pauses. [core]
 
 GPT-Live streams its output without end, in real time, silence included, and does not say where
-speech begins or ends. What the caller hears must know: by the level, which is exactly zero or
-nearly so between utterances.
+speech begins or ends. The playout has to know. The level tells it: between utterances it is zero or
+nearly so.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from media.frame import FRAME_MS, Format, decoder
 
 SILENCE_MS: Final = 800  # ends an utterance; a pause between its sentences is shorter
 LEAD_MS: Final = 80
-"""Audio before the first loud frame that belongs to an utterance: its soft onset, and what the
-playout lives on while the next message is late."""
+"""How much audio before the first loud frame belongs to an utterance: its soft onset, and a reserve
+for the playout while the next message is late."""
 
-_LOUD: Final = 33.0  # root mean square; -60 dBFS
+_LOUD: Final = 33.0  # root mean square of a frame; -60 dBFS
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What a piece of the stream holds of an utterance: ``audio``, none between utterances."""
+    """The part of a piece that belongs to an utterance; ``audio`` is empty if there is none."""
 
     audio: bytes = b""
     began: bool = False
@@ -32,7 +32,7 @@ class Cut:
 
 
 class Utterances:
-    """Cuts one stream in ``audio`` format. Pieces may have any size, in whole samples."""
+    """Cuts one stream in format ``audio``. Pieces may have any size, in whole samples."""
 
     def __init__(self, audio: Format) -> None:
         self._format = audio
@@ -43,7 +43,7 @@ class Utterances:
         self.speaking = False
 
     def feed(self, data: bytes) -> Cut:
-        """Hear the next piece. Raises ValueError for half a sample."""
+        """Take the next piece. Raises ValueError for half a sample."""
         loud = self._loud_frames(data)
         size = self._format.frame_bytes
         if not self.speaking and not loud:

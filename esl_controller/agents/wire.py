@@ -1,10 +1,16 @@
-"""The WebSocket to the model, with a short way for audio.
+"""The WebSocket to the model, with a short cut for audio.
 
 ``websockets`` parses each frame in a chain of generators, puts each message through a queue and a
-task switch, and each ``send`` through a lock; ``openai`` puts a lock and a task look-up on top:
-together more than half of what a call costs. Audio needs none of it, so this connection cuts the
-stream into frames, hands whole text messages over at once, and sends at once what the socket takes
-at once. All else (handshake, fragments, pings, closing, back pressure, errors) is theirs.
+task switch, and each ``send`` through a lock; ``openai`` adds another lock and a task look-up.
+Together that is more than half of what a call costs, and audio needs none of it. So this connection
+cuts the stream into frames itself, hands over whole text messages, and writes to the socket while
+that has room. Everything else (handshake, fragments, pings, closing, back pressure, errors) it
+leaves to ``websockets``.
+
+For this it uses parts of ``websockets`` that are not public: ``protocol.state`` and
+``protocol.max_size``, ``transport``, ``data_received`` and ``speedups``. Therefore pyproject.toml
+bounds the version, and tests/agents/test_wire.py fails when one of them changes. (picows would need
+nothing private and is no dearer, but the ``openai`` package connects through ``websockets`` only.)
 """
 
 from __future__ import annotations
@@ -25,26 +31,26 @@ except ImportError:  # no compiled extension for this platform
 _FINAL_TEXT = 0x81
 _MASKED = 0x80
 _ENDLESS = 1 << 64
-WRITE_AHEAD = 1 << 16  # bytes in the socket's buffer from which on ``send_now`` declines
+WRITE_AHEAD = 1 << 16  # bytes; with more in the transport's buffer ``send_now`` declines
 
 
 class ModelConnection(ClientConnection):
     """A ``ClientConnection``; give it to ``websockets.connect`` as ``create_connection``.
 
     ``on_message`` gets the bytes of each text message, in order, in the event loop; it must not
-    raise. What it does not get (no handler yet, fragmented messages) waits for ``recv`` as always.
+    raise. Messages that come before it is set, binary and fragmented ones wait for ``recv``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_message: Callable[[bytes], None] | None = None
-        self._begun = bytearray()  # a frame whose end has not come yet
-        self._due = 0  # bytes of it from which on another look is worth while
+        self._begun = bytearray()  # an incomplete frame
+        self._due = 0  # its length, or that of its head as long as that is incomplete
 
     def data_received(self, data: bytes) -> None:
-        """Called by the transport."""
+        """Called by the transport with what the socket received."""
         while data and self.protocol.state is State.CONNECTING:
-            # A line at a time: then what follows the handshake begins with a frame.
+            # Line by line: what is left after the handshake then begins with a frame.
             line, newline, data = data.partition(b"\n")
             super().data_received(line + newline)
         if self._begun:
@@ -57,7 +63,7 @@ class ModelConnection(ClientConnection):
         while at < size and self.protocol.state is State.OPEN:
             body, end = _bounds(data, at)
             if end - body > (self.protocol.max_size or end):
-                break  # an error, which websockets answers
+                break  # too large, or masked: websockets closes the connection
             if end > size:
                 self._begun += data[at:]
                 self._due = end - at
@@ -71,7 +77,7 @@ class ModelConnection(ClientConnection):
             super().data_received(data[at:])
 
     def send_now(self, message: bytes) -> bool:
-        """Send a text message if that needs no waiting; False, and nothing is sent, if it does.
+        """Send a text message if that needs no waiting. Otherwise send nothing and return False.
 
         Only for a connection on which nobody sends fragments.
         """
@@ -88,8 +94,8 @@ class ModelConnection(ClientConnection):
 def _bounds(data: bytes, at: int) -> tuple[int, int]:
     """Where the payload of the frame at ``at`` begins and ends (RFC 6455, section 5.2).
 
-    It may end after ``data``, and so may its head: then this is where that ends, at least. A masked
-    frame, which no server may send, has no end.
+    The end may lie beyond ``data``. If even the head is incomplete, the end is that of the head. A
+    masked frame, which no server may send, is given an end that never comes.
     """
     head = data[at : at + 10]
     length = head[1] if len(head) > 1 else 0
@@ -105,7 +111,7 @@ def _bounds(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _masks() -> Iterator[bytes]:
-    # One system call for a thousand of them: this runs 25 times a second and call.
+    # One system call per thousand masks: each call needs 25 a second.
     while True:
         pool = os.urandom(4096)
         for at in range(0, len(pool), 4):

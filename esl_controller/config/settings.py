@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
@@ -141,10 +141,15 @@ If you did not hear the caller well, say so and ask again. Never invent facts.
 """
 
 
+Kind: TypeAlias = Literal["auto", "realtime", "live", "standin"]
+DEFAULT_MODELS: Final[dict[str, str]] = {"realtime": "gpt-realtime-2.1", "live": "gpt-live-1"}
+"""By kind: the model where none is set."""
+
+
 class AgentSettings(Section):
     """The voice model that talks with the caller."""
 
-    kind: Literal["auto", "realtime", "live", "standin"] = Field(
+    kind: Kind = Field(
         default="auto",
         description="realtime (the OpenAI Realtime API, or an endpoint that speaks it), live"
         " (GPT-Live, likewise), standin (a built-in one that repeats what it hears; no key needed)"
@@ -160,7 +165,7 @@ class AgentSettings(Section):
         description="https:// or http:// URL of the endpoint, with /v1. Empty: OpenAI's.",
     )
     model: Name = Field(
-        default="gpt-realtime-2.1",
+        default=DEFAULT_MODELS["realtime"],
         description="Name of the model. If not set and kind is live: gpt-live-1.",
     )
     backend_model: Name = Field(
@@ -192,7 +197,7 @@ class AgentSettings(Section):
     )
 
     @property
-    def resolved_kind(self) -> Literal["realtime", "live", "standin"]:
+    def resolved_kind(self) -> Kind:
         """`kind`, with auto decided."""
         if self.kind == "auto":
             return "realtime" if self.api_key.get_secret_value() or self.base_url else "standin"
@@ -200,9 +205,9 @@ class AgentSettings(Section):
 
     @property
     def resolved_model(self) -> str:
-        """`model`, or the usual one of GPT-Live."""
+        """`model`, or the usual one of the kind."""
         unset = "model" not in self.model_fields_set
-        return "gpt-live-1" if self.kind == "live" and unset else self.model
+        return DEFAULT_MODELS.get(self.kind, self.model) if unset else self.model
 
     @property
     def spoken_greeting(self) -> str:
@@ -212,7 +217,7 @@ class AgentSettings(Section):
 
     @model_validator(mode="after")
     def _has_key(self) -> AgentSettings:
-        needs_key = self.kind in ("realtime", "live")
+        needs_key = self.kind not in ("auto", "standin")
         if needs_key and not (self.api_key.get_secret_value() or self.base_url):
             raise ValueError(
                 f'kind = "{self.kind}" needs a key: set OPENAI_API_KEY in the environment'

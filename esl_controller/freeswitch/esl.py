@@ -1,8 +1,9 @@
 """Genesis, as far as we use it: whatever speaks the Event Socket imports it from here.
 
-Genesis also imports a web server, for health checks of its own command line, and a client for
-Redis. We use neither, and they are a fifth of a start, for which the callers of a controller that
-was killed have to wait: so they are kept out.
+Genesis also imports a web server, for the health checks of its own command line, and a client for
+Redis. We use neither, and importing them takes a fifth of a start, for which callers wait if the
+controller before us was killed. So empty modules stand in for them while Genesis is imported.
+tests/freeswitch/test_esl.py fails when Genesis imports something else.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _UNUSED: Final = ("genesis.observability.server", "redis", "redis.asyncio")
 
 
 class _KeptOut(ModuleType):
-    """Stands where a module would; whatever is imported from it is None."""
+    """An empty module; whatever is imported from it is None."""
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
@@ -36,7 +37,7 @@ try:
     from genesis.observability.logger import logger
 finally:
     for _name in _kept_out:
-        del sys.modules[_name]  # whoever else wants it gets it
+        del sys.modules[_name]  # whoever imports it later gets the real one
 
 __all__ = [
     "AuthenticationError",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class ServerVad:
+class BySilence:
     """The model ends a turn after silence. ``threshold``: 0 to 1, from eager to deaf; ``prefix_ms``
     of audio before the first loud frame belong to the turn."""
 
@@ -18,7 +18,7 @@ class ServerVad:
 
 
 @dataclass(frozen=True)
-class SemanticVad:
+class ByMeaning:
     """The model ends a turn when the caller seems to have finished a thought."""
 
     eagerness: Literal["auto", "low", "medium", "high"] = "auto"
@@ -42,5 +42,5 @@ class Persona:
     language: str
     instructions: str
     tools: tuple[Tool, ...] = ()
-    turn_detection: ServerVad | SemanticVad = ServerVad()
+    turn_detection: BySilence | ByMeaning = BySilence()
     noise_reduction: Literal["off", "near_field", "far_field"] = "off"

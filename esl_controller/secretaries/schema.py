@@ -27,7 +27,7 @@ from esl_controller.config.settings import GREETINGS, AgentSettings, Section
 from esl_controller.secretaries import checks, prompt
 from esl_controller.secretaries.checks import BuiltIn
 from esl_controller.secretaries.hours import Hours
-from esl_controller.secretaries.persona import Persona, SemanticVad, ServerVad, Tool
+from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona, Tool
 from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
 
 
@@ -72,11 +72,11 @@ class TurnDetection(Section):
     )
 
     @property
-    def vad(self) -> ServerVad | SemanticVad:
+    def vad(self) -> BySilence | ByMeaning:
         """What the agent is told."""
         if self.kind == "semantic_vad":
-            return SemanticVad(self.eagerness)
-        return ServerVad(self.threshold, self.silence_ms, self.prefix_ms)
+            return ByMeaning(self.eagerness)
+        return BySilence(self.threshold, self.silence_ms, self.prefix_ms)
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> TurnDetection:

@@ -21,21 +21,19 @@ import structlog
 import uvloop
 from aiohttp import ClientSession, web
 
-from esl_controller.agents.base import Agent
-from esl_controller.agents.live import LiveModel
-from esl_controller.agents.realtime import RealtimeModel
-from esl_controller.call.agent import History
+from esl_controller.agents.base import Model
+from esl_controller.agents.factory import make_model
 from esl_controller.call.records import Claimed
-from esl_controller.config.settings import Loaded, Settings
+from esl_controller.config.settings import AgentSettings, Loaded, Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.secretaries.folder import Folder, FolderError
-from esl_controller.secretaries.persona import Persona
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
 from esl_controller.server.record import CallRecords
 from esl_controller.server.shutdown import Shutdown
+from esl_controller.server.stand_in import stand_in
 from esl_controller.server.web.routes import in_brief, web_routes
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
@@ -74,7 +72,7 @@ class Controller:
         self.secretaries = Folder(Path(folder) if folder else None, settings.agent)
         self.store: Store | None = None
         self.records = CallRecords(None, self.name)
-        self._model: RealtimeModel | LiveModel
+        self._model: Model
         self._http: ClientSession
 
     async def open(self, stack: contextlib.AsyncExitStack) -> None:
@@ -92,8 +90,7 @@ class Controller:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
             own(outbox.run())
             own(self.records.watch(self.calls.calls))
-        self._model = await _model(settings, stack)
-        stack.push_async_callback(self._model.close)
+        self._model = await _open_model(settings.agent, stack)
         # The Event Socket last: when a call comes, everything that it needs is there.
         media, web_address = settings.media, settings.web
         share = settings.esl.share
@@ -135,8 +132,7 @@ class Controller:
             ports=self.ports,
             streams=self.streams,
             media_url=self.media_url,
-            abilities=self._model.abilities,
-            make_agent=self._make_agent,
+            model=self._model,
             find_secretary=self.secretaries.find,
             record=self.records,
             http=self._http,
@@ -156,9 +152,6 @@ class Controller:
             state="ready" if self.calls.ready else "draining",
             calls=json.dumps({uuid: in_brief(call) for uuid, call in self.calls.calls.items()}),
         )
-
-    def _make_agent(self, persona: Persona, history: History, channel: Channel) -> Agent:
-        return self._model.agent(persona, history, g711=channel.is_g711)
 
 
 @contextlib.asynccontextmanager
@@ -181,17 +174,12 @@ def _name() -> str:
     return f"{socket.gethostname()}:{pid}" + (f"-{secrets.token_hex(3)}" if pid < LOW_PID else "")
 
 
-async def _model(settings: Settings, stack: contextlib.AsyncExitStack) -> RealtimeModel | LiveModel:
-    agent = settings.agent
-    if agent.resolved_kind == "live":
-        return LiveModel(agent, agent.base_url)
-    base_url = agent.base_url
-    if agent.resolved_kind == "standin":
-        from esl_controller.simulator.model import ModelStandIn
-
-        standin = ModelStandIn(language=agent.language, record=False)
-        base_url = (await stack.enter_async_context(standin)).base_url
-    return RealtimeModel(agent, base_url)
+async def _open_model(settings: AgentSettings, stack: contextlib.AsyncExitStack) -> Model:
+    if settings.resolved_kind == "standin":
+        settings = await stack.enter_async_context(stand_in(settings))
+    model = make_model(settings)
+    stack.push_async_callback(model.close)
+    return model
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,7 @@ from esl_controller.call.records import Claimed
 from esl_controller.call.tools import AskServer
 from esl_controller.call.transcript import Transcript
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.secretaries.persona import Persona
+from esl_controller.secretaries.persona import BySilence, Persona
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.session.caller import CallerAudio
 from esl_controller.session.dependencies import Dependencies
@@ -50,9 +50,9 @@ class AgentSession:
         self._deps = deps
         self._speech = speech
         self._runner = runner
-        vad = secretary.turn_detection
-        own_turns = deps.abilities.takes_turns
-        silence_ms = vad.silence_ms if vad.kind == "server_vad" and not own_turns else 0
+        turns = secretary.turn_detection.vad
+        own_turns = deps.model.abilities.takes_turns
+        silence_ms = turns.silence_ms if isinstance(turns, BySilence) and not own_turns else 0
         self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
         self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put)
         self._earlier = Counters()  # of earlier agents of the call
@@ -87,7 +87,7 @@ class AgentSession:
             self._connection.cancel()
         self._earlier, self.reported = self.counters, self.usage
         history = self._transcript.history()
-        self._agent = agent = self._deps.make_agent(self._persona, history, channel)
+        self._agent = agent = self._deps.model.agent(self._persona, history, g711=channel.is_g711)
         self._speech.source = agent.output
         self.caller.connect(agent)
 

@@ -8,11 +8,8 @@ from typing import Protocol
 
 from aiohttp import ClientSession
 
-from esl_controller.agents.base import Agent
-from esl_controller.call.agent import Abilities, History
+from esl_controller.agents.base import Model
 from esl_controller.config.settings import Settings
-from esl_controller.freeswitch.channel import Channel
-from esl_controller.secretaries.persona import Persona
 from esl_controller.secretaries.schema import Secretary
 from esl_controller.store.records import Change
 from media.lane import Clock, Ports
@@ -43,8 +40,7 @@ class Dependencies:
     ports: Ports
     streams: StreamEndpoint
     media_url: str
-    abilities: Abilities  # what the agents of this kind of model can do
-    make_agent: Callable[[Persona, History, Channel], Agent]
+    model: Model
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
     record: Record
     http: ClientSession

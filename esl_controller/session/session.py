@@ -341,7 +341,7 @@ def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed:
     """The decisions of a call with this secretary."""
     settings = deps.settings
     return Call(
-        Conversation(secretary, toolbox, closed=closed, abilities=deps.abilities),
+        Conversation(secretary, toolbox, closed=closed, abilities=deps.model.abilities),
         max_s=secretary.limits.max_call_s,
         fallback=secretary.destination(secretary.fallback),
         record=secretary.recording.stereo,

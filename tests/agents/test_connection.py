@@ -1,33 +1,25 @@
-"""The endpoint's options; what waits, what goes first, and why a connection ended."""
+"""What waits, what goes first, and why a connection ended."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from esl_controller.agents import connection as connections
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import (
-    BACKLOG_MS,
-    CONTROL_LIMIT,
-    Connection,
-    Endpoint,
-)
+from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT, Connection
+from esl_controller.agents.openai_endpoint import PCM, OpenAIEndpoint
 from esl_controller.agents.wire import ModelConnection
 from esl_controller.call.events import AgentFailed
 from esl_controller.config.settings import AgentSettings
-from media.frame import pcm
 from tests.agents.rig import Talk, say, server
 from tests.waiting import until
 
-PCM = pcm(24000)
 FRAME = bytes(PCM.frame_bytes)
 NOBODY = "http://127.0.0.1:9/v1"
 
@@ -36,7 +28,8 @@ NOBODY = "http://127.0.0.1:9/v1"
 async def connection_to(
     base_url: str, counters: Counters | None = None, *, patience_s: float = 2.0
 ) -> AsyncIterator[Connection]:
-    endpoint = Endpoint(AgentSettings(connect_timeout_s=patience_s), base_url, "realtime")
+    settings = AgentSettings(connect_timeout_s=patience_s, base_url=base_url)
+    endpoint = OpenAIEndpoint(settings, "realtime")
     yield Connection(endpoint, PCM, "audio.append", counters or Counters())
     await endpoint.close()
 
@@ -49,42 +42,6 @@ async def run(connection: Connection, on_message: Any = lambda message: None) ->
         {"type": "hello"},
         on_message,
     )
-
-
-@pytest.mark.parametrize(
-    ("base_url", "proxied", "encrypted"),
-    [
-        ("", True, True),
-        ("https://models.example.net/v1", True, True),
-        ("http://models.example.net/v1", True, False),
-        ("http://127.0.0.1:9/v1", False, False),
-        ("http://[::1]:9/v1", False, False),
-    ],
-)
-async def test_options_follow_the_endpoint(base_url: str, proxied: bool, encrypted: bool) -> None:
-    endpoint = Endpoint(AgentSettings(), base_url, "realtime")
-    options: dict[str, Any] = dict(endpoint.options(ModelConnection))
-    assert ("proxy" not in options) is proxied
-    assert ("ssl" in options) is encrypted
-    assert options["create_connection"] is ModelConnection
-    await endpoint.close()
-
-
-async def test_who_waits_for_the_client_to_be_loaded_has_a_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loaded = threading.Event()
-
-    def make_client(*args: str) -> Any:
-        loaded.wait(5)
-        return real(*args)
-
-    real = connections._make_client
-    monkeypatch.setattr(connections, "_make_client", make_client)
-    async with connection_to(NOBODY, patience_s=0.5) as connection:
-        assert (await run(connection)).reason == "the model was not ready within 0.5 s"
-        loaded.set()
-        await connection._endpoint.loaded()  # it is, though somebody has given up
 
 
 async def test_audio_that_waits_is_bounded() -> None:

@@ -17,11 +17,12 @@ from pydantic import TypeAdapter
 
 from esl_controller.agents import realtime
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
-from esl_controller.agents.realtime import PCM, RealtimeAgent, RealtimeModel
+from esl_controller.agents.openai_endpoint import PCM
+from esl_controller.agents.realtime import RealtimeAgent, RealtimeModel
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Called, History, Said
 from esl_controller.config.loading import load
-from esl_controller.secretaries.persona import Persona, SemanticVad, ServerVad, Tool
+from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona, Tool
 from esl_controller.simulator.model import (
     ModelFaults,
     ModelSession,
@@ -51,8 +52,9 @@ FAST: dict[str, Any] = {"pace": 0, "think_ms": 0}
 
 def model_for(base_url: str, **settings: str) -> RealtimeModel:
     environment = {f"ESL_CONTROLLER_AGENT_{name}": value for name, value in settings.items()}
+    environment["ESL_CONTROLLER_AGENT_BASE_URL"] = base_url
     loaded = load(None, {"OPENAI_API_KEY": "sk-test", **environment})
-    return RealtimeModel(loaded.settings.agent, base_url)
+    return RealtimeModel(loaded.settings.agent)
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +163,7 @@ async def test_the_session_is_what_the_persona_says() -> None:
     ("wanted", "asked"),
     [
         (
-            ServerVad(0.7, 900, 200),
+            BySilence(0.7, 900, 200),
             {
                 "type": "server_vad",
                 "threshold": 0.7,
@@ -169,11 +171,11 @@ async def test_the_session_is_what_the_persona_says() -> None:
                 "prefix_padding_ms": 200,
             },
         ),
-        (SemanticVad("low"), {"type": "semantic_vad", "eagerness": "low"}),
+        (ByMeaning("low"), {"type": "semantic_vad", "eagerness": "low"}),
     ],
 )
 async def test_turns_are_found_by_the_model_and_answered_when_we_say_so(
-    wanted: ServerVad | SemanticVad, asked: dict[str, Any]
+    wanted: BySilence | ByMeaning, asked: dict[str, Any]
 ) -> None:
     persona = Persona("m", "v", "en", "", turn_detection=wanted)
     detection = (await set_up(persona))["audio"]["input"]["turn_detection"]

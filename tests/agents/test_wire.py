@@ -6,14 +6,21 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import inspect
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
 
 import pytest
-from websockets.asyncio.client import connect
+from packaging.requirements import Requirement
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+from websockets.utils import apply_mask
 
-from esl_controller.agents.wire import WRITE_AHEAD, ModelConnection
+from esl_controller.agents.wire import WRITE_AHEAD, ModelConnection, _text_frame
+from tests.paths import ROOT
 from tests.waiting import until
 
 
@@ -202,3 +209,48 @@ async def test_what_comes_together_with_the_handshake(step: int) -> None:
             wire.send_now(b"go")
             await until(lambda: len(got) == 2)
     assert got == [b"early", b"next"]
+
+
+# --- what is not public in websockets, and what we rely on ----------------------------------------
+
+
+async def test_the_librarys_private_parts_are_what_they_were() -> None:
+    """If this fails with a new release, read ``wire.py`` before the bounds are moved."""
+    async with talking(idle) as wire:
+        assert wire.protocol.state is State.OPEN
+        assert wire.protocol.max_size == 1 << 20
+        assert isinstance(wire.transport, asyncio.Transport)
+        assert wire.transport.get_write_buffer_size() == 0
+        assert not wire.transport.is_closing()
+        parameters = inspect.signature(ClientConnection.data_received).parameters
+        assert [*parameters] == ["self", "data"]
+    state: State = wire.protocol.state
+    assert state is State.CLOSED
+
+
+async def test_a_connection_without_a_limit_says_none() -> None:
+    async with serve(idle, "127.0.0.1", 0) as server:
+        (listening,) = server.sockets
+        url = f"ws://127.0.0.1:{listening.getsockname()[1]}"
+        async with connect(url, create_connection=ModelConnection, max_size=None) as connection:
+            assert connection.protocol.max_size is None
+
+
+def test_the_mask_is_the_standards() -> None:
+    """RFC 6455, section 5.3; computed in C, or else in Python."""
+    message = bytes(range(120))
+    made = _text_frame(message)
+    mask, masked = made[2:6], made[6:]
+    assert masked == bytes(byte ^ mask[at % 4] for at, byte in enumerate(message))
+    assert masked == apply_mask(message, mask)
+
+
+def test_the_installed_version_is_within_the_bounds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (bounds,) = (
+        asked.specifier
+        for asked in map(Requirement, project["dependencies"])
+        if asked.name == "websockets"
+    )
+    assert bounds.contains(version("websockets"))
+    assert not bounds.contains("16.0"), "max_size is gone there"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.config.settings import GREETINGS, AgentSettings
-from esl_controller.secretaries.persona import SemanticVad, ServerVad, Tool
+from esl_controller.secretaries.persona import ByMeaning, BySilence, Tool
 from esl_controller.secretaries.reading import read
 from tests.secretaries.rig import AGENT, CLINIC, CLINICA, secretary
 
@@ -22,7 +22,7 @@ def test_the_default_is_made_of_the_agents_settings() -> None:
     assert (persona.model, persona.voice, persona.language) == (agent.model, "cedar", "pt-BR")
     assert persona.instructions.startswith("Seja breve.\n")
     assert persona.tools == (MESSAGE,)
-    assert persona.turn_detection == ServerVad()
+    assert persona.turn_detection == BySilence()
     assert persona.noise_reduction == "off"
     assert default.spoken_greeting == "Alô!"
     assert default.key == ("", "")
@@ -43,7 +43,7 @@ def test_the_persona_is_what_the_file_says() -> None:
     assert clinica is not None
     assert clinic is not None
     persona = clinica.persona(())
-    assert persona.turn_detection == ServerVad(threshold=0.5, silence_ms=600, prefix_ms=300)
+    assert persona.turn_detection == BySilence(threshold=0.5, silence_ms=600, prefix_ms=300)
     assert persona.noise_reduction == "near_field"
     assert (persona.voice, persona.model, persona.language) == (
         "marin",
@@ -51,7 +51,7 @@ def test_the_persona_is_what_the_file_says() -> None:
         "pt-BR",
     )
     eager = secretary(turn_detection={"kind": "semantic_vad", "eagerness": "high"}).persona(())
-    assert eager.turn_detection == SemanticVad("high")
+    assert eager.turn_detection == ByMeaning("high")
     assert clinic.persona(()).noise_reduction == "far_field"
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-from esl_controller.agents.live import LiveModel
-from esl_controller.agents.realtime import RealtimeModel
-from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady
-from esl_controller.config.settings import AgentSettings
+from esl_controller.agents.factory import make_model
+from esl_controller.agents.probe import probe
+from esl_controller.call.events import AgentFailed
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.secretaries.folder import Folder, FolderError
@@ -56,49 +54,22 @@ async def model(case: Case) -> Finding:
             "callers get a built-in stand-in, which repeats what they say; it is no AI.",
             "OPENAI_API_KEY in the environment of esl-controller serve",
         )
-    endpoint, name = agent.base_url or "OpenAI", agent.resolved_model
+    persona = _folder(case).find("", "").persona(())
     began = time.monotonic()
-    outcome = await _confirmed(case, agent)
+    there = make_model(agent)
+    try:
+        outcome = await probe(there, persona)
+    finally:
+        await there.close()
+    name = f"the model {agent.resolved_model!r} at {there.service}"
     if isinstance(outcome, AgentFailed):
         return failed(
-            f"the model {name!r} at {endpoint}: {outcome.reason}",
+            f"{name}: {outcome.reason}",
             "callers hear an apology, or the fallback of their secretary.",
-            _model_remedy(outcome.reason),
+            there.remedy(outcome.reason),
         )
     took = (time.monotonic() - began) * 1000
-    return ok(f"the model {name!r} at {endpoint} confirmed a session after {took:.0f} ms")
-
-
-async def _confirmed(case: Case, agent: AgentSettings) -> AgentEvent:
-    """What a session of its own comes to, without a word said in it."""
-    kind = LiveModel if agent.resolved_kind == "live" else RealtimeModel
-    there = kind(agent, agent.base_url)
-    outcome: asyncio.Future[AgentEvent] = asyncio.get_running_loop().create_future()
-
-    def on_event(event: AgentEvent) -> None:
-        if isinstance(event, AgentReady | AgentFailed) and not outcome.done():
-            outcome.set_result(event)
-
-    persona = _folder(case).find("", "").persona(())
-    running = asyncio.create_task(there.agent(persona, (), g711=True).run(on_event))
-    running.add_done_callback(lambda _: on_event(AgentFailed("it ended without a word", False)))
-    try:
-        return await outcome
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await there.close()
-
-
-def _model_remedy(reason: str) -> str:
-    if "401" in reason or "key" in reason:
-        return "OPENAI_API_KEY in the environment: a key of this endpoint, without spaces around it"
-    if "429" in reason:
-        return "look at the usage and the limits of the key's project, at the service"
-    away = ("no connection", "was not ready", "closed the connection")
-    if any(words in reason for words in away):
-        return "[agent] base_url in our settings; HTTPS_PROXY, if only a proxy gets out from here"
-    return "[agent] model in our settings: one that this endpoint has and the key may use"
+    return ok(f"{name} confirmed a session after {took:.0f} ms")
 
 
 async def record(case: Case) -> Finding:

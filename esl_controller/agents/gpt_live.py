@@ -2,9 +2,9 @@
 
 The model listens and speaks at the same time: it decides itself when to answer, when to fall silent
 and when to go on, and its voice is one stream in real time, silence included (``utterances.py``).
-There is nothing to cancel and nothing to truncate. Its clock is the caller's audio: a model that is
-sent none neither hears nor speaks. Functions are called by a second model, to which the first one
-delegates; it goes on by itself once all results are there.
+There is nothing to cancel and nothing to truncate. The caller's audio is its clock: without any it
+neither hears nor speaks. A second model makes the tool calls, on behalf of the first
+(``delegation.py``), which goes on by itself once all results are there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import Connection, Endpoint
+from esl_controller.agents.connection import Connection
 from esl_controller.agents.delegation import Delegations
 from esl_controller.agents.messages import Reader, read, text, told
+from esl_controller.agents.openai_endpoint import OpenAIEndpoint
 from esl_controller.agents.utterances import Utterances
 from esl_controller.call.agent import Abilities, Called, History, Said
 from esl_controller.call.events import (
@@ -38,7 +39,7 @@ from esl_controller.call.events import (
 )
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.persona import Persona
-from media.frame import PCMU, Format, pcm
+from media.frame import Format
 
 if TYPE_CHECKING:
     from openai.types.live.audio_format_param import AudioFormatParam
@@ -47,12 +48,11 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger(__name__)
 
-PCM = pcm(24000)
 HISTORY_ITEMS = 128  # the API takes no more
-HISTORY_CHARACTERS = 16_000  # it takes 8,192 tokens; no common language has less than two a token
-TURN_PAUSE_MS = 800  # without a word ends a turn of the caller
-STALL_MS = 5000  # of the caller's audio that nothing answers, not even silence
-ASKED_MS = 8000  # without a word, after it was told to speak: it has decided not to
+HISTORY_CHARACTERS = 16_000  # the API takes 8,192 tokens, of two characters or more in any language
+TURN_PAUSE_MS = 800  # a pause that ends the caller's turn
+STALL_MS = 5000  # of the caller's audio, for which the model sends nothing, not even silence
+ASKED_MS = 8000  # a model that was told to speak and has not by then has decided not to
 
 _APPEND = "session.input_audio.append"
 _DELEGATE = """
@@ -63,33 +63,22 @@ Never say that it is done before you are told so. Whatever the list says, do not
 not announce a transfer by yourself: you are told when, and with which words."""
 
 
-class LiveModel:
-    """The endpoint that the agents of all calls share."""
+class GptLiveModel(OpenAIEndpoint):
+    """A ``Model`` that speaks GPT-Live's API."""
 
     abilities = Abilities(truncates=False, takes_turns=True)
 
-    def __init__(self, settings: AgentSettings, base_url: str) -> None:
-        self.settings = settings
-        self.endpoint = Endpoint(settings, base_url, "live")
+    def __init__(self, settings: AgentSettings) -> None:
+        super().__init__(settings, "live")
 
-    def agent(self, persona: Persona, history: History, *, g711: bool) -> LiveAgent:
-        """An agent for one connection; ``g711``: whether that is the caller's own codec."""
-        audio = self.settings.audio
-        narrow = audio == "pcmu" or (audio == "auto" and g711)
-        return LiveAgent(self, persona, history, PCMU if narrow else PCM)
-
-    async def loaded(self) -> None:
-        """Return when an agent can connect without waiting for an import."""
-        await self.endpoint.loaded()
-
-    async def close(self) -> None:
-        """Free the client."""
-        await self.endpoint.close()
+    def agent(self, persona: Persona, history: History, *, g711: bool) -> GptLiveAgent:
+        """An agent that has not connected yet."""
+        return GptLiveAgent(self, persona, history, self.audio(g711=g711))
 
 
 @dataclass
 class _Turn:
-    """What the caller is saying: words as they come, their end on the session's clock."""
+    """What the caller is saying: the words so far, and when they ended on the session's clock."""
 
     item: str
     words: str
@@ -97,35 +86,37 @@ class _Turn:
     quiet_ms: float = 0.0
 
 
-class LiveAgent:
+class GptLiveAgent:
     """An ``Agent`` over one GPT-Live session.
 
-    A response is an utterance, or a delegation that calls functions or fails. The caller's turns
-    come with their words: ``SpeechStarted`` some hundred milliseconds late, ``SpeechStopped``
-    together with the transcript.
+    A response is an utterance, or a delegation that makes tool calls or fails. The caller's turns
+    are known only by their words: ``SpeechStarted`` is some hundred milliseconds late, and
+    ``SpeechStopped`` comes together with the transcript.
     """
 
-    abilities = LiveModel.abilities
+    abilities = GptLiveModel.abilities
 
-    def __init__(self, model: LiveModel, persona: Persona, history: History, audio: Format) -> None:
+    def __init__(
+        self, model: GptLiveModel, persona: Persona, history: History, audio: Format
+    ) -> None:
         self.input = self.output = audio
         self.counters = Counters()
-        self._model = model
+        self._backend_model = model.settings.backend_model
         self._persona = persona
         self._history = history
-        self._connection = Connection(model.endpoint, audio, _APPEND, self.counters)
+        self._connection = Connection(model, audio, _APPEND, self.counters)
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._name = f"live-{secrets.token_hex(4)}"
         self._named = 0
         self._utterances = Utterances(audio)
-        self._item = ""  # the utterance that is spoken, or whose words came ahead of its audio
+        self._item = ""  # the utterance being spoken, or whose words came ahead of its audio
         self._turn: _Turn | None = None
         self._delegations = Delegations()
         self._unanswered_ms = 0.0
-        self._asked_ms: float | None = None  # so long ago it was told to speak, and has not
+        self._asked_ms: float | None = None  # since it was told to speak, until it does
         self._clock_ms = 0.0  # of the session
-        self._used_ms = 0.0  # of it, that is to be paid
-        self._reported_ms = 0.0
+        self._used_ms = 0.0  # of the session, to be paid
+        self._reported_ms = 0.0  # of that, in a ``ResponseDone``
         self._readers: Mapping[str, Reader] = {
             "session.started": self._started,
             "session.output_audio.delta": self._audio,
@@ -158,7 +149,7 @@ class LiveAgent:
         """Nothing: the model speaks in real time, and knows what it has said."""
 
     def forget(self, item: str) -> None:
-        """Nothing: what was no speech did not become words."""
+        """Nothing: the model makes words of speech only."""
 
     def tool_result(self, call: Called, *, last: bool = False) -> None:
         if not self._delegations.answer(call.call_id, last=last):
@@ -199,14 +190,14 @@ class LiveAgent:
 
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
         self._emit = on_event
-        hello = start(self._persona, self._history, self.input, self._model.settings.backend_model)
+        hello = start(self._persona, self._history, self.input, self._backend_model)
         failed = await self._connection.run(
             lambda client, options: client.live.connect(websocket_connection_options=options),
             hello,
             self._message,
         )
         if self._turn is not None:
-            for event in self._end_turn(self._turn):  # nobody else will tell it
+            for event in self._end_turn(self._turn):  # no message will end it any more
                 self._emit(event)
         self._emit(failed)
 
@@ -227,7 +218,7 @@ class LiveAgent:
         events = self._pass_time(self.output.ms(len(data)))
         if cut.began:
             self._asked_ms = None
-            # It knows better than a pause that the caller has finished.
+            # The model answers, so the caller has finished: that is surer than a pause.
             events += self._end_turn(self._turn) if self._turn is not None else []
             events.append(ResponseStarted(self._utterance()))
         if cut.audio:
@@ -268,7 +259,7 @@ class LiveAgent:
         return events
 
     def _pass_time(self, ms: float) -> list[AgentEvent]:
-        """The model's output is its clock: so much time has passed in the session."""
+        """So much time has passed in the session, by the length of the model's output."""
         self._clock_ms += ms
         self._used_ms += ms
         if self._turn is not None:
@@ -280,7 +271,7 @@ class LiveAgent:
         return []
 
     def _say_nothing(self) -> list[AgentEvent]:
-        """Whoever waits for what the model was told to say need not wait any more."""
+        """End the wait for what the model was told to say, by an empty response."""
         self._asked_ms = None
         log.warning("the model was told to speak and did not")
         done = self._done(self._new_name(), "incomplete", "the model said nothing")
@@ -300,7 +291,7 @@ class LiveAgent:
         return (ResponseStarted(done.id), done) if done is not None else ()
 
     def _used(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        """The model's own count, of the whole session."""
+        """The model's own count of the whole session."""
         self._used_ms = max(self._used_ms, float(event["usage"]["seconds"]) * 1000)
         return ()
 
@@ -354,7 +345,7 @@ def start(
 
 
 def _instructions(persona: Persona) -> str:
-    """Of the model that speaks, which does not see the functions."""
+    """For the model that speaks, which does not see the tools."""
     if not persona.tools:
         return persona.instructions
     functions = "".join(f"\n- {tool.name}: {tool.description}" for tool in persona.tools)
@@ -362,7 +353,7 @@ def _instructions(persona: Persona) -> str:
 
 
 def _items(history: History) -> list[InitialItemParam]:
-    """The newest of ``history`` that the API takes, oldest first."""
+    """As much of the end of ``history`` as the API takes, oldest first."""
     items: list[InitialItemParam] = []
     room = HISTORY_CHARACTERS
     for entry in reversed(history[-HISTORY_ITEMS:]):

@@ -16,14 +16,14 @@ from openai.types.live import ClientEventParam
 from pydantic import TypeAdapter
 
 from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
-from esl_controller.agents.live import (
+from esl_controller.agents.gpt_live import (
     ASKED_MS,
     HISTORY_CHARACTERS,
-    PCM,
     STALL_MS,
-    LiveAgent,
-    LiveModel,
+    GptLiveAgent,
+    GptLiveModel,
 )
+from esl_controller.agents.openai_endpoint import PCM
 from esl_controller.agents.utterances import LEAD_MS
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Called, History, Said
@@ -59,12 +59,11 @@ class LiveConversation(Conversation):
                 await asyncio.sleep(0.001)
 
 
-def model_for(base_url: str, **settings: str) -> LiveModel:
+def model_for(base_url: str, **settings: str) -> GptLiveModel:
     environment = {f"ESL_CONTROLLER_AGENT_{name}": value for name, value in settings.items()}
-    loaded = load(
-        None, {"OPENAI_API_KEY": "sk-test", "ESL_CONTROLLER_AGENT_KIND": "live", **environment}
-    )
-    return LiveModel(loaded.settings.agent, base_url)
+    environment |= {"ESL_CONTROLLER_AGENT_BASE_URL": base_url, "ESL_CONTROLLER_AGENT_KIND": "live"}
+    loaded = load(None, {"OPENAI_API_KEY": "sk-test", **environment})
+    return GptLiveModel(loaded.settings.agent)
 
 
 @contextlib.asynccontextmanager
@@ -99,8 +98,8 @@ def caller() -> bytes:
 
 
 def test_it_says_what_it_cannot_do() -> None:
-    assert LiveAgent.abilities.takes_turns
-    assert not LiveAgent.abilities.truncates
+    assert GptLiveAgent.abilities.takes_turns
+    assert not GptLiveAgent.abilities.truncates
 
 
 async def test_everything_that_we_send_is_of_the_packages_types() -> None:
