@@ -1,8 +1,7 @@
 """Rates, frame sizes and sample encodings. [core]
 
 All linear audio in this project is signed 16-bit little-endian mono (``pcm``); G.711 is one byte a
-sample at 8 kHz (``pcmu``, ``pcma``). A frame is 20 ms, the packet time of every telephone codec
-that we met.
+sample at 8 kHz (``pcmu``, ``pcma``). A frame is 20 ms, the usual packet time of telephone codecs.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ Samples: TypeAlias = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Format:
-    """How audio is written: ``encoding``, and ``rate`` in Hz."""
+    """A format of audio: its ``encoding`` and its ``rate`` in Hz."""
 
     encoding: Encoding
     rate: int
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes a sample: 2 for linear audio, 1 for G.711."""
+        """Bytes per sample: 2 for linear audio, 1 for G.711."""
         return 2 if self.encoding == "pcm" else 1
 
     @property
@@ -45,7 +44,7 @@ class Format:
         return count * 1000 / (self.rate * self.sample_bytes)
 
     def silence(self, count: int) -> bytes:
-        """``count`` bytes of it."""
+        """``count`` bytes of silence."""
         return encode(np.zeros(count // self.sample_bytes, np.int16), self.encoding)
 
     def __str__(self) -> str:
@@ -66,12 +65,12 @@ RATE_OF_FRAME = {pcm(rate).frame_bytes: rate for rate in (8000, 12000, 16000, 24
 
 
 def samples(data: bytes | bytearray | memoryview) -> Samples:
-    """View linear audio bytes as samples. Raises ValueError on an odd number of bytes."""
+    """The samples in linear audio, as a view. Raises ValueError if the bytes are odd in number."""
     return np.frombuffer(data, SAMPLE)
 
 
 def to_pcm(values: npt.NDArray[np.floating]) -> Samples:
-    """Round and clip to 16 bits. Works in place: ``values`` are used up."""
+    """``values`` rounded and clipped to 16 bits. Overwrites ``values``."""
     np.rint(values, out=values)
     np.maximum(values, -32768, out=values)
     np.minimum(values, 32767, out=values)
@@ -101,7 +100,7 @@ def _codes(decoded: Samples, zero: int) -> npt.NDArray[np.uint8]:
     middles = (levels[:-1] + levels[1:]) / 2
     values = np.arange(-32768, 32768)
     codes = order[np.searchsorted(middles, values, side="left")].astype(np.uint8)
-    codes[32768] = zero  # mu-law has two zeros; the positive one is silence on every wire
+    codes[32768] = zero  # mu-law has two zeros; silence is sent as the positive one
     return np.roll(codes, -32768)
 
 
@@ -110,7 +109,7 @@ _CODES = {"pcmu": _codes(_LEVELS["pcmu"], 0xFF), "pcma": _codes(_LEVELS["pcma"],
 
 
 def decoder(encoding: Encoding) -> Callable[[bytes], Samples]:
-    """What turns bytes in ``encoding`` into samples."""
+    """A function that turns bytes in ``encoding`` into samples."""
     if encoding == "pcm":
         return samples
     levels = _LEVELS[encoding]
@@ -118,15 +117,15 @@ def decoder(encoding: Encoding) -> Callable[[bytes], Samples]:
 
 
 def encoder(encoding: Encoding) -> Callable[[Samples], bytes]:
-    """What turns samples into bytes in ``encoding``."""
+    """A function that turns samples into bytes in ``encoding``."""
     if encoding == "pcm":
         return lambda values: values.astype(SAMPLE, copy=False).tobytes()
     codes = _CODES[encoding]
     return lambda values: codes.take(values.view(_UINT16)).tobytes()
 
 
-def recoder(source: Encoding, target: Encoding) -> Callable[[bytes], bytes]:
-    """What turns bytes in one encoding into another, at the same rate."""
+def transcoder(source: Encoding, target: Encoding) -> Callable[[bytes], bytes]:
+    """A function that turns bytes in ``source`` into bytes in ``target``, at the same rate."""
     if source == target:
         return lambda data: data
     if source == "pcm":
@@ -137,10 +136,10 @@ def recoder(source: Encoding, target: Encoding) -> Callable[[bytes], bytes]:
 
 
 def decode(data: bytes, encoding: Encoding) -> Samples:
-    """Samples of ``data``, whatever its encoding."""
+    """The samples of ``data``, which is in ``encoding``."""
     return decoder(encoding)(data)
 
 
 def encode(values: Samples, encoding: Encoding) -> bytes:
-    """The bytes of ``values`` in ``encoding``."""
+    """The samples ``values`` as bytes in ``encoding``."""
     return encoder(encoding)(values)

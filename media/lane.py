@@ -1,8 +1,15 @@
-"""The UDP lane to one channel, and the process's one clock: caller out.
+"""The UDP lane to a channel, and the one clock of all lanes: what the caller hears.
 
-FreeSWITCH plays each datagram at once as one frame and paces nothing
-(docs/design/freeswitch.md#the-lane), so this clock is the clock of every call: absolute deadlines
-20 ms apart, a frame for every lane at each, silence where there is nothing to say.
+FreeSWITCH's `unicast` does not pace: a datagram that arrives is played at once, as one frame
+(docs/design/freeswitch.md#the-lane). A frame that we send early is heard early, and one that we do
+not send is a gap. So the sender is the clock, and the sender is us:
+
+- Every 20 ms each lane sends a frame, silence where there is nothing to say: after a time without
+  frames the caller's phone loses the first 20 to 40 ms of what follows.
+- Deadlines are absolute. A tick that comes late does not move the next one, so delays do not add
+  up and the audio does not drift.
+- One timer serves all lanes (docs/design/audio.md#the-clock).
+- Speech stops within one frame, because nothing of it waits beyond this point.
 """
 
 from __future__ import annotations
@@ -17,14 +24,14 @@ from media.playout import Playout
 
 _TICK = FRAME_MS / 1000
 _LATE = 0.005  # a tick that comes later than this is counted
-_CATCH_UP = 5  # ticks made up for at once after a stall; what is beyond is skipped
+_CATCH_UP = 5  # ticks sent at once after a stall; after a longer one the schedule starts anew
 
 
 class Ports:
-    """UDP ports for FreeSWITCH's ends of the lanes, from ``first`` to ``last``, at random.
+    """The UDP ports that FreeSWITCH may bind for lanes, ``first`` to ``last``, taken at random.
 
-    At random because a port that is guessed could be spoken to by somebody else, and because the
-    ports of another controller on the same switch are not known here.
+    Random, because FreeSWITCH plays whatever arrives at the port, so nobody should be able to guess
+    it; and because other controllers on the same switch take ports that we do not know of.
     """
 
     def __init__(self, first: int, last: int) -> None:
@@ -32,7 +39,7 @@ class Ports:
         self.taken: set[int] = set()
 
     def take(self) -> int:
-        """A port that no lane of this process has. Raises OSError where all are taken."""
+        """A port that no lane of this process uses. Raises OSError if all are taken."""
         if len(self.taken) == len(self._range):
             raise OSError(f"all {len(self._range)} lane ports are taken")
         while (port := random.choice(self._range)) in self.taken:
@@ -41,7 +48,7 @@ class Ports:
         return port
 
     def give_back(self, port: int) -> None:
-        """The lane is closed."""
+        """Its lane is closed: ``port`` may be taken again."""
         self.taken.discard(port)
 
 
@@ -49,8 +56,8 @@ class Clock:
     """Calls every lane's ``tick`` 50 times a second for as long as there is a lane.
 
     After a stall of up to 100 ms the missed frames are sent at once, so that the receiver's jitter
-    buffer gets the stream complete; after a longer one the schedule starts anew, and no audio is
-    lost by it: it is only later. ``ticks``, ``late`` and ``skipped`` count since the start.
+    buffer gets all of them. After a longer stall the schedule starts anew: the audio is then heard
+    later, and none of it is lost. ``ticks``, ``late`` and ``skipped`` count since the start.
     """
 
     def __init__(self) -> None:
@@ -61,7 +68,7 @@ class Clock:
         self._deadline = 0.0
 
     def add(self, lane: Lane) -> None:
-        """Start to call ``lane.tick``; the first call comes within 20 ms."""
+        """Call ``lane.tick`` from now on; the first call comes within 20 ms."""
         self.lanes[lane] = None
         if self._timer is None:
             loop = asyncio.get_running_loop()
@@ -95,16 +102,17 @@ class Clock:
 
 
 class Lane:
-    """One call's way to the caller: a UDP socket connected to the port that FreeSWITCH binds.
+    """One channel's lane: a UDP socket connected to ``switch``, the port that FreeSWITCH binds.
 
-    Create it, send ``unicast`` with ``switch`` and ``local``, then wait for ``opened``: the first
-    datagram is the only proof that FreeSWITCH has bound the port (its reply is ``+OK`` anyway), and
-    its size tells the channel's rate in Hz, the future's result. ``start`` then puts the lane on
-    the clock.
+    Create it, have FreeSWITCH run ``unicast`` with ``switch`` and ``local``, then wait for
+    ``opened``: the first datagram is the only proof that FreeSWITCH has bound the port, because its
+    reply is ``+OK`` in any case. The datagram's size gives the channel's rate in Hz, which is the
+    result of ``opened``. ``start`` then puts the lane on the clock.
 
-    ``on_event`` is called after a tick in which an item of the playout started or finished, and
-    ``on_lost`` once if FreeSWITCH has closed the port (ICMP tells us, on the same machine at least;
-    see docs/design/freeswitch.md#what-closes-it).
+    ``on_event`` is called after a tick in which an item of the playout started or finished;
+    ``on_lost`` is called once if FreeSWITCH closes the port, for example because the channel ran a
+    ``playback`` (docs/design/freeswitch.md#what-closes-it). We learn of that by ICMP, which is
+    certain on the same machine only.
     """
 
     def __init__(
@@ -118,7 +126,7 @@ class Lane:
         self.on_event: Callable[[], None] = lambda: None
         self.on_lost: Callable[[OSError], None] = lambda error: None
         self.frames = 0
-        self.unsent = 0  # frames that the kernel would not take: its buffer was full
+        self.unsent = 0  # frames that the kernel refused because its buffer was full
         self.playout: Playout | None = None
         self._clock = clock
         self._on_frame: Callable[[bytes], None] | None = None
@@ -128,44 +136,53 @@ class Lane:
         try:
             self._socket.setblocking(False)
             self._socket.bind((host, 0))
-            # Connected: nobody else's datagrams reach us, and a closed port is reported.
+            # A connected socket gets datagrams from this peer only, and hears of a closed port.
             self._socket.connect(switch)
             self._loop.add_reader(self._socket, self._readable)
         except OSError:
             self._socket.close()
             raise
-        self._send = self._socket.send  # looked up once, not fifty times a second
+        self._send = self._socket.send  # looked up once, not 50 times a second
         self._closed = False
 
     @property
     def local(self) -> tuple[str, int]:
-        """Our address: what ``unicast`` calls remote-ip and remote-port."""
+        """Our address, which ``unicast`` calls remote-ip and remote-port."""
         host, port = self._socket.getsockname()
         return str(host), int(port)
 
-    def start(self, playout: Playout, hear: Callable[[bytes], None] | None = None) -> None:
-        """Send the playout's frames from now on.
+    def start(self, playout: Playout, on_frame: Callable[[bytes], None] | None = None) -> None:
+        """Send the playout's frames from now on; ``on_frame`` as for ``receive``.
 
-        ``hear`` gets the caller's frames (linear, at the channel's rate). Without it they are not
-        even read: mod_audio_stream brings the same audio, and an unread socket costs nothing.
+        Without ``on_frame`` the caller's frames are not even read: mod_audio_stream brings the same
+        audio, and a socket that is not read costs nothing.
         """
         self.playout = playout
-        self.listen(hear)
+        if on_frame is None:
+            self.stop_receiving()
+        else:
+            self.receive(on_frame)
         self._clock.add(self)
 
-    def listen(self, hear: Callable[[bytes], None] | None) -> None:
-        """Change who gets the caller's frames, from the next one on."""
+    def receive(self, on_frame: Callable[[bytes], None]) -> None:
+        """Call ``on_frame`` for each frame of the caller, linear at the channel's rate, that
+        arrives from now on; those that were not read while nobody wanted them are dropped."""
         if self._closed:
             return
         if self._on_frame is None:
-            self._discard()
-        self._on_frame = hear
+            self._drop_unread()
+        self._on_frame = on_frame
         self._loop.remove_reader(self._socket)
-        if hear is not None:
-            self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_reader(self._socket, self._readable)
+
+    def stop_receiving(self) -> None:
+        """Leave the caller's frames unread from now on."""
+        if not self._closed:
+            self._on_frame = None
+            self._loop.remove_reader(self._socket)
 
     def tick(self) -> None:
-        """Send one frame."""
+        """Send one frame. Called by the clock."""
         playout = self.playout
         if playout is None or self._closed:
             return
@@ -181,7 +198,7 @@ class Lane:
             self.on_event()
 
     def close(self) -> None:
-        """Leave the clock and free the port. May be called again."""
+        """Leave the clock and close the socket. May be called again."""
         self._clock.remove(self)
         self.opened.cancel()
         if not self._closed:
@@ -193,8 +210,8 @@ class Lane:
         self.close()
         self.on_lost(error)
 
-    def _discard(self) -> None:
-        """Drop what came while nobody listened: seconds of it, all old."""
+    def _drop_unread(self) -> None:
+        """Drop what the socket has buffered: it may be seconds of audio, all of it old."""
         try:
             while self._socket.recv(8192):
                 pass
@@ -207,14 +224,14 @@ class Lane:
         except BlockingIOError:
             return
         except OSError as error:
-            # The kernel tells of a closed port once: here, or to ``tick``, whoever comes first.
+            # The kernel reports a closed port once, to whichever call comes first: this or a send.
             if self.playout is not None:
                 self._lose(error)
             return
         if not self.opened.done():
             rate = RATE_OF_FRAME.get(len(frame))
             if rate is None:
-                return  # another packet time, or not a frame: the attempt will time out
+                return  # another packet time, or no frame at all: whoever waits will time out
             self.opened.set_result(rate)
         if self._on_frame is not None:
             self._on_frame(frame)

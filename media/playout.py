@@ -1,11 +1,17 @@
-"""The one queue of everything that a caller hears, and the only place that knows what was heard.
+"""The playout: the queue of speech that is being played, and what was heard of it. [core]
 
-[core]: no clock, no socket. Somebody with a clock calls ``pop`` every 20 ms and sends what it gets.
+The model speaks faster than anyone listens: a reply of 20 s is here within a few seconds. When the
+caller interrupts, the model must be told how much of it was heard, so everything that the caller
+hears passes this one queue, and only the queue is asked.
 
-Audio belongs to an item: a sentence of the model (its item id), a greeting, a prompt, a beep. Items
-are played in the order of their first audio. What became of an item is told by events, in
-``events``: ``Started`` with its first frame, ``Finished`` one frame after its last one, when the
-caller has heard it all.
+- Audio belongs to an item: a piece of the model's speech (its item id) or a sentence of our own.
+  Items are played one after the other, in the order of their first audio.
+- Whoever has a clock calls ``pop`` every 20 ms and sends the frame that it returns. A frame that
+  was returned counts as heard: FreeSWITCH plays it at once and buffers none.
+- ``Started`` is put into ``events`` with an item's first frame, ``Finished`` one frame after its
+  last, when the caller has heard it to the end. ``flush`` cuts off all items and returns how much
+  of each was heard; audio that still arrives for them is dropped.
+- ``heard_ms`` is counted in samples that were played, without padding and silence.
 """
 
 from __future__ import annotations
@@ -18,22 +24,22 @@ from media.frame import Format, pcm
 
 @dataclass(frozen=True)
 class Started:
-    """The first frame of ``item`` was taken to be sent."""
+    """The first frame of ``item`` has been sent."""
 
     item: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The last sample of ``item`` has been heard: ``heard_ms`` milliseconds in all."""
+    """``item`` has been heard to its last sample: ``heard_ms`` milliseconds in all."""
 
     item: str
     heard_ms: int
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was heard of an item that was cut off: the first ``heard_ms`` milliseconds."""
+class CutOff:
+    """``item`` was cut off after its first ``heard_ms`` milliseconds; 0: it never began."""
 
     item: str
     heard_ms: int
@@ -49,10 +55,10 @@ class _Item:
 
 
 class Playout:
-    """The speech queue of one call, in linear audio at the channel's ``rate``.
+    """The playout of one call, in linear audio at the channel's ``rate`` in Hz.
 
-    At most ``limit_ms`` of audio wait in it; what comes on top is dropped and counted in
-    ``dropped_ms`` (a model that says five minutes in advance is not one that is listened to).
+    At most ``limit_ms`` of audio wait in it: five minutes, more than any caller listens to in one
+    go. Audio beyond that is dropped and counted in ``dropped_ms``.
     """
 
     def __init__(self, rate: int, limit_ms: int = 300_000) -> None:
@@ -61,12 +67,12 @@ class Playout:
         self.silence = bytes(self._size)
         self.events: deque[Started | Finished] = deque()
         self.paused = False
-        self.gaps = 0  # frames of silence in the middle of an item: its audio came too late
+        self.gaps = 0  # frames of silence within an item, because its audio came too late
         self.dropped_ms = 0.0
         self._limit = int(limit_ms / 20) * self._size
         self._waiting = 0  # bytes
         self._items: deque[_Item] = deque()
-        self._gone: deque[str] = deque(maxlen=64)  # flushed or finished: late audio is dropped
+        self._over: deque[str] = deque(maxlen=64)  # flushed or finished: late audio is dropped
 
     @property
     def speaking(self) -> bool:
@@ -79,11 +85,11 @@ class Playout:
         return self.format.ms(self._waiting)
 
     def wants(self, item: str) -> bool:
-        """False for an item that is over: what still comes of it is dropped."""
-        return item not in self._gone
+        """False for an item that is finished or cut off: its audio would be dropped."""
+        return item not in self._over
 
     def push(self, item: str, data: bytes) -> None:
-        """Append audio (whole samples) to ``item``. Audio of an item that is over is dropped."""
+        """Append audio (whole samples) to ``item``, unless it is finished or cut off."""
         if not self.wants(item):
             return
         room = self._limit - self._waiting
@@ -100,7 +106,7 @@ class Playout:
         entry.rest = data[whole:]
 
     def complete(self, item: str) -> None:
-        """Say that no more audio of ``item`` will come, so that its last part frame is played."""
+        """No more audio of ``item`` will come: its last frame may be played though not full."""
         entry = self._find(item)
         if entry is not None:
             entry.complete = True
@@ -118,7 +124,7 @@ class Playout:
                 frame, item.rest = item.rest, b""
             else:
                 self._items.popleft()
-                self._gone.append(item.name)
+                self._over.append(item.name)
                 self.events.append(Finished(item.name, self._ms(item)))
                 continue
             if not item.played:
@@ -129,24 +135,24 @@ class Playout:
         return self.silence
 
     def pause(self) -> None:
-        """Go silent with the next frame and lose nothing."""
+        """Be silent from the next frame on, and keep everything."""
         self.paused = True
 
     def unpause(self) -> None:
-        """Go on from the very sample where ``pause`` stopped."""
+        """Go on with the sample at which ``pause`` stopped."""
         self.paused = False
 
-    def flush(self) -> list[Heard]:
-        """Drop all that was not yet played; returns what was heard of each item, oldest first."""
-        heard = [Heard(item.name, self._ms(item)) for item in self._items]
-        self._gone.extend(item.name for item in self._items)
+    def flush(self) -> list[CutOff]:
+        """Drop all audio that waits; returns what was heard of each item, oldest first."""
+        cut = [CutOff(item.name, self._ms(item)) for item in self._items]
+        self._over.extend(item.name for item in self._items)
         self._items.clear()
         self._waiting = 0
         self.paused = False
-        return heard
+        return cut
 
     def heard_ms(self, item: str) -> int:
-        """Whole milliseconds heard so far of an item that is not over."""
+        """Whole milliseconds heard so far of an item that is queued or playing; else 0."""
         entry = self._find(item)
         return self._ms(entry) if entry else 0
 

@@ -1,12 +1,15 @@
-"""Stateful conversion between audio formats, one converter a direction and utterance. [core]
+"""Conversion between audio formats: a converter for each direction and utterance. [core]
 
-Audio that passes in real time goes through a short polyphase filter of our own, not through soxr:
-soxr's streaming mode holds back 2.5-20 ms (LQ, 16 to 24 kHz) or up to 40 ms (24 to 8 kHz) and gives
-it back in lumps, so that some calls return nothing
-(docs/design/audio.md#soxr-gives-streams-back-in-lumps). The filter here holds back a constant 1 ms
-(2 ms at 8 kHz), with errors 70 dB down from 300 to 3400 Hz, more than a telephone needs;
-tests/media/test_resample.py holds both next to each other. Where latency does not matter (sound
-files) ``convert`` uses soxr.
+Why a resampler of our own: soxr's streams hold back 2.5-20 ms (LQ, 16 to 24 kHz) or 5-40 ms (24 to
+8 kHz) and return it in lumps (docs/design/audio.md#soxr-gives-streams-back-in-lumps). In real time
+each lump is latency, and an empty step is a missing frame.
+
+The filter here is a polyphase low-pass, written as one matrix product
+(docs/design/audio.md#our-own-filter). It holds back a constant 1 ms (2 ms at 8 kHz), and its errors
+are 70 dB down from 300 to 3400 Hz, more than a telephone needs. The output is exact in length and
+does not depend on the size of the chunks. tests/media/test_resample.py compares it with soxr.
+
+Whole sounds, where latency does not matter, are converted by soxr (``convert``).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from media.frame import Format, Samples, decoder, encoder, recoder, to_pcm
+from media.frame import Format, Samples, decoder, encoder, to_pcm, transcoder
 
 _STOP_DB = 76.0
 _TRANSITION = 0.30  # of the lower Nyquist frequency: 3400-4600 Hz for 8 kHz
@@ -26,11 +29,11 @@ _GROUP = 8  # blocks in one matrix product: fewer, larger products are twice as 
 
 
 class Resampler:
-    """Changes the rate of a stream by ``target / source``, sample-exact in length.
+    """Changes a stream's rate from ``source`` to ``target`` Hz, exact in length to the sample.
 
-    Output sample n stands for the time of input sample ``n * source / target``: there is no offset,
-    only ``delay_ms`` of audio that is still inside and comes out with ``finish``. With ``lead`` the
-    stream begins with so much silence instead: then each chunk gives its whole length at once.
+    Output sample n is the sound at input sample ``n * source / target``: nothing is shifted, but
+    ``delay_ms`` of audio stay inside until ``finish``. With ``lead`` the stream begins with that
+    much silence instead, and each chunk returns its whole length at once.
     """
 
     def __init__(self, source: int, target: int, *, lead: bool = False) -> None:
@@ -42,12 +45,12 @@ class Resampler:
         self.delay_ms = self._ahead * 1000 / source
 
     def feed(self, values: Samples) -> Samples:
-        """Give samples in, take out what can be computed by now (any number, also none)."""
+        """Take samples in; returns those that can be computed by now, possibly none."""
         self._fed += values.size
         return self._run(values)
 
     def finish(self) -> Samples:
-        """The rest of the utterance, once. The resampler must not be fed afterwards."""
+        """The rest of the utterance. The resampler is of no use afterwards."""
         due = ceil(self._fed * self._up / self._down) - self._given
         return self._run(np.zeros(self._ahead + self._down, np.int16))[: max(0, due)]
 
@@ -70,7 +73,7 @@ def _product(
     step: int,
     out: npt.NDArray[np.float64],
 ) -> None:
-    """Fill ``out``: the products of ``bank`` and windows of ``data``, ``step`` samples apart."""
+    """Fill ``out`` with products of ``bank`` and windows of ``data``, ``step`` samples apart."""
     width, outputs = bank.shape
     count = out.size // outputs
     if count:
@@ -85,8 +88,8 @@ def _bank(
     """The filter as a matrix: ``window @ bank`` turns ``down`` new samples into ``up`` new ones.
 
     Returns (bank, the same for ``_GROUP`` blocks, up, down, samples of look-ahead). Each tap is a
-    multiple of 2**-24, so that sums are exact in whatever order they are made: the output depends
-    neither on the size of the chunks nor on the machine.
+    multiple of 2**-24, so sums are exact in any order: the output depends neither on the size of
+    the chunks nor on the machine.
     """
     up, down = target // gcd(source, target), source // gcd(source, target)
     nyquist = min(source, target) / 2
@@ -101,7 +104,7 @@ def _bank(
     bank = np.zeros((span, up))
     for j in range(up):
         for w in range(span):
-            # distance, in samples of the common rate, of input w from the time of output j
+            # how far input w is from output j, in samples at the common rate
             at = (w - ahead) * up - j * down
             if -center <= at <= center:
                 bank[w, j] = taps[center + at]
@@ -115,14 +118,13 @@ def _bank(
 class Converter:
     """Turns a stream in ``source`` format into ``target`` format, in chunks of any size.
 
-    A chunk may end in the middle of a sample: the rest waits for the next one, so that a message of
-    odd size does not shift the stream. ``lead`` as for the ``Resampler``; ``lead_ms`` says how much
-    silence it put first.
+    A chunk may end in the middle of a sample: the first half waits for the next chunk. ``lead`` is
+    as in ``Resampler``; ``lead_ms`` is the length of the silence that it puts first.
     """
 
     def __init__(self, source: Format, target: Format, *, lead: bool = False) -> None:
         self._decode, self._encode = decoder(source.encoding), encoder(target.encoding)
-        self._recode = recoder(source.encoding, target.encoding)
+        self._transcode = transcoder(source.encoding, target.encoding)
         self._two_bytes = source.sample_bytes == 2
         self._resampler: Resampler | None = None
         self.lead_ms = 0.0
@@ -132,24 +134,24 @@ class Converter:
         self._partial = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Convert what ``data`` completes."""
+        """Convert the samples that ``data`` completes; returns what can be given out by now."""
         if self._two_bytes and (self._partial or len(data) & 1):
             data = self._partial + data
             whole = len(data) & ~1
             data, self._partial = data[:whole], data[whole:]
         if self._resampler is None:
-            return self._recode(data)
+            return self._transcode(data)
         return self._encode(self._resampler.feed(self._decode(data)))
 
     def finish(self) -> bytes:
-        """The tail of the utterance; half a sample at its end is dropped."""
+        """The rest of the utterance; half a sample at its end is dropped."""
         if self._resampler is None:
             return b""
         return self._encode(self._resampler.finish())
 
 
 def convert(values: Samples, source: int, target: int) -> Samples:
-    """Change the rate of a whole sound at soxr's best quality; not for streams."""
+    """A whole sound, resampled from ``source`` to ``target`` Hz at soxr's best quality."""
     if source == target:
         return values
     return to_pcm(soxr.resample(values.astype(np.float32), source, target, quality="VHQ"))

@@ -1,19 +1,19 @@
-"""Whether a caller who made a sound is speaking, or coughed, or the line brought something. [core]
+"""Whether a sound from the caller is speech, or a cough, an echo or noise. [core]
 
-Asked while our own playout waits for the answer, so it has to be quick: a quarter of a second of
-voice is enough. Three rules, on frames of 20 ms with a look back over the last 40 ms, at 8 kHz:
+The playout is paused until this is known, so it has to be quick: a quarter of a second of voice is
+enough. Three rules decide, on frames of 20 ms at 8 kHz, each seen together with the 20 ms before:
 
 - Voiced: the sound repeats itself after one period of a pitch of 70 to 400 Hz (normalised
   correlation). Noise, clicks and most of a cough do not.
-- Carried: the pitch goes on moving in the direction in which it moved before. A voice glides all
-  the time; a note, a hum or a tone stands still, and a melody jumps. Of a voice's frames, two in
-  five are carried; of music's, one in fifty.
-- Loud: our own voice comes back as speech, only fainter. An echo 20 dB below what we play stays
-  under the level that is asked for here; one that returns louder than that passes for a caller.
+- Gliding: the pitch keeps moving in the direction in which it moved before. A voice glides all the
+  time; a note, a hum or a tone stands still, and a melody jumps. Two in five frames of a voice are
+  gliding, and one in fifty of music.
+- Loud: our own voice comes back as speech, only fainter. An echo 20 dB below what we play is under
+  the level that is required here; a louder echo passes for a caller.
 
-It errs: three seconds of recorded music pass for speech one time in twenty-five, and what sings,
-barks or sweeps like a voice is taken for one. A caller who holds one tone ("aaaah") is not heard as
-speech before the pitch moves, nor is one who says a single short syllable.
+It errs: three seconds of recorded music pass for speech one time in twenty-five, and so does
+anything that sings, barks or sweeps like a voice. A caller who holds one tone ("aaaah") is not
+recognised before the pitch moves, and one who says a single short syllable not at all.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ _FRAME: Final = _RATE * FRAME_MS // 1000
 _LOOK_BACK: Final = 2 * _FRAME
 _SHORTEST: Final = _RATE // 400  # samples in one period
 _LONGEST: Final = _RATE // 70
-_SPAN: Final = _LOOK_BACK - _LONGEST - 1  # samples that are compared with those a period earlier
-# Low-pass, 1 kHz: in a low voice the higher formants change too much from one period to the next.
+_SPAN: Final = _LOOK_BACK - _LONGEST - 1  # samples compared with those one period earlier
+# Low-pass, 1 kHz: the higher formants of a low voice change too much from one period to the next.
 _SMOOTHING: Final = np.array([1, 2, 3, 2, 1]) / 9
 
 _VOICED: Final = 0.6  # least correlation
-_CLEAR: Final = 0.75  # the same, to trust in how the pitch moves; chords that mix stay under it
-_SAME_PEAK: Final = 0.9  # of the highest: a peak at two periods must not win over that at one
-_LEAST_STEP: Final = 0.1  # semitones a frame; less is a note
-_LARGEST_STEP: Final = 2.5  # more is another note
-_CARRIED_SHARE: Final = 0.25  # of the voiced frames
+_CLEAR: Final = 0.75  # least correlation to trust in how the pitch moves; chords stay below it
+_SAME_PEAK: Final = 0.9  # of the highest: a peak at two periods must not win over the one at one
+_LEAST_STEP: Final = 0.1  # semitones per frame; less is a note that is held
+_LARGEST_STEP: Final = 2.5  # semitones per frame; more is another note
+_GLIDING_SHARE: Final = 0.25  # of the voiced frames
 
 _BELOW_REFERENCE_DB: Final = 14.0  # an echo's loudest quarter second is 6 dB above its mean
 _LEAST_DB: Final = -50.0
-_FRAME_BELOW_DB: Final = 9.0  # a single voiced frame may be so much fainter than their mean
+_FRAME_BELOW_DB: Final = 9.0  # a single voiced frame may be this much fainter than their mean
 _FULL_SCALE_POWER: Final = 32768.0**2
 
 _QUIET_FRAMES: Final = 300 // FRAME_MS
-_CREDIT_FRAMES: Final = 100 // FRAME_MS  # for a carried one: seldom in music, often in speech
+_CREDIT_FRAMES: Final = 100 // FRAME_MS  # for a gliding frame, which is rare in music
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -64,20 +64,20 @@ class Verdict(Enum):
 
 class _Voiced(NamedTuple):
     power: float  # 0 for a frame that is not voiced
-    carried: bool
+    gliding: bool
 
 
 _UNVOICED: Final = _Voiced(0.0, False)
 
 
 class SpeechCheck:
-    """Listens to one start of a sound, from `lead_ms` before it was reported, at `rate` Hz.
+    """Judges one sound that was reported as speech.
 
-    rate: a multiple of 8000.
-    confirm_ms: how much voice makes it speech; it has to come within twice that time.
-    lead_ms: how much of the audio is from before the report. No NOISE until 300 ms after it.
-    reference_db: the level of what we play meanwhile, dBFS RMS. The voice has to be at most 14 dB
-    fainter, and never fainter than -50 dBFS.
+    rate: of the samples in Hz, a multiple of 8000.
+    confirm_ms: so much voice, within twice that time, is speech.
+    lead_ms: so much of the audio is from before the report. No NOISE until 300 ms after the report.
+    reference_db: the level of what we play meanwhile, dBFS RMS. The voice may be at most 14 dB
+    fainter than that, and never fainter than -50 dBFS.
     Raises ValueError for values out of range.
     """
 
@@ -102,19 +102,19 @@ class SpeechCheck:
         self._least_power = _FULL_SCALE_POWER * 10 ** (least_db / 10)
         self._least_frame_power = self._least_power * 10 ** (-_FRAME_BELOW_DB / 10)
         frames = -(-confirm_ms // FRAME_MS)
-        # One less: to a look back, the first frame of a voice is half silence.
+        # One less, because the first frame of a voice is judged together with silence before it.
         self._needed = max(frames - 1, 1)
         self._recent: deque[_Voiced] = deque(maxlen=2 * frames)
-        self._period = 0.0  # of the last frame, in samples; 0: it was not voiced
-        self._glide = 0.0  # the last step of the pitch in semitones; 0: it stood still, or jumped
-        self._unlike = -(lead_ms // FRAME_MS)  # frames since something was like speech
+        self._period = 0.0  # of the last frame, in samples; 0 if it was not voiced
+        self._glide = 0.0  # the last step of the pitch in semitones; 0 if it stood still or jumped
+        self._unlike = -(lead_ms // FRAME_MS)  # frames since the last one that was like speech
         self._confirmed = False
 
     def feed(self, samples: Samples) -> Verdict | None:
-        """Hear any number of int16 samples, shape (n,); the last verdict that fell in them.
+        """Take any number of int16 samples, shape (n,); returns the last verdict on them, if any.
 
-        SPEECH comes once and is final: after it, always None. NOISE comes when 300 ms had nothing
-        like speech in them, and again after each further 300 ms; SPEECH may still come later.
+        SPEECH comes once and is final: after it, always None. NOISE comes after 300 ms without
+        anything like speech, and again after each further 300 ms; SPEECH may still follow.
         """
         audio = np.concatenate((self._rest, samples))
         size = _FRAME * self._step
@@ -130,12 +130,12 @@ class SpeechCheck:
 
     def _hear(self, frame: _Floats) -> Verdict | None:
         self._past = np.concatenate((self._past[_FRAME:], frame))
-        heard = self._judge()
-        self._recent.append(heard)
-        if heard.power and self._is_speech():
+        judged = self._judge()
+        self._recent.append(judged)
+        if judged.power and self._is_speech():
             self._confirmed = True
             return Verdict.SPEECH
-        like_speech = heard.carried and heard.power >= self._least_power
+        like_speech = judged.gliding and judged.power >= self._least_power
         if like_speech and self._unlike >= 0:
             self._unlike = max(self._unlike - _CREDIT_FRAMES, 0)
             return None
@@ -146,7 +146,7 @@ class SpeechCheck:
         return Verdict.NOISE
 
     def _judge(self) -> _Voiced:
-        """The newest frame; keeps its pitch for the next one."""
+        """Judge the newest frame, and keep its pitch for the next one."""
         newest = self._past[-_FRAME:]
         power = float(newest @ newest) / _FRAME - float(newest.mean()) ** 2
         before, self._period, alike = self._period, 0.0, 0.0
@@ -157,32 +157,32 @@ class SpeechCheck:
             return _UNVOICED
         step = 12 * log2(before / self._period) if before else 0.0
         glide = step if _LEAST_STEP < abs(step) < _LARGEST_STEP else 0.0
-        carried = glide * self._glide > 0 and alike >= _CLEAR
+        gliding = glide * self._glide > 0 and alike >= _CLEAR
         self._glide = glide
-        return _Voiced(power, carried)
+        return _Voiced(power, gliding)
 
     def _is_speech(self) -> bool:
         voiced = [frame for frame in self._recent if frame.power]
         count = len(voiced)
         return (
             count >= self._needed
-            and sum(frame.carried for frame in voiced) >= _CARRIED_SHARE * count
+            and sum(frame.gliding for frame in voiced) >= _GLIDING_SHARE * count
             and sum(frame.power for frame in voiced) >= self._least_power * count
         )
 
 
 def _period(past: _Floats) -> tuple[float, float]:
-    """The period of what was heard, in samples with a fraction, and how alike two periods are.
+    """The period of the sound in samples, with a fraction, and how alike two periods are.
 
-    (0, 0) for what is not voiced.
+    (0, 0) if it is not voiced.
     """
     past = np.convolve(past - past.mean(), _SMOOTHING, "valid")
-    # At index i: the last _SPAN samples with those that are _LONGEST + 1 - i earlier.
+    # products[i]: the last _SPAN samples times those that are _LONGEST + 1 - i earlier.
     products = np.correlate(past, past[-_SPAN:], "valid")
     energies = np.concatenate(([0.0], np.cumsum(past * past)))
     energies = energies[_SPAN:] - energies[:-_SPAN]
     alike = products / np.sqrt(energies * energies[-1] + _SPAN**2)
-    alike = alike[::-1]  # now at index i: a lag of i samples
+    alike = alike[::-1]  # now alike[i] is for a lag of i samples
     lags = alike[_SHORTEST - 1 :]
     middle = lags[1:-1]
     highest = middle.max()
@@ -193,5 +193,5 @@ def _period(past: _Floats) -> tuple[float, float]:
     if not peaks[at]:
         return 0.0, 0.0
     left, top, right = lags[at : at + 3].tolist()
-    # The top of the parabola through the three: a step of 0.1 semitones is less than a sample.
+    # The top of the parabola through the three, because 0.1 semitones are less than one sample.
     return _SHORTEST + at + 0.5 * (left - right) / (left - 2 * top + right), top

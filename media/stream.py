@@ -1,8 +1,8 @@
-"""The WebSocket endpoint that mod_audio_stream connects to: caller in.
+"""The WebSocket endpoint that mod_audio_stream connects to: it brings what the caller says.
 
-``/stream/{domain_uuid}/{call_uuid}``, binary messages of linear audio in any size, some text
-messages (docs/design/freeswitch.md#the-stream). Which calls are live, and their tokens, is
-somebody else's knowledge: an ``Admission`` asks for it.
+The path is ``/stream/{domain_uuid}/{call_uuid}``; binary messages are linear audio of any size, and
+there are a few text messages (docs/design/freeswitch.md#the-stream). The endpoint does not know
+which calls are live: it asks ``find`` for the stream that is expected at a path.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 log = structlog.stdlib.get_logger(__name__)
 
-MAX_MESSAGE = 1 << 20  # bytes, from which on it is too long; the modules send 640 to some thousand
-PATIENCE_S = 1.0  # with a module that does not read, or does not answer a goodbye
+MAX_MESSAGE = 1 << 20  # bytes: one this long is refused; the modules send 320 to a few thousand
+PATIENCE_S = 1.0  # for a module that does not read, or does not answer our close frame
 
 
-class Listener(Protocol):
-    """Who hears a call's audio. All methods are called from the event loop and must not block."""
+class StreamHandler(Protocol):
+    """What happens to one call's stream. Called in the event loop; must not block."""
 
     def stream_opened(self) -> None:
         """The module connected, for the first time or again."""
 
     def stream_audio(self, data: bytes) -> None:
-        """Audio in the rate that was asked for; ``data`` may end in the middle of a sample."""
+        """Audio, as the module sends it; ``data`` may end in the middle of a sample."""
 
     def stream_text(self, text: str) -> None:
         """A text message: the metadata of ``start``, or ``uuid_audio_stream ... send_text``."""
@@ -37,56 +37,56 @@ class Listener(Protocol):
     def stream_closed(self, code: int) -> None:
         """The connection is gone, and no newer one of this call has replaced it.
 
-        ``code``: what the module closed it with; 1000 where we did, 1006 where nobody said goodbye
-        or where a message broke the protocol (``StreamEndpoint.ignored``).
+        ``code`` is the module's close code; 1000 if we closed it, 1006 if there was no close frame
+        or a message broke the protocol (``StreamEndpoint.ignored``).
         """
 
 
 @dataclass(frozen=True)
-class Admission:
-    """A live call: its ``listener``, and the ``token`` that its WebSocket has to show."""
+class ExpectedStream:
+    """A stream that may connect: its ``handler``, and the bearer ``token`` that it must show."""
 
-    listener: Listener
+    handler: StreamHandler
     token: str
 
 
-Found = Admission | Literal["over"] | None
-"""The call of a path; ``over``: it has just ended, and its module need not know yet."""
+StreamLookup = ExpectedStream | Literal["over"] | None
+"""What is expected at a path. ``over``: the call has just ended; its module may not know yet."""
 
 
 class StreamEndpoint:
-    """Routes of the media server. ``find(path)`` says whether a call is live."""
+    """The media server. ``find(path)`` returns the stream that is expected at ``path``."""
 
-    def __init__(self, find: Callable[[str], Found]) -> None:
+    def __init__(self, find: Callable[[str], StreamLookup]) -> None:
         self._find = find
-        self._open: dict[Listener, _Connection] = {}
+        self._open: dict[StreamHandler, _Connection] = {}
         self.refused = 0
-        self.ignored = 0  # messages that ended their connection: too long, no UTF-8, no WebSocket
+        self.ignored = 0  # connections ended by a message that was too long, or no UTF-8
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """For ``aiohttp.web.Application.add_routes``."""
+        """The routes, for ``aiohttp.web.Application.add_routes``."""
         return [
             web.get("/stream/{domain_uuid}/{call_uuid}", self._stream),
             web.get("/{path:.*}", self._wrong_path),
         ]
 
     async def close(self) -> None:
-        """Close every connection that is open."""
+        """Close all connections."""
         connections = list(self._open.values())
         await asyncio.gather(*(each.close(WSCloseCode.GOING_AWAY) for each in connections))
 
-    async def drop(self, listener: Listener) -> None:
-        """Close the connection of ``listener``, which does not get ``stream_closed`` any more."""
-        connection = self._open.pop(listener, None)
+    async def drop(self, handler: StreamHandler) -> None:
+        """Close the connection of ``handler`` without calling its ``stream_closed``."""
+        connection = self._open.pop(handler, None)
         if connection is not None:
             await connection.close(WSCloseCode.OK)
 
-    async def send(self, listener: Listener, text: str) -> None:
-        """Send the module a text message.
+    async def send(self, handler: StreamHandler, text: str) -> None:
+        """Send a text message to the module that serves ``handler``.
 
-        Raises ConnectionError where there is no connection, or none that takes the message in time.
+        Raises ConnectionError if it is not connected or does not read the message in time.
         """
-        connection = self._open.get(listener)
+        connection = self._open.get(handler)
         if connection is None:
             raise ConnectionResetError("mod_audio_stream is not connected")
         try:
@@ -113,42 +113,42 @@ class StreamEndpoint:
         )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        admission = self._find(request.path)
-        if admission is None:
+        expected = self._find(request.path)
+        if expected is None:
             return self._refuse(request, 404, "no such call is live here")
-        if admission == "over":
+        if expected == "over":
             log.info("media connection refused: the call is over", path=request.path)
             return web.Response(status=404, text="the call is over\n")
         shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if not hmac.compare_digest(shown, f"Bearer {admission.token}".encode()):
+        if not hmac.compare_digest(shown, f"Bearer {expected.token}".encode()):
             return self._refuse(
                 request, 401, "the call's token, set by STREAM_EXTRA_HEADERS, is missing or wrong"
             )
-        return await self._serve(request, admission.listener)
+        return await self._serve(request, expected.handler)
 
-    async def _serve(self, request: web.Request, listener: Listener) -> web.WebSocketResponse:
+    async def _serve(self, request: web.Request, handler: StreamHandler) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE, timeout=PATIENCE_S)
         await socket.prepare(request)
-        older = self._open.get(listener)
-        self._open[listener] = mine = _Connection(socket, request)
+        older = self._open.get(handler)
+        self._open[handler] = mine = _Connection(socket, request)
         if older is not None:
-            # The module opened a new one, so nobody is at the old one's end to shake hands with.
+            # The module has left the older connection: it would not answer a close frame there.
             older.abort()
-        listener.stream_opened()
+        handler.stream_opened()
         try:
             async for message in socket:
-                if self._open.get(listener) is not mine:
+                if self._open.get(handler) is not mine:
                     break
                 if message.type is WSMsgType.BINARY:
-                    listener.stream_audio(message.data)
+                    handler.stream_audio(message.data)
                 elif message.type is WSMsgType.TEXT:
-                    listener.stream_text(message.data)
+                    handler.stream_text(message.data)
                 else:
                     self.ignored += 1
         finally:
-            if self._open.get(listener) is mine:
-                del self._open[listener]
-                listener.stream_closed(socket.close_code or WSCloseCode.ABNORMAL_CLOSURE)
+            if self._open.get(handler) is mine:
+                del self._open[handler]
+                handler.stream_closed(socket.close_code or WSCloseCode.ABNORMAL_CLOSURE)
         return socket
 
 
@@ -160,7 +160,7 @@ class _Connection:
     request: web.Request
 
     async def close(self, code: int) -> None:
-        """Say goodbye, and do not wait for long: who does not read is cut off."""
+        """Send a close frame; cut the connection if it is not answered in time."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self.socket.close(code=code)

@@ -21,7 +21,7 @@ from esl_controller.freeswitch.leg import CallFailed, Leg, event_socket
 from media import sounds
 from media.frame import Samples, samples, to_pcm
 from media.resample import convert
-from media.speech import VoiceActivity, VoiceStarted, VoiceStopped
+from media.voice_activity import VoiceActivity, VoiceStarted, VoiceStopped
 
 __all__ = ["CallFailed", "Caller", "Plan", "bundled_words", "call", "place", "read_wav"]
 

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from media.stream import Admission
+from media.stream import ExpectedStream
 
 VARIABLE = "controller_probe"
 VERSION = "controller_version"
@@ -37,12 +37,12 @@ class Probes:
 
     def __init__(self) -> None:
         self.media_url = ""
-        self._live: dict[str, Admission] = {}
+        self._live: dict[str, ExpectedStream] = {}
 
     @contextmanager
     def live(self, channel: Channel) -> Iterator[None]:
         """Let the probe ``channel`` stream within the block."""
-        self._live[channel.media_path] = Admission(_Silent(), channel.variables[VARIABLE])
+        self._live[channel.media_path] = ExpectedStream(_Silent(), channel.variables[VARIABLE])
         try:
             yield
         finally:
@@ -55,6 +55,6 @@ class Probes:
         await switch.set_variable(MEDIA_URL, self.media_url)
         await switch.answer()
 
-    def admission(self, path: str) -> Admission | None:
+    def expected_stream(self, path: str) -> ExpectedStream | None:
         """The live probe whose media path this is."""
         return self._live.get(path)

@@ -62,7 +62,7 @@ class Controller:
         self.clock = Clock()
         self.name = _name()
         self.calls = CallListener(settings.esl, self._make_session, self._claim)
-        self.streams = StreamEndpoint(self.calls.admission)
+        self.streams = StreamEndpoint(self.calls.expected_stream)
         self.failure: Exception | None = None  # the bug that ends this controller
         self.media_url = ""
         self.web_port = 0

@@ -27,7 +27,7 @@ from esl_controller.freeswitch.connection import (
 )
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.session.session import CallSession
-from media.stream import Found
+from media.stream import StreamLookup
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -133,14 +133,14 @@ class CallListener:
         await asyncio.gather(*self._connections, return_exceptions=True)
         await self._server.wait_closed()
 
-    def admission(self, path: str) -> Found:
+    def expected_stream(self, path: str) -> StreamLookup:
         """For the media server: the live call whose WebSocket path this is."""
         session = self.calls.get(path.rpartition("/")[2])
         if session is not None and session.channel.media_path == path:
-            return session.admission
+            return session.expected_stream
         # When we close its connection, an sptmru build dials again, perhaps before it learns that
         # the call is over.
-        return self.probes.admission(path) or ("over" if path in self._over else None)
+        return self.probes.expected_stream(path) or ("over" if path in self._over else None)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._connection(reader, writer))

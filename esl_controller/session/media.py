@@ -33,9 +33,10 @@ from esl_controller.session.playback import (
 )
 from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
-from media.frame import Format
-from media.hearing import Hearing
-from media.stream import Admission
+from media.frame import Format, pcm
+from media.resample import Converter
+from media.stream import ExpectedStream
+from media.stream_converter import StreamConverter
 
 STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or reports an error
 STREAM_SILENT_S = 0.6  # its first audio comes within 80 ms, whether the caller speaks or not
@@ -49,11 +50,11 @@ class _CallerFormat:
     channel: Channel
     agent: Format
     stream_rate: str  # what mod_audio_stream is asked for
-    stream: Hearing
+    stream: StreamConverter
 
 
 class CallMedia:
-    """How one call is heard and spoken to; the media server's ``Listener``.
+    """How one call is heard and spoken to; the media server's ``StreamHandler``.
 
     ``language`` is that of our own sentences.
     """
@@ -67,7 +68,7 @@ class CallMedia:
         speech: SpeechOutput,
         runner: CallRunner,
     ) -> None:
-        self.admission = Admission(self, secrets.token_urlsafe(24))
+        self.expected_stream = ExpectedStream(self, secrets.token_urlsafe(24))
         self._switch = switch
         self._deps = deps
         self._language = language
@@ -89,8 +90,8 @@ class CallMedia:
         media = self._deps.settings.media
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
         stream_rate = "8k" if agent.rate == 8000 else media.rate
-        hearing = Hearing(agent, RATES[stream_rate], channel.rate, media.mix)
-        self._format = _CallerFormat(channel, agent, stream_rate, hearing)
+        converter = StreamConverter(agent, RATES[stream_rate], channel.rate, media.mix)
+        self._format = _CallerFormat(channel, agent, stream_rate, converter)
 
     @property
     def _prepared(self) -> _CallerFormat:
@@ -136,7 +137,7 @@ class CallMedia:
             if again:
                 await self.stop_stream()
             await self._switch.start_stream(
-                url, media.mix, self._prepared.stream_rate, self.admission.token
+                url, media.mix, self._prepared.stream_rate, self.expected_stream.token
             )
             async with asyncio.timeout(STREAM_S):
                 await self._stream_connected.wait()
@@ -213,12 +214,8 @@ class CallMedia:
         """Take the caller's audio from the lane, until the stream brings it again."""
         playback = self._speech.playback
         assert isinstance(playback, LanePlayback)
-        hearing = Hearing(self._prepared.agent, playback.rate, playback.rate, "mono")
-
-        def heard(frame: bytes) -> None:
-            self._caller.hear(hearing.feed(frame, self._now()))
-
-        playback.lane.listen(heard)
+        converter = Converter(pcm(playback.rate), self._prepared.agent)
+        playback.lane.receive(lambda frame: self._caller.hear(converter.feed(frame)))
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -228,28 +225,28 @@ class CallMedia:
             self._speech.playback.switch_event(event)
 
     def stream_opened(self) -> None:
-        """``Listener``: mod_audio_stream is connected. Only audio proves that it works."""
+        """``StreamHandler``: mod_audio_stream is connected. Only audio proves that it works."""
         self._runner.mark("stream")
         self._prepared.stream.restart()
         self._stream_heard.clear()
         self._stream_connected.set()
 
     def stream_audio(self, data: bytes) -> None:
-        """``Listener``: the caller's audio."""
+        """``StreamHandler``: the caller's audio."""
         if not self._stream_heard.is_set():
             self._stream_heard.set()
             self._runner.report(ev.StreamOpened())
             match self._speech.playback:
                 case LanePlayback() as playback:
-                    playback.lane.listen(None)
+                    playback.lane.stop_receiving()
                 case FilePlayback() as playback:
                     playback.send_again()
         self._caller.hear(self._prepared.stream.feed(data, self._now()))
 
     def stream_text(self, text: str) -> None:
-        """``Listener``: we send no metadata and expect no text."""
+        """``StreamHandler``: we send no metadata and expect no text."""
 
     def stream_closed(self, code: int) -> None:
-        """``Listener``: the connection is gone."""
+        """``StreamHandler``: the connection is gone."""
         self._stream_connected.clear()
         self._runner.report(ev.StreamClosed(code))

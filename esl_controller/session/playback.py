@@ -17,10 +17,10 @@ from esl_controller.freeswitch.connection import (
     SwitchConnection,
     SwitchError,
 )
+from media.file_playout import FilePlayout, Segment
 from media.frame import FRAME_MS
 from media.lane import Clock, Lane, Ports
-from media.playout import Finished, Heard, Playout, Started
-from media.segments import Segment, SegmentPlayout
+from media.playout import CutOff, Finished, Playout, Started
 
 LANE_TRIES = 4
 # The first datagram comes within 40 ms; a busy machine is slower. A second attempt while the first
@@ -47,7 +47,7 @@ class Playback(Protocol):
     def complete(self, item: str) -> None:
         """No more audio of ``item`` will come."""
 
-    def flush(self) -> list[Heard]:
+    def flush(self) -> list[CutOff]:
         """Be silent now. Returns how much was heard of each item that was cut off or never
         began."""
 
@@ -174,7 +174,7 @@ class FilePlayback:
         report: Report,
     ) -> None:
         self.rate = rate if rate in (8000, 16000) else 16000
-        self._playout = SegmentPlayout(self.rate)
+        self._playout = FilePlayout(self.rate)
         self._files = 0
         self._again = False
         self._switch = switch
@@ -197,7 +197,7 @@ class FilePlayback:
         self._wake.set()
         _report_items(self._playout.events, self._report)
 
-    def flush(self) -> list[Heard]:
+    def flush(self) -> list[CutOff]:
         heard = self._playout.flush(self._now())
         self._break = self._break or bool(self._playing)
         self._playing.clear()

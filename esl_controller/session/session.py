@@ -40,7 +40,7 @@ from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.store.records import CallEnded, CallStarted, Noted
-from media.stream import Admission
+from media.stream import ExpectedStream
 
 
 class CallSession:
@@ -88,9 +88,9 @@ class CallSession:
         return f"<CallSession {self.channel.uuid} {self.call.describe()}>"
 
     @property
-    def admission(self) -> Admission:
+    def expected_stream(self) -> ExpectedStream:
         """What the media server must know of the call."""
-        return self._media.admission
+        return self._media.expected_stream
 
     @property
     def age_s(self) -> float:

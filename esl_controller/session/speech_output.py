@@ -11,7 +11,7 @@ from functools import cache
 from esl_controller.session.playback import Playback
 from media import sounds
 from media.frame import Format, pcm
-from media.playout import Heard
+from media.playout import CutOff
 from media.resample import Converter, convert
 from media.sounds.music import loop
 
@@ -74,7 +74,7 @@ class SpeechOutput:
         if self.playback is not None:
             self.playback.unpause()
 
-    def interrupt(self) -> list[Heard]:
+    def interrupt(self) -> list[CutOff]:
         """Be silent now, and drop what waits. Returns how much was heard of each of the agent's
         items that was cut off."""
         if self.playback is None:
@@ -85,7 +85,7 @@ class SpeechOutput:
         for heard in cut:
             self._converters.pop(heard.item, None)
             self._over.append(heard.item)
-        return [Heard(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
+        return [CutOff(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
 
     def say(self, name: str, language: str) -> None:
         """Play a bundled sentence to its end; whatever waits is dropped. Its item is ``name``, or

@@ -15,7 +15,7 @@ from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
 from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from esl_controller.simulator.model_base.record import SessionRecord
-from media.stream import Listener
+from media.stream import StreamHandler
 from tests.calls.rig import Rig, greeted, rig, words
 from tests.calls.test_talking import SALES, say
 from tests.server.test_outbox import Receiver, listening
@@ -44,10 +44,10 @@ async def test_a_caller_who_is_transferred_to_nobody_leaves_no_connection(
         await greeted(call)
         drop = of.controller.streams.drop
 
-        async def slow(listener: Listener) -> None:
+        async def slow(handler: StreamHandler) -> None:
             await call.ended()
             await asyncio.sleep(0.1)
-            await drop(listener)
+            await drop(handler)
 
         monkeypatch.setattr(of.controller.streams, "drop", slow)
         await say(call)

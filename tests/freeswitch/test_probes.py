@@ -47,7 +47,8 @@ async def test_a_probe_is_told_who_took_it_and_is_no_call() -> None:
         assert await opens(url, "token") == 101
         assert await opens(url, "guessed") == 401
         await of.switch.api("uuid_kill", uuid)
-        await until(lambda: of.controller.calls.admission(url[url.index("/stream") :]) is None)
+        path = url[url.index("/stream") :]
+        await until(lambda: of.controller.calls.expected_stream(path) is None)
         assert await opens(url, "token") == 404
         assert of.controller.calls.taken == 0
         assert of.controller.store is not None

@@ -121,7 +121,7 @@ async def test_close_gives_up_the_opening_and_frees_the_port() -> None:
         assert lane.opened.cancelled()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             again.bind(local)
-        lane.listen(lambda frame: None)  # too late, and no error
+        lane.receive(lambda frame: None)  # too late, and no error
 
 
 async def test_no_socket_is_left_by_an_address_that_is_not_ours() -> None:
@@ -190,14 +190,14 @@ async def test_the_caller_is_heard_only_by_whoever_listens() -> None:
         lane.start(Playout(8000))
         switch.socket.sendto(b"unheard " * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 2)
-        lane.listen(heard.append)  # from now on: what came before is old
+        lane.receive(heard.append)  # from now on: what came before is old
         switch.socket.sendto(b"listened" * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 4)
         assert heard == [b"listened" * 40]
-        lane.listen(None)
+        lane.stop_receiving()
         switch.socket.sendto(b"no more " * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 6)
-        lane.listen(heard.append)
+        lane.receive(heard.append)
         switch.socket.sendto(b"as well " * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 8)
         assert heard == [b"listened" * 40, b"as well " * 40]

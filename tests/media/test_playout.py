@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from media.playout import Finished, Heard, Playout, Started
+from media.playout import CutOff, Finished, Playout, Started
 
 MS = b"\x01\x00" * 8  # a millisecond at 8 kHz
 FRAME = MS * 20
@@ -122,7 +122,7 @@ def test_flush_tells_what_was_heard_of_every_item() -> None:
     playout.push("b", FRAME)
     playout.pop()
     playout.pause()
-    assert playout.flush() == [Heard("a", 20), Heard("b", 0)]
+    assert playout.flush() == [CutOff("a", 20), CutOff("b", 0)]
     assert not playout.speaking
     assert not playout.paused
     assert playout.waiting_ms == 0
@@ -296,7 +296,7 @@ class PlayoutMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.live) > 0)
     def flush(self) -> None:
         expected = [
-            Heard(item.name, item.heard * 1000 // (2 * self.playout.format.rate))
+            CutOff(item.name, item.heard * 1000 // (2 * self.playout.format.rate))
             for item in self.live
         ]
         assert self.playout.flush() == expected

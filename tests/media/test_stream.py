@@ -16,7 +16,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, 
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from media.stream import MAX_MESSAGE, Admission, StreamEndpoint
+from media.stream import MAX_MESSAGE, ExpectedStream, StreamEndpoint
 
 DOMAIN = "11111111-2222-3333-4444-555555555555"
 TOKEN = "a-token-of-one-call"  # what a call's real one is like does not matter here
@@ -24,7 +24,7 @@ RIGHT_URL = "/stream/{domain_uuid}/{call_uuid}"
 
 
 class Call:
-    """A listener that writes down what happens."""
+    """A handler that writes down what happens."""
 
     def __init__(self, number: int = 0) -> None:
         self.path = f"/stream/{DOMAIN}/{number:08d}-0000-0000-0000-000000000000"
@@ -62,7 +62,7 @@ Client = TestClient[web.Request, web.Application]
 @asynccontextmanager
 async def _serving(*calls: Call) -> AsyncIterator[tuple[StreamEndpoint, Client]]:
     """The endpoint with these calls live; an exception that nobody caught fails the test."""
-    live = {call.path: Admission(call, TOKEN) for call in calls}
+    live = {call.path: ExpectedStream(call, TOKEN) for call in calls}
     endpoint = StreamEndpoint(live.get)
     app = web.Application()
     app.add_routes(endpoint.routes())

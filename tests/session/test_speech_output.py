@@ -8,7 +8,7 @@ import pytest
 from esl_controller.session.speech_output import SpeechOutput
 from media import sounds
 from media.frame import PCMU, encode, pcm
-from media.playout import Finished, Heard, Playout
+from media.playout import CutOff, Finished, Playout
 from media.resample import Converter, convert
 from media.sounds.music import loop
 
@@ -127,7 +127,7 @@ def test_an_interruption_tells_what_was_heard_and_drops_the_rest(
     assert first.item == "i1"
     # Without the moment that the filter looks ahead, which is silence of ours.
     assert first.heard_ms == 400 - Converter(pcm(24000), pcm(RATE), lead=True).lead_ms < 400
-    assert second == Heard("i2", 0)
+    assert second == CutOff("i2", 0)
     speech.speak("i2", SECOND)
     speech.complete("i2")
     assert silent(ear.hear(10))

@@ -23,7 +23,7 @@ async def listening(settings: Settings) -> AsyncIterator[CallListener]:
     alone = settings.esl.model_copy(update={"share": False})
     calls = CallListener(alone, _no_session, _no_record)
     async with AsyncExitStack() as stack:
-        streams = StreamEndpoint(calls.admission)
+        streams = StreamEndpoint(calls.expected_stream)
         application = web.Application()
         application.add_routes(streams.routes())
         runner = web.AppRunner(application, access_log=None, handle_signals=False)

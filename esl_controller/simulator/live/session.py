@@ -15,7 +15,7 @@ from esl_controller.simulator.model_base.session import SessionSetup, StandInSes
 from esl_controller.simulator.model_base.utterance import ModelUtterance
 from esl_controller.simulator.model_base.validation import ClientEvent, ProtocolError
 from media.frame import Format
-from media.speech import VoiceActivity
+from media.voice_activity import VoiceActivity
 
 _USAGE_EVERY_MS: Final = 5000
 _WORD_MS: Final = 400  # of the caller's speech

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import PCMA, PCMU, Format, pcm
-from media.speech import VoiceActivity
+from media.voice_activity import VoiceActivity
 
 MODEL_FORMAT: Final = pcm(24_000)
 

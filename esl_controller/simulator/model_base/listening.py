@@ -7,7 +7,7 @@ from typing import Final
 
 from esl_controller.simulator.model_base.validation import ProtocolError
 from media.frame import Format, decode
-from media.speech import SpeechEvent, VoiceActivity, VoiceStarted, VoiceStopped
+from media.voice_activity import VoiceActivity, VoiceEvent, VoiceStarted, VoiceStopped
 
 _KEPT_SILENCE_MS: Final = 2_000  # without speech, with turn detection
 _LONGEST_MS: Final = 600_000  # of a turn without an end; beyond, the oldest audio is dropped
@@ -43,7 +43,7 @@ class InputAudio:
         self._activity = activity
         self._activity_start_ms = self.end_ms
 
-    def append(self, data: bytes) -> list[SpeechEvent]:
+    def append(self, data: bytes) -> list[VoiceEvent]:
         """Add audio; what voice activity found in it, its times in session milliseconds."""
         self._data += data
         if self._activity is None:
@@ -82,7 +82,7 @@ class InputAudio:
         del self._data[:count]
         self._dropped += count
 
-    def _shifted(self, event: SpeechEvent) -> SpeechEvent:
+    def _shifted(self, event: VoiceEvent) -> VoiceEvent:
         kind = VoiceStarted if isinstance(event, VoiceStarted) else VoiceStopped
         return kind(event.at_ms + self._activity_start_ms)
 

@@ -21,7 +21,7 @@ from esl_controller.simulator.model_base.sender import EventSender
 from esl_controller.simulator.model_base.utterance import ModelUtterance
 from esl_controller.simulator.model_base.validation import ClientEvent, ClientEvents, ProtocolError
 from media.frame import Format
-from media.speech import VoiceStarted
+from media.voice_activity import VoiceStarted
 
 _SESSION_S: Final = 3600
 

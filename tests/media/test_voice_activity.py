@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from media import sounds
 from media.frame import FRAME_MS, Samples
 from media.resample import convert
-from media.speech import SpeechEvent, VoiceActivity, VoiceStarted, VoiceStopped
+from media.voice_activity import VoiceActivity, VoiceEvent, VoiceStarted, VoiceStopped
 
 RATE = 8000
 CHANCE = np.random.default_rng(7)
@@ -165,7 +165,7 @@ def test_chunking_never_changes_the_result(
     whole = VoiceActivity(RATE, silence_ms=200)
     expected = whole.feed(line)
     cut = VoiceActivity(RATE, silence_ms=200)
-    got: list[SpeechEvent] = []
+    got: list[VoiceEvent] = []
     at = 0
     for size in [*cuts, line.size]:
         got += cut.feed(line[at : at + size])

@@ -1,9 +1,9 @@
-"""The speech queue of a call whose replies are played as files: the fallback for the lane. [core]
+"""The playout of a call whose speech is played as files: the fallback for the lane. [core]
 
-It has the face of ``Playout``, but what FreeSWITCH plays are whole files, so it gives out segments:
-one is played, one waits behind it, and what the model says meanwhile becomes the next. What was
-heard is only bounded by the events of the switch: files that ended, and the time since the present
-one began. Times are seconds of any monotonic clock.
+It is used like ``Playout``, but FreeSWITCH plays whole files, so it hands out segments, each of
+which becomes a file: one is played, one waits behind it, and what the model says meanwhile becomes
+the next. What was heard is an estimate from FreeSWITCH's events: the files that were played to
+their end, and the time since the current one began. Times are seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from collections import deque
 from dataclasses import dataclass
 
 from media.frame import Format, pcm
-from media.playout import Finished, Heard, Started
+from media.playout import CutOff, Finished, Started
 
-FIRST_MS = 240  # the first file: short, to begin soon
-LATER_MS = 1000  # the one that waits behind it: long, for between two files is a gap of some 20 ms
+FIRST_MS = 240  # the first file is short, to begin soon
+LATER_MS = 1000  # later ones are longer, because there is a gap of about 20 ms between two files
 LONGEST_MS = 8000
-OUTSTANDING = 2
+OUTSTANDING = 2  # segments at the switch: one that is played, one behind it
 
 
 @dataclass(eq=False)
 class Segment:
-    """A part of ``item`` that becomes one file: linear audio at the playout's rate."""
+    """A part of ``item`` that becomes one file: linear audio at the playout's rate.
+
+    ``started``: when the switch began to play it."""
 
     item: str
     data: bytes
@@ -35,11 +37,11 @@ class _Item:
     waiting: bytearray
     complete: bool = False
     started: bool = False
-    ended_ms: float = 0.0  # of segments that were played to their end
+    ended_ms: float = 0.0  # audio of segments that were played to their end
 
 
-class SegmentPlayout:
-    """Speech queue of one call; ``rate`` in Hz. Overflow as in ``Playout``."""
+class FilePlayout:
+    """The playout of one call at ``rate`` Hz. At most ``limit_ms`` wait, as in ``Playout``."""
 
     def __init__(self, rate: int, limit_ms: int = 300_000) -> None:
         self.format: Format = pcm(rate)
@@ -48,7 +50,7 @@ class SegmentPlayout:
         self._limit = self.format.frame_bytes * limit_ms // 20
         self._items: deque[_Item] = deque()
         self._out: deque[Segment] = deque()
-        self._gone: deque[str] = deque(maxlen=64)
+        self._over: deque[str] = deque(maxlen=64)
 
     @property
     def speaking(self) -> bool:
@@ -56,11 +58,11 @@ class SegmentPlayout:
         return bool(self._items)
 
     def wants(self, item: str) -> bool:
-        """False for an item that is over."""
-        return item not in self._gone
+        """False for an item that is finished or cut off: its audio would be dropped."""
+        return item not in self._over
 
     def push(self, item: str, data: bytes) -> None:
-        """Append audio (whole samples) to ``item``."""
+        """Append audio (whole samples) to ``item``, unless it is finished or cut off."""
         if not self.wants(item):
             return
         room = max(0, self._limit - sum(len(entry.waiting) for entry in self._items))
@@ -73,19 +75,19 @@ class SegmentPlayout:
         entry.waiting += data[:room]
 
     def complete(self, item: str) -> None:
-        """Say that no more audio of ``item`` will come."""
+        """No more audio of ``item`` will come."""
         entry = self._find(item)
         if entry is not None:
             entry.complete = True
             self._drop_finished()
 
     def next_segment(self) -> Segment | None:
-        """What to hand to the switch now, if anything."""
+        """The segment to hand to the switch now; None if there is not enough audio for one."""
         if len(self._out) >= OUTSTANDING:
             return None
         for entry in self._items:
             if not entry.waiting and entry.complete:
-                continue  # all of it is out: the next item may follow
+                continue  # all of it was handed out: the next item may follow
             enough = 0 if entry.complete else LATER_MS if self._out else FIRST_MS
             if not entry.waiting or self.format.ms(len(entry.waiting)) < enough:
                 return None
@@ -106,7 +108,7 @@ class SegmentPlayout:
                 self.events.append(Started(segment.item))
 
     def played(self, segment: Segment, now: float) -> None:
-        """The switch played ``segment`` to its end (or could not play it: it counts as heard)."""
+        """The switch is done with ``segment``. One that it could not play counts as heard, too."""
         if segment not in self._out:
             return
         self._out.remove(segment)
@@ -115,16 +117,16 @@ class SegmentPlayout:
             entry.ended_ms += self.format.ms(len(segment.data))
         self._drop_finished()
 
-    def flush(self, now: float) -> list[Heard]:
-        """Drop everything; returns what was heard, at least, of each item, oldest first."""
-        heard = [Heard(entry.name, self._heard_ms(entry, now)) for entry in self._items]
-        self._gone.extend(entry.name for entry in self._items)
+    def flush(self, now: float) -> list[CutOff]:
+        """Drop everything; returns what was heard of each item at least, oldest first."""
+        cut = [CutOff(entry.name, self._heard_ms(entry, now)) for entry in self._items]
+        self._over.extend(entry.name for entry in self._items)
         self._items.clear()
         self._out.clear()
-        return heard
+        return cut
 
     def heard_ms(self, item: str, now: float) -> int:
-        """Whole milliseconds heard so far of an item that is not over."""
+        """Whole milliseconds heard so far of an item that is queued or playing; else 0."""
         entry = self._find(item)
         return self._heard_ms(entry, now) if entry else 0
 
@@ -144,7 +146,7 @@ class SegmentPlayout:
             if any(segment.item == entry.name for segment in self._out):
                 return
             self._items.popleft()
-            self._gone.append(entry.name)
+            self._over.append(entry.name)
             self.events.append(Finished(entry.name, int(entry.ended_ms)))
 
     def _find(self, name: str) -> _Item | None:

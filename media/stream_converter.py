@@ -1,4 +1,4 @@
-"""The caller's audio on its way from mod_audio_stream to the agent. [core]"""
+"""Converts the audio of mod_audio_stream into the format of whoever hears it. [core]"""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Literal
 from media.frame import Format, pcm
 from media.resample import Converter
 
-SETTLE_S = 0.2  # a connection may begin with what was said before it, all at once
-PROBE_S = 0.4
-PROBE_LIMIT = 1 << 18  # bytes; no more is held back, whatever is known by then
+SETTLE_S = 0.2  # not measured: a connection may begin with earlier audio, sent all at once
+PROBE_S = 0.4  # measured
+PROBE_LIMIT = 1 << 18  # bytes; no more is held back, whatever was measured by then
 
 
-class Hearing:
-    """Turns the stream's messages into the agent's format.
+class StreamConverter:
+    """Converts the messages of one call's stream, of any size, to ``target``.
 
     ``asked`` is the rate in Hz that ``uuid_audio_stream start`` named, ``channel`` the channel's
-    own. They are not the same thing to every module: the sptmru build (since 2024-05-18) does not
-    resample, it sends the channel's rate whatever was asked for
+    own (0: not known). The sptmru build (since 2024-05-18) does not resample: it sends the
+    channel's rate whatever was asked for
     (docs/design/freeswitch.md#the-rate-and-size-of-its-messages). So where the two rates differ,
-    the first ``SETTLE_S + PROBE_S`` seconds of each connection are held back, and the speed of the
-    later part decides.
+    the first ``SETTLE_S + PROBE_S`` seconds of each connection are held back, and the bytes per
+    second of the later part tell which rate it is. ``rate`` is the one assumed so far.
     """
 
     def __init__(
         self, target: Format, asked: int, channel: int, mix: Literal["mono", "mixed", "stereo"]
     ) -> None:
-        self.rate = asked  # what is taken to be the stream's rate
+        self.rate = asked
         self._target = target
         self._asked = asked
         self._channel = channel
@@ -35,7 +35,7 @@ class Hearing:
         self.restart()
 
     def restart(self) -> None:
-        """A new connection: nothing of the old one is continued."""
+        """A new connection begins: forget what is left of the old one."""
         self._partial = b""
         self._held: list[bytes] = []
         self._since: float | None = None
@@ -45,7 +45,8 @@ class Hearing:
             self._converter = Converter(pcm(self._asked), self._target)
 
     def feed(self, data: bytes, now: float) -> bytes:
-        """Audio for the agent (possibly none yet); ``now`` in seconds of a monotonic clock."""
+        """The audio of ``data`` in ``target`` format, possibly none yet. ``now``: seconds of a
+        monotonic clock."""
         if self._stereo:
             data = self._left(data)
         if self._converter is None:
@@ -53,7 +54,7 @@ class Hearing:
         return self._converter.feed(data)
 
     def _left(self, data: bytes) -> bytes:
-        """The caller's channel: with ``stereo`` the module interleaves caller and reply."""
+        """The caller's samples: with ``stereo`` the module interleaves caller and reply."""
         data = self._partial + data
         whole = len(data) & ~3
         self._partial = data[whole:]
@@ -68,7 +69,7 @@ class Hearing:
         if self._counted is not None:
             self._counted += len(data)
         elif now >= self._since:
-            # What this message brings was collected before it came.
+            # Not counted: the module collected this message before the measurement began.
             self._since, self._counted = now, 0
         elapsed = now - self._since
         if elapsed < PROBE_S and sum(map(len, self._held)) < PROBE_LIMIT:

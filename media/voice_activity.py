@@ -1,10 +1,10 @@
-"""Voice activity: when somebody starts and stops speaking. [core]
+"""Voice activity detection: when somebody starts and stops speaking. [core]
 
-By energy: a 20 ms frame is loud when it rises above both an absolute level and the noise of the
-line. The noise is the quietest that the last three seconds have been for 60 ms on end: steady
-noise, however loud, becomes the floor, and speech, which always dips between its syllables, does
-not. Offsets do not count (each frame's mean is removed). Time is counted in samples, in integers,
-so how the audio is cut into chunks never changes the result.
+It goes by energy: a 20 ms frame is loud if it is above an absolute level and well above the noise
+of the line. The noise is the quietest 60 ms of the last three seconds. So steady noise, however
+loud, becomes the floor, and speech does not, because it dips between its syllables. A DC offset
+does not matter: each frame's mean is removed. Time is counted in whole samples, so the result does
+not depend on how the audio is cut into chunks.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from media.frame import FRAME_MS, Samples
 
 _BLOCK_FRAMES: Final = 500 // FRAME_MS
 _BLOCKS: Final = 6
-_QUIETEST_FLOOR_DB: Final = -65.0  # a muted line is not the reference for what is loud
-_LOUDEST_FLOOR_DB: Final = -30.0  # nobody has to shout above this to be heard
+_QUIETEST_FLOOR_DB: Final = -65.0  # on a muted line everything would be loud
+_LOUDEST_FLOOR_DB: Final = -30.0  # nobody should have to shout
 _HYSTERESIS_DB: Final = 6.0
 _FULL_SCALE_POWER: Final = 32768.0**2
 _SILENCE_POWER: Final = _FULL_SCALE_POWER * 1e-10
@@ -29,28 +29,28 @@ _SILENCE_POWER: Final = _FULL_SCALE_POWER * 1e-10
 
 @dataclass(frozen=True)
 class VoiceStarted:
-    """Speech began. `at_ms`: milliseconds since the first sample, already early by `prefix_ms`."""
+    """Speech began. `at_ms`: milliseconds since the first sample, minus `prefix_ms`."""
 
     at_ms: int
 
 
 @dataclass(frozen=True)
 class VoiceStopped:
-    """Speech ended. `at_ms`: milliseconds since the first sample; includes the `silence_ms`."""
+    """Speech ended. `at_ms`: milliseconds since the first sample, after the `silence_ms`."""
 
     at_ms: int
 
 
-SpeechEvent: TypeAlias = VoiceStarted | VoiceStopped
+VoiceEvent: TypeAlias = VoiceStarted | VoiceStopped
 
 
 class VoiceActivity:
     """Finds speech in one stream of samples at `rate` Hz.
 
-    threshold: 0 to 1, from eager to deaf; 0.5 needs -45 dBFS and 12 dB above the line's noise.
-    silence_ms: how long it must be quiet for speech to have stopped.
-    prefix_ms: how much audio before the first loud frame still belongs to the speech.
-    min_speech_ms: how much of twice that time must be loud to be speech and not a click.
+    threshold: 0 (hears everything) to 1; 0.5 needs -45 dBFS and 12 dB above the line's noise.
+    silence_ms: speech has stopped after so much quiet.
+    prefix_ms: so much audio before the first loud frame belongs to the speech, too.
+    min_speech_ms: so much must be loud, within twice that time, to be speech and not a click.
     Raises ValueError for values out of range, and for a rate without whole 20 ms frames.
     """
 
@@ -79,7 +79,7 @@ class VoiceActivity:
         self._frames = 0
         self._floor = _NoiseFloor()
         self._speaking = False
-        # Twice as long as what must be loud in it: a dip between syllables does not start it over.
+        # Twice the frames that must be loud, so that a dip between syllables does no harm.
         self._recent: deque[bool] = deque(maxlen=2 * self._speech_frames)
         self._quiet = 0
         self._stopped_ms = 0
@@ -91,11 +91,11 @@ class VoiceActivity:
 
     @property
     def noise_db(self) -> float:
-        """The line's noise as known now, in dBFS."""
+        """The line's noise as measured so far, in dBFS."""
         return self._floor.db
 
-    def feed(self, samples: Samples) -> list[SpeechEvent]:
-        """Hear any number of int16 samples, shape (n,); the starts and stops in them."""
+    def feed(self, samples: Samples) -> list[VoiceEvent]:
+        """Take any number of int16 samples, shape (n,); returns the starts and stops in them."""
         audio = np.concatenate((self._rest, samples)) if self._rest.size else samples
         count = audio.size // self._size
         self._rest = audio[count * self._size :].copy()
@@ -104,7 +104,7 @@ class VoiceActivity:
         frames = audio[: count * self._size].astype(np.int64).reshape(count, self._size)
         squares = np.einsum("ij,ij->i", frames, frames).tolist()
         sums = frames.sum(axis=1).tolist()
-        events: list[SpeechEvent] = []
+        events: list[VoiceEvent] = []
         for square, total in zip(squares, sums, strict=True):
             power = square / self._size - (total / self._size) ** 2
             event = self._frame(10 * log10(max(power, _SILENCE_POWER) / _FULL_SCALE_POWER))
@@ -113,16 +113,16 @@ class VoiceActivity:
         return events
 
     def end_turn(self) -> None:
-        """Forget speech that is going on, without an event: its audio was taken or thrown away.
+        """Forget the speech that is going on, without an event: its audio was used or discarded.
 
-        Speech that continues starts anew, not earlier than now.
+        If it continues, it starts anew, and not before now.
         """
         self._speaking = False
         self._quiet = 0
         self._recent.clear()
         self._stopped_ms = self._frames * FRAME_MS
 
-    def _frame(self, level_db: float) -> SpeechEvent | None:
+    def _frame(self, level_db: float) -> VoiceEvent | None:
         start_db = max(self._least_db, self._floor.db + self._margin_db)
         self._floor.update(level_db)
         self._frames += 1
@@ -130,7 +130,7 @@ class VoiceActivity:
             return self._while_speaking(level_db, start_db - _HYSTERESIS_DB)
         return self._while_silent(level_db, start_db)
 
-    def _while_silent(self, level_db: float, start_db: float) -> SpeechEvent | None:
+    def _while_silent(self, level_db: float, start_db: float) -> VoiceEvent | None:
         self._recent.append(level_db >= start_db)
         if sum(self._recent) < self._speech_frames:
             return None
@@ -139,7 +139,7 @@ class VoiceActivity:
         self._recent.clear()
         return VoiceStarted(max(self._stopped_ms, onset * FRAME_MS - self._prefix_ms))
 
-    def _while_speaking(self, level_db: float, keep_db: float) -> SpeechEvent | None:
+    def _while_speaking(self, level_db: float, keep_db: float) -> VoiceEvent | None:
         self._quiet = 0 if level_db >= keep_db else self._quiet + 1
         if self._quiet < self._silence_frames:
             return None
@@ -158,7 +158,7 @@ class _NoiseFloor:
         self._count = 0
 
     def update(self, level_db: float) -> None:
-        # The first frame stands for those before it: a line that is noisy from the start.
+        # Before the first frame the line is taken to have been as noisy as in that frame.
         older, old = self._before or (level_db, level_db)
         self._before = old, level_db
         self._block = min(self._block, max(older, old, level_db))

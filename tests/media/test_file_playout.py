@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.playout import Finished, Heard, Started
-from media.segments import FIRST_MS, LATER_MS, LONGEST_MS, Segment, SegmentPlayout
+from media.file_playout import FIRST_MS, LATER_MS, LONGEST_MS, FilePlayout, Segment
+from media.playout import CutOff, Finished, Started
 
 MS = b"\x01\x00" * 8  # a millisecond at 8 kHz
 
 
-def _next(playout: SegmentPlayout) -> Segment:
+def _next(playout: FilePlayout) -> Segment:
     segment = playout.next_segment()
     assert segment is not None
     return segment
@@ -22,14 +22,14 @@ def _ms(segment: Segment) -> int:
     return len(segment.data) // len(MS)
 
 
-def _events(playout: SegmentPlayout) -> list[Started | Finished]:
+def _events(playout: FilePlayout) -> list[Started | Finished]:
     events = list(playout.events)
     playout.events.clear()
     return events
 
 
 def test_the_first_segment_is_short_and_the_next_is_long() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * (FIRST_MS - 1))
     assert playout.next_segment() is None
     playout.push("a", MS)
@@ -41,7 +41,7 @@ def test_the_first_segment_is_short_and_the_next_is_long() -> None:
 
 
 def test_with_nothing_out_a_short_one_is_enough_again() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * FIRST_MS)
     playout.played(_next(playout), 1.0)
     playout.push("a", MS * FIRST_MS)
@@ -49,7 +49,7 @@ def test_with_nothing_out_a_short_one_is_enough_again() -> None:
 
 
 def test_what_is_complete_is_given_out_however_short() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * 5)
     assert playout.next_segment() is None
     playout.complete("a")
@@ -58,13 +58,13 @@ def test_what_is_complete_is_given_out_however_short() -> None:
 
 
 def test_a_segment_has_a_longest_length() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * (LONGEST_MS + LATER_MS))
     assert [_ms(_next(playout)), _ms(_next(playout))] == [LONGEST_MS, LATER_MS]
 
 
 def test_two_are_outstanding_at_most() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * LONGEST_MS * 4)
     out = [_next(playout) for _ in range(2)]
     assert playout.next_segment() is None
@@ -74,7 +74,7 @@ def test_two_are_outstanding_at_most() -> None:
 
 
 def test_items_do_not_overtake() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * FIRST_MS)
     playout.push("b", MS * LATER_MS)
     playout.complete("b")
@@ -85,7 +85,7 @@ def test_items_do_not_overtake() -> None:
 
 
 def test_started_and_finished_once_an_item() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * LONGEST_MS * 3)
     playout.complete("a")
     seen: list[Started | Finished] = []
@@ -101,7 +101,7 @@ def test_started_and_finished_once_an_item() -> None:
 
 
 def test_started_once_where_a_file_begins_before_the_end_of_another_is_told() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * LONGEST_MS * 2)
     first, second = _next(playout), _next(playout)
     playout.playing(first, 0.0)
@@ -110,7 +110,7 @@ def test_started_once_where_a_file_begins_before_the_end_of_another_is_told() ->
 
 
 def test_started_where_the_first_file_could_not_be_played() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * LONGEST_MS * 2)
     first, second = _next(playout), _next(playout)
     playout.played(first, 0.0)
@@ -119,7 +119,7 @@ def test_started_where_the_first_file_could_not_be_played() -> None:
 
 
 def test_complete_after_the_last_file_ended_finishes_the_item() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * FIRST_MS)
     segment = _next(playout)
     playout.playing(segment, 0.0)
@@ -133,7 +133,7 @@ def test_complete_after_the_last_file_ended_finishes_the_item() -> None:
 
 
 def test_heard_is_bounded_by_the_clock_and_by_the_file() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * (FIRST_MS + 8))
     first = _next(playout)
     assert playout.heard_ms("a", 5.0) == 0  # handed over is not played
@@ -147,7 +147,7 @@ def test_heard_is_bounded_by_the_clock_and_by_the_file() -> None:
 
 
 def test_flush_tells_what_was_heard_and_drops_the_rest() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     playout.push("a", MS * FIRST_MS)
     playout.complete("a")
     playout.push("b", MS * 300)
@@ -159,7 +159,7 @@ def test_flush_tells_what_was_heard_and_drops_the_rest() -> None:
     assert _next(playout).item == "c"
     playout.playing(second, 0.25)
     _events(playout)
-    assert playout.flush(0.375) == [Heard("b", 125), Heard("c", 0)]
+    assert playout.flush(0.375) == [CutOff("b", 125), CutOff("c", 0)]
     assert not playout.speaking
     assert playout.next_segment() is None
     playout.played(second, 0.36)  # what FreeSWITCH still says of it
@@ -175,7 +175,7 @@ def test_flush_tells_what_was_heard_and_drops_the_rest() -> None:
 
 
 def test_the_unknown_is_ignored() -> None:
-    playout = SegmentPlayout(8000)
+    playout = FilePlayout(8000)
     stranger = Segment("a", MS * 10)
     playout.push("a", MS * FIRST_MS)
     playout.playing(stranger, 0.0)
@@ -191,7 +191,7 @@ def test_the_unknown_is_ignored() -> None:
 
 
 def test_the_limit_drops_what_comes_on_top_and_counts_it() -> None:
-    playout = SegmentPlayout(8000, limit_ms=300)
+    playout = FilePlayout(8000, limit_ms=300)
     playout.push("a", MS * 290)
     playout.push("b", MS * 25)
     assert playout.dropped_ms == 15
@@ -216,7 +216,7 @@ def test_the_limit_drops_what_comes_on_top_and_counts_it() -> None:
 def test_every_sample_goes_out_once_and_in_order(
     rate: int, steps: list[tuple[str, str, int]]
 ) -> None:
-    playout = SegmentPlayout(rate)
+    playout = FilePlayout(rate)
     pushed: dict[str, bytes] = {}
     given: dict[str, bytes] = {}
     out: list[Segment] = []
@@ -248,7 +248,7 @@ def test_every_sample_goes_out_once_and_in_order(
         assert [event for event in events if event.item == item] == [Started(item), finished]
 
 
-def _give(playout: SegmentPlayout, given: dict[str, bytes], out: list[Segment]) -> None:
+def _give(playout: FilePlayout, given: dict[str, bytes], out: list[Segment]) -> None:
     segment = playout.next_segment()
     if segment is not None:
         given[segment.item] = given.get(segment.item, b"") + segment.data
