@@ -1,4 +1,9 @@
-"""What FreeSWITCH says of a call when it hands it over. [core]"""
+"""What FreeSWITCH tells us of a channel when it hands us the call. [core]
+
+That is the reply to ``connect``: some 200 headers, of which a few dozen are the channel's variables
+(captures/conversation.jsonl). The variables ``controller_*`` are written by our own extension
+(``dialplan.py``): they carry what must outlive a controller.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from esl_controller.freeswitch.wire import first, header
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _G711 = frozenset({"PCMU", "PCMA"})
 
 
 @dataclass(frozen=True)
 class Channel:
-    """What the reply to ``connect`` says of the call (captures/conversation.jsonl)."""
+    """One call's channel. ``rate`` is that of the caller's ``codec`` in Hz; both are empty and 0
+    before the codec is negotiated."""
 
     uuid: str
     domain_uuid: str
@@ -31,14 +39,14 @@ class Channel:
 
     @property
     def media_path(self) -> str:
-        """The path of its media WebSocket. A dialplan that sets no valid domain_uuid gets zeros."""
+        """The path of its media WebSocket; its domain is all zeros without a valid domain_uuid."""
         domain = self.domain_uuid if _UUID.fullmatch(self.domain_uuid) else str(UUID(int=0))
         return f"/stream/{domain}/{self.uuid}"
 
     @property
     def away_s(self) -> float:
-        """How long ago the call lost a controller, by the switch's clock; 0 where the dialplan does
-        not say (``controller_lost_at``, see freeswitch/dialplan)."""
+        """Seconds since the call lost its controller, by the switch's clock; 0 if it has lost none
+        or the dialplan does not set ``controller_lost_at``."""
         lost = self.variables.get("controller_lost_at", "")
         if not (lost.isdecimal() and self.now_us):
             return 0.0
@@ -46,39 +54,39 @@ class Channel:
 
     @property
     def returns(self) -> int:
-        """How often the call has come back from a transfer, as ``Switch.transfer`` counts."""
+        """How often the call has come back from a transfer (``SwitchConnection.transfer``)."""
         return _number(self.variables.get("controller_returns"))
 
     @property
-    def elsewhere_s(self) -> float:
-        """How long ago the last of these transfers was, by the switch's clock; 0 without one."""
+    def since_transfer_s(self) -> float:
+        """Seconds since the last of these transfers, by the switch's clock; 0 without one."""
         left_us = _number(self.variables.get("controller_left_at"))
         return max(0.0, (self.now_us - left_us) / 1e6) if left_us else 0.0
 
     @property
     def unreached(self) -> str:
-        """Why nobody answered where the call was bridged to last, a cause; empty: somebody did."""
+        """The cause for which the last bridge reached nobody; empty if somebody answered."""
         disposition = self.variables.get("originate_disposition", "SUCCESS")
         return "" if disposition == "SUCCESS" else disposition
 
     @property
     def age_s(self) -> float:
-        """How old the call is, by the switch's clock."""
+        """Seconds since the channel was created, by the switch's clock."""
         return max(0.0, (self.now_us - self.created_us) / 1e6)
 
     @property
     def is_g711(self) -> bool:
-        """Whether the caller's own codec is G.711: more than 8 kHz cannot be heard or said."""
+        """Whether the caller's codec is G.711, which carries no more than 8 kHz."""
         return self.codec in _G711
 
     @classmethod
     def parse(cls, headers: Mapping[str, Any]) -> Channel:
-        """Raises ValueError where the reply is not that of a channel."""
-        uuid = one(headers.get("Unique-ID"))
+        """From the headers of the reply. Raises ValueError if it is not about a channel."""
+        uuid = header(headers, "Unique-ID")
         if not _UUID.fullmatch(uuid):
             raise ValueError(f"not an outbound Event Socket connection: Unique-ID is {uuid!r}")
         variables = {
-            name.removeprefix("variable_"): one(value)
+            name.removeprefix("variable_"): first(value)
             for name, value in headers.items()
             if name.startswith("variable_")
         }
@@ -87,32 +95,25 @@ class Channel:
             uuid=uuid,
             domain_uuid=variables.get("domain_uuid", ""),
             secretary_uuid=variables.get("secretary_uuid", ""),
-            caller=one(headers.get("Caller-Caller-ID-Number")),
-            number=one(headers.get("Caller-Destination-Number")),
-            context=one(headers.get("Caller-Context")),
+            caller=header(headers, "Caller-Caller-ID-Number"),
+            number=header(headers, "Caller-Destination-Number"),
+            context=header(headers, "Caller-Context"),
             codec=name,
             rate=rate,
-            answered=one(headers.get("Answer-State")) == "answered",
+            answered=header(headers, "Answer-State") == "answered",
             variables=variables,
             created_us=_number(headers.get("Caller-Channel-Created-Time")),
             now_us=_number(headers.get("Event-Date-Timestamp")),
         )
 
 
-def one(value: object) -> str:
-    """A header's value; its first one where the header came twice."""
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    return value if isinstance(value, str) else ""
-
-
 def _number(value: object) -> int:
-    text = one(value)
+    text = first(value)
     return int(text) if text.isdecimal() else 0
 
 
 def codec(headers: Mapping[str, Any]) -> tuple[str, int]:
     """The caller's codec and its rate in Hz; empty and 0 before it is negotiated."""
-    rate = one(headers.get("Channel-Read-Codec-Rate"))
-    name = one(headers.get("Channel-Read-Codec-Name")).upper()
+    rate = header(headers, "Channel-Read-Codec-Rate")
+    name = header(headers, "Channel-Read-Codec-Name").upper()
     return name, int(rate) if rate.isascii() and rate.isdigit() else 0

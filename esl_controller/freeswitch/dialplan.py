@@ -109,7 +109,7 @@ def render(
     return f"<include>\n{indent(extension, '  ')}</include>\n"
 
 
-def there_and_back(number: str, context: str, timeout_s: int, returns: int, home: str) -> str:
+def bridge_and_return(number: str, context: str, timeout_s: int, returns: int, home: str) -> str:
     """An extension in one line (dialplan `inline`) that bridges the caller to `number` and goes on
     to `home`, as `HOME` has it, whatever comes of that, and whether or not there is a controller.
 

@@ -1,8 +1,8 @@
-"""A leg of our own at the switch: a telephone without a telephone.
+"""A call that we make ourselves: a telephone made of software, for tests of a whole installation.
 
-The leg is originated through the Event Socket that FreeSWITCH listens on, parked, and gets a lane,
-the same way in which the controller speaks to callers. So it needs no file on the switch: it hears
-every frame that a caller would hear, and speaks by sending frames.
+The leg is originated through the Event Socket on which FreeSWITCH listens (an inbound socket, port
+8021), parked, and given a lane. So it hears every frame that a caller would hear and speaks by
+sending frames, without any file on the switch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from uuid import uuid4
 
 from esl_controller.config.settings import FreeswitchSettings, MediaSettings
+from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.esl import (
     AuthenticationError,
     ConnectionTimeoutError,
@@ -20,6 +21,7 @@ from esl_controller.freeswitch.esl import (
     GenesisError,
     Inbound,
 )
+from esl_controller.freeswitch.wire import Command, UnsafeValue
 from media.frame import Samples
 from media.lane import Clock, Lane, Ports
 from media.playout import Playout
@@ -30,16 +32,16 @@ LANE_S = 1.0
 
 
 class CallFailed(Exception):
-    """The call did not do what it should; one line that says what to look at."""
+    """The call failed; the text says in one line what to look at."""
 
 
 @contextlib.asynccontextmanager
 async def event_socket(there: FreeswitchSettings) -> AsyncIterator[Inbound]:
-    """A connection to FreeSWITCH's own Event Socket. Raises CallFailed."""
+    """A connection to the Event Socket on which FreeSWITCH listens. Raises CallFailed."""
     where = f"{there.host}:{there.port}"
     connection = Inbound(there.host, there.port, there.password.get_secret_value())
     try:
-        # Genesis limits the connecting only: FreeSWITCH may never greet us (5 wait at most there).
+        # Genesis' own limit ends with the connect, but FreeSWITCH may accept and never greet us.
         async with asyncio.timeout(COMMAND_S):
             await connection.start()
     except AuthenticationError:
@@ -64,10 +66,10 @@ async def event_socket(there: FreeswitchSettings) -> AsyncIterator[Inbound]:
 class Leg:
     """One call that we make: ``await dial(...)``, then ``async with lane(): ...``.
 
-    A leg needs the connection for itself: the originate command holds it until the answer.
-    ``frames`` are those heard since the lane opened, linear at ``rate`` Hz, and ``times`` when each
-    came, in seconds of the event loop; both grow with the call. ``on_frame`` is called for each,
-    ``ended`` gets the hangup cause.
+    A leg needs a connection of its own, because ``originate`` blocks it until the answer.
+    ``frames`` are those heard since the lane opened, linear at ``rate`` Hz; ``times`` are their
+    arrivals in seconds of the event loop's clock. Both grow with the call. ``on_frame`` is called
+    for each frame; ``ended`` gets the hangup cause.
     """
 
     def __init__(
@@ -88,22 +90,26 @@ class Leg:
     async def dial(
         self, to: str, variables: Mapping[str, str], timeout: float, then: str = "park()"
     ) -> str:
-        """Call the dial string ``to``; returns once answered: "", or why it was not, as told.
+        """Call the dial string ``to``; returns "" once answered, else FreeSWITCH's reason.
 
-        ``then`` is the application that it runs. Early media is no answer. Raises CallFailed where
-        FreeSWITCH does not reply.
+        ``then`` is the application that the leg runs. Early media is no answer. Raises CallFailed
+        if FreeSWITCH does not reply within ``timeout`` seconds.
         """
         self._connection.on("*", self._event)
-        await self.command(f"filter Unique-ID {self.uuid}")
-        await self.command("event plain CHANNEL_HANGUP")
         own = {"origination_uuid": self.uuid, "ignore_early_media": "true"}
         joined = ",".join(f"{name}={value}" for name, value in {**own, **variables}.items())
-        reply = await self.command(f"api originate {{{joined}}}{to} &{then}", timeout)
+        try:
+            originate = wire.api("originate", f"{{{joined}}}{to}", f"&{then}")
+        except UnsafeValue as error:
+            raise CallFailed(str(error)) from None
+        await self.command(wire.line(f"filter Unique-ID {self.uuid}"))
+        await self.command(wire.line("event plain CHANNEL_HANGUP"))
+        reply = await self.command(originate, timeout)
         return "" if reply.startswith("+OK") else reply.removeprefix("-ERR").strip()
 
     @contextlib.asynccontextmanager
     async def lane(self) -> AsyncIterator[None]:
-        """Hear and speak within the block. Raises CallFailed where no audio comes."""
+        """Hear and speak within the block. Raises CallFailed if no audio comes."""
         media = self._media
         port = Ports(media.lane_ports.first, media.lane_ports.last).take()
         try:
@@ -115,17 +121,13 @@ class Leg:
                 " lane_switch_host one that is reached from it)"
             ) from None
         try:
-            (switch_ip, switch_port), (ip, port) = lane.switch, lane.local
-            await self.command(
-                f"sendmsg {self.uuid}\ncall-command: unicast\nlocal-ip: {switch_ip}\n"
-                f"local-port: {switch_port}\nremote-ip: {ip}\nremote-port: {port}\ntransport: udp"
-            )
+            await self.command(wire.sendmsg(wire.unicast(lane.switch, lane.local), self.uuid))
             try:
                 async with asyncio.timeout(LANE_S):
                     rate = await lane.opened
             except TimeoutError:
                 raise CallFailed(
-                    f"FreeSWITCH sends no audio from {switch_ip}:{switch_port}; is it on this"
+                    f"FreeSWITCH sends no audio from {media.lane_switch_host}:{port}; is it on this"
                     " machine ([media] lane_host, lane_switch_host)?"
                 ) from None
             self._playout = Playout(rate)
@@ -136,31 +138,31 @@ class Leg:
 
     @property
     def rate(self) -> int:
-        """Samples a second of what is heard and said; known once the lane is open."""
+        """The channel's rate in Hz; known once the lane is open."""
         assert self._playout is not None, "open the lane first"
         return self._playout.format.rate
 
     @property
     def speaking(self) -> bool:
-        """Whether what was asked of ``say`` is not over yet."""
+        """Whether anything that ``say`` was given is still to be played."""
         return self._playout is not None and self._playout.speaking
 
     def say(self, values: Samples, rate: int) -> float:
-        """Speak after what is being said already; returns how many seconds it takes."""
+        """Play samples at ``rate`` Hz after those that wait; returns their length in seconds."""
         assert self._playout is not None, "open the lane first"
         words = convert(values, rate, self.rate)
         self._said += 1
-        name = f"words {self._said}"
-        self._playout.push(name, words.tobytes())
-        self._playout.complete(name)
+        item = f"words {self._said}"
+        self._playout.push(item, words.tobytes())
+        self._playout.complete(item)
         return words.size / self.rate
 
     async def hang_up(self) -> None:
-        """End the call. It may have ended already."""
-        await self.command(f"api uuid_kill {self.uuid}")
+        """End the call, if it has not ended already."""
+        await self.command(wire.api("uuid_kill", self.uuid))
 
-    async def command(self, command: str, timeout: float = COMMAND_S) -> str:
-        """One command; its reply in one line. Raises CallFailed."""
+    async def command(self, command: Command, timeout: float = COMMAND_S) -> str:
+        """Send a command; returns the text of its reply. Raises CallFailed."""
         try:
             async with asyncio.timeout(timeout):
                 reply = await self._connection.send(command)

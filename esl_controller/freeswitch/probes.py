@@ -1,8 +1,9 @@
-"""The test legs of ``esl-controller doctor``: taken like a call, and no call.
+"""The test legs of ``esl-controller doctor``, as a running controller meets them.
 
-The doctor has FreeSWITCH dial us, for only that shows whether it can. Such a leg carries the
-variable ``controller_probe``, a token. It is told who took it and where the media is, may open a
-media WebSocket with that token, and leaves no trace in the record.
+Only FreeSWITCH itself can show whether it reaches us, so the doctor has it dial us with a leg on
+which nobody is. The leg carries a token in the variable ``controller_probe``. The controller takes
+it, tells it our version and media URL, lets it open a media WebSocket with the token, and keeps it
+out of calls, record and deliveries.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MEDIA_URL = "controller_media_url"
 
 
 class _Silent:
-    """A listener to whom it is enough that somebody connects."""
+    """Does nothing with the stream: that it connects is enough."""
 
     def stream_opened(self) -> None: ...
 
@@ -33,7 +34,7 @@ class _Silent:
 
 
 class Probes:
-    """Those that are live. ``media_url``: what FreeSWITCH dials for the media, without a path."""
+    """The live probes. ``media_url``: what FreeSWITCH dials for the stream, without a path."""
 
     def __init__(self) -> None:
         self.media_url = ""
@@ -41,7 +42,7 @@ class Probes:
 
     @contextmanager
     def live(self, channel: Channel) -> Iterator[None]:
-        """Let the probe ``channel`` stream within the block."""
+        """Expect a stream of the probe ``channel`` within the block."""
         self._live[channel.media_path] = ExpectedStream(_Silent(), channel.variables[VARIABLE])
         try:
             yield
@@ -49,12 +50,12 @@ class Probes:
             del self._live[channel.media_path]
 
     async def introduce(self, switch: SwitchConnection) -> None:
-        """Say who we are, by variables of the channel; the answer that follows is the signal that
-        they are set. Raises SwitchError."""
+        """Set our version and media URL as variables of the channel, and answer: once it is
+        answered, they are set. Raises SwitchError."""
         await switch.set_variable(VERSION, version("esl-controller"))
         await switch.set_variable(MEDIA_URL, self.media_url)
         await switch.answer()
 
     def expected_stream(self, path: str) -> ExpectedStream | None:
-        """The live probe whose media path this is."""
+        """The stream of the live probe whose media path this is."""
         return self._live.get(path)

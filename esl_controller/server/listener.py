@@ -19,13 +19,10 @@ from esl_controller.call.machine import TRANSFERRED
 from esl_controller.call.records import Claimed
 from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import (
-    SwitchConnection,
-    SwitchError,
-    SwitchEvent,
-    SwitchGone,
-)
+from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.events import SwitchEvent
 from esl_controller.freeswitch.probes import VARIABLE, Probes
+from esl_controller.freeswitch.wire import SwitchError, SwitchGone
 from esl_controller.session.session import CallSession
 from media.stream import StreamLookup
 
@@ -268,7 +265,7 @@ class CallListener:
 
         if task := asyncio.current_task():
             self._not_busy(task)
-        switch.listen(watch)
+        switch.handle_events(watch)
         waits = [
             asyncio.ensure_future(each)
             for each in (over.wait(), switch.wait_lost(), self._stopping.wait())

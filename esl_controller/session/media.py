@@ -15,14 +15,9 @@ from typing import Final, assert_never
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import (
-    FilePlayed,
-    FilePlaying,
-    FileWritten,
-    NoSuchCommand,
-    SwitchConnection,
-    SwitchError,
-)
+from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.events import FileEvent
+from esl_controller.freeswitch.wire import NoSuchCommand, SwitchError
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.playback import (
@@ -219,7 +214,7 @@ class CallMedia:
 
     # --- what happens -----------------------------------------------------------------------------
 
-    def file_event(self, event: FileWritten | FilePlaying | FilePlayed) -> None:
+    def file_event(self, event: FileEvent) -> None:
         """What the switch says of the files that it plays for us."""
         if isinstance(self._speech.playback, FilePlayback):
             self._speech.playback.switch_event(event)

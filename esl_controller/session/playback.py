@@ -10,13 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from esl_controller.call.events import FilesFailed, ItemFinished, ItemStarted, LaneFailed
-from esl_controller.freeswitch.connection import (
-    FilePlayed,
-    FilePlaying,
-    FileWritten,
-    SwitchConnection,
-    SwitchError,
-)
+from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.events import FileEvent, FilePlaying, FileWritten
+from esl_controller.freeswitch.wire import SwitchError
 from media.file_playout import FilePlayout, Segment
 from media.frame import FRAME_MS
 from media.lane import Clock, Lane, Ports
@@ -129,7 +125,7 @@ async def open_lane(
                 ports.give_back(port)
                 raise
             lanes.append(lane)
-            await switch.open_lane(lane.switch, lane.local)
+            await switch.unicast(lane.switch, lane.local)
             # An earlier port may have opened late: then a later one never will.
             done, _ = await asyncio.wait(
                 [lane.opened for lane in lanes],
@@ -224,7 +220,7 @@ class FilePlayback:
         self._again = bool(self._unwritten)
         self._wake.set()
 
-    def switch_event(self, event: FileWritten | FilePlaying | FilePlayed) -> None:
+    def switch_event(self, event: FileEvent) -> None:
         """What the switch says of our files."""
         now = self._now()
         if isinstance(event, FileWritten):
@@ -270,7 +266,7 @@ class FilePlayback:
             await self._write(segment)
         while self._written:
             segment, path = self._written.popleft()
-            play_id = self._switch.new_play()
+            play_id = self._switch.new_play_id()
             self._files += 1
             self._playing[play_id] = segment
             await self._switch.play(path, play_id)

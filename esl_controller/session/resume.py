@@ -87,10 +87,10 @@ class SnapshotKeeper:
             gone_s = time.time() - memory.left_at if memory.left_at else 0.0
             return replace(memory, ends_at=memory.ends_at + gone_s), ""
         why = f": not reached ({channel.unreached})" if channel.unreached else ""
-        seconds = f"{channel.elsewhere_s:.0f} s after the transfer"
+        seconds = f"{channel.since_transfer_s:.0f} s after the transfer"
         self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
         # The limit on a call's length counts the time with us only.
-        return replace(memory, ends_at=memory.ends_at + channel.elsewhere_s), channel.unreached
+        return replace(memory, ends_at=memory.ends_at + channel.since_transfer_s), channel.unreached
 
     def save(self, memory: Snapshot) -> None:
         """Store the snapshot if it has changed."""

@@ -23,14 +23,9 @@ from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call, State
 from esl_controller.call.records import Claimed
 from esl_controller.call.tools import Toolbox
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import (
-    FilePlayed,
-    FilePlaying,
-    FileWritten,
-    SwitchConnection,
-    SwitchError,
-    SwitchEvent,
-)
+from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.events import FileEvent, SwitchEvent
+from esl_controller.freeswitch.wire import SwitchError
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.schema import Destination, Secretary
 from esl_controller.session.agent_session import AgentSession
@@ -123,7 +118,7 @@ class CallSession:
                     # This controller may be killed in a moment, too.
                     self._runner.spawn(self._deps.record.flush())
                 self.handle(ev.Arrived(channel.answered, bool(channel.codec)))
-                self._switch.listen(self._switch_event)
+                self._switch.handle_events(self._switch_event)
                 try:
                     await self._runner.over
                 finally:
@@ -239,9 +234,11 @@ class CallSession:
             case do.Transfer(destination, returns):
                 self._runner.spawn(self._transfer(destination, returns))
             case do.ConfirmTaken():
-                self._runner.spawn(self._ask("to restart the ladder", self._switch.took()))
+                self._runner.spawn(self._ask("to restart the ladder", self._switch.confirm_taken()))
             case do.LimitCall(seconds):
-                self._runner.spawn(self._ask("to limit the call", self._switch.limit(seconds)))
+                self._runner.spawn(
+                    self._ask("to limit the call", self._switch.schedule_hangup(seconds))
+                )
             case do.SendDtmf(digits):
                 self._runner.spawn(self._send_dtmf(digits))
             case do.Hangup(cause):
@@ -251,7 +248,7 @@ class CallSession:
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
                 self._deps.record.put(note)
             case do.Close():
-                self._switch.unheard()  # who lingers on this connection listens from now on
+                self._switch.buffer_events()  # who lingers on this connection listens from now on
                 self._runner.over.set_result(None)
             case (
                 do.StartStream()
@@ -283,7 +280,7 @@ class CallSession:
         folder = self._deps.settings.freeswitch.recordings
         path = f"{folder}/{self.channel.uuid}.wav"
         try:
-            await self._switch.record(path)
+            await self._switch.start_recording(path)
         except SwitchError as error:
             self._perform(do.Note("the call is not recorded", str(error)))
         else:
@@ -329,7 +326,7 @@ class CallSession:
     # --- what happens -----------------------------------------------------------------------------
 
     def _switch_event(self, event: SwitchEvent) -> None:
-        if isinstance(event, FileWritten | FilePlaying | FilePlayed):
+        if isinstance(event, FileEvent):
             self._media.file_event(event)
             return
         if isinstance(event, ev.Answered) and event.codec:

@@ -4,97 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from esl_controller.call.events import Answered, Dtmf, HungUp, StreamFailed
+from esl_controller.call.events import Answered, HungUp
 from esl_controller.freeswitch import connection as module
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import (
-    FileWritten,
-    NoSuchCommand,
-    SwitchConnection,
-    SwitchError,
-    SwitchEvent,
-    UnsafeValue,
-)
-from esl_controller.freeswitch.dialplan import there_and_back
-from tests.paths import CAPTURES
+from esl_controller.freeswitch.dialplan import bridge_and_return
+from esl_controller.freeswitch.events import FileWritten, SwitchEvent
+from esl_controller.freeswitch.wire import NoSuchCommand, SwitchError, UnsafeValue
+from tests.freeswitch.peer import UUID, api_reply, connected, messages, pair
 from tests.waiting import until
-
-UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
-OK = b"Content-Type: command/reply\nReply-Text: +OK\n\n"
-
-
-def messages(name: str, sender: str = "freeswitch") -> list[bytes]:
-    """What one side said in a capture."""
-    lines = (CAPTURES / f"{name}.jsonl").read_text().splitlines()
-    said = [json.loads(line) for line in lines]
-    return [m["text"].encode() for m in said if m["from"] == sender and "text" in m]
-
-
-def api_reply(text: str) -> bytes:
-    return f"Content-Type: api/response\nContent-Length: {len(text)}\n\n{text}".encode()
-
-
-class Peer:
-    """FreeSWITCH's end of the connection, by hand."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self.writer = writer
-
-    async def command(self) -> str:
-        """The next command that the controller sent."""
-        return (await self._reader.readuntil(b"\n\n")).decode()
-
-    async def connect(self) -> None:
-        """Answer the four commands of ``Switch.connect``."""
-        first, *_ = messages("conversation")
-        commands = [await self.command() for _ in range(4)]
-        assert commands[0] == "connect\n\n"
-        self.writer.write(first + OK * 3)
-
-    async def reply(self, message: bytes = OK) -> str:
-        """Take a command and reply to it."""
-        command = await self.command()
-        self.writer.write(message)
-        return command
-
-
-@contextlib.asynccontextmanager
-async def pair() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
-    """A Switch and the peer it talks to."""
-    accepted: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set_result(Peer(reader, writer))
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        peer = await accepted
-        try:
-            async with SwitchConnection.over(reader, writer) as switch:
-                yield switch, peer
-        finally:
-            for end in (peer.writer, writer):
-                end.close()
-                with contextlib.suppress(ConnectionError):
-                    await end.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def connected() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
-    """A pair that has exchanged ``connect``."""
-    async with pair() as (switch, peer):
-        await asyncio.gather(switch.connect(), peer.connect())
-        yield switch, peer
 
 
 async def test_connect_reads_the_channel() -> None:
@@ -111,13 +33,6 @@ async def test_connect_reads_the_channel() -> None:
         assert channel.media_path == f"/stream/96f6142d-02b1-49fa-8bcb-f98658bb831f/{UUID}"
 
 
-def test_a_domain_that_is_no_uuid_does_not_get_into_the_url() -> None:
-    headers = {"Unique-ID": UUID, "variable_domain_uuid": "../../etc x\n"}
-    assert Channel.parse(headers).media_path.split("/")[2] == "0" * 8 + "-0000" * 3 + "-" + "0" * 12
-    with pytest.raises(ValueError, match="not an outbound"):
-        Channel.parse({"Unique-ID": "x"})
-
-
 async def test_commands_are_those_of_the_captures() -> None:
     async with connected() as (switch, peer):
         cases: list[tuple[Callable[[], Awaitable[object]], str]] = [
@@ -127,7 +42,7 @@ async def test_commands_are_those_of_the_captures() -> None:
                 "sendmsg\ncall-command: hangup\nhangup-cause: NORMAL_CLEARING\n\n",
             ),
             (
-                lambda: switch.open_lane(("127.0.0.1", 46155), ("127.0.0.1", 32909)),
+                lambda: switch.unicast(("127.0.0.1", 46155), ("127.0.0.1", 32909)),
                 "sendmsg\ncall-command: unicast\nlocal-ip: 127.0.0.1\nlocal-port: 46155\n"
                 "remote-ip: 127.0.0.1\nremote-port: 32909\ntransport: udp\n\n",
             ),
@@ -150,12 +65,12 @@ async def test_commands_are_those_of_the_captures() -> None:
         await task
 
 
-async def test_took_tells_the_dialplan_where_to_begin_anew() -> None:
+async def test_confirm_taken_tells_the_dialplan_where_to_begin_anew() -> None:
     headers = {"Unique-ID": UUID, "variable_controller_home": "8000 XML default"}
     async with connected() as (switch, peer):
-        await switch.took()  # a dialplan without the ladder: no command
+        await switch.confirm_taken()  # a dialplan without the ladder: no command
         switch.channel = Channel.parse(headers)
-        taking = asyncio.create_task(switch.took())
+        taking = asyncio.create_task(switch.confirm_taken())
         command = await peer.reply(api_reply("+OK"))
         await taking
         assert command == f"api uuid_setvar {UUID} controller_again 8000 XML default\n\n"
@@ -188,25 +103,11 @@ async def test_a_transfer_with_a_way_back_where_there_is_one(home: str) -> None:
             f"api uuid_getvar {UUID} transfer_ringback",
             f"api uuid_setvar {UUID} transfer_ringback %(1000,4000,425)",
         ]
-        way = there_and_back("1001", "internal", 12, 2, home)
+        way = bridge_and_return("1001", "internal", 12, 2, home)
         assert transfer == f"api uuid_transfer {UUID} '{way}' inline"
     else:
         assert rings == []
         assert transfer == f"api uuid_transfer {UUID} 1001 XML internal"
-
-
-def test_the_channel_tells_of_the_last_bridge() -> None:
-    told = {
-        "controller_returns": "2",
-        "controller_left_at": "1000000",
-        "originate_disposition": "NO_ANSWER",
-    }
-    headers = {"Unique-ID": UUID, "Event-Date-Timestamp": "3500000"}
-    channel = Channel.parse({**headers, **{f"variable_{k}": v for k, v in told.items()}})
-    assert (channel.returns, channel.elsewhere_s, channel.unreached) == (2, 2.5, "NO_ANSWER")
-    talked = Channel.parse({**headers, "variable_originate_disposition": "SUCCESS"})
-    assert (talked.returns, talked.elsewhere_s, talked.unreached) == (0, 0.0, "")
-    assert Channel.parse(headers).unreached == ""
 
 
 async def test_replies_are_matched_under_concurrency() -> None:
@@ -231,9 +132,9 @@ async def test_control_characters_never_reach_the_wire(char: str) -> None:
             switch.start_stream(bad, "mono", "16k", "t"),
             switch.start_stream("ws://x", bad, "16k", "t"),
             switch.start_stream("ws://x", "mono", bad, "t"),
-            switch.open_lane((bad, 1), ("127.0.0.1", 1)),
-            switch.open_lane(("127.0.0.1", 1), (bad, 1)),
-            switch.play(bad, switch.new_play()),
+            switch.unicast((bad, 1), ("127.0.0.1", 1)),
+            switch.unicast(("127.0.0.1", 1), (bad, 1)),
+            switch.play(bad, switch.new_play_id()),
         ]
         seen: list[str] = []
 
@@ -249,16 +150,6 @@ async def test_control_characters_never_reach_the_wire(char: str) -> None:
         # What went out before the bad value was reached is whole and our own.
         for command in seen:
             assert command.startswith(f"api uuid_setvar {UUID} STREAM_EXTRA_HEADERS")
-
-
-@given(st.text())
-def test_whatever_passes_the_check_is_one_line(value: str) -> None:
-    try:
-        checked = module._text("x", value)
-    except UnsafeValue:
-        return
-    assert len(f"name: {checked}\n".encode().split(b"\n")) == 2
-    assert "\r" not in checked
 
 
 async def test_a_refusal_is_an_error_with_its_text() -> None:
@@ -331,63 +222,47 @@ async def test_a_switch_that_answers_no_more_counts_as_lost(
 # --- events ---------------------------------------------------------------------------------------
 
 
-async def replay(name: str) -> tuple[list[SwitchEvent], int]:
-    """The events of a capture, as a session sees them."""
-    got: list[SwitchEvent] = []
-    async with pair() as (switch, peer):
-        switch.listen(got.append)
-        said = messages(name)
-        commands = len(messages(name, "controller"))
-        connecting = asyncio.create_task(switch.connect())
-        for _ in range(4):
-            await peer.command()
-        peer.writer.write(b"".join(said))
-        await connecting
-        assert commands
-        peer.writer.close()
-        await switch.wait_lost()
-        return got, switch.dropped
-
-
-async def test_events_of_a_conversation() -> None:
-    got, dropped = await replay("conversation")
-    hung_up = HungUp("NORMAL_CLEARING")
-    keys = [event for event in got if isinstance(event, Dtmf)]
-    assert got == [Answered("PCMU", 8000), *keys, hung_up, hung_up]
-    assert [key.digit for key in keys] == ["5", "#"]
-    assert dropped == 0
-
-
-async def test_events_of_refused_streams_in_both_builds() -> None:
-    for build in ("amigniter", "sptmru"):
-        got, _ = await replay(f"{build}/stream_refused")
-        refused, not_found = (e for e in got if isinstance(e, StreamFailed))
-        assert "refused" in refused.reason
-        assert "404" in not_found.reason or "upgrade failed" in not_found.reason
-
-
-async def test_events_of_written_files() -> None:
-    for build in ("amigniter", "sptmru"):
-        got, _ = await replay(f"{build}/stream_messages")
-        (written,) = (e for e in got if isinstance(e, FileWritten))
-        assert written.path.endswith("_0.tmp.r8")
-
-
-async def test_an_application_that_does_not_exist_is_a_hangup() -> None:
-    got, _ = await replay("invalid_application")
-    assert HungUp("DESTINATION_OUT_OF_ORDER") in got
-
-
 async def test_events_of_another_call_are_dropped() -> None:
     got: list[SwitchEvent] = []
     async with connected() as (switch, peer):
-        switch.listen(got.append)
+        switch.handle_events(got.append)
         (answer,) = (m for m in messages("conversation") if b"CHANNEL_ANSWER" in m)
         peer.writer.write(answer.replace(UUID.encode(), b"0" * 8 + UUID.encode()[8:]))
         peer.writer.write(answer)
         await until(lambda: bool(got))
         assert got == [Answered("PCMU", 8000)]
         assert switch.dropped == 1
+
+
+async def test_an_event_that_cannot_be_read_is_counted_and_ends_nothing() -> None:
+    got: list[SwitchEvent] = []
+    async with connected() as (switch, peer):
+        switch.handle_events(got.append)
+        for body in ("no JSON", '{"file": "/tmp/a"}'):
+            head = f"Event-Name: CUSTOM\nEvent-Subclass: mod_audio_stream::play\nUnique-ID: {UUID}"
+            inner = f"{head}\nContent-Length: {len(body)}\n\n{body}"
+            outer = f"Content-Length: {len(inner)}\nContent-Type: text/event-plain\n\n{inner}"
+            peer.writer.write(outer.encode())
+        await until(lambda: bool(got))
+        assert got == [FileWritten("/tmp/a")]
+        assert switch.dropped == 1
+
+
+async def test_events_wait_for_a_handler_and_come_in_order() -> None:
+    got: list[SwitchEvent] = []
+    (answer,) = (m for m in messages("conversation") if b"CHANNEL_ANSWER" in m)
+    hangup = answer.replace(b"CHANNEL_ANSWER", b"CHANNEL_HANGUP")
+    async with connected() as (switch, peer):
+        peer.writer.write(answer)
+        await until(lambda: len(switch._buffered) == 1)
+        switch.handle_events(got.append)
+        assert got == [Answered("PCMU", 8000)], "at once"
+        switch.buffer_events()
+        peer.writer.write(hangup)
+        await until(lambda: len(switch._buffered) == 1)
+        assert len(got) == 1
+        switch.handle_events(got.append)
+        assert [type(event) for event in got] == [Answered, HungUp]
 
 
 async def test_a_thousand_fuzzed_messages_raise_nothing() -> None:

@@ -21,8 +21,8 @@ from esl_controller.freeswitch.dialplan import (
     SILENT_MS,
     WAITS_MS,
     DialplanError,
+    bridge_and_return,
     render,
-    there_and_back,
 )
 from tests.paths import ROOT
 
@@ -207,8 +207,8 @@ def test_any_text_is_refused_or_comes_out_of_the_xml_as_it_went_in(data: str, nu
         assert actions(text)[-1] == ("log", data)
 
 
-def test_the_way_there_and_back_is_one_word_in_quotes_and_ends_at_home() -> None:
-    way = there_and_back("*99+1", "a.b", 30, 3, "8000 XML default")
+def test_the_way_bridge_and_return_is_one_word_in_quotes_and_ends_at_home() -> None:
+    way = bridge_and_return("*99+1", "a.b", 30, 3, "8000 XML default")
     assert "'" not in way
     assert way.startswith("m:^:")
     actions = [action.partition(":")[::2] for action in way.removeprefix("m:^:").split("^")]

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from esl_controller.freeswitch import dialplan
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import SwitchConnection, SwitchError
+from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.wire import SwitchError
 from tests.live.audio import QUIET
 from tests.live.conftest import Figures
 from tests.live.freeswitch import DOMAIN_UUID, SECRETARY_UUID, FreeSwitch, free_port
@@ -136,7 +137,7 @@ async def test_a_call_outlives_any_number_of_controllers(
         first = now = await next_of(arrivals)
         assert not first.channel.away_s
         for number in range(LOST):
-            await now.switch.took()
+            await now.switch.confirm_taken()
             lost = now.lose()
             now = await next_of(arrivals)
             figures["controller lost to the next one's connection, ms"].append(
@@ -178,7 +179,7 @@ async def test_the_stream_comes_again_after_each_controller(switch: FreeSwitch) 
                 if number:
                     await now.switch.stop_stream()
                 await now.switch.start_stream(f"{url}/{number}", "mono", "16k", "token")
-                await now.switch.took()
+                await now.switch.confirm_taken()
                 async with asyncio.timeout(ARRIVES_S):
                     while heard.get(f"/{number}", 0) < 16_000:
                         came.clear()
@@ -212,7 +213,7 @@ async def test_a_minute_without_a_controller(any_switch: FreeSwitch, figures: Fi
         async with controller(any_switch.controller_port) as arrivals:
             phone = await stack.enter_async_context(dialled(any_switch))
             arrived = await next_of(arrivals)
-            await arrived.switch.took()
+            await arrived.switch.confirm_taken()
             lost = time.monotonic()
         await asyncio.sleep(ABSENT_S)
         async with controller(any_switch.controller_port) as arrivals:
@@ -237,7 +238,7 @@ async def test_hosts_are_tried_in_order_and_then_comes_the_fallback(
     async with controller(second) as arrivals:
         dialling = asyncio.create_task(originate(any_switch, "8001"))
         arrived = await next_of(arrivals)
-        await arrived.switch.took()
+        await arrived.switch.confirm_taken()
         assert (await dialling).startswith("+OK")
         async with controller(first) as others:
             arrived.lose()

@@ -20,7 +20,7 @@ from esl_controller.server.web.client import drain, list_calls
 from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
 from esl_controller.store import Store
 from tests.calls.rig import greeted, rig
-from tests.freeswitch.test_connection import OK, api_reply, messages
+from tests.freeswitch.peer import OK, api_reply, messages
 from tests.waiting import until
 
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from secrets import token_hex
 
 from esl_controller.config.settings import Settings
-from esl_controller.freeswitch.channel import one
+from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.esl import ESLEvent, Inbound
 from esl_controller.freeswitch.leg import CallFailed, Leg, event_socket
 from esl_controller.freeswitch.probes import VARIABLE
@@ -55,7 +55,7 @@ class ParkedLeg:
 
     async def api(self, command: str) -> str:
         """An API command's answer. Raises CallFailed."""
-        return await self.leg.command(f"api {command}")
+        return await self.leg.command(wire.api(command))
 
     async def stream(self, base_url: str, mix: str, rate: str) -> str:
         """Have mod_audio_stream stream it to ``base_url``, with the leg's token; its answer."""
@@ -67,7 +67,7 @@ class ParkedLeg:
 
 def name_of(event: ESLEvent) -> str:
     """An event's name; of a CUSTOM one, its subclass."""
-    return one(event.get("Event-Subclass")) or one(event.get("Event-Name"))
+    return wire.header(event, "Event-Subclass") or wire.header(event, "Event-Name")
 
 
 @asynccontextmanager
@@ -86,11 +86,11 @@ async def _dial(connection: Inbound, leg: ParkedLeg, then: str) -> None:
     uuid = leg.leg.uuid
 
     async def receive(event: ESLEvent) -> None:
-        if one(event.get("Unique-ID")) == uuid:
+        if wire.header(event, "Unique-ID") == uuid:
             leg.received(event)
 
     connection.on("*", receive)
-    await leg.leg.command(f"event plain {_EVENTS}")
+    await leg.leg.command(wire.line(f"event plain {_EVENTS}"))
     marked = {VARIABLE: leg.token, "domain_uuid": DOMAIN_UUID, "socket_resume": "true"}
     failure = await leg.leg.dial("null/doctor", marked, WAIT_S, then)
     if failure:

@@ -26,10 +26,10 @@ from esl_controller.diagnostics.doctor.leg import (
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.diagnostics.doctor.substitute import listening
 from esl_controller.diagnostics.doctor.switch import configuration
-from esl_controller.freeswitch.channel import one
 from esl_controller.freeswitch.esl import ESLEvent
 from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import MEDIA_URL, VERSION
+from esl_controller.freeswitch.wire import header
 from esl_controller.server.app import OWN_PORTS
 from esl_controller.server.web.client import ask, base_url
 
@@ -74,7 +74,7 @@ async def event_socket(case: Case) -> Finding:
     for target in targets:
         async with parked(case.settings, _socket(target)) as leg:
             event = await _taken(leg)
-        if event is not None and (version := one(event.get(f"variable_{VERSION}"))):
+        if event is not None and (version := header(event, f"variable_{VERSION}")):
             case.reached = case.reached or target
             reached.append(f"{target} ({version})")
             continue
@@ -178,7 +178,7 @@ async def media(case: Case) -> Finding:
         return skipped("the controller was not reached, which says where the media is")
     async with parked(case.settings, _socket(case.reached)) as leg:
         taken = await _taken(leg)
-        url = one(taken.get(f"variable_{MEDIA_URL}")) if taken else ""
+        url = header(taken, f"variable_{MEDIA_URL}") if taken else ""
         told = await leg.stream(url, case.settings.media.mix, case.settings.media.rate)
         if not told.startswith("+OK"):
             raise CallFailed(f"uuid_audio_stream start {url}/stream/...: {told}")

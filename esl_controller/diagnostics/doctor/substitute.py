@@ -10,7 +10,7 @@ from aiohttp import web
 
 from esl_controller.config.settings import Settings
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.connection import SwitchError
+from esl_controller.freeswitch.wire import SwitchError
 from esl_controller.server.listener import CallListener
 from media.stream import StreamEndpoint
 

@@ -1,0 +1,84 @@
+"""FreeSWITCH's events as types of ours: the only place that reads their headers. [core]
+
+``connect`` subscribes to the events of its call (``myevents``) and to those of mod_audio_stream,
+which are CUSTOM ones. What decides about a call gets the types of ``call/events.py``; those about
+the files that are played for us stay in the shell, so they are defined here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from esl_controller.call.events import Answered, Dtmf, HungUp, StreamFailed
+from esl_controller.freeswitch.channel import codec
+from esl_controller.freeswitch.wire import CONTROL, header, text
+
+DTMF_DIGITS = "0123456789*#ABCD"
+STREAM_EVENTS = tuple(
+    f"mod_audio_stream::{name}" for name in ("connect", "disconnect", "play", "json", "error")
+)
+
+
+@dataclass(frozen=True)
+class FilePlaying:
+    """CHANNEL_EXECUTE of ``playback``: the caller hears the file from now on.
+
+    ``id`` is the ``Event-UUID`` that the command had.
+    """
+
+    id: str
+
+
+@dataclass(frozen=True)
+class FilePlayed:
+    """CHANNEL_EXECUTE_COMPLETE of ``playback``; ``ok`` is False if there is no such file."""
+
+    id: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class FileWritten:
+    """``mod_audio_stream::play``: what we sent as streamAudio is now the file ``path`` there."""
+
+    path: str
+
+
+FileEvent: TypeAlias = FilePlaying | FilePlayed | FileWritten
+SwitchEvent: TypeAlias = Answered | Dtmf | HungUp | StreamFailed | FileEvent
+
+
+def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | None:
+    """What an event with these headers and this body means; None for one that we do not use.
+
+    Raises ValueError, TypeError or KeyError if mod_audio_stream sent something that cannot be read.
+    """
+    match header(event, "Event-Name"):
+        case "CHANNEL_ANSWER":
+            return Answered(*codec(event))
+        case "CHANNEL_HANGUP" | "CHANNEL_HANGUP_COMPLETE":
+            return HungUp(header(event, "Hangup-Cause") or "UNKNOWN")
+        case "CHANNEL_EXECUTE":
+            return FilePlaying(header(event, "Application-UUID"))
+        case "CHANNEL_EXECUTE_COMPLETE":
+            found = header(event, "Application-Response") != "FILE NOT FOUND"
+            return FilePlayed(header(event, "Application-UUID"), found)
+        case "DTMF":
+            digit = header(event, "DTMF-Digit")
+            return Dtmf(digit) if digit in DTMF_DIGITS and len(digit) == 1 else None
+        case "CUSTOM":
+            return _stream_event(header(event, "Event-Subclass"), body)
+    return None
+
+
+def _stream_event(subclass: str, body: str | None) -> StreamFailed | FileWritten | None:
+    """``connect`` and ``disconnect`` mean nothing here: the WebSocket itself tells of them."""
+    if subclass == "mod_audio_stream::error":
+        reason = str(json.loads(body or "")["message"]["error"])
+        return StreamFailed(CONTROL.sub(" ", reason).strip())
+    if subclass == "mod_audio_stream::play":
+        return FileWritten(text("file", json.loads(body or "")["file"]))
+    return None

@@ -1,0 +1,115 @@
+"""FreeSWITCH's events as types of ours: from the captures, and one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from esl_controller.call.events import Answered, Dtmf, HungUp, StreamFailed
+from esl_controller.freeswitch.events import (
+    FilePlayed,
+    FilePlaying,
+    FileWritten,
+    SwitchEvent,
+    parse,
+)
+from tests.freeswitch.peer import messages, pair
+
+
+async def replay(name: str) -> tuple[list[SwitchEvent], int]:
+    """The events of a capture, as a session sees them."""
+    got: list[SwitchEvent] = []
+    async with pair() as (switch, peer):
+        switch.handle_events(got.append)
+        said = messages(name)
+        commands = len(messages(name, "controller"))
+        connecting = asyncio.create_task(switch.connect())
+        for _ in range(4):
+            await peer.command()
+        peer.writer.write(b"".join(said))
+        await connecting
+        assert commands
+        peer.writer.close()
+        await switch.wait_lost()
+        return got, switch.dropped
+
+
+async def test_events_of_a_conversation() -> None:
+    got, dropped = await replay("conversation")
+    hung_up = HungUp("NORMAL_CLEARING")
+    keys = [event for event in got if isinstance(event, Dtmf)]
+    assert got == [Answered("PCMU", 8000), *keys, hung_up, hung_up]
+    assert [key.digit for key in keys] == ["5", "#"]
+    assert dropped == 0
+
+
+async def test_events_of_refused_streams_in_both_builds() -> None:
+    for build in ("amigniter", "sptmru"):
+        got, _ = await replay(f"{build}/stream_refused")
+        refused, not_found = (e for e in got if isinstance(e, StreamFailed))
+        assert "refused" in refused.reason
+        assert "404" in not_found.reason or "upgrade failed" in not_found.reason
+
+
+async def test_events_of_written_files() -> None:
+    for build in ("amigniter", "sptmru"):
+        got, _ = await replay(f"{build}/stream_messages")
+        (written,) = (e for e in got if isinstance(e, FileWritten))
+        assert written.path.endswith("_0.tmp.r8")
+
+
+async def test_an_application_that_does_not_exist_is_a_hangup() -> None:
+    got, _ = await replay("invalid_application")
+    assert HungUp("DESTINATION_OUT_OF_ORDER") in got
+
+
+EVENTS: list[tuple[dict[str, str], SwitchEvent | None]] = [
+    ({"Event-Name": "CHANNEL_ANSWER"}, Answered("", 0)),
+    ({"Event-Name": "CHANNEL_HANGUP", "Hangup-Cause": "USER_BUSY"}, HungUp("USER_BUSY")),
+    ({"Event-Name": "CHANNEL_HANGUP_COMPLETE"}, HungUp("UNKNOWN")),
+    ({"Event-Name": "CHANNEL_EXECUTE", "Application-UUID": "p"}, FilePlaying("p")),
+    ({"Event-Name": "CHANNEL_EXECUTE_COMPLETE", "Application-UUID": "p"}, FilePlayed("p", True)),
+    (
+        {
+            "Event-Name": "CHANNEL_EXECUTE_COMPLETE",
+            "Application-UUID": "p",
+            "Application-Response": "FILE NOT FOUND",
+        },
+        FilePlayed("p", False),
+    ),
+    ({"Event-Name": "DTMF", "DTMF-Digit": "#"}, Dtmf("#")),
+    ({"Event-Name": "DTMF", "DTMF-Digit": "12"}, None),
+    ({"Event-Name": "DTMF", "DTMF-Digit": "x"}, None),
+    ({"Event-Name": "DTMF"}, None),
+    ({"Event-Name": "CUSTOM", "Event-Subclass": "mod_audio_stream::connect"}, None),
+    ({"Event-Name": "CUSTOM", "Event-Subclass": "sofia::reinvite"}, None),
+    ({"Event-Name": "HEARTBEAT"}, None),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("headers", "expected"), EVENTS)
+def test_what_an_event_means(headers: dict[str, str], expected: SwitchEvent | None) -> None:
+    assert parse(headers) == expected
+
+
+def stream_event(name: str, body: Any) -> SwitchEvent | None:
+    """An event of mod_audio_stream; ``body`` as JSON, or as it is."""
+    headers = {"Event-Name": "CUSTOM", "Event-Subclass": f"mod_audio_stream::{name}"}
+    return parse(headers, body if body is None or isinstance(body, str) else json.dumps(body))
+
+
+def test_what_mod_audio_stream_reports() -> None:
+    assert stream_event("play", {"file": "/tmp/x.r8"}) == FileWritten("/tmp/x.r8")
+    broken = {"message": {"error": "refused\n\x1b[31m"}}
+    assert stream_event("error", broken) == StreamFailed("refused  [31m")
+
+
+@pytest.mark.parametrize("name", ["play", "error"])
+@pytest.mark.parametrize("body", [None, "", "{", [], {}, {"file": 1}, {"file": "/tmp/a\nb"}])
+def test_what_mod_audio_stream_says_wrong_is_an_error(name: str, body: Any) -> None:
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        stream_event(name, body)

@@ -1,0 +1,94 @@
+"""What may be sent to FreeSWITCH, and how a reply is read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esl_controller.freeswitch import wire
+from esl_controller.freeswitch.wire import NoSuchCommand, SwitchError, UnsafeValue
+
+CONTROLS = ["\n", "\r", "\0", "\x1b", "\x7f"]
+
+
+@given(st.text())
+def test_whatever_passes_the_check_is_one_line(value: str) -> None:
+    try:
+        checked = wire.text("x", value)
+    except UnsafeValue:
+        return
+    assert len(f"name: {checked}\n".encode().split(b"\n")) == 2
+    assert "\r" not in checked
+
+
+@given(st.text(), st.text(), st.text())
+def test_whatever_becomes_a_command_has_the_lines_that_we_meant(a: str, b: str, c: str) -> None:
+    cases: tuple[tuple[int, Callable[[], str]], ...] = (
+        (1, lambda: wire.line(a)),
+        (1, lambda: wire.api(a, b, c)),
+        (2, lambda: wire.sendmsg({"call-command": a}, b)),
+        (3, lambda: wire.sendmsg({"call-command": a, "hangup-cause": b}, c)),
+        (7, lambda: wire.sendmsg(wire.unicast((a, 1), (b, 2)))),
+    )
+    for lines, make in cases:
+        with contextlib.suppress(UnsafeValue):
+            command = make()
+            assert command.count("\n") == lines - 1
+            assert not set(command) & {"\r", "\0"}
+
+
+@pytest.mark.parametrize("char", CONTROLS)
+def test_no_command_takes_a_control_character(char: str) -> None:
+    bad = f"a{char}b"
+    for make in (
+        lambda: wire.line(bad),
+        lambda: wire.api(bad),
+        lambda: wire.api("status", bad),
+        lambda: wire.sendmsg({"call-command": bad}),
+        lambda: wire.sendmsg({"call-command": "hangup"}, bad),
+        lambda: wire.unicast((bad, 1), ("127.0.0.1", 1)),
+        lambda: wire.unicast(("127.0.0.1", 1), (bad, 1)),
+        lambda: wire.word("digits", bad),
+    ):
+        with pytest.raises(UnsafeValue) as caught:
+            make()
+        assert bad not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", "a b", "a\u00a0b", "\u2003"])
+def test_a_word_is_one_word(value: str) -> None:
+    with pytest.raises(UnsafeValue, match="digits is empty or has a space in it"):
+        wire.word("digits", value)
+
+
+def test_commands_as_they_go_onto_the_wire() -> None:
+    assert wire.line("myevents") == "myevents"
+    assert wire.api("uuid_setvar", "u", "name", "two words") == "api uuid_setvar u name two words"
+    assert wire.sendmsg({"call-command": "hangup"}) == "sendmsg\ncall-command: hangup"
+    assert wire.sendmsg({"call-command": "hangup"}, "u") == "sendmsg u\ncall-command: hangup"
+
+
+def test_a_log_shows_the_name_of_a_command_only() -> None:
+    assert wire.name_of(wire.api("uuid_setvar", "u", "token", "hidden-1")) == "api uuid_setvar"
+    assert wire.name_of(wire.sendmsg({"call-command": "hidden-1"}, "hidden-1")) == "sendmsg"
+    assert wire.name_of(wire.line("linger")) == "linger"
+
+
+def test_a_header_may_be_missing_or_come_twice() -> None:
+    message = {"Once": "1", "Twice": ["1", "2"], "Empty": [], "Strange": 1}
+    values = [wire.header(message, name) for name in ("Once", "Twice", "Empty", "Strange", "No")]
+    assert values == ["1", "1", "", "", ""]
+
+
+def test_a_refusal_is_an_error_and_anything_else_is_accepted() -> None:
+    for reply in ("+OK", "true", "", "_undef_", "no -ERR at the beginning"):
+        assert wire.accepted("uuid_x", reply) == reply
+    with pytest.raises(SwitchError, match="uuid_x: -ERR No such channel!") as refused:
+        wire.accepted("uuid_x", "-ERR No such channel!")
+    assert not isinstance(refused.value, NoSuchCommand)
+    with pytest.raises(NoSuchCommand, match="uuid_x"):
+        wire.accepted("uuid_x", "-ERR uuid_x Command not found!")
