@@ -99,7 +99,7 @@ class SwitchConnection:
             self._send(wire.line("connect")),
             self._send(wire.line("linger")),
             self._send(wire.line("myevents")),
-            self._send(wire.line(f"event plain CUSTOM {' '.join(events.STREAM_EVENTS)}")),
+            self._send(wire.line(events.SUBSCRIPTION)),
             return_exceptions=True,
         )
         for reply in replies:

@@ -1,24 +1,26 @@
-"""The dialplan extension that hands a call to this controller, tries again, and falls back.
+"""The dialplan extension that hands a call to a controller, tries again, and falls back. [core]
 
-It is a list of tries with growing waits. Behind each try stands a `transfer` back to the extension
-itself, which has no data and does nothing until a controller has taken the call (`Switch.took`).
-So the list begins anew with each controller that is lost, and a call outlives any number of them.
-While none can be reached, the list costs the switch nothing but the tries; a loop by transfers
-would look the dialplan up for each of them, and add a leg to the call's record.
+The extension is a ladder: a list of tries to reach a controller, with growing waits between them.
+After each try stands a `transfer` back to the extension itself. Its destination is a variable that
+is empty, and so does nothing, until a controller has taken the call
+(`SwitchConnection.confirm_taken`). So the ladder begins anew for each controller that is lost, and
+a call outlives any number of them. While no controller can be reached, the switch only walks down
+the list. A loop of transfers would look the dialplan up for each try, and each would add a leg to
+the call's record.
 
-What FreeSWITCH does with each action is in the comments that `render` writes. Sources: measured on
+The comments that `render` writes say what FreeSWITCH does with each action. Sources: measured on
 1.10.12 (tests/live/test_ladder.py, captures/controller_lost.*.jsonl,
 captures/invalid_application.jsonl), and its code (docs/design/freeswitch.md#the-ladder):
 
 - switch_ivr.c, `switch_ivr_session_transfer`: each transfer counts `max_session_transfers` down, or
-  where that is not set `max_forwards` (which a SIP call brings along), and the call ends at 0.
+  `max_forwards` (which comes with a SIP call) if that is not set; the call ends at 0.
 - mod_dptools.c, `transfer_function`: without data nothing happens.
 - switch_channel.c: `endpoint_disposition` becomes ANSWER with the answer, EARLY MEDIA before it.
 - switch_ivr.c, `switch_ivr_sleep`: a call without media sleeps as well; one with media is read
-  meanwhile, so that mod_audio_stream goes on.
-- mod_event_socket.c, `socket_function`: each connection takes memory that is freed with the call
-  (1.6 MB measured: a hundred lost controllers make 160 MB; and six open files, with its lane and
-  stream). A refused one takes none.
+  meanwhile, so mod_audio_stream goes on.
+- mod_event_socket.c, `socket_function`: each connection takes memory that is freed at the end of
+  the call (measured: 1.6 MB, so a hundred lost controllers make 160 MB) and, with its lane and
+  stream, six open files. A refused connection takes none.
 """
 
 from __future__ import annotations
@@ -33,15 +35,16 @@ Action = tuple[str, str]
 """An application and its data."""
 
 WAITS_MS = (250, 250, 500, *[500] * 4, *[1000] * 7, *[2000] * 5, *[5000] * 11)
-"""75 s, for a restart of 60 s; closest together where a process that was killed is back."""
+"""75 s in all, enough for a restart of 60 s; short at first, because a controller that was killed
+is back within a second."""
 SILENT_MS = 1000
-"""How long an answered caller waits in silence before tones begin."""
+"""An answered caller waits this long in silence before tones begin."""
 TONE_MS = 120
 TONE_HZ = 425
 TONE_DB = -24
 HOME = re.compile(r"[\w*#+.-]{1,64} XML [\w*#+.-]{1,64}", re.ASCII)
-"""A way back that can stand in an inline dialplan: number, dialplan, context."""
-RINGING = "%(1000,4000,425)"  # what an answered caller hears while another number is dialled
+"""A way back to our extension that can stand in an inline dialplan: number, dialplan, context."""
+RINGING = "%(1000,4000,425)"  # what an answered caller hears while another number rings
 FALLBACK: tuple[Action, ...] = (
     ("playback", "tone_stream://%(250,250,480,620);loops=8"),
     ("hangup", "NORMAL_TEMPORARY_FAILURE"),
@@ -51,7 +54,7 @@ EXAMPLE_SECRETARY_UUID = "c8e3b7d4-21f9-4f6e-b1a7-5e2d9c4f8a02"
 
 
 class DialplanError(Exception):
-    """Values that cannot stand in a dialplan; its text has one line for each."""
+    """Values that cannot stand in a dialplan; the text has a line for each."""
 
 
 def render(
@@ -67,11 +70,10 @@ def render(
 ) -> str:
     """A file for FreeSWITCH's dialplan directory, explained by comments.
 
-    `socket` is HOST:PORT, or several with | between them, which are tried in order. `waits_ms`
-    are the milliseconds before each further try. `fallback` is what comes after the last one.
-    With `context` the extension stands in a context of that name; without, the file belongs in
-    the directory of a context. `name` is the extension's; empty, it is made from `number`.
-    Raises DialplanError.
+    `socket` is HOST:PORT, or several with | between them, which are tried in order. `waits_ms` are
+    the milliseconds before each further try; `fallback` are the actions after the last one. With
+    `context` the file is a whole context of that name; without, it belongs in the directory of a
+    context. `name` is the extension's; if empty, it is made from `number`. Raises DialplanError.
     """
     _check(number, domain_uuid, secretary_uuid, socket, fallback, context, name, waits_ms)
     home = f"{number} XML {context or '${context}'}"
@@ -79,7 +81,7 @@ def render(
     rows = [
         _condition(
             called,
-            _rows("Which tenant this is, and which persona: the controller's log names both."),
+            _rows("Which tenant this is, and which secretary: the controller's log names both."),
             _rows(None, ("set", f"domain_uuid={UUID(domain_uuid)}")),
             _rows(None, ("set", f"secretary_uuid={UUID(secretary_uuid)}")),
             _rows(_WHY_RESUME, ("set", "socket_resume=true")),
@@ -105,26 +107,26 @@ def render(
     extension = _extension(name or f"voice_ai_{number}", rows)
     if context:
         extension = f'<context name="{_xml(context)}">\n{indent(extension, "  ")}</context>\n'
-    # FreeSWITCH drops every line that holds one of these two tags, and what else stands on it.
+    # FreeSWITCH drops each line that holds one of these two tags, so nothing else may be on it.
     return f"<include>\n{indent(extension, '  ')}</include>\n"
 
 
 def bridge_and_return(number: str, context: str, timeout_s: int, returns: int, home: str) -> str:
-    """An extension in one line (dialplan `inline`) that bridges the caller to `number` and goes on
-    to `home`, as `HOME` has it, whatever comes of that, and whether or not there is a controller.
+    """An extension in one line (dialplan `inline`): it bridges the caller to `number`, and then
+    transfers to `home` (as `HOME` matches it), whatever came of the bridge. It needs no controller.
 
     The destination's own dialplan runs in the far leg of a loopback call: what it does to its
     channel (`hangup_after_bridge`, a hangup because nobody answers) cannot end the caller's. The
-    loopback must stay in between, else the caller would be moved out of this line.
+    loopback must stay in between, or the caller would be moved out of this line.
 
-    `returns` is told by the channel as `controller_returns`, the time as `controller_left_at`.
+    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`.
     """
     leg = {
         "loopback_bowout": "false",
-        "ignore_early_media": "true",  # a tone or an announcement is no answer
+        "ignore_early_media": "true",  # a tone or an announcement is not an answer
         "originate_timeout": str(timeout_s),
         "domain_uuid": "${domain_uuid}",
-        "domain_name": "${domain_name}",  # FusionPBX's extensions look for users in it
+        "domain_name": "${domain_name}",  # FusionPBX's extensions look up users in it
     }
     variables = ",".join(f"{name}={value}" for name, value in leg.items())
     actions = (
@@ -143,46 +145,46 @@ _WHY_RESUME = (
     " hanging up: the call survives a controller that is killed or restarted."
 )
 _WHY_UNSET = (
-    "After a bridge the call comes back to the controller; a default elsewhere in the dialplan"
-    " may have set the contrary."
+    "After a bridge the call has to come back to the controller; an earlier extension may have set"
+    " this variable, which would hang up instead."
 )
 _WHY_HOME = (
     "The way back to this extension. A controller that takes the call copies it to"
-    " controller_again, which makes the transfers below do something."
+    " controller_again, and from then on the transfers below lead here."
 )
 _WHY_TRANSFERS = (
-    "FreeSWITCH counts this down with each transfer and hangs up at 0: it begins anew here, so that"
-    " any number of controllers can be lost. (Without it FreeSWITCH counts the call's SIP"
-    " Max-Forwards, which protects against calls that go round in circles and is left alone.)"
+    "FreeSWITCH counts this down with each transfer and hangs up at 0. It is set again each time we"
+    " come here, so any number of controllers can be lost. (Without it FreeSWITCH would count down"
+    " the call's SIP Max-Forwards, which protects against routing loops.)"
 )
 _WHY_LOST = (
-    "Is it a controller that lost the call which brings it here? Then the next one is told since"
-    " when the caller has waited, in microseconds."
+    "If the call is here because a controller was lost, tell the next one since when the caller has"
+    " been waiting (microseconds of Unix time)."
 )
 _WHY_ANEW = "From here on the transfers do nothing again, until a controller takes the call."
 _WHY_TWO_LISTS = (
-    "The tries: the first list for a caller who is connected already, the second (anti-action) for"
-    " one who is not, because the controller answers the phone. They differ in how he waits."
+    "The tries. The first list is for a caller who was answered already, the second (anti-action)"
+    " for one who was not, because it is the controller that answers. They wait differently."
 )
 _WHY_SOCKET = (
     "Dial the controller and give it the call. async: commands do not wait for each other. full:"
-    " it may use every command, uuid_audio_stream among them."
+    " all commands are allowed, also uuid_audio_stream."
 )
 _WHY_TRANSFER = (
-    "We come here when the controller was not reached or was lost. If it had taken the call, it"
-    " begins anew above. If not, there is nothing in controller_again, and a transfer without data"
-    " does nothing: the list goes on."
+    "We come here if the controller was not reached or was lost. If it had taken the call, this"
+    " transfer begins anew at the top. If not, controller_again is empty, and a transfer without"
+    " data does nothing: the list goes on."
 )
 _WHY_WAIT = (
-    "Further tries, close together at first. A controller that does not listen costs no time. The"
-    " first second is silent: a controller that is started again at once is back by then."
+    "Further tries, close together at first. A try at a closed port takes no time. The first second"
+    " is silent: a controller that is restarted at once is back by then."
 )
 _WHY_TONE = (
-    "Then a soft short tone with each wait says that somebody is still there. 5 s are the longest:"
-    " so late at most is the call taken once a controller is back."
+    "From then on a soft short tone in each wait tells the caller that the line is not dead. The"
+    " longest wait is 5 s: no later is the call taken once a controller is back."
 )
 _WHY_RING = "The caller's phone rings until somebody can answer it. (180, no early media.)"
-_WHY_FALLBACK = "No controller: what the caller gets instead."
+_WHY_FALLBACK = "No controller could be reached: what the caller gets instead."
 
 
 def _extension(name: str, rows: Sequence[str]) -> str:
@@ -202,7 +204,7 @@ def _condition(test: str, *rows: Iterable[str]) -> str:
 
 
 def _tries(socket: str, waits_ms: Sequence[int], *, answered: bool) -> Iterator[str]:
-    """The list of tries; comments only where something comes for the first time."""
+    """The list of tries; an action is explained where it first occurs."""
     attempt = ("socket", f"{socket} async full"), ("transfer", "${controller_again}")
     if answered:
         yield from _rows(_WHY_SOCKET, attempt[0])

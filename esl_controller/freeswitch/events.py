@@ -1,8 +1,8 @@
 """FreeSWITCH's events as types of ours: the only place that reads their headers. [core]
 
-``connect`` subscribes to the events of its call (``myevents``) and to those of mod_audio_stream,
-which are CUSTOM ones. What decides about a call gets the types of ``call/events.py``; those about
-the files that are played for us stay in the shell, so they are defined here.
+``SwitchConnection.connect`` subscribes to ``myevents`` and to ``SUBSCRIPTION``, of the call's own
+channel only. What decides about a call gets the types of ``call/events.py``. Events about the files
+that are played for us never reach those decisions, so their types are defined here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ DTMF_DIGITS = "0123456789*#ABCD"
 STREAM_EVENTS = tuple(
     f"mod_audio_stream::{name}" for name in ("connect", "disconnect", "play", "json", "error")
 )
+SUBSCRIPTION = f"event plain CUSTOM {' '.join(STREAM_EVENTS)}"
+"""Subscribes to what ``myevents`` leaves out: CUSTOM events, and for example CHANNEL_HOLD and CODEC
+(``parse_command`` in mod_event_socket.c has the list). Other events stand before CUSTOM."""
 
 
 @dataclass(frozen=True)
