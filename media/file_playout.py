@@ -22,13 +22,11 @@ OUTSTANDING = 2  # segments at the switch: one that is played, one behind it
 
 @dataclass(eq=False)
 class Segment:
-    """A part of ``item`` that becomes one file: linear audio at the playout's rate.
-
-    ``started``: when the switch began to play it."""
+    """A part of ``item`` that becomes one file: linear audio at the playout's rate."""
 
     item: str
     data: bytes
-    started: float | None = None
+    started: float | None = None  # when the switch began to play it
 
 
 @dataclass

@@ -78,15 +78,18 @@ class SwitchConnection:
                 await asyncio.gather(guard, return_exceptions=True)
 
     def handle_events(self, handler: Callable[[SwitchEvent], None]) -> None:
-        """Call ``handler`` in the event loop for each event, in the order of the wire; at once for
-        those that are buffered. For a caller may hang up while we look up who is calling, and
-        FreeSWITCH says so only once."""
+        """Call ``handler`` in the event loop for each event, in the order of the wire, beginning
+        with those that were buffered.
+
+        Events are buffered until then: a caller may hang up while we look up who is calling, and
+        FreeSWITCH reports that only once.
+        """
         self._handler = handler
         while self._buffered:
             handler(self._buffered.popleft())
 
     def buffer_events(self) -> None:
-        """Take the handler away: events wait for the next one. So it is at the beginning, too."""
+        """Remove the handler: events are kept for the next one, at most ``EARLY_EVENTS``."""
         self._handler = self._buffered.append
 
     async def connect(self) -> Channel:
@@ -130,7 +133,7 @@ class SwitchConnection:
                 try:
                     await self._api("uuid_exists", self._uuid)
                 except SwitchError as error:
-                    return f"the switch answers no more: {error}"
+                    return f"the switch no longer answers: {error}"
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -168,7 +171,7 @@ class SwitchConnection:
         await self._api("uuid_audio_stream", self._uuid, "start", *words)
 
     async def stop_stream(self) -> None:
-        """Stop mod_audio_stream. It refuses another start before, even if it is disconnected."""
+        """Stop mod_audio_stream. Needed before another start, even if its WebSocket is gone."""
         await self._api("uuid_audio_stream", self._uuid, "stop")
 
     async def unicast(self, switch: tuple[str, int], controller: tuple[str, int]) -> None:
@@ -183,7 +186,7 @@ class SwitchConnection:
         return play_id
 
     async def play(self, path: str, play_id: str) -> None:
-        """Play a file on the switch, after those that wait to be played."""
+        """Play a file that is on the switch, after those that wait to be played."""
         await self._execute("playback", path, event_uuid=play_id, lock=True)
 
     async def break_play(self) -> None:
@@ -310,5 +313,5 @@ async def _stop_when_unreadable(session: Session) -> None:
     assert reader is not None
     await asyncio.wait([reader])
     if not reader.cancelled() and (error := reader.exception()) is not None:
-        log.warning("the Event Socket sent what cannot be read", error=str(error))
+        log.warning("FreeSWITCH sent bytes that are no Event Socket message", error=str(error))
         await session.stop()

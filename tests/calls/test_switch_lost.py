@@ -132,7 +132,7 @@ async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatc
         for call in calls:
             record = await of.record(call.uuid)
             assert record["outcome"] == "interrupted"
-            assert record["cause"].startswith("the switch answers no more: no reply to api")
+            assert record["cause"].startswith("the switch no longer answers: no reply to api")
         monkeypatch.undo()
         await takes_calls(of)
 
@@ -165,7 +165,7 @@ async def test_a_call_comes_back_once_its_switch_can_be_reached_again(
         await session.over()
         monkeypatch.undo()
         await until(lambda: of.controller.calls.taken == 2)
-        assert "the switch answers no more" in session.call.cause
+        assert "the switch no longer answers" in session.call.cause
         again = of.controller.calls.calls[call.uuid]
         await until(lambda: again.call.state.value == "talking")
         assert again.epoch == 1

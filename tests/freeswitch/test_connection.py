@@ -216,7 +216,7 @@ async def test_a_switch_that_answers_no_more_counts_as_lost(
             assert await peer.reply(api_reply("true")) == f"api uuid_exists {UUID}\n\n"
         assert not lost.done()
         async with asyncio.timeout(2):
-            assert "answers no more: no reply to api uuid_exists" in await lost
+            assert "no longer answers: no reply to api uuid_exists" in await lost
 
 
 # --- events ---------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ async def test_a_switch_that_hangs_is_noticed_and_its_call_goes_on(
             )
             await until(lambda: not of.controller.ports.taken)
             assert of.controller.calls.ready
-            assert "the switch answers no more" in (await of.stored()).cause
+            assert "the switch no longer answers" in (await of.stored()).cause
         await until(lambda: of.controller.calls.taken == 2)
         (session,) = of.controller.calls.calls.values()
         await until(lambda: session.call.state is State.TALKING)

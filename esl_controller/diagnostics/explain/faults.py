@@ -362,7 +362,7 @@ OURS: Final = (
     ),
     _fault(
         "switch hangs",
-        r"the switch answers no more",
+        r"the switch (?:no longer answers|answers no more)",
         "FreeSWITCH, or the network to it, was silent for 15 s; its calls were let go.",
         "`fs_cli` there; the network between the two.",
     ),
