@@ -16,16 +16,16 @@ from esl_controller.config.settings import Settings
 from esl_controller.freeswitch import leg as module
 from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.leg import CallFailed, Leg, event_socket
-from esl_controller.simulator.freeswitch import Action, CallStandIn, SwitchStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, SwitchStandIn
 from esl_controller.simulator.freeswitch.faults import Faults
 from media.frame import FRAME_MS, samples
 from tests.waiting import until
 
 LISTEN = ("127.0.0.1", 0)
-TALKS = [Action("answer"), Action("playback", "tone_stream://%(5000,0,440)")]
-WAITS = [Action("answer"), Action("playback", "silence_stream://-1")]
-ECHOES = [Action("answer"), Action("echo")]
-RINGS = [Action("sleep", "60000")]
+TALKS = [DialplanAction("answer"), DialplanAction("playback", "tone_stream://%(5000,0,440)")]
+WAITS = [DialplanAction("answer"), DialplanAction("playback", "silence_stream://-1")]
+ECHOES = [DialplanAction("answer"), DialplanAction("echo")]
+RINGS = [DialplanAction("sleep", "60000")]
 
 
 def settings_for(switch: SwitchStandIn, environment: Mapping[str, str]) -> Settings:

@@ -33,7 +33,7 @@ NO_THREAD = "Attempting to join thread that does not exist"
 async def opened(arrived: Arrived) -> Lane | None:
     """A lane to the call, None where no datagram comes; the caller closes it."""
     lane = Lane(Clock(), host="127.0.0.1", switch=("127.0.0.1", free_port()))
-    await arrived.switch.open_lane(lane.switch, lane.local)
+    await arrived.switch.unicast(lane.switch, lane.local)
     done, _ = await asyncio.wait([lane.opened], timeout=OPEN_S)
     if done:
         return lane
@@ -50,7 +50,7 @@ async def test_a_lane_opens_once_per_park(any_switch: FreeSwitch, figures: Figur
         lost = asyncio.get_running_loop().create_future()
         lane.on_lost = lost.set_result
         lane.start(Playout(lane.opened.result()))
-        await first.switch.play("silence_stream://20", first.switch.new_play())
+        await first.switch.play("silence_stream://20", first.switch.new_play_id())
         async with asyncio.timeout(HEARS_S):
             assert isinstance(await lost, ConnectionRefusedError)
         logged = any_switch.log.stat().st_size
@@ -104,7 +104,7 @@ async def test_a_lane_before_the_media_aborts_freeswitch(own_switch: FreeSwitch)
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with SwitchConnection.over(reader, writer) as switch:
             assert not (await switch.connect()).answered
-            await switch.open_lane(("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
+            await switch.unicast(("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
             gone.set_result(await switch.wait_lost())
 
     server = await asyncio.start_server(serve, "127.0.0.1", own_switch.controller_port)
@@ -157,6 +157,6 @@ async def test_a_refused_stream_makes_later_ones_mute_until_there_is_another_med
         await arrived.switch.start_stream(url, "mono", "8k", "token")
         await asyncio.sleep(HEARS_S)
         assert sizes == []
-        await arrived.switch.record(str(tmp_path / "call.wav"))
+        await arrived.switch.start_recording(str(tmp_path / "call.wav"))
         await asyncio.sleep(HEARS_S)
         assert sum(sizes) >= 8000
