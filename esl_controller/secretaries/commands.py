@@ -9,11 +9,10 @@ from uuid import uuid4
 
 from esl_controller.config.settings import GREETINGS, Settings
 from esl_controller.secretaries import prompt, writing
-from esl_controller.secretaries.checks import folded
 from esl_controller.secretaries.folder import File, files_in, read_all
 from esl_controller.secretaries.phrases import phrase
 from esl_controller.secretaries.reading import DEFAULT
-from esl_controller.secretaries.schema import Secretary, of_agent
+from esl_controller.secretaries.secretary import Secretary, folded, of_agent
 
 
 class SecretaryError(Exception):
@@ -52,7 +51,7 @@ def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
         source = "no file, [agent]"
         places = dict.fromkeys([*of_agent(settings.agent), "greeting"], "[agent]")
     if prompt_only:
-        return prompt.compose(secretary, secretary.enabled_tools) + "\n"
+        return prompt.instructions(secretary, secretary.enabled_tools) + "\n"
     return writing.describe(secretary, source, places)
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.reading import Reading, read
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 log = structlog.stdlib.get_logger(__name__)
 

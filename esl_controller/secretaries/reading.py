@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from esl_controller.config import toml_file
 from esl_controller.config.setting_types import UUID, Mistakes
 from esl_controller.config.settings import AgentSettings
-from esl_controller.secretaries.schema import Secretary, of_agent
+from esl_controller.secretaries.secretary import Secretary, of_agent
 
 DEFAULT = "default"
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from esl_controller.config.toml_file import comment, toml
 from esl_controller.secretaries.reading import tables
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 
 def describe(secretary: Secretary, source: str, places: Mapping[str, str]) -> str:

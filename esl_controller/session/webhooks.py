@@ -16,7 +16,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 
 from esl_controller.call.tools import AskServer, TakeMessage, failure
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.store.records import Change, Deliver, MessageTaken
 
 ANSWER_LIMIT = 20_000  # bytes of an answer; a model cannot use more

@@ -14,7 +14,8 @@ from aiohttp import ClientSession, web
 
 from esl_controller.call.tools import AskServer, TakeMessage
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.secretaries.schema import Secretary, WebhookTool
+from esl_controller.secretaries.schema import WebhookTool
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.server import logs
 from esl_controller.session.webhooks import ANSWER_LIMIT, Webhooks
 from esl_controller.store.records import Change, Deliver, MessageTaken

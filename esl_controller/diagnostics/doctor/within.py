@@ -13,6 +13,7 @@ from esl_controller.agents.probe import probe
 from esl_controller.call.events import AgentFailed
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.secretaries import prompt
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.store import StoreError
 from esl_controller.store.trial import try_writing
@@ -54,7 +55,7 @@ async def model(case: Case) -> Finding:
             "callers get a built-in stand-in, which repeats what they say; it is no AI.",
             "OPENAI_API_KEY in the environment of esl-controller serve",
         )
-    persona = _folder(case).find("", "").persona(())
+    persona = prompt.persona(_folder(case).find("", ""), ())
     began = time.monotonic()
     there = make_model(agent)
     try:

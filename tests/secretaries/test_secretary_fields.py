@@ -15,7 +15,8 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.tools import TakeMessage, Toolbox
 from esl_controller.secretaries.hours import is_open
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.prompt import persona
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.webhooks import Webhooks
 from esl_controller.store.records import Change, Deliver
 from tests.call.world import World, tool_call
@@ -58,7 +59,7 @@ def calls(own: Secretary) -> object:
 
 def model(own: Secretary) -> object:
     """What the model is told: by day, and by night."""
-    return [own.persona(Toolbox(own).tools, closed=closed) for closed in (False, True)]
+    return [persona(own, Toolbox(own).tools, closed=closed) for closed in (False, True)]
 
 
 def transferring(own: Secretary) -> object:
