@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.cli import arguments
+from esl_controller.cli import argument_groups
 from esl_controller.cli.main import main
 from esl_controller.secretaries.reading import read, tables
 from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
@@ -17,7 +17,7 @@ from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the settings; not there yet."""
-    monkeypatch.setattr(arguments, "DEFAULT_FILES", ())
+    monkeypatch.setattr(argument_groups, "DEFAULT_FILES", ())
     monkeypatch.setenv("ESL_CONTROLLER_SECRETARIES_FOLDER", str(tmp_path / "secretaries"))
     return tmp_path / "secretaries"
 
