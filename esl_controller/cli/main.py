@@ -122,7 +122,7 @@ def _calls(args: argparse.Namespace) -> int:
         from esl_controller.store import StoreError, show
 
         try:
-            show.show_live(loaded.settings, as_json=args.json)
+            show.show_current(loaded.settings, as_json=args.json)
         except StoreError as error:
             print(f"showing one controller's calls only: {error}", file=sys.stderr)
         else:

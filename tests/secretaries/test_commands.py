@@ -64,7 +64,7 @@ def test_what_cannot_be_done_is_one_line(
     assert run(capsys, "show", "ana")[2].endswith('ana.toml:1: domain_uuid: "x" is not a UUID\n')
     assert run(capsys, "new", "Ana")[::2] == (
         2,
-        f"{folder}/ana.toml: is there already; choose another name\n",
+        f"{folder}/ana.toml: exists already; choose another name\n",
     )
     assert (folder / "ana.toml").read_text() == "domain_uuid = 'x'\n"
     assert "no letter or digit" in run(capsys, "new", "!!")[2]
@@ -150,7 +150,7 @@ def test_show_names_the_files_where_several_are_meant(
         text = re.sub('\nname = ".*"\n', '\nname = "Eva"\n', example.read_text(), count=1)
         (folder / f"{name}.toml").write_text(text)
     assert run(capsys, "show", "éva")[2] == (
-        f"'éva' are several; name one of the files: {folder}/a.toml, {folder}/b.toml\n"
+        f"several are called 'éva'; give one of the files: {folder}/a.toml, {folder}/b.toml\n"
     )
 
 

@@ -18,7 +18,7 @@ from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.prompt import persona
 from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.webhooks import Webhooks
-from esl_controller.store.records import Change, Deliver
+from esl_controller.store.records import Change, DeliveryQueued
 from tests.call.world import World, tool_call
 from tests.calls import test_talking
 from tests.secretaries.rig import secretary
@@ -162,7 +162,7 @@ def sending(own: Secretary) -> object:
     errands = Webhooks(test_errands.CHANNEL, own, None, put.append)  # type: ignore[arg-type]
     errands.message(TakeMessage("Ana", "", "Call me."), 0.0)
     errands.call_ended()
-    return [(change.url, change.kind) for change in put if isinstance(change, Deliver)]
+    return [(change.url, change.kind) for change in put if isinstance(change, DeliveryQueued)]
 
 
 # --- each key -------------------------------------------------------------------------------------

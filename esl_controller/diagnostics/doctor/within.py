@@ -78,7 +78,7 @@ async def record(case: Case) -> Finding:
     if not case.settings.store.url:
         return warning(
             "[store] url is empty: no record is kept",
-            "a call that loses its controller begins anew, and no webhook is sent.",
+            "a call that loses its controller begins anew, and no event is delivered.",
             '[store] url = "sqlite:///esl-controller.db" in our settings',
         )
     try:
@@ -104,7 +104,7 @@ async def clock(case: Case) -> Finding:
         return warning(
             f"FreeSWITCH's clock and ours are {abs(apart):.0f} s apart",
             "its log and ours cannot be laid side by side; a clock that is wrong also makes TLS and"
-            " the signatures of webhooks fail.",
+            " the signatures of deliveries fail.",
             "timedatectl    on both machines; NTP must be active",
         )
     return ok(f"FreeSWITCH's clock and ours are {abs(apart) * 1000:.0f} ms apart")
