@@ -81,8 +81,7 @@ class EslSettings(Section):
 
 
 class MediaSettings(Section):
-    """Audio: the caller's comes by WebSocket from mod_audio_stream, ours goes by UDP or as"
-    " files."""
+    """Audio: the caller's by WebSocket from mod_audio_stream, ours by UDP or as files."""
 
     host: Host = Field(default="127.0.0.1", description="Address that the WebSocket listens on.")
     port: ListenPort = Field(default=8085, description="Its TCP port; 0: any free port.")
@@ -226,8 +225,7 @@ class AgentSettings(Section):
 
 
 class SecretariesSettings(Section):
-    """The personas that answer calls: one TOML file each, chosen by domain_uuid and"
-    " secretary_uuid."""
+    """The personas that answer calls: a TOML file each, chosen by the UUIDs of the call."""
 
     folder: Line = Field(
         default="",

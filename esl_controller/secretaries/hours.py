@@ -195,8 +195,8 @@ def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
 
 
 def _openings(hours: Hours, day: date) -> Iterator[float]:
-    """The Unix times of ``day`` at which it may open: the beginnings of its times, and a change of
-    the clock, which may lead into them or skip their beginning."""
+    """The Unix times of ``day`` at which it opens: the beginnings of its times, and a change of the
+    clock that leads into them, or skips a beginning or an end."""
     zone = _zone(hours.zone)
     openings = set(_clock_changes(day, zone))
     for span in _spans(hours, day):

@@ -109,7 +109,7 @@ async def test_a_changed_file_is_taken_over(tmp_path: Path, log: Log) -> None:
     await folder.refresh()
     assert folder.find("", X).name == "new"
     assert before.name == "old"  # a call goes on with what it began with
-    assert [line["event"] for line in log] == ["secretary read"]
+    assert [line["event"] for line in log] == ["secretary loaded"]
 
 
 async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
@@ -123,7 +123,7 @@ async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
     await folder.refresh()
     assert folder.find("", X).name == "old"
     line, another = log
-    assert another["event"] == "secretary read"
+    assert another["event"] == "secretary loaded"
     assert line["event"] == "secretary not loaded"
     assert line["log_level"] == "error"
     assert line["mistakes"] == [
@@ -150,7 +150,7 @@ async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
     told = sorted((line["event"], Path(line["file"]).name) for line in log)
     assert told == [
         ("secretary not loaded", "b.toml"),
-        ("secretary read", "a.toml"),
+        ("secretary loaded", "a.toml"),
         ("secretary removed", "a.toml"),
         ("secretary removed", "b.toml"),
     ]
@@ -192,7 +192,7 @@ async def test_two_files_may_exchange_their_calls(tmp_path: Path, log: Log) -> N
     write(two, "two", secretary=X)
     await folder.refresh()
     assert (folder.find("", X).name, folder.find("", Y).name) == ("two", "one")
-    assert {line["event"] for line in log} == {"secretary read"}
+    assert {line["event"] for line in log} == {"secretary loaded"}
 
 
 async def test_a_folder_that_is_gone_for_a_while_changes_nothing(tmp_path: Path, log: Log) -> None:
