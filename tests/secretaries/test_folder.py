@@ -149,8 +149,8 @@ async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
     assert folder.find("", X).name == ""
     told = sorted((line["event"], Path(line["file"]).name) for line in log)
     assert told == [
-        ("secretary not loaded", "b.toml"),
         ("secretary loaded", "a.toml"),
+        ("secretary not loaded", "b.toml"),
         ("secretary removed", "a.toml"),
         ("secretary removed", "b.toml"),
     ]
