@@ -33,8 +33,9 @@ RECIPES: dict[str, str] = dict(
 
 
 def files(text: str) -> list[str]:
-    """The files of the repository that ``text`` names."""
-    return re.findall(r"`([\w/.-]+/[\w.-]+\.\w+)`", text)
+    """The files of the repository that ``text`` names, except those that a recipe makes."""
+    named = re.findall(r"`([\w/.-]+/[\w.-]+\.\w+)`", text)
+    return [name for name in named if "VENDOR" not in name]
 
 
 def test_there_are_recipes() -> None:
