@@ -40,7 +40,7 @@ from esl_controller.call.tool_calls import DONE, ToolExecutor
 from esl_controller.call.tools import Toolbox, failure
 from esl_controller.call.transitions import Transitions
 from esl_controller.call.turn_taking import TurnTaking
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 REPLY_TRIES = 2
 

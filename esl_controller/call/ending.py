@@ -13,7 +13,7 @@ from esl_controller.call.actions import Actions, Hangup, ToolResult, Transfer
 from esl_controller.call.events import ToolCall
 from esl_controller.call.snapshot import HANGUP, Resumption
 from esl_controller.call.tools import failure
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 CLEARING = "NORMAL_CLEARING"
 RETURNS = 5  # of a caller in one call; then a transfer is for good, lest they go round in circles

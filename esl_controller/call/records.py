@@ -49,9 +49,9 @@ class ToolUsed:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A call that is ours from now on: what it needs to go on, and what was said and done in it."""
+    """A call that is ours from now on: its snapshot as JSON, and what was said and done in it."""
 
     epoch: int
-    memory: str
+    snapshot: str
     turns: Sequence[Turn] = ()
     tools: Sequence[ToolUsed] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from esl_controller.call import tools
 from esl_controller.call.actions import (
@@ -23,16 +23,6 @@ from esl_controller.call.actions import (
 from esl_controller.call.events import ToolCall
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.call.tools import Toolbox, ToolError, failure
-
-Lasting: TypeAlias = (
-    tools.AskServer
-    | tools.TakeMessage
-    | tools.PressKeys
-    | tools.Hold
-    | tools.Unhold
-    | tools.CollectDigits
-)
-"""Requests after which the conversation goes on."""
 
 DONE = json.dumps({"status": "done"})
 PRIVATE_S = 3.0  # after secret digits, keys are still of them: one too many, or one too late
@@ -137,8 +127,8 @@ class ToolExecutor:
         except ToolError as error:
             return self.fail(call, str(error))
 
-    def take(self, call: ToolCall, request: Lasting, now: float) -> Actions:
-        """Do all that does not end the conversation."""
+    def take(self, call: ToolCall, request: tools.Staying, now: float) -> Actions:
+        """Carry out a request that does not end the conversation."""
         match request:
             case tools.AskServer(tool):
                 self.running[call.call_id] = call

@@ -1,7 +1,8 @@
-"""What a model may do to a call: the functions that it is told of, and its calls checked. [core]
+"""The model's function calls: checked, and turned into typed requests. [core]
 
-``Toolbox.request`` turns a function call into a typed request, or raises ``ToolError``, whose text
-goes back to the model: it says what to do instead. Nothing is done here.
+``Toolbox.tools`` is what the model is offered. ``Toolbox.request`` turns one of its calls into a
+request, or raises ``ToolError``, whose text tells the model what to do instead. Nothing is done
+here. The built-in functions come from ``secretaries/functions.py``.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 import jsonschema
 
 from esl_controller.call.events import ToolCall
+from esl_controller.secretaries import functions
 from esl_controller.secretaries.persona import Tool
-from esl_controller.secretaries.schema import Destination, Secretary, WebhookTool
+from esl_controller.secretaries.schema import Destination, WebhookTool
+from esl_controller.secretaries.secretary import Secretary
 
 ARGUMENTS_LIMIT = 20_000  # characters of JSON
-HOLD_S = 120
-COLLECT_S = 60
 
 
 class ToolError(Exception):
-    """A function call that cannot be done; the text is for the model."""
+    """A function call that cannot be done; its text is for the model."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class EndCall:
 
 @dataclass(frozen=True)
 class TransferCall:
-    """Hand the caller over, blind."""
+    """Transfer the caller, blind."""
 
     destination: Destination
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Music for the caller, for at most ``seconds``; the model neither hears nor speaks."""
+    """Play music to the caller for at most ``seconds``; the model neither hears nor speaks."""
 
     seconds: float
 
@@ -59,10 +60,9 @@ class PressKeys:
 
 @dataclass(frozen=True)
 class CollectDigits:
-    """Wait for keys: ``count`` of them (0: any), or until ``terminator``; at most ``timeout_s``
-    for each.
+    """Wait for ``count`` keys (0: any number) or for ``terminator``, ``timeout_s`` for each key.
 
-    ``secure``: neither the model nor a log gets them; webhook tools do, by ``name``.
+    ``secure``: the digits go to webhook functions only, by ``name``; not to the model or a log.
     """
 
     name: str
@@ -83,135 +83,99 @@ class TakeMessage:
 
 @dataclass(frozen=True)
 class AskServer:
-    """Ask somebody else's server."""
+    """Ask the operator's server: a webhook function."""
 
     tool: WebhookTool
     arguments: Mapping[str, Any]
 
 
-Request: TypeAlias = (
-    EndCall | TransferCall | Hold | Unhold | PressKeys | CollectDigits | TakeMessage | AskServer
-)
+Parting: TypeAlias = EndCall | TransferCall
+"""A request that ends the conversation; ``conversation.py`` carries it out."""
+Staying: TypeAlias = Hold | Unhold | PressKeys | CollectDigits | TakeMessage | AskServer
+"""Any other request; ``tool_calls.py`` carries it out."""
+Request: TypeAlias = Parting | Staying
 
-Fields = dict[str, dict[str, Any]]
-
-
-def _schema(fields: Fields, *optional: str) -> Mapping[str, Any]:
-    required = [name for name in fields if name not in optional]
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": required,
-        "additionalProperties": False,
-    }
+_Parser: TypeAlias = Callable[[Secretary, Mapping[str, Any]], Request]
 
 
-_HOLD: Fields = {"seconds": {"type": "number", "minimum": 5, "maximum": HOLD_S}}
-_KEYS: Fields = {"digits": {"type": "string", "pattern": "^[0-9*#A-Dw]{1,32}$"}}
-_COLLECT: Fields = {
-    "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,31}$"},
-    "count": {"type": "integer", "minimum": 0, "maximum": 32},
-    "terminator": {"type": "string", "enum": ["", "#", "*"]},
-    "timeout_s": {"type": "number", "minimum": 3, "maximum": COLLECT_S},
-    "secure": {"type": "boolean"},
-}
-_MESSAGE: Fields = {
-    "name": {"type": "string", "maxLength": 200},
-    "phone": {"type": "string", "maxLength": 50},
-    "text": {"type": "string", "minLength": 1, "maxLength": 4000},
-}
+def _parser(name: functions.Name) -> _Parser:
+    """What makes a request of the arguments of the function ``name``, once they are checked."""
+    match name:
+        case "end_call":
+            return lambda secretary, given: EndCall()
+        case "transfer_call":
+            return lambda secretary, given: TransferCall(_destination(secretary, given))
+        case "hold":
+            return lambda secretary, given: Hold(float(given.get("seconds", functions.HOLD_S / 2)))
+        case "unhold":
+            return lambda secretary, given: Unhold()
+        case "send_dtmf":
+            return lambda secretary, given: PressKeys(given["digits"])
+        case "collect_digits":
+            return lambda secretary, given: CollectDigits(
+                given["name"],
+                given.get("count", 0),
+                given.get("terminator", "#"),
+                float(given.get("timeout_s", 20)),
+                given.get("secure", False),
+            )
+        case "take_message":
+            return lambda secretary, given: TakeMessage(
+                given["name"], given.get("phone", ""), given["text"]
+            )
+        case _:
+            assert_never(name)
 
-_BUILT_IN: dict[str, tuple[str, Mapping[str, Any], Callable[[Mapping[str, Any]], Request]]] = {
-    "end_call": (
-        "End the call, when the caller has nothing more to ask or says goodbye.",
-        _schema({}),
-        lambda given: EndCall(),
-    ),
-    "hold": (
-        "Put the caller on hold with music. It ends by itself, by a key that the caller presses,"
-        " or when another function has its result.",
-        _schema(_HOLD, "seconds"),
-        lambda given: Hold(float(given.get("seconds", HOLD_S / 2))),
-    ),
-    "unhold": ("End the hold.", _schema({}), lambda given: Unhold()),
-    "send_dtmf": (
-        "Press telephone keys; w is a pause of half a second.",
-        _schema(_KEYS),
-        lambda given: PressKeys(given["digits"]),
-    ),
-    "collect_digits": (
-        "Wait for the caller to type on the telephone's keys. Ask for it first. With secure, for"
-        " PINs and card numbers, you are only told that they were typed.",
-        _schema(_COLLECT, "count", "terminator", "timeout_s", "secure"),
-        lambda given: CollectDigits(
-            given["name"],
-            given.get("count", 0),
-            given.get("terminator", "#"),
-            float(given.get("timeout_s", 20)),
-            given.get("secure", False),
-        ),
-    ),
-    "take_message": (
-        "Note a message for the company, once the caller has confirmed it.",
-        _schema(_MESSAGE, "phone"),
-        lambda given: TakeMessage(given["name"], given.get("phone", ""), given["text"]),
-    ),
-}
+
+def _destination(secretary: Secretary, given: Mapping[str, Any]) -> Destination:
+    name = given["destination"]
+    found = secretary.destination(name)
+    if found is None:
+        names = ", ".join(destination.name for destination in secretary.destinations)
+        raise ToolError(f"unknown destination {name[:60]!r}; the destinations are: {names}")
+    return found
+
+
+# A function in the catalogue that has no request ends the process at its start, not a call.
+for _name in functions.BUILT_INS:
+    _parser(_name)
 
 
 class Toolbox:
-    """The functions of one secretary."""
+    """The functions of one secretary: the built-in ones that are enabled, and its webhooks."""
 
     def __init__(self, secretary: Secretary) -> None:
         self._secretary = secretary
-        self._webhooks = {tool.name: tool for tool in secretary.tools.webhooks}
-        self.tools: tuple[Tool, ...] = tuple(
-            self._tool(name) for name in (*secretary.enabled_tools, *self._webhooks)
-        )
-        self._validators = {
-            tool.name: jsonschema.Draft202012Validator(tool.parameters) for tool in self.tools
+        destinations = [destination.name for destination in secretary.destinations]
+        offered: list[tuple[Tool, _Parser]] = [
+            (functions.BUILT_INS[name].tool(destinations), _parser(name))
+            for name in secretary.enabled_tools
+        ]
+        offered += [_webhook(webhook) for webhook in secretary.tools.webhooks]
+        self.tools = tuple(tool for tool, _ in offered)
+        self._offered = {
+            tool.name: (jsonschema.Draft202012Validator(tool.parameters), parser)
+            for tool, parser in offered
         }
-
-    def _tool(self, name: str) -> Tool:
-        if name in self._webhooks:
-            webhook = self._webhooks[name]
-            return Tool(name, webhook.description, webhook.parameters)
-        if name == "transfer_call":
-            names = [destination.name for destination in self._secretary.destinations]
-            where: Fields = {"destination": {"type": "string", "description": ", ".join(names)}}
-            return Tool(
-                name,
-                "Transfer the caller to one of these destinations, and to nobody else. Say first"
-                f" whom you connect the caller with. Destinations: {', '.join(names)}.",
-                _schema(where),
-            )
-        description, schema, _ = _BUILT_IN[name]
-        return Tool(name, description, schema)
 
     def request(self, call: ToolCall) -> Request:
         """What ``call`` asks for. Raises ToolError."""
-        validator = self._validators.get(call.name)
-        if validator is None:
+        if call.name not in self._offered:
             raise ToolError(
-                f"there is no function {call.name[:60]!r}; there are: {', '.join(self._validators)}"
+                f"there is no function {call.name[:60]!r}; there are: {', '.join(self._offered)}"
             )
+        validator, parser = self._offered[call.name]
         given = _arguments(call.arguments)
         mistake = jsonschema.exceptions.best_match(validator.iter_errors(given))
         if mistake is not None:
             place = mistake.json_path.removeprefix("$.").removeprefix("$") or "arguments"
             raise ToolError(f"{place}: {mistake.message[:300]}")
-        if call.name in self._webhooks:
-            return AskServer(self._webhooks[call.name], given)
-        if call.name == "transfer_call":
-            return TransferCall(self._destination(given["destination"]))
-        return _BUILT_IN[call.name][2](given)
+        return parser(self._secretary, given)
 
-    def _destination(self, name: str) -> Destination:
-        found = self._secretary.destination(name)
-        if found is None:
-            names = ", ".join(destination.name for destination in self._secretary.destinations)
-            raise ToolError(f"unknown destination {name[:60]!r}; the destinations are: {names}")
-        return found
+
+def _webhook(webhook: WebhookTool) -> tuple[Tool, _Parser]:
+    tool = Tool(webhook.name, webhook.description, webhook.parameters)
+    return tool, lambda secretary, given: AskServer(webhook, given)
 
 
 def _arguments(text: str) -> Mapping[str, Any]:
@@ -229,5 +193,5 @@ def _arguments(text: str) -> Mapping[str, Any]:
 
 
 def failure(why: str) -> str:
-    """The output of a function call that came to nothing."""
+    """The output of a function call that failed, as a JSON text."""
     return json.dumps({"error": why}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Arguments that belong together, for the parsers of the command line."""
+"""Arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import argparse
 from pathlib import Path
 
 from esl_controller.cli import argument_types as kinds
+
+DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
+
+
+def settings(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """The settings file. ``default``: SUPPRESS if a parser before this one has it, too."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
+    )
 
 
 def handover(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +34,7 @@ def handover(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar='"APP DATA"',
-        help="what the caller gets where no controller is; again for a next action"
+        help="what the caller gets if no controller answers; may be given several times"
         " (default: a busy tone, then the end of the call)",
     )
 
@@ -29,17 +42,28 @@ def handover(parser: argparse.ArgumentParser) -> None:
 def extension(parser: argparse.ArgumentParser) -> None:
     """What ``fusionpbx install`` writes."""
     add = parser.add_argument
-    add("--number", default="8000", type=kinds.number, help="that callers dial (default: 8000)")
+    add(
+        "--number",
+        default="8000",
+        type=kinds.number,
+        help="what callers dial (default: 8000)",
+    )
     add("--secretary-uuid", required=True, type=kinds.uuid, metavar="UUID", help="the persona")
     handover(parser)
-    add("--context", default="", help="of the dialplan (default: the domain's name)")
-    add("--name", default="", help="of the dialplan (default: from the number)")
-    add("--order", type=kinds.order, default=200, metavar="N", help="its place (default: 200)")
-    add("--beside", action="store_true", help="although another dialplan has the number")
+    add("--context", default="", help="dialplan context (default: the domain's name)")
+    add("--name", default="", help="dialplan name (default: made from the number)")
+    add(
+        "--order",
+        type=kinds.order,
+        default=200,
+        metavar="N",
+        help="its order (default: 200)",
+    )
+    add("--beside", action="store_true", help="install even if another dialplan has the number")
 
 
 def fusionpbx_file(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Where FusionPBX is found; ``default`` SUPPRESS where that may be said before, too."""
+    """Where FusionPBX is; ``default`` as in ``settings``."""
     parser.add_argument(
         "--fusionpbx",
         type=Path,
@@ -50,18 +74,18 @@ def fusionpbx_file(parser: argparse.ArgumentParser, default: str | None = None) 
 
 
 def fusionpbx(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """How FusionPBX is changed; ``default`` as above."""
+    """How FusionPBX is changed; ``default`` as in ``settings``."""
     fusionpbx_file(parser, default)
     parser.add_argument(
         "--backup",
         type=kinds.new_file,
         default=default,
         metavar="FILE",
-        help="(default: a new one here)",
+        help="where the backup goes (default: a new file here)",
     )
     for name, about in (
         ("--yes", "do not ask"),
-        ("--dry-run", "show what would change"),
-        ("--sql", "print the statements that would change it, for doing it by hand"),
+        ("--dry-run", "only show what would change"),
+        ("--sql", "print the SQL statements instead, to be run by hand"),
     ):
         parser.add_argument(name, action="store_true", default=default or False, help=about)

@@ -1,6 +1,6 @@
-"""The types of the command line's arguments: text in, value out, or a line that says what is wrong.
+"""The types of the command line's arguments: each makes a value of a text.
 
-Each raises argparse.ArgumentTypeError.
+Each raises argparse.ArgumentTypeError with one line that says what is wrong.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ def _checked(text: str, pattern: str, expected: str) -> str:
 
 
 def number(text: str) -> str:
-    """As a dialplan knows it."""
+    """A number that a dialplan can have."""
     return _checked(text, r"[\w*#+.-]{1,64}", "made of letters, digits and _ * # + . - only")
 
 
 def uuid(text: str) -> str:
-    """One in small letters."""
+    """A UUID, in lower case."""
     return _checked(text, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a UUID").lower()
 
 
 def call_uuid(text: str) -> str:
-    """One as the switch writes it."""
+    """A call's UUID, as FreeSWITCH writes it: in either case."""
     uuid(text)
     return text
 
 
 def person(text: str) -> str:
-    """A name to be spoken."""
+    """The name of a secretary."""
     return _checked(text, r"[^\x00-\x1f\x7f-\xa0]{1,100}", "a name")
 
 
@@ -43,27 +43,27 @@ def language(text: str) -> str:
 
 
 def domain(text: str) -> str:
-    """A FusionPBX domain's name or uuid."""
+    """The name or UUID of a FusionPBX domain."""
     return _checked(text, r"[A-Za-z0-9._-]{1,253}", "a domain's name or uuid")
 
 
 def order(text: str) -> int:
-    """A dialplan's place among others."""
+    """The order of a FusionPBX dialplan, 0 to 999."""
     return int(_checked(text, r"\d{1,3}", "a number from 0 to 999"))
 
 
 def http_url(text: str) -> str:
-    """An address of the web."""
+    """An http:// or https:// URL."""
     return _checked(text, r"https?://[^\s/]+(/[^\s]*)?", "an http:// or https:// URL")
 
 
 def limit(text: str) -> int:
-    """How many."""
+    """How many, 1 to 9999."""
     return int(_checked(text, r"[1-9]\d{0,3}", "a number from 1 to 9999"))
 
 
 def seconds(text: str) -> float:
-    """From 1 to 3600 seconds."""
+    """Seconds, 1 to 3600."""
     seconds = float(_checked(text, r"\d{1,5}(\.\d+)?", "a number of seconds"))
     if not 1 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text} is not from 1 to 3600 seconds")
@@ -71,21 +71,21 @@ def seconds(text: str) -> float:
 
 
 def file(text: str) -> Path:
-    """A file that is there."""
+    """A file that exists."""
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return Path(text)
 
 
 def new_file(text: str) -> Path:
-    """A file that can be written."""
+    """A file to write: its directory exists."""
     if Path(text).is_dir() or not Path(text).parent.is_dir():
         raise argparse.ArgumentTypeError(f"cannot write to {text!r}: no such directory, or one")
     return Path(text)
 
 
 def directory(text: str) -> Path:
-    """A directory that is there, or can be made."""
+    """A directory, which may still have to be made."""
     if Path(text).exists() and not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not a directory")
     return Path(text)

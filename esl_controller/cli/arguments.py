@@ -1,4 +1,4 @@
-"""The arguments of the command line: their types, defaults and help."""
+"""The command line: every command with its arguments, defaults, help and examples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import NoReturn
 from esl_controller.cli import argument_groups as groups
 from esl_controller.cli import argument_types as kinds
 
-DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
-
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -21,20 +19,20 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; `command` of its result is the name of the command."""
+    """The whole command line. `command` in what it parses is the name of the command."""
     top = _Parser(
         prog="esl-controller",
         description="A call controller for voice AI on FreeSWITCH.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_examples(
             """
-            esl-controller demo                    one whole call on this machine, nothing needed
+            esl-controller demo                    one whole call on this machine; needs nothing
             esl-controller settings --example > esl-controller.toml
             esl-controller serve                   take calls
             esl-controller dialplan --help         how FreeSWITCH hands them over
             esl-controller call 8000               try it with a call
-            esl-controller doctor                  why does it not work?
-            esl-controller explain                 what do the logs say of it?
+            esl-controller doctor                  find out why it does not work
+            esl-controller explain                 find the known faults in a log
             """
         ),
     )
@@ -79,18 +77,8 @@ def _add(
     )
     parser.set_defaults(command=name)
     if config:
-        _add_config(parser)
+        groups.settings(parser)
     return parser
-
-
-def _add_config(parser: _Parser, default: str | None = None) -> None:
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        default=default,
-        help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
-    )
 
 
 def _examples(text: str) -> str:
@@ -101,7 +89,7 @@ def _add_serve(commands: Commands[_Parser]) -> None:
     _add(
         commands,
         "serve",
-        "take calls from FreeSWITCH until it is stopped (SIGTERM, Ctrl-C)",
+        "take calls from FreeSWITCH until stopped (SIGTERM, Ctrl-C)",
         """
         esl-controller serve
         esl-controller serve --config /etc/esl-controller.toml
@@ -134,13 +122,13 @@ def _add_demo(commands: Commands[_Parser]) -> None:
         "--seconds",
         type=kinds.seconds,
         metavar="S",
-        help="end the call after so long at the latest (default: when the conversation is over)",
+        help="end the call after S seconds at the latest (default: when the conversation is over)",
     )
     parser.add_argument(
         "--codec",
         choices=("PCMU", "L16"),
         default="PCMU",
-        help="the caller's: PCMU 8 kHz, L16 16 kHz (default: PCMU)",
+        help="the caller's codec: PCMU 8 kHz, L16 16 kHz (default: PCMU)",
     )
     parser.add_argument(
         "--playback", choices=("lane", "file"), default="lane", help="(default: lane)"
@@ -151,36 +139,36 @@ def _add_call(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "call",
-        "let FreeSWITCH make a call to a number, and show it while it runs",
+        "have FreeSWITCH call a number, and show the call while it runs",
         """
         esl-controller call 8000
         esl-controller call 8000 --caller-audio hello.wav --record call.wav
         FREESWITCH_PASSWORD=... ESL_CONTROLLER_FREESWITCH_HOST=10.0.0.5 esl-controller call 8000
 
-        Exit status 1: it was not answered, or nothing was heard.
+        Exit status 1: nobody answered, or nothing was heard.
         """,
     )
     parser.add_argument(
-        "number", type=kinds.number, metavar="NUMBER", help="as the dialplan knows it"
+        "number", type=kinds.number, metavar="NUMBER", help="the number, as the dialplan knows it"
     )
     parser.add_argument(
-        "--caller-audio", type=kinds.file, metavar="FILE", help="WAV that the caller says"
+        "--caller-audio", type=kinds.file, metavar="FILE", help="WAV file to play as the caller"
     )
     parser.add_argument(
         "--record",
         type=kinds.new_file,
         metavar="FILE",
-        help="WAV to write: caller left, reply right",
+        help="WAV file to write: the caller left, the reply right",
     )
     parser.add_argument(
-        "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
+        "--context", type=kinds.number, default="default", help="its context (default: default)"
     )
     parser.add_argument(
         "--timeout",
         type=kinds.seconds,
         default=60.0,
         metavar="S",
-        help="for the call (default: 60)",
+        help="seconds that the call may last (default: 60)",
     )
     for name in ("--domain-uuid", "--secretary-uuid"):
         parser.add_argument(
@@ -192,49 +180,49 @@ def _add_doctor(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "doctor",
-        "look at every link of a call's way, and say what to do about what is broken",
+        "check every link that a call needs, and say how to mend what is broken",
         """
         esl-controller doctor
         esl-controller doctor --number 8001 --context example.com --call
         esl-controller doctor --fix                  do what is safe, after asking
 
-        Exit status 1: something failed. It may run beside the controller.
+        Exit status 1: a check failed. It can run beside the controller.
         """,
     )
     parser.add_argument(
-        "--number", type=kinds.number, default="8000", help="that callers dial (default: 8000)"
+        "--number", type=kinds.number, default="8000", help="what callers dial (default: 8000)"
     )
     parser.add_argument(
-        "--context", type=kinds.number, default="default", help="of the dialplan (default: default)"
+        "--context", type=kinds.number, default="default", help="its context (default: default)"
     )
     parser.add_argument(
         "--domain",
         type=kinds.domain,
         metavar="NAME|UUID",
-        help="of FusionPBX, where the context is not its name",
+        help="FusionPBX domain, if the context does not have its name",
     )
     groups.fusionpbx_file(parser)
     parser.add_argument("--call", action="store_true", help="make a test call at the end")
     parser.add_argument("--fix", action="store_true", help="mend what is safe, after asking")
-    parser.add_argument("--yes", action="store_true", help="with --fix: without asking")
-    parser.add_argument("--json", action="store_true", help="as JSON, when all is known")
+    parser.add_argument("--yes", action="store_true", help="with --fix: do not ask")
+    parser.add_argument("--json", action="store_true", help="print JSON when all checks are done")
 
 
 def _add_explain(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "explain",
-        "find the known faults in a log of FreeSWITCH, or of the controller, and say what to do",
+        "find the known faults in a log of FreeSWITCH or the controller, and say what to do",
         """
-        esl-controller explain                       FreeSWITCH's log at its usual place
+        esl-controller explain                       FreeSWITCH's log in its usual place
         esl-controller explain /var/log/freeswitch/freeswitch.log.1
-        esl-controller explain --follow              what happens from now on, during a test call
+        esl-controller explain --follow              what is logged from now on
         journalctl -u esl-controller | esl-controller explain
         """,
         config=False,
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - is standard input")
-    parser.add_argument("--follow", action="store_true", help="go on as the log is written")
+    parser.add_argument("--follow", action="store_true", help="keep reading as the log is written")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -246,21 +234,22 @@ def _add_drain(commands: Commands[_Parser]) -> None:
         """
         esl-controller drain
         esl-controller drain --limit 600
-        esl-controller drain pbx1:4711               of several on this machine
+        esl-controller drain pbx1:4711               one of several on this machine
         """,
     )
     parser.add_argument(
         "name",
         metavar="NAME",
         nargs="?",
-        help="as `esl-controller calls` lists it (default: the one at [web] in the settings)",
+        help="as `esl-controller calls` lists it (default: the controller at [web])",
     )
     parser.add_argument(
         "--limit",
         type=kinds.seconds,
         default=math.inf,
         metavar="S",
-        help="then hand over what is left (default: none). To hand the calls over at once: SIGTERM",
+        help="seconds after which the calls that are left are handed over (default: no limit)."
+        " SIGTERM hands them over at once",
     )
 
 
@@ -268,7 +257,7 @@ def _add_calls(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "calls",
-        "list the live calls of all controllers, or show what was written down of calls",
+        "list the live calls of all controllers, or show calls from the record",
         """
         esl-controller calls
         esl-controller calls --json --url http://10.0.0.5:8080
@@ -288,8 +277,8 @@ def _add_calls(commands: Commands[_Parser]) -> None:
         "--limit", type=kinds.limit, default=20, metavar="N", help="how many (default: 20)"
     )
     for record in (show, recent):
-        # What stands before the word is not undone by a default behind it.
-        _add_config(record, argparse.SUPPRESS)
+        # Without SUPPRESS, this default would undo a --config that precedes the action's name.
+        groups.settings(record, argparse.SUPPRESS)
         record.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="as JSON"
         )
@@ -299,7 +288,7 @@ def _add_settings(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "settings",
-        "print the settings in effect, and where each comes from",
+        "print the settings in effect, and where each one comes from",
         """
         esl-controller settings
         ESL_CONTROLLER_MEDIA_RATE=8k esl-controller settings --config test.toml
@@ -307,7 +296,7 @@ def _add_settings(commands: Commands[_Parser]) -> None:
         """,
     )
     parser.add_argument(
-        "--example", action="store_true", help="print a file with every default instead"
+        "--example", action="store_true", help="print a settings file with every default instead"
     )
 
 
@@ -315,7 +304,7 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "dialplan",
-        "print the extension by which FreeSWITCH hands calls over",
+        "print the dialplan extension that hands FreeSWITCH's calls over",
         """
         esl-controller dialplan --domain-uuid UUID --secretary-uuid UUID > voice_ai.xml
         esl-controller dialplan --number 8001 --domain-uuid UUID --secretary-uuid UUID \\
@@ -324,23 +313,23 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
         """,
         config=False,
     )
-    parser.add_argument("--number", default="8000", help="that callers dial (default: 8000)")
+    parser.add_argument("--number", default="8000", help="what callers dial (default: 8000)")
     parser.add_argument("--domain-uuid", required=True, metavar="UUID", help="the tenant")
     parser.add_argument("--secretary-uuid", required=True, metavar="UUID", help="the persona")
     groups.handover(parser)
     parser.add_argument(
         "--context",
         default="",
-        help="print a whole context of this name (default: only the extension)",
+        help="print a whole context with this name (default: only the extension)",
     )
-    parser.add_argument("--name", default="", help="of the extension (default: from the number)")
+    parser.add_argument("--name", default="", help="its name (default: made from the number)")
 
 
 def _add_fusionpbx(commands: Commands[_Parser]) -> None:
     parser = _add(
         commands,
         "fusionpbx",
-        "put the extension into FusionPBX, show it, or take it out again",
+        "put the extension into FusionPBX, show it, or remove it",
         """
         esl-controller fusionpbx install --domain pbx.example.net --secretary-uuid UUID
         esl-controller fusionpbx install --domain pbx.example.net --secretary-uuid UUID --dry-run
@@ -348,7 +337,7 @@ def _add_fusionpbx(commands: Commands[_Parser]) -> None:
         esl-controller fusionpbx remove --domain pbx.example.net --number 8000
         esl-controller fusionpbx --restore fusionpbx-8000-20261122T140312.000000Z.json
 
-        Other dialplans are never changed. Exit status 1: it was not done, or is not served.
+        Other dialplans are never changed. Exit status 1: it was not done, or is not in effect.
         """,
     )
     groups.fusionpbx(parser)
@@ -356,15 +345,15 @@ def _add_fusionpbx(commands: Commands[_Parser]) -> None:
         "--restore",
         type=kinds.file,
         metavar="FILE",
-        help="put back what install or remove had kept",
+        help="restore the backup that install or remove made",
     )
     actions = parser.add_subparsers(metavar="install | show | remove", dest="action")
     install = actions.add_parser("install", help="write the dialplan of a number, with its details")
     groups.extension(install)
-    show = actions.add_parser("show", help="what is there, and what is wrong with it")
-    remove = actions.add_parser("remove", help="take our dialplan out")
+    show = actions.add_parser("show", help="show what is there, and what is wrong with it")
+    remove = actions.add_parser("remove", help="remove our dialplan")
     for action, needed in ((install, True), (show, False), (remove, True)):
-        _add_config(action, argparse.SUPPRESS)
+        groups.settings(action, argparse.SUPPRESS)
         groups.fusionpbx(action, argparse.SUPPRESS)
         action.add_argument("--domain", required=needed, type=kinds.domain, metavar="NAME|UUID")
     for action in (show, remove):
@@ -385,17 +374,17 @@ def _add_secretary(commands: Commands[_Parser]) -> None:
         """,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    check = actions.add_parser("check", help="a line for each mistake in the files")
+    check = actions.add_parser("check", help="print a line for each mistake in the files")
     check.add_argument(
         "paths",
         nargs="*",
         type=Path,
         metavar="FILE|FOLDER",
-        help="(default: [secretaries] folder)",
+        help="what to check (default: [secretaries] folder)",
     )
     show = actions.add_parser("show", help="the values in effect, and where each comes from")
     show.add_argument("name", metavar="NAME|UUID|FILE", help="default: the one for all other calls")
-    show.add_argument("--prompt", action="store_true", help="what the model is told instead")
+    show.add_argument("--prompt", action="store_true", help="print what the model is told instead")
     new = actions.add_parser("new", help="write a file with every key and its help")
     new.add_argument("name", type=kinds.person, metavar="NAME")
     new.add_argument(

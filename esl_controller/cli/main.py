@@ -1,7 +1,7 @@
-"""The command line: what can be asked, and what it says when that makes no sense.
+"""The commands of the command line.
 
-Each command imports what it needs when it runs, so that help, settings and dialplan are quick.
-Exit status: 0 done, 1 tried and failed, 2 a mistake in what was asked (a line for each), 130
+Each one imports what it needs when it runs, so that help, settings and dialplan are quick. Exit
+status: 0 done, 1 failed, 2 a mistake in the arguments or settings (a line for each), 130
 interrupted.
 """
 
@@ -14,14 +14,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from esl_controller.cli import arguments
+from esl_controller.cli import argument_groups, arguments
 
 if TYPE_CHECKING:
     from esl_controller.config.settings import Loaded
 
 
 class UsageError(Exception):
-    """A mistake in what was asked; its text has one line for each."""
+    """Mistakes in the arguments or settings; the text has one line for each."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    # What a start makes stays: to look through it for garbage takes a fifth of the time. When all
-    # is there, `app.settle` enables it.
+    # Collecting garbage takes a fifth of a start's time and finds none: what a start makes stays.
+    # `app.settle` enables it again.
     gc.disable()
     try:
         loaded = _load(args)
@@ -68,18 +68,18 @@ def _demo(args: argparse.Namespace) -> int:
 def _call(args: argparse.Namespace) -> int:
     loaded = _load(args)
     _configure_logs(loaded)
-    from esl_controller.diagnostics import place_call as originate
+    from esl_controller.diagnostics import place_call
 
     try:
         audio, rate = (
-            originate.read_wav(args.caller_audio)
+            place_call.read_wav(args.caller_audio)
             if args.caller_audio
-            else originate.bundled_words(loaded.settings.agent.language)
+            else place_call.bundled_words(loaded.settings.agent.language)
         )
-    except originate.CallFailed as error:
+    except place_call.CallFailed as error:
         raise UsageError(error) from None
     uuids = {"domain_uuid": args.domain_uuid, "secretary_uuid": args.secretary_uuid}
-    plan = originate.Plan(
+    plan = place_call.Plan(
         number=args.number,
         context=args.context,
         audio=audio,
@@ -88,7 +88,7 @@ def _call(args: argparse.Namespace) -> int:
         timeout_s=args.timeout,
         variables={name: value for name, value in uuids.items() if value},
     )
-    return originate.call(loaded.settings, plan)
+    return place_call.call(loaded.settings, plan)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -122,9 +122,9 @@ def _calls(args: argparse.Namespace) -> int:
         from esl_controller.store import StoreError, show
 
         try:
-            show.show_live(loaded.settings, as_json=args.json)
+            show.show_current(loaded.settings, as_json=args.json)
         except StoreError as error:
-            print(f"only what one controller knows: {error}", file=sys.stderr)
+            print(f"showing one controller's calls only: {error}", file=sys.stderr)
         else:
             return 0
     from esl_controller.server.web import client
@@ -148,9 +148,9 @@ def _drain(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> int:
-    from esl_controller.config import loading as settings_file
+    from esl_controller.config import loading
 
-    return _write(settings_file.example() if args.example else settings_file.describe(_load(args)))
+    return _write(loading.example() if args.example else loading.describe(_load(args)))
 
 
 def _dialplan(args: argparse.Namespace) -> int:
@@ -231,7 +231,9 @@ def _load(args: argparse.Namespace) -> Loaded:
     from esl_controller.config.loading import load
     from esl_controller.config.settings import SettingsError
 
-    path = args.config or next((file for file in arguments.DEFAULT_FILES if file.exists()), None)
+    path = args.config or next(
+        (file for file in argument_groups.DEFAULT_FILES if file.exists()), None
+    )
     try:
         return load(path, os.environ)
     except SettingsError as error:
@@ -239,7 +241,7 @@ def _load(args: argparse.Namespace) -> Loaded:
 
 
 def _configure_logs(loaded: Loaded, level: Literal["error"] | None = None) -> None:
-    """Set the log up, at ``level`` or that of the settings, and say in it where they come from."""
+    """Set up the log, and log where the settings come from. ``level`` overrides theirs."""
     import structlog
 
     from esl_controller.server import logs
@@ -267,7 +269,7 @@ def _write(text: str) -> int:
 
 
 def _nobody_reads() -> None:
-    """Its reader has enough; what is still buffered must not fail again at exit."""
+    """Discard what is still buffered for a reader that has gone: writing it would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

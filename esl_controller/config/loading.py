@@ -1,4 +1,4 @@
-"""Reading settings from a file and the environment, and writing them for people to read."""
+"""Reading the settings from a file and the environment, and printing them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from esl_controller.config.toml_file import comment, toml
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the file at `path` (None: no file) and the environment over it.
+    """The settings from the file at `path` (None: no file), overridden by the environment.
 
-    Raises SettingsError with all mistakes, each with its place.
+    Raises SettingsError with every mistake and its place.
     """
     values, places = _read_file(path) if path else ({}, {})
     mistakes = _unknown_keys(values, places, path)
@@ -47,13 +47,13 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
 
 
 def _line(mistake: str) -> int:
-    """Where a mistake stands in the file; those of the environment come last."""
+    """The line of a mistake, to sort by; those in the environment come last."""
     match = re.match(r".*?:(\d+): ", mistake)
     return int(match[1]) if match else sys.maxsize
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The file's tables, and "FILE:LINE" for every section and "section.key" in it."""
+    """The file's tables, and "FILE:LINE" for every "section" and "section.key"."""
     try:
         return toml_file.read(path)
     except toml_file.TomlError as error:
@@ -63,7 +63,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def _unknown_keys(
     values: dict[str, Any], places: Mapping[str, str], path: Path | None
 ) -> list[str]:
-    """Take what is no setting, or may not stand in a file, out of `values`; say so."""
+    """Remove from `values` what is no setting, or a secret; return the mistakes."""
     mistakes = []
     allowed = {(section, key) for section, key, field in schema() if not secret_variable(field)}
     for section, table in list(values.items()):
@@ -82,7 +82,7 @@ def _unknown_keys(
 
 
 def _advice(name: str, names: Iterable[str]) -> str:
-    """What to write instead of an unknown `name` where `names` are known."""
+    """What to write instead of `name`, where `names` are known."""
     for _, key, field in schema():
         variable = secret_variable(field)
         if variable and (name == key or (len(name) > 2 and name.lower() in variable.lower())):
@@ -100,7 +100,7 @@ def _read_environment(
     places: dict[str, str],
     mistakes: list[str],
 ) -> list[str]:
-    """Put the environment over `values`; return the names of variables that are not ours."""
+    """Override `values` by the environment; return the names of variables to ignore."""
     variables = {}
     for section, key, field in schema():
         name = secret_variable(field) or f"{PREFIX}{section}_{key}".upper()
@@ -123,7 +123,7 @@ def _read_environment(
 
 
 def _from_text(text: str, field: FieldInfo) -> object:
-    """What a TOML file would hold for `text`; the text itself where that cannot be."""
+    """The value that a TOML file would have for `text`; `text` itself if it does not fit."""
     default = field.default
     if isinstance(default, tuple) and not isinstance(default, PortRange):
         return [part.strip() for part in text.split(",")]
@@ -136,7 +136,7 @@ def _from_text(text: str, field: FieldInfo) -> object:
 
 
 def _explain(error: dict[str, Any], places: Mapping[str, str]) -> str:
-    """One line for one of pydantic's errors: where, what, and what it should be."""
+    """One of pydantic's errors as a line: where, what, and what it should be."""
     section, *rest = (str(part) for part in error["loc"])
     key = ".".join(rest[:1])
     place = places.get(f"{section}.{key}") or places.get(section) or "settings"
@@ -152,9 +152,9 @@ def _reason(error: dict[str, Any], key: str) -> str:
 
 
 def describe(loaded: Loaded) -> str:
-    """The effective settings as TOML, each with its help and where it came from.
+    """The settings in effect as TOML, each with its help and where it came from.
 
-    Secrets stand in it as comments that say only whether they are set.
+    Of a secret, a comment says only whether it is set.
     """
 
     def setting(section: str, key: str, field: FieldInfo) -> str:
@@ -173,7 +173,7 @@ def describe(loaded: Loaded) -> str:
 
 
 def example() -> str:
-    """A file with every setting at its default, commented out."""
+    """A settings file with every default, commented out."""
 
     def setting(section: str, key: str, field: FieldInfo) -> str:
         if variable := secret_variable(field):
@@ -182,14 +182,14 @@ def example() -> str:
 
     head = f"""\
         # Settings of esl-controller. Every line that begins with # and no space after it is a
-        # default; remove the # to change it. The environment goes over this file:
-        # [media] public_url is also {PREFIX}MEDIA_PUBLIC_URL, and so on.
-        # See what is in effect, and where it comes from: esl-controller settings"""
+        # default; remove the # to change it. The environment overrides this file:
+        # {PREFIX}MEDIA_PUBLIC_URL is [media] public_url, and so on.
+        # To see what is in effect, and where it comes from: esl-controller settings"""
     return "\n".join([textwrap.dedent(head), *_document(setting)]) + "\n"
 
 
 def _document(setting: Callable[[str, str, FieldInfo], str]) -> Iterator[str]:
-    """The lines of a file with the help of everything; `setting` writes one setting."""
+    """The lines of a file with the help of all settings; `setting` writes one of them."""
     for section, table in Settings.model_fields.items():
         model = type(table.default)
         yield from ("", *comment(str(model.__doc__)), f"[{section}]")
@@ -198,7 +198,7 @@ def _document(setting: Callable[[str, str, FieldInfo], str]) -> Iterator[str]:
 
 
 def _masked(value: SecretStr, default: SecretStr) -> str:
-    """Four characters to recognise a long secret by; nothing of a short one."""
+    """A long secret's last four characters, to recognise it by; none of a short one."""
     text = value.get_secret_value()
     if not text:
         return "not set"

@@ -1,6 +1,6 @@
-"""The types of single settings: what they accept, and what they say about anything else.
+"""The types of single settings: what they accept, and what they say about anything else. [core]
 
-A message names the mistake and what to write instead; it never repeats a value that could hold
+A message names the mistake and what to write instead. It never repeats a value that could contain
 a password.
 """
 
@@ -29,7 +29,7 @@ class PortRange(NamedTuple):
 
 
 class Mistakes(ValueError):
-    """What is wrong between the keys of one table: each mistake's key (dotted) and text."""
+    """What is wrong between keys of one table: a dotted key and a text for each mistake."""
 
     def __init__(self, mistakes: Sequence[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{key} {text}" for key, text in mistakes))
@@ -37,13 +37,13 @@ class Mistakes(ValueError):
 
 
 def shown(value: object) -> str:
-    """`value` as a person would write it: on one line, not too long, no password of a URL."""
+    """`value` as a person would write it: one line of at most 60 characters, no URL's password."""
     text = re.sub("//[^@]*@", "//…@", json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def without_password(text: str) -> str:
-    """`text`, where it is a database's URL, with its password masked."""
+    """`text` with the password masked if it is the URL of a database."""
     return re.sub(r"^(postgresql\S*?://[^:@/]*):.*@", r"\1:…@", text)
 
 
@@ -113,8 +113,8 @@ def _public_url(value: str) -> str:
     url = _url(value, ("ws", "wss"))
     if urlsplit(url).path:
         raise ValueError(
-            f"must end after the host and port, as {url[: url.index('/', 6)]} does: the path"
-            " /stream/{domain_uuid}/{call_uuid} is put behind it"
+            f"must end after the host and port, as {url[: url.index('/', 6)]} does: we append the"
+            " path /stream/{domain_uuid}/{call_uuid}"
         )
     return url
 
@@ -145,7 +145,7 @@ def _store_url(value: str) -> str:
         )
     if value and not (_POSTGRESQL.fullmatch(value) or _SQLITE.fullmatch(_one_line(value))):
         raise ValueError(
-            "must be sqlite:///FILE, sqlite:////FILE from the root on,"
+            "must be sqlite:///FILE, sqlite:////FILE with an absolute path,"
             " postgresql://USER:PASSWORD@HOST/DATABASE, or empty"
         )
     return value
@@ -192,7 +192,7 @@ def _uuid(value: str) -> str:
 
 
 def _dialplan_word(value: str) -> str:
-    # It becomes one word of an Event Socket command: a space or a line break would end it.
+    # It becomes one word of an Event Socket command, which a space or a line break would end.
     if not re.fullmatch(r"[\w*#+.-]{1,64}", value, re.ASCII):
         raise ValueError(
             f"{shown(value)} may hold letters, digits and _ * # + . - only, and at most 64"
@@ -207,11 +207,11 @@ def _text(value: str) -> str:
 
 
 def _or_empty(check: Callable[[str], str]) -> AfterValidator:
-    """`check`, but for an empty text."""
+    """`check` for any text that is not empty."""
     return AfterValidator(lambda value: check(value) if value else value)
 
 
-# TOML has lists, frozen settings have tuples; what is in them stays strict.
+# Accepts TOML's lists for tuples; their items are still checked strictly.
 listed = Strict(False)
 
 Host = Annotated[str, AfterValidator(_host)]

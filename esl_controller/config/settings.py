@@ -1,8 +1,8 @@
-"""Every setting of the controller: its type, range, default and help, once.
+"""Every setting of the controller, with its type, range, default and help. [core]
 
-Values come from the defaults below, over them a TOML file, over it the environment
-(``ESL_CONTROLLER_<SECTION>_<KEY>``; an empty variable counts as not set). Secrets come from the
-environment only. settings_file reads and prints them.
+A TOML file overrides the defaults, and the environment (``ESL_CONTROLLER_<SECTION>_<KEY>``, unless
+empty) overrides the file. Secrets come from the environment only. ``loading.py`` reads and prints
+the settings.
 """
 
 from __future__ import annotations
@@ -39,87 +39,86 @@ PREFIX = "ESL_CONTROLLER_"
 
 
 class SettingsError(Exception):
-    """One or several mistakes in the settings; its text has one line for each."""
+    """Mistakes in the settings; the text has one line for each."""
 
 
 class Section(BaseModel):
-    """One table of the file. The docstrings of its subclasses are the tables' help texts."""
+    """One table of a file. The docstring of a subclass is the help of its table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _reached(host: str) -> str:
-    """``host`` of a listener as this machine dials it, for a URL."""
+    """The ``host`` of a listener, as this machine puts it into a URL to dial it."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{host}]" if ":" in host else host
 
 
 class EslSettings(Section):
-    """The outbound Event Socket: where FreeSWITCH's `socket` action hands us its calls."""
+    """The outbound Event Socket, where FreeSWITCH's `socket` action hands over calls."""
 
     host: Host = Field(default="127.0.0.1", description="Address that we listen on.")
     port: ListenPort = Field(
-        default=8022, description="TCP port that we listen on; 0: any free one."
+        default=8022, description="TCP port that we listen on; 0: any free port."
     )
     allow: Networks = Field(
         default=(ip_network("127.0.0.0/8"), ip_network("::1/128")),
-        description="Networks that may connect; every other connection is closed at once."
-        " The Event Socket has no password in this direction.",
+        description="Networks that may connect. Any other connection is closed at once: in this"
+        " direction the Event Socket has no password.",
     )
     share: bool = Field(
         default=False,
-        description="Let another controller listen on the same ports, [esl] and [web]; [media]"
-        " takes the next free one. So a new process takes calls before the old one has gone.",
+        description="Let other controllers listen on the same [esl] and [web] ports, so that a new"
+        " process takes calls before the old one has ended. [media] takes the next free port.",
     )
     max_calls: int = Field(
         default=0,
         ge=0,
         le=100_000,
-        description="Calls at once; one more is not taken, and the dialplan goes on with it."
-        " 0: no limit.",
+        description="How many calls we take at once; the dialplan goes on with any more. 0: no"
+        " limit.",
     )
 
 
 class MediaSettings(Section):
-    """The audio: the caller's by WebSocket from mod_audio_stream, ours by UDP or by files."""
+    """Audio: the caller's by WebSocket from mod_audio_stream, ours by UDP or as files."""
 
     host: Host = Field(default="127.0.0.1", description="Address that the WebSocket listens on.")
-    port: ListenPort = Field(default=8085, description="Its TCP port; 0: any free one.")
+    port: ListenPort = Field(default=8085, description="Its TCP port; 0: any free port.")
     public_url: PublicUrl = Field(
         default="",
-        description="What FreeSWITCH dials: ws:// or wss://, host and port, and no path: the path"
-        " /stream/{domain_uuid}/{call_uuid} is ours and is put behind it."
-        " Empty: ws:// with the host and port above.",
+        description="The URL that FreeSWITCH dials: ws:// or wss://, host and port. We append the"
+        " path /stream/{domain_uuid}/{call_uuid}. Empty: ws:// with the host and port above.",
     )
     mix: Mix = Field(
         default="mono",
-        description="What mod_audio_stream sends: mono (the caller only; recommended), mixed"
-        " (caller and reply in one, the model may hear itself) or stereo.",
+        description="What mod_audio_stream sends: mono (only the caller; recommended), mixed"
+        " (caller and reply together: the model may hear itself) or stereo.",
     )
-    rate: Rate = Field(default="16k", description="Its sample rate: 8k or 16k, written so.")
+    rate: Rate = Field(default="16k", description="Sample rate of mod_audio_stream: 8k or 16k.")
     playback: Literal["lane", "file"] = Field(
         default="lane",
-        description="How replies reach the caller: lane (UDP frames, the fast way; files are used"
-        " when it cannot be opened) or file (always files).",
+        description="How replies reach the caller: lane (UDP frames, without delay; files if the"
+        " lane cannot be opened) or file (always files).",
     )
     lane_host: Address = Field(
         default="127.0.0.1",
-        description="Our own IP address, as FreeSWITCH reaches it for the UDP lane.",
+        description="Our IP address, as FreeSWITCH reaches it for the lane.",
     )
     lane_switch_host: Address = Field(
         default="127.0.0.1",
-        description="IP address that FreeSWITCH binds for the lane. Anybody who reaches it could"
-        " speak to the caller: use loopback or a private network.",
+        description="IP address that FreeSWITCH binds for the lane. Whoever can reach it can speak"
+        " to the caller, so use loopback or a private network.",
     )
     lane_ports: Ports = Field(
         default=PortRange(40000, 48000),
-        description="UDP ports for FreeSWITCH's end, taken at random.",
+        description="UDP ports for FreeSWITCH's end of the lane, chosen at random.",
     )
 
     def base_url(self, bound_port: int | None = None) -> str:
-        """The ws:// or wss:// URL, without a path, that FreeSWITCH dials.
+        """The ws:// or wss:// URL that FreeSWITCH dials, without a path.
 
-        `bound_port` is the port that the listener got; it matters where `port` is 0.
+        `bound_port` is the port that the listener got, in case `port` is 0.
         """
         if self.public_url:
             return self.public_url
@@ -143,7 +142,7 @@ If you did not hear the caller well, say so and ask again. Never invent facts.
 
 Kind: TypeAlias = Literal["auto", "realtime", "live", "standin"]
 DEFAULT_MODELS: Final[dict[str, str]] = {"realtime": "gpt-realtime-2.1", "live": "gpt-live-1"}
-"""By kind: the model where none is set."""
+"""The model of each kind, if none is set."""
 
 
 class AgentSettings(Section):
@@ -152,12 +151,12 @@ class AgentSettings(Section):
     kind: Kind = Field(
         default="auto",
         description="realtime (the OpenAI Realtime API, or an endpoint that speaks it), live"
-        " (GPT-Live, likewise), standin (a built-in one that repeats what it hears; no key needed)"
-        " or auto: realtime if there is a key or a base_url, standin otherwise.",
+        " (GPT-Live, likewise), standin (built in, repeats what it hears, needs no key) or auto:"
+        " realtime if there is a key or a base_url, else standin.",
     )
     api_key: Secret = Field(
         default=SecretStr(""),
-        description="The key of the endpoint.",
+        description="Key for the endpoint.",
         json_schema_extra={"variable": "OPENAI_API_KEY"},
     )
     base_url: BaseUrl = Field(
@@ -166,31 +165,31 @@ class AgentSettings(Section):
     )
     model: Name = Field(
         default=DEFAULT_MODELS["realtime"],
-        description="Name of the model. If not set and kind is live: gpt-live-1.",
+        description="Name of the model. With kind live, gpt-live-1 if not set.",
     )
     backend_model: Name = Field(
         default="gpt-6-luna",
-        description="With kind live: the model that thinks and calls functions for the one that"
-        " speaks.",
+        description="With kind live: the model that thinks and calls functions for the speaking"
+        " one.",
     )
     voice: Name = Field(default="marin", description="Name of its voice.")
     language: Language = Field(
         default="en",
-        description="Language tag, such as en or pt-BR: greeting, transcripts, prompts.",
+        description="Language tag, such as en or pt-BR, of the greeting, transcripts and prompts.",
     )
     instructions: str = Field(
         default=INSTRUCTIONS,
         min_length=1,
         max_length=50_000,
-        description="What the model is told to be.",
+        description="What the model is, and how it speaks.",
     )
     greeting: Line = Field(
         default="", description="What it says first. Empty: a short greeting in the language."
     )
     audio: Literal["auto", "pcm", "pcmu"] = Field(
         default="auto",
-        description="Audio to and from the model: pcm (24 kHz), pcmu (8 kHz G.711) or auto: pcmu"
-        " where the caller's own codec is G.711.",
+        description="Audio to and from the model: pcm (24 kHz), pcmu (8 kHz G.711) or auto: pcmu if"
+        " the caller's own codec is G.711, else pcm.",
     )
     connect_timeout_s: float = Field(
         default=10.0, ge=0.5, le=120.0, description="Seconds that connecting to the model may take."
@@ -198,20 +197,20 @@ class AgentSettings(Section):
 
     @property
     def resolved_kind(self) -> Kind:
-        """`kind`, with auto decided."""
+        """`kind`, with auto resolved."""
         if self.kind == "auto":
             return "realtime" if self.api_key.get_secret_value() or self.base_url else "standin"
         return self.kind
 
     @property
     def resolved_model(self) -> str:
-        """`model`, or the usual one of the kind."""
+        """`model`, or the default model of the kind if not set."""
         unset = "model" not in self.model_fields_set
         return DEFAULT_MODELS.get(self.kind, self.model) if unset else self.model
 
     @property
     def spoken_greeting(self) -> str:
-        """`greeting`, or the one for `language` (English where we have none)."""
+        """`greeting`, or ours in `language` (in English if we have none)."""
         language = self.language.partition("-")[0].lower()
         return self.greeting or GREETINGS.get(language, GREETINGS["en"])
 
@@ -226,49 +225,49 @@ class AgentSettings(Section):
 
 
 class SecretariesSettings(Section):
-    """The personas: TOML files, one each, found by the call's domain_uuid and secretary_uuid."""
+    """The personas that answer calls: a TOML file each, chosen by the UUIDs of the call."""
 
     folder: Line = Field(
         default="",
-        description="Folder with their files; changes are picked up without a restart. Empty: every"
-        " call gets the persona of [agent]. Make one: esl-controller secretary new NAME",
+        description="Folder with their files; changes take effect without a restart. Empty: [agent]"
+        " answers every call. To write a file: esl-controller secretary new NAME",
     )
 
 
 class FreeswitchSettings(Section):
-    """FreeSWITCH's own Event Socket (mod_event_socket), which `esl-controller call` dials."""
+    """FreeSWITCH's own Event Socket (mod_event_socket), for `esl-controller call` and others."""
 
     host: Host = Field(default="127.0.0.1", description="Host of FreeSWITCH.")
-    port: Port = Field(default=8021, description="TCP port of its Event Socket.")
+    port: Port = Field(default=8021, description="TCP port of the Event Socket.")
     password: Secret = Field(
         default=SecretStr("ClueCon"),
-        description="Its password; FreeSWITCH's default if not set.",
+        description="Password of the Event Socket. Not set: FreeSWITCH's default.",
         json_schema_extra={"variable": "FREESWITCH_PASSWORD"},
     )
     recordings: Name = Field(
         default="/var/lib/freeswitch/recordings",
-        description="Folder on its machine for the recordings that secretaries ask for.",
+        description="Folder on FreeSWITCH's machine for recordings, which secretaries can ask for.",
     )
 
 
 class StoreSettings(Section):
-    """The record of the calls: who called, what was said, what came of it."""
+    """The record of the calls: who called, what was said and done."""
 
     url: StoreUrl = Field(
         default="sqlite:///esl-controller.db",
-        description="Where it is kept: sqlite:///FILE in the working directory, sqlite:////FILE"
-        " from the root on, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several"
-        " controllers can share. A password is better set in the environment, here or as"
-        " PGPASSWORD. Empty: there is no record, and no webhook is sent.",
+        description="sqlite:///FILE in the working directory, sqlite:////FILE with an absolute"
+        " path, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which several controllers can"
+        " share. Keep a password out of this file: set this, or PGPASSWORD, in the environment."
+        " Empty: there is no record, and no event is delivered.",
     )
 
 
 class WebhookSettings(Section):
-    """Webhooks: messages that callers leave, and ended calls, sent to URLs of the secretaries."""
+    """Deliveries: messages and ended calls, posted to the URLs in the secretaries' [events]."""
 
     secret: Secret = Field(
         default=SecretStr(""),
-        description="What their signature is made with (HMAC-SHA256); unsigned if not set.",
+        description="Key of their signature (HMAC-SHA256). Not set: they are not signed.",
         json_schema_extra={"variable": "ESL_CONTROLLER_WEBHOOK_SECRET"},
     )
 
@@ -278,28 +277,27 @@ class WebSettings(Section):
 
     host: Host = Field(default="127.0.0.1", description="Address that we listen on.")
     port: ListenPort = Field(
-        default=8080, description="TCP port that we listen on; 0: any free one."
+        default=8080, description="TCP port that we listen on; 0: any free port."
     )
 
     def base_url(self, bound_port: int | None = None) -> str:
-        """The http:// URL, without a path, under which this machine has it; ``bound_port`` as for
-        the media."""
+        """The http:// URL for this machine, without a path; ``bound_port`` as in MediaSettings."""
         return f"http://{_reached(self.host)}:{self.port if bound_port is None else bound_port}"
 
 
 class LogSettings(Section):
-    """The log, on standard error. Secrets are masked in it at every level."""
+    """The log, on standard error. Secrets are masked at every level."""
 
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, console, or auto: console on a terminal, json elsewhere."
     )
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least level that is logged: debug, info, warning or error."
+        default="info", description="Lowest level that is logged: debug, info, warning or error."
     )
 
 
 class Settings(Section):
-    """All settings, immutable."""
+    """All settings; immutable."""
 
     esl: EslSettings = EslSettings()
     media: MediaSettings = MediaSettings()
@@ -314,10 +312,10 @@ class Settings(Section):
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings with where they came from.
+    """Settings, and where each value came from.
 
-    `origins` maps "section.key" to "default", "FILE:LINE" or "environment VARIABLE"; `ignored`
-    holds variables that begin like ours but name no section.
+    `origins` maps "section.key" to "default", "FILE:LINE" or "environment VARIABLE". `ignored` has
+    the variables that begin like ours and name no section.
     """
 
     settings: Settings

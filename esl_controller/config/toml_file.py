@@ -1,4 +1,4 @@
-"""TOML files that people write: values with their lines, mistakes in their words, and writing."""
+"""TOML files that people write: reading values with their lines, plain errors, and writing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from esl_controller.config.setting_types import shown
 
 
 class TomlError(Exception):
-    """A file that is no TOML or cannot be read; its text is one line with the place."""
+    """A file is not TOML, or cannot be read; the text is one line with the place."""
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -33,7 +33,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     except UnicodeDecodeError:
         raise TomlError(f"{path}: is not UTF-8 text") from None
     except RecursionError:
-        raise TomlError(f"{path}: lists or tables lie within each other too deep") from None
+        raise TomlError(f"{path}: lists or tables are nested too deep") from None
     except tomllib.TOMLDecodeError as error:
         match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
         place, reason = (f"{path}:{match[2]}", match[1]) if match else (str(path), str(error))
@@ -47,11 +47,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def _lines(text: str) -> Iterator[tuple[str, int]]:
     """Dotted name and line of every table and key of a valid TOML text.
 
-    A statement ends at the first line at which what was read of it is TOML by itself.
+    A statement ends at the first line with which its lines so far are TOML by themselves.
     """
     lines = text.split("\n")
     table = ""
-    last: dict[str, int] = {}  # arrays of tables: the index of the newest table
+    last: dict[str, int] = {}  # arrays of tables: the index of the latest table
     start = 0
     for end in range(1, len(lines) + 1):
         try:
@@ -72,7 +72,7 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _indexed(name: str, last: Mapping[str, int]) -> str:
-    """``name`` of a table with the index behind each part that is an array of tables."""
+    """The ``name`` of a table with an index after each part that is an array of tables."""
     result = before = ""
     for part in name.split("."):
         before += part
@@ -99,7 +99,7 @@ _WORDS = {
 
 
 def reason(error: Mapping[str, Any], table: type[BaseModel] | None, key: str) -> str:
-    """What is wrong by one of pydantic's errors, for ``key`` of ``table``."""
+    """What one of pydantic's errors means, for ``key`` of ``table``."""
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind == "value_error":
         return str(context["error"])

@@ -1,4 +1,4 @@
-"""``esl-controller secretary``: check files, show what is in effect, write a new one."""
+"""``esl-controller secretary``: check files, show one in effect, write a new one."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from uuid import uuid4
 
 from esl_controller.config.settings import GREETINGS, Settings
 from esl_controller.secretaries import prompt, writing
-from esl_controller.secretaries.checks import folded
 from esl_controller.secretaries.folder import File, files_in, read_all
 from esl_controller.secretaries.phrases import phrase
 from esl_controller.secretaries.reading import DEFAULT
-from esl_controller.secretaries.schema import Secretary, of_agent
+from esl_controller.secretaries.secretary import Secretary, folded, of_agent
 
 
 class SecretaryError(Exception):
-    """What was asked cannot be done; its text is one line."""
+    """The command cannot be carried out; the text is one line."""
 
 
 def check(paths: Sequence[Path], settings: Settings) -> tuple[str, bool]:
     """A line for each mistake in the files and folders, or how many secretaries are right.
 
-    Without ``paths`` the folder of the settings is checked. Raises SecretaryError.
+    The second value is whether all are right. Without ``paths`` the folder in the settings is
+    checked. Raises SecretaryError.
     """
     paths = paths or [_folder(settings)]
     files = _read(paths, settings)
@@ -37,9 +37,9 @@ def check(paths: Sequence[Path], settings: Settings) -> tuple[str, bool]:
 
 
 def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
-    """The values of the secretary of that name, uuid or file, or else what the model is told.
+    """The values of a secretary, given by name, UUID or file; with ``prompt_only`` its prompt.
 
-    Raises SecretaryError, also for one with mistakes.
+    Raises SecretaryError, also if its file has mistakes.
     """
     file = _find(name, settings)
     if file and file.mistakes:
@@ -52,14 +52,14 @@ def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
         source = "no file, [agent]"
         places = dict.fromkeys([*of_agent(settings.agent), "greeting"], "[agent]")
     if prompt_only:
-        return prompt.compose(secretary, secretary.enabled_tools) + "\n"
+        return prompt.instructions(secretary, secretary.enabled_tools) + "\n"
     return writing.describe(secretary, source, places)
 
 
 def new(name: str, language: str | None, settings: Settings) -> str:
-    """Write a file for a secretary called ``name`` into the folder; say what comes next.
+    """Write a file for a secretary called ``name`` into the folder; returns what to do next.
 
-    Raises SecretaryError, also where the file is there already.
+    Raises SecretaryError, also if the file exists.
     """
     folder = _folder(settings)
     stem = re.sub(r"[^a-z0-9]+", "-", folded(name)).strip("-")
@@ -80,9 +80,9 @@ def new(name: str, language: str | None, settings: Settings) -> str:
         with path.open("x", encoding="utf-8") as file:
             file.write(writing.template(given))
     except FileExistsError:
-        raise SecretaryError(f"{path}: is there already; choose another name") from None
+        raise SecretaryError(f"{path}: exists already; choose another name") from None
     if stem == DEFAULT:
-        return f"{path}\nIt takes every call that no other secretary is for.\n"
+        return f"{path}\nIt answers every call that no other secretary is for.\n"
     return (
         f"{path}\nHand it calls: esl-controller dialplan --domain-uuid UUID"
         f" --secretary-uuid {uuid}\n"
@@ -104,7 +104,7 @@ def _read(paths: Sequence[Path], settings: Settings) -> list[File]:
 
 
 def _find(name: str, settings: Settings) -> File | None:
-    """The one file that ``name`` means; None for the default where it has no file."""
+    """The one file that ``name`` means; None for the default secretary if it has no file."""
     if name.endswith(".toml"):
         return _read([Path(name)], settings)[0]
     is_default = name == DEFAULT
@@ -117,7 +117,7 @@ def _find(name: str, settings: Settings) -> File | None:
         raise SecretaryError(f"there is no secretary {name!r}; there are: {stems}")
     if len(matches) > 1:
         paths = ", ".join(str(file.reading.path) for file in matches)
-        raise SecretaryError(f"{name!r} are several; name one of the files: {paths}")
+        raise SecretaryError(f"several are called {name!r}; give one of the files: {paths}")
     return matches[0] if matches else None
 
 

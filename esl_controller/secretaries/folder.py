@@ -1,8 +1,8 @@
 """The secretaries in force: a folder of files that may change at any time.
 
-Any ``*.toml`` file in the folder or below it is one, hidden ones excepted. It says whose calls it
-takes by ``domain_uuid`` and ``secretary_uuid``. ``find`` looks in memory only; ``watch`` is the one
-task, and disks are touched by its thread.
+Every ``*.toml`` file in the folder or below it is a secretary, except hidden ones. Its
+``domain_uuid`` and ``secretary_uuid`` say which calls it answers. ``find`` looks in memory only;
+``watch`` is the one task, and reads the disk in a thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.reading import Reading, read
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,14 +28,14 @@ _Stamp: TypeAlias = tuple[int, ...]
 
 
 class FolderError(Exception):
-    """Secretaries that cannot be used; its text has one line for each mistake."""
+    """The secretaries cannot be used; the text has one line for each mistake."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A secretary's file: its newest content, and what is in force of it, which may be older.
+    """A secretary's file: its latest content, and what of it is in force, which may be older.
 
-    ``mistakes``: why that is so, a line each.
+    ``mistakes``: why the latest content is not in force, a line each.
     """
 
     stamp: _Stamp
@@ -48,7 +48,7 @@ Files: TypeAlias = Mapping[Path, File]
 
 
 class Folder:
-    """All secretaries. Without a ``path`` only the one that [agent] describes."""
+    """All secretaries; without a ``path``, only the one that [agent] describes."""
 
     def __init__(self, path: Path | None, agent: AgentSettings) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class Folder:
         self._built_in = Secretary.from_agent(agent)
 
     def load(self) -> None:
-        """Read everything at the start. Raises FolderError with all mistakes."""
+        """Read everything, at the start. Raises FolderError with all mistakes."""
         if self._path is None:
             return
         try:
@@ -73,9 +73,10 @@ class Folder:
         self._take(files)
 
     def find(self, domain_uuid: str, secretary_uuid: str) -> Secretary:
-        """The secretary of a call; both may be empty, in any case.
+        """The secretary of a call; the UUIDs may be empty, and in upper or lower case.
 
-        The first that there is: of this tenant and uuid, of this uuid, of this tenant, the default.
+        The first that exists: the one for both UUIDs, for the secretary's alone, for the tenant's
+        alone, the default.
         """
         domain, secretary = domain_uuid.lower(), secretary_uuid.lower()
         for key in ((domain, secretary), ("", secretary), (domain, ""), ("", "")):
@@ -85,23 +86,24 @@ class Folder:
 
     @property
     def files(self) -> Files:
-        """What was read last, in the order of the paths."""
+        """What was read last, sorted by path."""
         return self._files
 
     async def watch(self) -> None:
-        """Take over what changes, for as long as it is not cancelled."""
+        """Put changes into force, until cancelled."""
         while self._path is not None:
             await asyncio.sleep(LOOK_S)
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Look once, in a thread. A broken file leaves what was in force, and is logged."""
+        """Look once, in a thread. A file with a mistake is logged, and its older content stays."""
         try:
             files = await asyncio.to_thread(self._look)
         except OSError as error:
             if str(error) != self._unreadable:
                 log.error(
-                    "secretaries cannot be read, those before stay in force", error=str(error)
+                    "secretaries cannot be read; those before stay in force",
+                    error=str(error),
                 )
             self._unreadable = str(error)
             return
@@ -139,8 +141,10 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def read_all(paths: Iterable[Path], agent: AgentSettings, before: Files) -> Files:
-    """Read those of ``paths`` that are not as they were ``before``, and settle whose calls are
-    whose. A path that is not there is a mistake of its file."""
+    """Read those of ``paths`` that have changed since ``before``, and decide what is in force.
+
+    A path without a file gives a mistake.
+    """
     files = {}
     for path in paths:
         known = before.get(path)
@@ -153,23 +157,23 @@ def read_all(paths: Iterable[Path], agent: AgentSettings, before: Files) -> File
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What changes with a file's content."""
+    """What tells that a file has changed."""
     try:
         status = path.stat()
     except OSError:
         return ()
-    # The change time as well: a file may become readable, or a newer one get an older time.
+    # Its ctime, too: a file may become readable, or be replaced by one with an older mtime.
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _settled(files: Files) -> Files:
-    """``files`` with what is in force of each: no two for the same calls.
+    """``files`` with what is in force of each, so that no two answer the same calls.
 
-    A file that keeps to its calls goes before one that is new or takes over others.
+    A file whose calls stay the same takes precedence over one that is new or changes its calls.
     """
     owners: dict[tuple[str, str], Path] = {}
     settled = {}
-    for path in sorted(files, key=lambda path: (not _keeps_to_its_calls(files[path]), path)):
+    for path in sorted(files, key=lambda path: (not _has_same_calls(files[path]), path)):
         file = files[path]
         newest, mistakes = file.reading.secretary, file.reading.mistakes
         if newest and newest.key in owners:
@@ -184,7 +188,7 @@ def _settled(files: Files) -> Files:
     return dict(sorted(settled.items()))
 
 
-def _keeps_to_its_calls(file: File) -> bool:
+def _has_same_calls(file: File) -> bool:
     newest = file.reading.secretary
     return file.in_force is not None and (newest is None or newest.key == file.in_force.key)
 
@@ -196,14 +200,15 @@ def _tell(before: Files, after: Files) -> None:
     for path, file in after.items():
         old = before.get(path)
         if file.mistakes and (old is None or old.mistakes != file.mistakes):
-            in_force = "what was before" if file.in_force else "nothing"
+            in_force = "the content before" if file.in_force else "nothing"
             log.error(
-                "secretary not taken over",
+                "secretary not loaded",
                 file=str(path),
                 mistakes=list(file.mistakes),
                 in_force=in_force,
             )
         elif not file.mistakes and (old is None or old.in_force != file.in_force or old.mistakes):
             log.info(
-                "secretary mended" if old and old.mistakes else "secretary read", file=str(path)
+                "secretary corrected" if old and old.mistakes else "secretary loaded",
+                file=str(path),
             )

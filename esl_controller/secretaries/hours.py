@@ -1,6 +1,6 @@
-"""Opening hours: when a company takes calls, by the wall clock of its zone. [core]
+"""Opening hours: when a company takes calls, by the clock in its time zone. [core]
 
-Times are Unix seconds and always given; no clock is read here.
+No clock is read here: times are arguments, in Unix seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 
 
 class Span(NamedTuple):
-    """Minutes after midnight: open from ``start`` until before ``end``, which may be 1440."""
+    """Open from ``start`` until before ``end``, in minutes after midnight, up to 1440."""
 
     start: int
     end: int
@@ -33,7 +33,7 @@ class Span(NamedTuple):
 
 
 class Holiday(NamedTuple):
-    """A day of every year, or of one (``year`` is not 0)."""
+    """A day of one year, or of every year (``year`` is 0)."""
 
     year: int
     month: int
@@ -108,54 +108,54 @@ class Hours(Section):
 
     zone: Annotated[str, AfterValidator(_zone_name)] = Field(
         default="",
-        description="IANA time zone of all times below, such as America/Sao_Paulo.",
+        description="IANA time zone of the times below, such as America/Sao_Paulo.",
     )
     monday: Day = Field(
         default=(),
-        description='Times as "08:00-12:00", several on a day, until "24:00" at the latest. A day'
-        " without times is closed; without times on any day it is always open.",
+        description='Times such as "08:00-12:00", any number a day, up to "24:00". A day without'
+        " times is closed. If no day has times, it is always open.",
     )
-    tuesday: Day = Field(default=(), description="Likewise.")
-    wednesday: Day = Field(default=(), description="Likewise.")
-    thursday: Day = Field(default=(), description="Likewise.")
-    friday: Day = Field(default=(), description="Likewise.")
-    saturday: Day = Field(default=(), description="Likewise.")
-    sunday: Day = Field(default=(), description="Likewise.")
+    tuesday: Day = Field(default=(), description="As above.")
+    wednesday: Day = Field(default=(), description="As above.")
+    thursday: Day = Field(default=(), description="As above.")
+    friday: Day = Field(default=(), description="As above.")
+    saturday: Day = Field(default=(), description="As above.")
+    sunday: Day = Field(default=(), description="As above.")
     holidays: Holidays = Field(
         default=(),
         description='Days on which it is closed: "2026-11-20", or "12-25" for every year.',
     )
     say: Line = Field(
         default="",
-        description="The first words outside these times, instead of the greeting. Empty: a short"
-        " sentence in the language.",
+        description="What it says first outside these times, instead of the greeting. Empty: a"
+        " short sentence in the language.",
     )
     do: Literal["talk", "message", "hangup", "transfer"] = Field(
         default="message",
-        description="What follows them: talk (as always), message (take one, transfer nobody),"
-        " hangup, or transfer to the destination.",
+        description="What happens then: talk (as always), message (take one, transfer nobody),"
+        " hangup, or transfer (to the destination).",
     )
     destination: Line = Field(
-        default="", description="With transfer: the name of one of the destinations."
+        default="", description='With do = "transfer": the name of a destination.'
     )
 
     @property
     def week(self) -> tuple[tuple[Span, ...], ...]:
-        """The times of Monday to Sunday."""
+        """The times of each day, Monday to Sunday."""
         return tuple(getattr(self, day) for day in DAYS)
 
     @property
     def always_open(self) -> bool:
-        """Whether there is no time at which it is closed."""
+        """Whether it is never closed."""
         return not any(self.week) and not self.holidays
 
     @model_validator(mode="after")
     def _consistent(self) -> Hours:
         mistakes = []
         if not (self.always_open or self.zone):
-            mistakes.append(("zone", "is missing: by whose clock?"))
+            mistakes.append(("zone", "is missing: in which time zone?"))
         if self.do == "transfer" and not self.destination:
-            mistakes.append(("destination", 'is missing: where does do = "transfer" lead to?'))
+            mistakes.append(("destination", 'is missing: do = "transfer" needs one'))
         if self.do != "transfer" and self.destination:
             mistakes.append(("destination", 'is only for do = "transfer"'))
         if mistakes:
@@ -173,7 +173,7 @@ def is_open(hours: Hours, unix_time: float) -> bool:
 
 
 def opens_next(hours: Hours, unix_time: float) -> float | None:
-    """When calls are taken again: ``unix_time`` while it is open, None if not within a year."""
+    """When it opens next: ``unix_time`` if it is open, None if it stays closed for a year."""
     if is_open(hours, unix_time):
         return unix_time
     today = datetime.fromtimestamp(unix_time, _zone(hours.zone)).date()
@@ -195,8 +195,8 @@ def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
 
 
 def _openings(hours: Hours, day: date) -> Iterator[float]:
-    """The Unix times of ``day`` at which it opens, or is open and the clock is put forward or back:
-    into the hours, or over their beginning or their end."""
+    """The Unix times of ``day`` at which it opens: the beginnings of its times, and a change of the
+    clock that leads into them, or skips a beginning or an end."""
     zone = _zone(hours.zone)
     openings = set(_clock_changes(day, zone))
     for span in _spans(hours, day):
@@ -206,9 +206,9 @@ def _openings(hours: Hours, day: date) -> Iterator[float]:
 
 
 def _clock_changes(day: date, zone: ZoneInfo) -> Iterator[float]:
-    """The Unix time at which the clock is put forward or back, if it is on ``day``."""
+    """The Unix time at which the clock changes, if it does on ``day``."""
     midnight = datetime.combine(day, time(), zone)
-    # Where midnight itself is skipped, the change comes with the first second of the day.
+    # If midnight itself is skipped, the change comes with the first second of the day.
     seconds = range(
         int(midnight.timestamp()) - 1, int((midnight + timedelta(days=1)).timestamp()) + 1
     )

@@ -1,4 +1,4 @@
-"""Who the voice model is to be in one call: what a secretary comes to, for any vendor. [core]"""
+"""Who the voice model is in one call, in no vendor's words. [core]"""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class BySilence:
-    """The model ends a turn after silence. ``threshold``: 0 to 1, from eager to deaf; ``prefix_ms``
-    of audio before the first loud frame belong to the turn."""
+    """Silence ends a turn.
+
+    ``threshold``: how loud speech must be, 0 to 1. ``prefix_ms``: how much audio before the first
+    loud frame belongs to the turn.
+    """
 
     threshold: float = 0.5
     silence_ms: int = 500
@@ -19,7 +22,7 @@ class BySilence:
 
 @dataclass(frozen=True)
 class ByMeaning:
-    """The model ends a turn when the caller seems to have finished a thought."""
+    """A turn ends when the caller seems to have finished a thought."""
 
     eagerness: Literal["auto", "low", "medium", "high"] = "auto"
 
@@ -35,7 +38,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Persona:
-    """Who the model is to be in one call."""
+    """Who the model is in one call."""
 
     model: str
     voice: str

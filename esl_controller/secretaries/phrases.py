@@ -1,4 +1,4 @@
-"""Sentences for those who did not write their own. [core]"""
+"""Our own sentences, for secretaries that have none. [core]"""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ CLOSED = {
 
 
 def phrase(phrases: Mapping[str, str], language: str) -> str:
-    """The one for a language tag; English where there is none."""
+    """The sentence for a language tag; the English one if there is none."""
     return phrases.get(language.partition("-")[0].lower(), phrases["en"])

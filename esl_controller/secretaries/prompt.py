@@ -1,16 +1,15 @@
-"""What the model is told of its secretary: the same text for the same file, always. [core]"""
+"""What the model is told in one call. The same secretary always gives the same text. [core]"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from esl_controller.secretaries.hours import DAYS, Hours
-
-if TYPE_CHECKING:
-    from esl_controller.secretaries.schema import Destination, Secretary
+from esl_controller.secretaries.persona import Persona, Tool
+from esl_controller.secretaries.schema import Destination
+from esl_controller.secretaries.secretary import Secretary
 
 _KINDS = {
     "extension": "",
@@ -28,15 +27,40 @@ _CLOSED = {
 }
 
 
-def compose(
+def persona(
+    secretary: Secretary,
+    tools: tuple[Tool, ...],
+    *,
+    closed: bool = False,
+    opens_at: float | None = None,
+) -> Persona:
+    """Who the model is in a call with ``tools``.
+
+    ``closed``: the call came outside the opening hours; ``opens_at``, Unix time, is when they begin
+    next. If messages are taken meanwhile, the model is not offered ``transfer_call``.
+    """
+    if closed and secretary.hours.do == "message":
+        tools = tuple(tool for tool in tools if tool.name != "transfer_call")
+    names = [tool.name for tool in tools]
+    return Persona(
+        model=secretary.model,
+        voice=secretary.voice,
+        language=secretary.language,
+        instructions=instructions(secretary, names, closed=closed, opens_at=opens_at),
+        tools=tools,
+        turn_detection=secretary.turn_detection.vad,
+        noise_reduction=secretary.noise_reduction,
+    )
+
+
+def instructions(
     secretary: Secretary,
     tools: Collection[str],
     *,
     closed: bool = False,
     opens_at: float | None = None,
 ) -> str:
-    """The instructions of a model that has ``tools``, by their names, for a call that came while
-    the company was open or ``closed``; then ``opens_at``, Unix time, is when it opens."""
+    """The instructions of a model that has ``tools``, by name; the rest is as in ``persona``."""
     parts = (
         ("", [secretary.instructions.strip()]),
         ("Who you are", _who(secretary)),

@@ -1,4 +1,4 @@
-"""A secretary's file: read, with the line of every mistake and the source of every value."""
+"""Reading a secretary's file: the line of every mistake, and the source of every value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from esl_controller.config import toml_file
 from esl_controller.config.setting_types import UUID, Mistakes
 from esl_controller.config.settings import AgentSettings
-from esl_controller.secretaries.schema import Secretary, of_agent
+from esl_controller.secretaries.secretary import Secretary, of_agent
 
 DEFAULT = "default"
 
@@ -24,10 +24,10 @@ Location: TypeAlias = tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a file came to: a secretary, or what is wrong with it, a line a mistake.
+    """A secretary, or a line for each mistake in its file.
 
-    ``places`` says where a value comes from: ``destinations.0.name`` is at "FILE:LINE", or a key
-    that the file leaves to "[agent]".
+    ``places`` maps a key, such as ``destinations.0.name``, to where its value comes from:
+    "FILE:LINE", or "[agent]" if the file has none.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Reading:
 
 
 def read(path: Path, agent: AgentSettings) -> Reading:
-    """Read one file. Never raises for what is in it."""
+    """Read one file. Whatever is in it, nothing is raised."""
     try:
         values, places = toml_file.read(path)
     except toml_file.TomlError as error:
@@ -49,30 +49,30 @@ def read(path: Path, agent: AgentSettings) -> Reading:
         mistakes = {line for detail in details for line in _explain(detail, places, path)}
         return Reading(path, None, tuple(sorted(mistakes, key=_line)), places)
     if written.key == ("", "") and path.stem != DEFAULT:
-        lost = (
-            f"{path}: secretary_uuid: is missing, no call would find it; write it, or domain_uuid,"
+        unreachable = (
+            f"{path}: secretary_uuid: is missing: no call would find it. Write it, or domain_uuid,"
             f" or call the file UUID.toml, or {DEFAULT}.toml for all other calls"
         )
-        return Reading(path, None, (lost,), places)
+        return Reading(path, None, (unreachable,), places)
     inherited = {key: "[agent]" for key in of_agent(agent) if not getattr(written, key)}
     return Reading(path, written.completed(agent), (), {**places, **inherited})
 
 
 def _with_key(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """``values``; a file that does not say whose calls it takes may say so by its name."""
+    """``values``, with secretary_uuid from the file's name if neither UUID is given."""
     if not UUID.fullmatch(path.stem) or {"domain_uuid", "secretary_uuid"} & values.keys():
         return values
     return {**values, "secretary_uuid": path.stem}
 
 
 def _line(mistake: str) -> tuple[int, str]:
-    """To sort by: where a mistake stands in its file."""
+    """The line of a mistake, to sort by."""
     match = re.match(r".*?:(\d+): ", mistake)
     return (int(match[1]) if match else 0), mistake
 
 
 def _explain(error: ErrorDetails, places: Mapping[str, str], path: Path) -> Iterator[str]:
-    """A line for each thing that is wrong by one of pydantic's errors."""
+    """A line for each mistake in one of pydantic's errors."""
     location = tuple(part for part in error["loc"] if part != "[key]")
     wrong = error.get("ctx", {}).get("error")
     if not isinstance(wrong, Mistakes):
@@ -90,7 +90,7 @@ def _mistake(location: Location, text: str, places: Mapping[str, str], path: Pat
 
 
 def _title(location: Location) -> str:
-    """A key as one finds it in the file: ``[limits] idle_s``, ``[[destinations]] name``."""
+    """A key as the file has it: ``[limits] idle_s``, ``[[destinations]] name``."""
     parts = list(location)
     while isinstance(parts[-1], int):
         parts.pop()
@@ -116,7 +116,7 @@ def _reason(error: ErrorDetails, location: Location) -> str:
 
 
 def _advice(key: str, table: type[BaseModel]) -> str:
-    """What to write instead of an unknown ``key``."""
+    """What to write instead of the unknown ``key``."""
     homes = [name for name, home in tables() if key in home.model_fields]
     if close := difflib.get_close_matches(key, table.model_fields, n=1):
         return f"unknown; did you mean {close[0]}?"
@@ -129,7 +129,7 @@ def _advice(key: str, table: type[BaseModel]) -> str:
 def tables(
     table: type[BaseModel] = Secretary, prefix: str = ""
 ) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Every table of the file as it is written, ``[limits]``; its top first, as an empty text."""
+    """Every table with its heading, such as ``[limits]``; first the file's top, which has none."""
     if not prefix:
         yield "", table
     for key, info in table.model_fields.items():
@@ -140,7 +140,7 @@ def tables(
 
 
 def _table_at(location: Location) -> type[BaseModel] | None:
-    """The table that stands at ``location``, None where there is none."""
+    """The table at ``location``, None if there is none."""
     table: type[BaseModel] | None = Secretary
     for part in location:
         if isinstance(part, str) and table:

@@ -1,4 +1,4 @@
-"""A secretary written for people: its effective values, and a new file to fill in."""
+"""Writing a secretary for people: its values in effect, or a new file to fill in."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 from esl_controller.config.toml_file import comment, toml
 from esl_controller.secretaries.reading import tables
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 
 def describe(secretary: Secretary, source: str, places: Mapping[str, str]) -> str:
-    """The values in effect as TOML, each with where it comes from, as ``places`` say it."""
+    """The values in effect as TOML, each with its source; ``places`` as in ``Reading``."""
     effective = {
         "greeting": secretary.spoken_greeting,
         "farewell": secretary.spoken_farewell,
@@ -29,7 +29,7 @@ def describe(secretary: Secretary, source: str, places: Mapping[str, str]) -> st
 def _values(
     table: BaseModel, prefix: str, places: Mapping[str, str], effective: Mapping[str, Any]
 ) -> Iterator[str]:
-    """The lines of ``table``: its values, then the tables in it."""
+    """The lines of ``table``: its values, then its tables."""
     inner: list[tuple[str, BaseModel]] = []
     for key, field in type(table).model_fields.items():
         name = prefix + key
@@ -49,15 +49,15 @@ def _values(
 
 
 def template(given: Mapping[str, str]) -> str:
-    """A file with every key and its help: those ``given``, all others commented out."""
+    """A file with every key and its help: the ``given`` keys, and all others commented out."""
     head = """\
         # A secretary. Every line that begins with # and no space after it is a default or an
         # example; remove the # to change it.
-        # When you have saved it: esl-controller secretary check"""
+        # After saving it, run: esl-controller secretary check"""
     lines = textwrap.dedent(head).split("\n")
     for title, table in tables():
         lines.append("")
-        # The lists of tables are examples: nothing of them is meant before all of it is.
+        # A list of tables is an example: its heading is commented out, too.
         off = "#" if title.startswith("[[") else ""
         if title:
             lines += [*comment(str(table.__doc__)), off + title]
@@ -67,7 +67,7 @@ def template(given: Mapping[str, str]) -> str:
 
 def _keys(table: type[BaseModel], given: Mapping[str, str]) -> Iterator[str]:
     for key, field in table.model_fields.items():
-        if not field.description:  # a table of its own
+        if not field.description:  # it is a table
             continue
         yield from comment(field.description)
         if key in given:

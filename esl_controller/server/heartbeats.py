@@ -16,7 +16,7 @@ import structlog
 
 from esl_controller.freeswitch.dialplan import WAITS_MS
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Heartbeat, Left, Unfinished
+from esl_controller.store.records import ControllerLeft, Heartbeat, UnfinishedCall
 
 BEAT_S: Final = 5.0
 LOST_S: Final = sum(WAITS_MS) / 1000 + 45.0  # the dialplan's tries, and the time each one takes
@@ -45,8 +45,8 @@ class Silences:
         self._watched.clear()
 
     def lost(
-        self, unfinished: Sequence[Unfinished], last_had: dict[str, float], now: float
-    ) -> list[Unfinished]:
+        self, unfinished: Sequence[UnfinishedCall], last_had: dict[str, float], now: float
+    ) -> list[UnfinishedCall]:
         """Those of ``unfinished`` that are lost. ``last_had``: when a controller last reported that
         it has the call, by that controller's clock."""
         before, self._watched = self._watched, {}
@@ -87,7 +87,7 @@ class Heartbeats:
                 except StoreError:
                     self._silences.forget()  # the store's writer logs why
         finally:
-            self._store.put(Left(self._heartbeat().name))
+            self._store.put(ControllerLeft(self._heartbeat().name))
 
     async def _look(self) -> None:
         controllers = await self._store.controllers()
@@ -105,9 +105,9 @@ class Heartbeats:
             await self._end(call, had.get(call.call_uuid))
         for each in controllers:
             if mine.seen_at - each.seen_at > FORGOTTEN_S:
-                self._store.put(Left(each.name))
+                self._store.put(ControllerLeft(each.name))
 
-    async def _end(self, call: Unfinished, seen_at: float | None) -> None:
+    async def _end(self, call: UnfinishedCall, seen_at: float | None) -> None:
         note = f"no controller has had the call for {LOST_S:.0f} s: it was lost"
         if await self._store.end_lost(call, note, seen_at):
             log.warning("a call was lost", call_uuid=call.call_uuid, controller=call.owner)

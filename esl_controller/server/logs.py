@@ -1,8 +1,8 @@
-"""The log: one line an event, as JSON or for a terminal, and no secret in it at any level.
+"""The log: one line for each event, as JSON or for a terminal, without secrets at any level.
 
-Our own lines (structlog) and those of the libraries (logging) take one way: they get what was
-bound with ``structlog.contextvars`` (``call_uuid``, ``domain_uuid``), the time in UTC, and pass
-`Redactor` last, just before they are written.
+Our own lines (structlog) and those of libraries (logging) go through the same processors. They get
+what is bound in ``structlog.contextvars`` (``call_uuid``, ``domain_uuid``) and the time in UTC, and
+pass the `Redactor` just before they are written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SECRET_TEXT = tuple(
     for pattern in (
         r"(bearer(?:\s|%20|\+)+)[^\s\"',;}]+",
         r"(\bsk-)[\w*-]{4,}",
-        # The rest of the line: a password of the Event Socket may have spaces in it.
+        # To the end of the line: an Event Socket password may contain spaces.
         r"(\b(?:user)?auth[ \t]+).+",
         r"(STREAM_EXTRA_HEADERS\W{0,4}).+",
         r"((?:authorization|cookie)[\"']?\s*[=:,]\s*).+",
@@ -42,9 +42,9 @@ _DEPTH_LIMIT = 6
 class Redactor:
     """Makes values fit to be logged: secrets masked, control characters escaped, length bounded.
 
-    A value is masked whole if its name looks like a secret's; in any other text, what looks like
-    a secret is, and every one of `secrets` (those that are too short to tell from other text
-    are left to the patterns).
+    A value whose name looks like a secret's is masked whole. In all other text, whatever looks like
+    a secret is masked, and so is each of `secrets` that has at least six characters: a shorter one
+    could be part of any text.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -57,12 +57,12 @@ class Redactor:
         return cut if cut.isprintable() else "".join(map(_printable, cut))
 
     def traceback(self, text: str) -> str:
-        """`text` with its lines indented, so that none can pass for a line of the log."""
+        """`text` with every line indented, so that none looks like a line of the log."""
         lines = self._mask(text).split("\n")
         return "\n".join("  " + "".join(map(_printable, line)) for line in lines)
 
     def value(self, value: object, depth: int = 0) -> Any:
-        """`value`, containers included, made of what JSON knows."""
+        """`value`, and whatever it contains, as types that JSON has."""
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
@@ -82,13 +82,13 @@ class Redactor:
         return self.text(str(value))
 
     def named(self, name: str, value: object, depth: int = 0) -> Any:
-        """`value`, masked whole if `name` is that of a secret."""
+        """`value`, masked whole if `name` looks like a secret's."""
         if _SECRET_NAME.search(name) and value not in (None, ""):
             return MASK
         return self.value(value, depth)
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> Mapping[str, Any]:
-        """As structlog's processor: the whole line, its usual fields first."""
+        """The whole line, its usual fields first; structlog calls this as a processor."""
         line: dict[str, Any] = {}
         for name in ("timestamp", "level", "logger", "event"):
             line[name] = self.value(event.pop(name, ""))
@@ -111,11 +111,10 @@ def configure(
     stream: TextIO | None = None,
     secrets: Iterable[str] = (),
 ) -> None:
-    """Send everything that is logged in this process to `stream` (None: standard error).
+    """Send everything that this process logs to `stream` (None: standard error).
 
-    `level` is that of our own packages; of the libraries, only warnings are logged, unless it is
-    debug. `secrets` are values that must not appear wherever they come from. Calling it again
-    replaces the earlier set-up.
+    `level` is for our own packages. Of libraries, only warnings are logged unless it is debug.
+    `secrets` are masked wherever they occur. Calling this again replaces the earlier set-up.
     """
     stream = stream or sys.stderr
     if format == "auto":
@@ -161,17 +160,18 @@ def _set_levels(level: int) -> None:
     logging.getLogger().setLevel(libraries)
     for ours in ("esl_controller", "media"):
         logging.getLogger(ours).setLevel(level)
-    # At debug they log every message, which is one for each piece of audio, and every statement
-    # with its values, which are what callers said, and the URLs of webhooks.
+    # At debug, websockets logs every message (one for each piece of audio), and aiosqlite every
+    # statement with its values: what callers said, and the URLs of deliveries.
     for too_much in ("websockets", "aiosqlite"):
         logging.getLogger(too_much).setLevel(max(libraries, logging.INFO))
     _take_over_genesis()
 
 
 def _take_over_genesis() -> None:
-    """Genesis puts a handler of its own on its logger, when imported, and keeps it from ours.
+    """Send the lines of Genesis through our handler.
 
-    It must be imported first: the class of its logger is its own, and set at that time.
+    When imported, Genesis makes a logger of a class of its own, with its own handler and without
+    propagation. So it must be imported before that can be undone.
     """
     from esl_controller.freeswitch.esl import logger
 
@@ -183,7 +183,7 @@ def _take_over_genesis() -> None:
 
 class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Drop a line that cannot be written: Python's report of it would show its arguments."""
+        """Drop a line that cannot be written: Python would print its arguments, unmasked."""
 
 
 def _add_time(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> EventDict:

@@ -1,8 +1,8 @@
-"""Webhooks: what waits in the call record is sent until its receiver has taken it.
+"""The outbox: posts events to the operator's servers until they accept them.
 
-At least once: after a lost answer, or a crash between the answer and the note of it, a webhook is
-sent again under the same id. Of several controllers on one record the one that takes a webhook has
-it for ``LEASE_S``; what it did not settle in that time, another one sends.
+A delivery is made at least once: if the answer does not arrive, or we crash before it is recorded,
+the event is sent again under the same id. Of several controllers on one record, the one that takes
+a delivery has it for ``LEASE_S``. If it has not settled it by then, another one sends it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import structlog
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Delivery, Noted, Postponed, Settled
+from esl_controller.store.records import Delivery, DeliveryPostponed, DeliverySettled, Noted
 
 TIMEOUT_S = 10.0
 AT_ONCE = 16
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 3600.0
 GIVE_UP_S = 86_400.0
-LEASE_S = 30.0  # longer than sending takes, with what clocks may differ
-LOOK_AGAIN_S = 30.0  # another controller may have left something behind
-READ_AGAIN_S = 5.0  # after a database that does not answer
+LEASE_S = 30.0  # longer than a try takes, even if the clocks of two controllers differ
+LOOK_AGAIN_S = 30.0  # a controller that died may have left deliveries
+READ_AGAIN_S = 5.0  # after the database did not answer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -40,11 +40,11 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 class Outbox:
-    """Sends the webhooks of ``store``, signed with ``secret`` unless that is empty.
+    """Makes the deliveries that wait in ``store``, signed with ``secret`` unless that is empty.
 
-    A receiver has taken one when it answers 2xx. Else it is sent again after ``FIRST_RETRY_S``,
-    twice as long after each further failure up to ``LAST_RETRY_S``, and given up ``GIVE_UP_S``
-    after it was put, which the log and the call's record say.
+    A receiver accepts one by answering 2xx. Otherwise it is tried again after ``FIRST_RETRY_S``,
+    and after twice as long each time, up to ``LAST_RETRY_S``. ``GIVE_UP_S`` after it was put it is
+    given up, and the log and the call's record say so.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Outbox:
         self._told_unsigned = False
 
     async def run(self) -> None:
-        """Send what is due whenever something is, until cancelled."""
+        """Send whatever is due, until cancelled."""
         async with self._session_factory() as http:
             while True:
                 try:
                     await self._send_due(http)
                     await self._wait()
                 except StoreError as error:
-                    log.warning("webhooks wait", reason=str(error))
+                    log.warning("deliveries wait", reason=str(error))
                     await asyncio.sleep(READ_AGAIN_S)
 
     async def _send_due(self, http: ClientSession) -> None:
@@ -76,7 +76,7 @@ class Outbox:
             async with asyncio.TaskGroup() as group:
                 for delivery, body in zip(due, bodies, strict=True):
                     group.create_task(self._send(http, delivery, body))
-            # Else the lease would be read for the time of the next try.
+            # Until these results are written, `next_due` would return the ends of our leases.
             await self._store.flush()
 
     async def _take_due(self) -> list[Delivery]:
@@ -109,21 +109,21 @@ class Outbox:
                 if not 200 <= reply.status < 300:
                     failure = f"{reply.url.host} answered {reply.status}"
         except asyncio.CancelledError:
-            # We stop: whoever comes next need not wait for our lease.
-            self._store.put(Postponed(delivery.id, delivery.attempts, time.time()))
+            # We are stopping: due now, it need not wait for the end of our lease.
+            self._store.put(DeliveryPostponed(delivery.id, delivery.attempts, time.time()))
             raise
         except TimeoutError:
             failure = f"no answer within {TIMEOUT_S:g} s"
         except (ClientConnectionError, OSError) as error:
             failure = str(error)
         except (ClientError, ValueError) as error:
-            # Their texts hold the URL, and that may hold a token.
+            # Their texts contain the URL, which may contain a token.
             failure = type(error).__name__
         if failure:
             self._failed(delivery, failure)
         else:
-            self._store.put(Settled(delivery.id))
-            _log(delivery).info("webhook delivered")
+            self._store.put(DeliverySettled(delivery.id))
+            _log(delivery).info("delivery made")
 
     def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
         timestamp = str(int(time.time()))
@@ -137,20 +137,20 @@ class Outbox:
             headers["X-Esl-Controller-Signature"] = signature(self._secret, timestamp, body)
         elif not self._told_unsigned:
             self._told_unsigned = True
-            log.warning("webhooks are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set")
+            log.warning("deliveries are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set")
         return headers
 
     def _failed(self, delivery: Delivery, failure: str) -> None:
         now = time.time()
         if now - delivery.at >= GIVE_UP_S:
-            self._store.put(Settled(delivery.id))
-            text = f"webhook {delivery.kind} given up: {failure}"
+            self._store.put(DeliverySettled(delivery.id))
+            text = f"delivery of {delivery.kind} given up: {failure}"
             self._store.put(Noted(delivery.call_uuid, now, text))
-            _log(delivery).error("webhook given up", reason=failure)
+            _log(delivery).error("delivery given up", reason=failure)
             return
         delay = min(FIRST_RETRY_S * 2**delivery.attempts, LAST_RETRY_S)
-        self._store.put(Postponed(delivery.id, delivery.attempts + 1, now + delay))
-        _log(delivery).warning("webhook not delivered", reason=failure, again_in_s=delay)
+        self._store.put(DeliveryPostponed(delivery.id, delivery.attempts + 1, now + delay))
+        _log(delivery).warning("delivery failed", reason=failure, again_in_s=delay)
 
 
 def _log(delivery: Delivery) -> structlog.stdlib.BoundLogger:

@@ -56,14 +56,14 @@ class CallRecords:
             log.warning("a call begins anew: its record cannot be read", reason=reason)
             # The call's age in seconds grows faster than its number of controllers, so no earlier
             # controller had an epoch as high as this.
-            return Claimed(epoch=1 + int(channel.age_s), memory="")
+            return Claimed(epoch=1 + int(channel.age_s), snapshot="")
 
     async def still_ours(self, call_uuid: str, epoch: int) -> bool:
         """Whether nobody has claimed the call since; True, too, if that cannot be told in time."""
         if self._store is not None:
             with contextlib.suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(STILL_OURS_S):
-                    return not await self._store.lost({call_uuid: epoch})
+                    return not await self._store.claimed_by_others({call_uuid: epoch})
         return True
 
     async def watch(self, calls: Mapping[str, CallSession]) -> None:
@@ -73,7 +73,7 @@ class CallRecords:
             await asyncio.sleep(WATCH_S)
             with contextlib.suppress(StoreError):
                 mine = {uuid: session.epoch for uuid, session in calls.items()}
-                for uuid in await self._store.lost(mine) if mine else ():
+                for uuid in await self._store.claimed_by_others(mine) if mine else ():
                     session = calls.get(uuid)
                     if session is not None and session.epoch == mine[uuid]:
                         session.step_back()

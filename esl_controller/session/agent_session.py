@@ -23,7 +23,7 @@ from esl_controller.call.tools import AskServer
 from esl_controller.call.transcript import Transcript
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.persona import BySilence, Persona
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.caller import CallerAudio
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.runner import CallRunner

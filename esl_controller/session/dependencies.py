@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from esl_controller.agents.base import Model
 from esl_controller.config.settings import Settings
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.store.records import Change
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint

@@ -19,7 +19,7 @@ from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.agent_session import AgentSession
-from esl_controller.store.records import Change, Noted, Remembered
+from esl_controller.store.records import Change, Noted, SnapshotSaved
 
 
 class SnapshotKeeper:
@@ -49,7 +49,7 @@ class SnapshotKeeper:
         away_s = self._channel.away_s
         # Even if the call begins anew: what was said before stays in its record.
         history, cut = self._agent_session.resume(claimed, time.time() - away_s)
-        stored = load(claimed.memory)
+        stored = load(claimed.snapshot)
         if stored is None:
             return None
         self.recording, self._agent_session.reported = stored.recording, stored.usage
@@ -59,7 +59,8 @@ class SnapshotKeeper:
         if cut:
             # The turn that was cut is now stored as ended. If we are lost, too, before its rest
             # is said, the next controller must still know that something is missing.
-            self._put(Remembered(self._channel.uuid, self.epoch, dump(replace(stored, cut=True))))
+            again = dump(replace(stored, cut=True))
+            self._put(SnapshotSaved(self._channel.uuid, self.epoch, again))
         self._memory, self._cut = memory.moved(-_offset()), cut
         if not memory.back_from:
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
@@ -113,7 +114,7 @@ class SnapshotKeeper:
         self._cut = self._cut and memory.owes
         usage = self._agent_session.usage
         stored = StoredSnapshot(memory.moved(_offset()), self.recording, usage, self._cut)
-        self._put(Remembered(self._channel.uuid, self.epoch, dump(stored)))
+        self._put(SnapshotSaved(self._channel.uuid, self.epoch, dump(stored)))
 
 
 def _offset() -> float:

@@ -26,8 +26,10 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import FileEvent, SwitchEvent
 from esl_controller.freeswitch.wire import SwitchError
+from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
-from esl_controller.secretaries.schema import Destination, Secretary
+from esl_controller.secretaries.schema import Destination
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
@@ -68,7 +70,7 @@ class CallSession:
         )
         self._speech = SpeechOutput()
         opens_at = opens_next(self.secretary.hours, now) if closed else None
-        persona = self.secretary.persona(toolbox.tools, closed=closed, opens_at=opens_at)
+        persona = prompt.persona(self.secretary, toolbox.tools, closed=closed, opens_at=opens_at)
         self._agent_session = AgentSession(
             channel, self.secretary, persona, deps, self._speech, self._runner
         )

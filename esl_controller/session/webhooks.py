@@ -16,8 +16,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 
 from esl_controller.call.tools import AskServer, TakeMessage, failure
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.secretaries.schema import Secretary
-from esl_controller.store.records import Change, Deliver, MessageTaken
+from esl_controller.secretaries.secretary import Secretary
+from esl_controller.store.records import Change, DeliveryQueued, MessageTaken
 
 ANSWER_LIMIT = 20_000  # bytes of an answer; a model cannot use more
 
@@ -73,12 +73,12 @@ class Webhooks:
         self._put(MessageTaken(self._channel.uuid, at=at, **fields))
         if url := self._secretary.events.message_url:
             body = json.dumps({"message": fields, "call": self._call()}, ensure_ascii=False)
-            self._put(Deliver(url, "message", body, self._channel.uuid))
+            self._put(DeliveryQueued(url, "message", body, self._channel.uuid))
 
     def call_ended(self) -> None:
         """Have the record of the call delivered."""
         if url := self._secretary.events.call_ended_url:
-            self._put(Deliver(url, "call_ended", "", self._channel.uuid))
+            self._put(DeliveryQueued(url, "call_ended", "", self._channel.uuid))
 
     def _call(self) -> dict[str, str]:
         channel = self._channel

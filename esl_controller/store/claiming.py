@@ -1,4 +1,4 @@
-"""What one controller has at a time: a call, which another may take over, and a webhook."""
+"""Claiming what one controller has at a time: a call, or a delivery that is due."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from esl_controller.store import schema
 from esl_controller.store.records import Delivery
 from esl_controller.store.statements import lock
 
-TOGETHER = 10  # calls claimed in a transaction: what was said in them is read in one go
-JOIN_S = 0.5  # what has been tried for longer may fail soon, and is not joined
+TOGETHER = 10  # calls claimed in one transaction: their turns are read in one go
+JOIN_S = 0.5  # a claim tried for longer may fail soon, so no other call joins it
 _Part = TypeVar("_Part", Turn, ToolUsed)
 
 
 class Claims:
-    """Calls that are claimed together, in one transaction: all that come until it is their turn.
+    """Calls that are claimed in one transaction: all that arrive before it begins.
 
-    A controller that is lost leaves all its calls to another one at once, and thirty transactions
-    one after the other are half a second for the last of them.
+    When a controller dies, another one gets all its calls at once. With one transaction each, the
+    last of thirty calls would wait half a second.
     """
 
     def __init__(self, owner: str) -> None:
@@ -35,7 +35,7 @@ class Claims:
         self._since = time.monotonic()
 
     def add(self, call_uuid: str, owner: str) -> bool:
-        """Claim this one with the others; False where it is too late, or too many are."""
+        """Claim this call with the others; False if it is too late, or there are too many."""
         late = self._begun or time.monotonic() - self._since > JOIN_S
         full = len(self._call_uuids) == TOGETHER
         if late or full or owner != self._owner or call_uuid in self._call_uuids:
@@ -44,10 +44,10 @@ class Claims:
         return True
 
     async def take(self, connection: AsyncConnection) -> dict[str, Claimed]:
-        """Make the calls the owner's, known or not.
+        """Make the owner's these calls, known ones or not, and return what is recorded of each.
 
-        Of a long call it returns the last ``HISTORY`` turns, and function calls. One statement
-        counts the epoch up, so of two that claim a call at once the later one has it.
+        Of a long call, that is the last ``HISTORY`` turns and as many function calls. One statement
+        increments the epoch, so of two controllers that claim a call at once the later one has it.
         """
         self._begun = True
         calls = schema.calls
@@ -72,7 +72,7 @@ class Claims:
         table: Table,
         order: ColumnElement[Any],
     ) -> dict[str, list[_Part]]:
-        """The last rows of each call, in order."""
+        """The last ``HISTORY`` rows of each call, in order."""
         back = func.row_number().over(partition_by=table.c.call_uuid, order_by=order.desc())
         numbered = (
             select(table, back.label("back"))
@@ -90,8 +90,8 @@ class Claims:
         return found
 
 
-async def lost(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[str]:
-    """Which of the calls, with the epoch under which each is ours, somebody else has by now."""
+async def claimed_by_others(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[str]:
+    """Those of the calls whose epoch is higher by now than ours, which is given."""
     calls = schema.calls
     query = select(calls.c.call_uuid, calls.c.epoch).where(calls.c.call_uuid.in_(epochs))
     return [uuid for uuid, epoch in await connection.execute(query) if epoch > epochs[uuid]]
@@ -100,9 +100,9 @@ async def lost(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[s
 async def take_due(
     connection: AsyncConnection, now: float, limit: int, until: float
 ) -> list[Delivery]:
-    """Webhooks that are due at ``now``, put off until ``until`` so that nobody else takes them."""
+    """Take deliveries due at ``now``, and put them off until ``until`` for everybody else."""
     table = schema.deliveries
-    # SQLite has no row locks and needs none: it has one writer.
+    # SQLite ignores FOR UPDATE and needs no row locks: it has one writer.
     due = (
         select(table.c.id)
         .where(table.c.due_at <= now)

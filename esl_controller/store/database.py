@@ -26,7 +26,7 @@ _OLDER = (
 
 
 async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
-    """Connect to ``url``, and make or migrate its tables unless ``read_only``.
+    """Connect to ``url``; unless ``read_only``, make or migrate the tables there.
 
     ``url`` is sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Raises StoreError.
     """
@@ -46,7 +46,7 @@ async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
 
 
 def named(url: str) -> Sqlite | Postgresql:
-    """The database that ``url`` names. Raises StoreError."""
+    """The database that ``url`` names, which is not touched. Raises StoreError."""
     if not url:
         raise StoreError("[store] url is empty: no record is kept")
     try:
@@ -57,7 +57,7 @@ def named(url: str) -> Sqlite | Postgresql:
         return Postgresql.at(parsed)
     if parsed.drivername != "sqlite" or parsed.host or parsed.database in (None, "", ":memory:"):
         raise StoreError(
-            "[store] url must be sqlite:///FILE, or sqlite:////FILE from the root on,"
+            "[store] url must be sqlite:///FILE, or sqlite:////FILE with an absolute path,"
             " or postgresql://USER:PASSWORD@HOST/DATABASE"
         )
     return Sqlite(str(parsed.database))
@@ -80,7 +80,7 @@ def _upgrade(connection: Connection, name: str) -> None:
 
 
 def _run_migrations(connection: Connection) -> None:
-    # Takes longer to import than to find that there is nothing to do, which is the rule.
+    # Alembic takes longer to import than it takes to find that nothing is to be done, as usual.
     from alembic import command
     from alembic.config import Config
 
@@ -97,7 +97,7 @@ def _check_current(connection: Connection, name: str) -> None:
 
 
 def _revision(connection: Connection, name: str) -> str | None:
-    """The revision of the tables, None where there are none yet. Raises StoreError."""
+    """The revision of the tables, None if there are none yet. Raises StoreError."""
     if not inspect(connection).has_table(_VERSION.name):
         return None
     revision: str | None = connection.scalar(select(_VERSION.c.version_num))
@@ -107,6 +107,6 @@ def _revision(connection: Connection, name: str) -> str | None:
 
 
 def revisions() -> list[str]:
-    """Of the migrations, oldest first: the first words of their files' names."""
+    """The revisions of the migrations, oldest first: how their files' names begin."""
     files = (_MIGRATIONS / "versions").glob("[0-9]*.py")
     return sorted(file.name.partition("_")[0] for file in files)

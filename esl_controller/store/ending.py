@@ -1,4 +1,4 @@
-"""Ending the record of a call that no controller has any more."""
+"""Ending the record of a lost call: one that no controller has any more."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.store import schema
-from esl_controller.store.records import LOST, Deliver, Noted, Unfinished
+from esl_controller.store.records import LOST, DeliveryQueued, Noted, UnfinishedCall
 from esl_controller.store.statements import entry, write
 
 
 async def end_lost(
-    connection: AsyncConnection, call: Unfinished, note: str, seen_at: float | None
+    connection: AsyncConnection, call: UnfinishedCall, note: str, seen_at: float | None
 ) -> bool:
-    """End ``call`` at the last moment that is known of it, ``seen_at`` or what was said later, and
-    have its webhook sent. False where somebody was faster: the call goes on, or has ended.
+    """End the record of ``call`` and queue its ``call_ended`` delivery, if it is still lost.
 
-    One statement decides that, so of several controllers one does it, and all of it or nothing.
+    The call ended at the last moment known of it: ``seen_at``, or what was recorded later. False if
+    the call went on, or ended, meanwhile. One statement decides that, so only one of several
+    controllers ends the call, and does all of it or nothing.
     """
     calls = schema.calls
     first, last = await _known(connection, call.call_uuid)
@@ -34,7 +35,7 @@ async def end_lost(
             outcome=LOST,
             cause=case((calls.c.cause == "", "its controller was lost"), else_=calls.c.cause),
             ended_at=func.coalesce(calls.c.ended_at, ended_at),
-            # Else it would never be old enough to be deleted.
+            # A call without a start would never be old enough to be deleted.
             started_at=func.coalesce(calls.c.started_at, ended_at if first is None else first),
         )
         .returning(calls.c.call_ended_url)
@@ -43,15 +44,15 @@ async def end_lost(
     if url is None:
         return False
     key = f"{call.call_uuid}-lost-{call.epoch}"
-    told = [entry(Noted(call.call_uuid, time.time(), note, key))]
+    changes = [entry(Noted(call.call_uuid, time.time(), note, key))]
     if url:
-        told.append(entry(Deliver(url, "call_ended", "", call.call_uuid, key)))
-    await write(connection, told)
+        changes.append(entry(DeliveryQueued(url, "call_ended", "", call.call_uuid, key)))
+    await write(connection, changes)
     return True
 
 
 async def _known(connection: AsyncConnection, call_uuid: str) -> tuple[float | None, float | None]:
-    """The first and the last moment at which something happened in a call."""
+    """When the first and the last recorded thing happened in a call."""
     calls, turns, tools, messages = schema.calls, schema.turns, schema.tools, schema.messages
     times: list[float] = []
     for column in (

@@ -1,4 +1,4 @@
-"""What a database says that is wrong, in one line that holds no password and no spoken word."""
+"""A database's errors as one line that contains no password and nothing anybody said."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-# Classes of SQLSTATE: data, integrity constraint, program limit. Any other one is about the server.
+# SQLSTATE classes: data, integrity constraint, program limit. All others are about the server.
 _REFUSALS = ("22", "23", "54")
 _ADVICE = {
     "28P01": "check user and password in [store] url",
@@ -27,12 +27,12 @@ _UNREACHED = "is PostgreSQL running there, and is [store] url right?"
 
 
 class StoreError(Exception):
-    """The record of the calls cannot be used; its text is one line that says what to do."""
+    """The record of the calls cannot be used; the text is one line that says what to do."""
 
 
 @contextmanager
 def failing(what: str) -> Iterator[None]:
-    """Tell of a database's error as a StoreError that begins with ``what``."""
+    """Raise a database's error as a StoreError whose text begins with ``what``."""
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
@@ -40,12 +40,12 @@ def failing(what: str) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """What went wrong, without the statement and its parameters: they hold what people said."""
+    """What went wrong, without the statement and its parameters: these contain what people said."""
     if isinstance(error, DBAPIError):
         cause = _cause(error)
         state = _sqlstate(cause)
         if state.startswith("22") or isinstance(cause, ValueError):
-            # Its text repeats the value.
+            # The error's own text repeats the value.
             return f"a value does not fit its column ({type(cause).__name__})"
         text = str(cause).partition("\n")[0]
         return f"{text}: {_ADVICE[state]}" if state in _ADVICE else text
@@ -57,8 +57,10 @@ def one_line(error: Exception) -> str:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether a database refuses what is written for what it is. Else it is not there, busy or
-    full, and may be there again."""
+    """Whether the database refuses the change itself, so that writing it again is useless.
+
+    Otherwise the database is away, busy or full, and the same change may be written later.
+    """
     if isinstance(error, OSError | PoolTimeoutError):
         return False
     if not isinstance(error, DBAPIError):
@@ -71,7 +73,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def _cause(error: DBAPIError) -> BaseException:
-    """The driver's own error: SQLAlchemy puts one of its making around asyncpg's."""
+    """The driver's own error: SQLAlchemy wraps asyncpg's in one of its own."""
     cause = error.orig and error.orig.__cause__
     return cause or error.orig or error
 

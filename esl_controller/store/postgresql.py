@@ -1,4 +1,4 @@
-"""The record in PostgreSQL: its address, and how long it may keep us waiting."""
+"""The record in PostgreSQL: its URL, and the time limits on it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from esl_controller.store.errors import StoreError
 
-CONNECTIONS = 5  # of a controller: the writer, the webhooks, and calls that are taken over
+CONNECTIONS = 5  # of one controller: for the writer, the outbox and calls that are claimed
 CONNECT_S = 5.0
-ANSWER_S = 5.0  # to one statement
-_MIGRATION_LOCK = int.from_bytes(b"esl-call", "big")  # any number that is only ours
-_QUERY = {"host": "host", "ssl": "ssl", "sslmode": "ssl"}  # of a URL, and what asyncpg calls it
+ANSWER_S = 5.0  # for one statement
+_MIGRATION_LOCK = int.from_bytes(b"esl-call", "big")  # any number that nobody else uses
+_QUERY = {
+    "host": "host",
+    "ssl": "ssl",
+    "sslmode": "ssl",
+}  # a URL's parameter: asyncpg's
 
 
 @dataclass(frozen=True)
 class Postgresql:
-    """The database at ``url``, whose driver is asyncpg. Its repr has no password."""
+    """The database at ``url``, through asyncpg. Its repr has no password."""
 
     url: URL
 
     @classmethod
     def at(cls, url: URL) -> Postgresql:
-        """What ``[store] url`` names. Raises StoreError."""
+        """The database that ``[store] url`` names. Raises StoreError."""
         if not url.database:
             raise StoreError("[store] url must name a database: postgresql://USER@HOST/DATABASE")
         if not url.query.keys() <= _QUERY.keys():
@@ -35,14 +39,14 @@ class Postgresql:
 
     @property
     def name(self) -> str:
-        """Its address for people: no user, no password."""
+        """Its URL for people, without user and password."""
         host = self.url.host or self.url.query.get("host", "localhost")
         return f"postgresql://{host}:{self.url.port or 5432}/{self.url.database}"
 
     def engine(self, *, read_only: bool) -> AsyncEngine:
-        """Its connections, each made when it is needed and tried before it is used."""
-        # A server or a network that falls silent must not keep the record waiting for ever; nor
-        # may locks of a controller that fell silent.
+        """Its connections, each made when it is needed and tested before it is used."""
+        # Neither a silent server or network, nor the locks of a controller that hangs, may keep the
+        # record waiting for ever.
         milliseconds = str(int(ANSWER_S * 1000))
         server_settings = {
             "application_name": "esl-controller",
@@ -63,16 +67,16 @@ class Postgresql:
         )
 
     def migration_engine(self) -> AsyncEngine:
-        """Its connections without a limit of time: a migration takes as long as it takes."""
+        """Its connections, without time limits for statements: a migration may take long."""
         return self._engine(poolclass=NullPool, connect_args={"timeout": CONNECT_S})
 
     def _engine(self, **options: Any) -> AsyncEngine:
-        # The lock of the migrations, and the epochs, rely on reading what others committed.
+        # The lock for migrations and the epochs rely on reading what others have committed.
         return create_async_engine(
             self.url, hide_parameters=True, isolation_level="READ COMMITTED", **options
         )
 
 
 def lock_migrations(connection: Connection) -> None:
-    """Have the migrations to ourselves until the transaction ends."""
+    """Keep other controllers from migrating until the transaction ends."""
     connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))

@@ -1,4 +1,4 @@
-"""Reading the record of the calls, and the webhooks that wait."""
+"""Reading the record of the calls, and when the next delivery is due."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from esl_controller.store.records import (
     MessageTaken,
     Noted,
     StoredCall,
-    Unfinished,
+    UnfinishedCall,
 )
 
 _USAGE = {field.name for field in fields(Usage)}
 FINISH_S = 1.0
 _Found = TypeVar("_Found")
-_NOT_TOLD = ("owner", "epoch", "memory", "call_ended_url")
+_INTERNAL = ("owner", "epoch", "memory", "call_ended_url")
 
 
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[Reader]:
-    """A reader of a record that others may be writing. Raises StoreError."""
+    """Read a record that others may be writing. Raises StoreError."""
     engine = await open_engine(url, read_only=True)
     reader = Reader(engine)
     try:
@@ -45,14 +45,14 @@ async def reading(url: str) -> AsyncIterator[Reader]:
 
 
 class Reader:
-    """What is written down. Each method raises StoreError where the database does not answer."""
+    """Reads the record. Each method raises StoreError if the database does not answer."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def finish(self) -> None:
-        """Wait for what nobody waits for any more, for at most ``FINISH_S``."""
+        """Wait for transactions whose caller was cancelled, for at most ``FINISH_S``."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=FINISH_S)
 
@@ -90,15 +90,15 @@ class Reader:
         )
         return [CallSummary(**_call(row)) for row in await self._all(query)]
 
-    async def unfinished(self) -> list[Unfinished]:
-        """The calls that live, or may go on, the oldest first."""
+    async def unfinished(self) -> list[UnfinishedCall]:
+        """The calls that are live or may go on, the oldest first."""
         calls = schema.calls
         query = (
-            select(*(calls.c[field.name] for field in fields(Unfinished)))
+            select(*(calls.c[field.name] for field in fields(UnfinishedCall)))
             .where(calls.c.outcome.in_(("", INTERRUPTED)))
             .order_by(calls.c.started_at.nulls_first())
         )
-        return [Unfinished(**row._mapping) for row in await self._all(query)]
+        return [UnfinishedCall(**row._mapping) for row in await self._all(query)]
 
     async def controllers(self) -> list[Heartbeat]:
         """The last heartbeat of each controller, by name."""
@@ -106,7 +106,7 @@ class Reader:
         return [Heartbeat(**row._mapping) for row in await self._all(query)]
 
     async def next_due(self) -> float | None:
-        """When the next webhook is to be sent, None if none waits."""
+        """When the next delivery is due, as Unix time; None if none waits."""
         [(at,)] = await self._all(select(func.min(schema.deliveries.c.due_at)))
         return None if at is None else float(at)
 
@@ -117,8 +117,10 @@ class Reader:
         return await self._whole(read)
 
     async def _whole(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> _Found:
-        """Do ``work`` in a transaction, to its end even where nobody waits for it any more: one
-        that is cancelled may keep SQLite's lock, and nobody can write from then on."""
+        """Do ``work`` in a transaction, and finish it even if the caller is cancelled.
+
+        A transaction that is cancelled half way may keep SQLite's lock, and then nobody can write.
+        """
         return await asyncio.shield(self._start(work))
 
     def _start(self, work: Callable[[AsyncConnection], Awaitable[_Found]]) -> asyncio.Task[_Found]:
@@ -134,6 +136,6 @@ class Reader:
 
 
 def _call(row: Row[Any]) -> dict[str, Any]:
-    whole = {name: value for name, value in row._mapping.items() if name not in _NOT_TOLD}
+    whole = {name: value for name, value in row._mapping.items() if name not in _INTERNAL}
     usage = Usage(**{name: whole.pop(name) for name in _USAGE})
     return {**whole, "usage": usage}

@@ -1,6 +1,6 @@
-"""What is written down of a call, and what is read back. [core]
+"""The changes that are put into the store, and what is read from it. [core]
 
-Times are Unix seconds. A change may be put again: a record has a key, and the last one put under it
+Times are Unix seconds. A change may be put again: each has a key, and the last one put under a key
 stays. Texts are cut at ``TEXT_LIMIT`` characters, JSON texts at ``JSON_LIMIT``.
 """
 
@@ -18,8 +18,8 @@ TEXT_LIMIT = 4_000
 JSON_LIMIT = 16_000
 BODY_LIMIT = 256_000
 
-INTERRUPTED = "interrupted"  # an outcome: let go of, and somebody else may go on with it
-LOST = "lost"  # an outcome: nobody did
+INTERRUPTED = "interrupted"  # an outcome: we let the call go, and another controller may claim it
+LOST = "lost"  # an outcome: none did
 
 
 def _new_id() -> str:
@@ -28,9 +28,9 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class CallStarted:
-    """A call is ours. Of several for one call (it came back to us) the first stays.
+    """A call is ours. If a call has several (it came back to us), the first one stays.
 
-    ``call_ended_url``: the webhook to send if the call is lost, or empty.
+    ``call_ended_url``: where to deliver the record if the call is lost, or empty.
     """
 
     call_uuid: str
@@ -44,20 +44,21 @@ class CallStarted:
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """What the call needs to go on in another process: a JSON text, see ``memory.py``.
+class SnapshotSaved:
+    """What a call must remember to go on in another process: the JSON of ``call/snapshot.py``.
 
-    ``epoch`` says how often it did so far: who lost the call to somebody else writes in vain.
+    ``epoch``: how often the call was taken over. A snapshot with a lower one than the record's is
+    not written: another controller has claimed the call.
     """
 
     call_uuid: str
     epoch: int
-    memory: str
+    snapshot: str
 
 
 @dataclass(frozen=True)
 class MessageTaken:
-    """A message that the caller left."""
+    """The caller left a message."""
 
     call_uuid: str
     name: str
@@ -69,7 +70,7 @@ class MessageTaken:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something worth knowing later: the model was connected again, a restart cut a sentence."""
+    """Something worth knowing later, such as that the model was connected again."""
 
     call_uuid: str
     at: float
@@ -79,7 +80,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class CallEnded:
-    """``cause``: FreeSWITCH's; ``outcome``: ours. ``recording``: its path, or empty."""
+    """A call ended. ``cause``: FreeSWITCH's; ``outcome``: ours; ``recording``: a path, or empty."""
 
     call_uuid: str
     at: float
@@ -91,11 +92,11 @@ class CallEnded:
 
 
 @dataclass(frozen=True)
-class Deliver:
-    """A webhook that is kept until it is delivered (``Outbox``).
+class DeliveryQueued:
+    """An event is to be delivered to ``url``; ``kind`` is the event's name.
 
-    ``body``: a JSON text of at most ``BODY_LIMIT`` bytes, or empty: the whole record of the call,
-    as it is when the webhook is sent. ``id`` is the same at every try.
+    ``body``: a JSON text of at most ``BODY_LIMIT`` characters. If it is empty, the record of the
+    call is sent, as it is then. ``id`` is the same at every try.
     """
 
     url: str
@@ -106,8 +107,8 @@ class Deliver:
 
 
 @dataclass(frozen=True)
-class Postponed:
-    """A webhook that could not be delivered is due again at ``due_at``."""
+class DeliveryPostponed:
+    """A delivery failed, and is due again at ``due_at``."""
 
     id: str
     attempts: int
@@ -115,17 +116,17 @@ class Postponed:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """A webhook was delivered, or given up: it is kept no longer."""
+class DeliverySettled:
+    """A delivery was made or given up, and is not kept any longer."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A controller is there: ``name`` among those that share the record.
+    """The controller ``name`` is alive.
 
-    ``web``, ``media``: its URLs. ``calls``: those that it has, by their UUID, as a JSON text.
+    ``web``, ``media``: its URLs. ``calls``: a JSON text with the calls that it has, by UUID.
     """
 
     name: str
@@ -138,7 +139,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
-class Left:
+class ControllerLeft:
     """The controller ``name`` has ended."""
 
     name: str
@@ -146,23 +147,23 @@ class Left:
 
 Change: TypeAlias = (
     CallStarted
-    | Remembered
+    | SnapshotSaved
     | Turn
     | ToolUsed
     | MessageTaken
     | Noted
     | CallEnded
-    | Deliver
-    | Postponed
-    | Settled
+    | DeliveryQueued
+    | DeliveryPostponed
+    | DeliverySettled
     | Heartbeat
-    | Left
+    | ControllerLeft
 )
 
 
 @dataclass(frozen=True)
 class CallSummary:
-    """A call without what happened in it; ``ended_at`` is None while it lasts."""
+    """A call without what happened in it. ``ended_at`` is None until it ends."""
 
     call_uuid: str
     domain_uuid: str
@@ -179,7 +180,7 @@ class CallSummary:
 
 @dataclass(frozen=True)
 class StoredCall(CallSummary):
-    """A call with all that was written down of it, each in the order in which it happened."""
+    """A call with everything recorded of it, in the order in which it happened."""
 
     turns: Sequence[Turn] = ()
     tools: Sequence[ToolUsed] = ()
@@ -187,7 +188,7 @@ class StoredCall(CallSummary):
     notes: Sequence[Noted] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the fields above under their names."""
+        """The fields under their names, for JSON."""
         whole = asdict(self)
         for part in ("turns", "tools", "messages", "notes"):
             for record in whole[part]:
@@ -196,9 +197,12 @@ class StoredCall(CallSummary):
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """A call that somebody has, or waits for a controller. ``owner``: who had it last; ``epoch``:
-    how often it went on elsewhere; ``outcome``: "interrupted" if it was let go, else empty."""
+class UnfinishedCall:
+    """A call that a controller has, or that waits for one.
+
+    ``owner``: the controller that had it last; ``epoch``: how often it was taken over; ``outcome``:
+    INTERRUPTED if its controller let it go, else empty.
+    """
 
     call_uuid: str
     domain_uuid: str
@@ -213,7 +217,7 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A webhook that waits; ``attempts`` were made so far, ``at`` is when it was put."""
+    """An event that waits to be delivered, after ``attempts``. ``at``: when it was put."""
 
     id: str
     url: str

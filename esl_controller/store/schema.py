@@ -1,4 +1,4 @@
-"""The tables. The migrations build them; a test holds the two against each other."""
+"""The tables. The migrations build them, and a test compares the two."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ calls = Table(
     _count("output_text"),
     _count("output_audio"),
     Column("seconds", Double, nullable=False, server_default="0"),
-    _text("owner"),  # the controller that has it
-    _count("epoch"),  # how often it went on elsewhere
-    _text("memory"),  # JSON: what it needs to go on
-    _text("call_ended_url"),  # the webhook, for the case that nobody goes on with it
+    _text("owner"),  # the controller that has the call
+    _count("epoch"),  # how often the call was taken over
+    _text("memory"),  # the snapshot, as JSON
+    _text("call_ended_url"),  # where to deliver the record if the call is lost
 )
 
 turns = Table(
@@ -137,5 +137,5 @@ controllers = Table(
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
     _text("state"),
-    _text("calls"),  # JSON: what it has, and how they are
+    _text("calls"),  # JSON: its calls and their figures, by UUID
 )

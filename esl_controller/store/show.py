@@ -1,5 +1,4 @@
-"""``esl-controller calls``, ``calls show`` and ``calls recent``: the record, read while it is
-written."""
+"""``esl-controller calls``, ``calls show`` and ``calls recent``, and whom ``drain`` asks."""
 
 from __future__ import annotations
 
@@ -14,25 +13,24 @@ from typing import Any
 
 from esl_controller.config.settings import Settings
 from esl_controller.store import StoreError, reading
-from esl_controller.store.live import as_dict, as_table, living
+from esl_controller.store.current_calls import as_dict, as_table, living
 from esl_controller.store.records import Heartbeat
 from esl_controller.store.timeline import table, timeline
 
 
 def show_call(settings: Settings, call_uuid: str, *, as_json: bool) -> int:
-    """Print what is known of a call; 1, and why, if nothing is."""
+    """Print the record of a call. Returns 1, and prints why, if there is none."""
     return _print(_call(settings.store.url, call_uuid, as_json=as_json))
 
 
 def show_recent(settings: Settings, limit: int, *, as_json: bool) -> int:
-    """Print the last ``limit`` calls, the newest first; 1, and why, if that cannot be."""
+    """Print the last ``limit`` calls, the newest first. Returns 1, and prints why, if it cannot."""
     return _print(_recent(settings.store.url, limit, as_json=as_json))
 
 
-def show_live(settings: Settings, *, as_json: bool) -> None:
-    """Print the calls that live or wait, and the controllers that share the record. Raises
-    StoreError."""
-    print(asyncio.run(_live(settings.store.url, as_json=as_json)))
+def show_current(settings: Settings, *, as_json: bool) -> None:
+    """Print the current calls and the controllers on the record. Raises StoreError."""
+    print(asyncio.run(_current(settings.store.url, as_json=as_json)))
 
 
 def web_address(settings: Settings, name: str) -> str:
@@ -52,12 +50,12 @@ async def _controllers(url: str) -> list[Heartbeat]:
         return living(await reader.controllers(), time.time())
 
 
-async def _live(url: str, *, as_json: bool) -> str:
+async def _current(url: str, *, as_json: bool) -> str:
     async with reading(url) as reader:
-        # In this order: what a controller takes meanwhile it does not have yet.
+        # Controllers first: a call that arrives in between is then listed as new, not missed.
         controllers = await reader.controllers()
-        told = as_dict(await reader.unfinished(), controllers, time.time())
-    return _json(told) if as_json else as_table(told)
+        listed = as_dict(await reader.unfinished(), controllers, time.time())
+    return _json(listed) if as_json else as_table(listed)
 
 
 async def _call(url: str, call_uuid: str, *, as_json: bool) -> str:

@@ -1,4 +1,4 @@
-"""The record in a SQLite file: whose it is, its pragmas, its transactions."""
+"""The record in a SQLite file: access to the file, pragmas, transactions."""
 
 from __future__ import annotations
 
@@ -23,34 +23,37 @@ class Sqlite:
     name: str
 
     def engine(self, *, read_only: bool) -> AsyncEngine:
-        """Its connections; the file is made if need be. Raises StoreError, OSError."""
+        """Its connections. A missing file is made, unless ``read_only``.
+
+        Raises StoreError, OSError.
+        """
         path = Path(self.name)
         _check_file(path, read_only)
         query = {"uri": "true", "mode": "ro"} if read_only else {}
         database = path.absolute().as_uri() if read_only else self.name
         target = URL.create("sqlite+aiosqlite", database=database, query=query)
-        # One connection: who waits for it goes on at once when it is free, while SQLite makes who
-        # waits for its lock sleep for up to 100 ms.
+        # One connection: a task that waits for it goes on as soon as it is free. With more, tasks
+        # would wait for SQLite's lock, which makes them sleep for up to 100 ms.
         one = {"pool_size": 1, "max_overflow": 0}
         engine = create_async_engine(target, hide_parameters=True, **one)
         _prepare(engine, read_only)
         return engine
 
     def migration_engine(self) -> AsyncEngine:
-        """The same, to be migrated over."""
+        """Its connection for migrations."""
         return self.engine(read_only=False)
 
 
 def _check_file(path: Path, read_only: bool) -> None:
-    """Raises StoreError or OSError here, for aiosqlite leaves a thread behind where it cannot open
-    a file."""
+    """Raise StoreError or OSError if the file cannot be used: aiosqlite would leave a thread behind
+    when it cannot open it."""
     if not path.exists():
         if read_only:
             raise StoreError(f"there is no record at {path}: is [store] url the controller's?")
-        # It holds what people said: nobody else's business. SQLite's other files follow it.
+        # Only we may read what people said. SQLite gives its other files the same mode.
         path.touch(mode=0o600)
     if not path.is_file():
-        raise StoreError(f"{path} is no file: [store] url must name one")
+        raise StoreError(f"{path} is not a file: [store] url must name one")
     if not os.access(path, os.R_OK if read_only else os.R_OK | os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -60,7 +63,7 @@ def _prepare(engine: AsyncEngine, read_only: bool) -> None:
     def prepare(connection: Any, _record: object) -> None:
         pragmas = [f"busy_timeout = {BUSY_TIMEOUT_MS}", "foreign_keys = ON"]
         if not read_only:
-            # Safe against our own death; a power cut may take the last moments.
+            # Nothing is lost if we are killed; a power cut may lose the last moments.
             pragmas += ["journal_mode = WAL", "synchronous = NORMAL"]
         cursor = connection.cursor()
         for pragma in pragmas:
@@ -69,6 +72,7 @@ def _prepare(engine: AsyncEngine, read_only: bool) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
-        # The driver begins none around a CREATE TABLE. And one that reads and then writes fails at
-        # once, without the busy timeout, if another process wrote in between.
+        # The driver begins no transaction before a CREATE TABLE. IMMEDIATE, because a transaction
+        # that reads first and then writes fails at once, without the busy timeout, if another
+        # process has written in between.
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

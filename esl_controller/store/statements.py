@@ -1,4 +1,4 @@
-"""From changes to SQL. Written so that SQLite and PostgreSQL run the same statements."""
+"""Changes as SQL: the same statements for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from esl_controller.store.records import (
     CallEnded,
     CallStarted,
     Change,
-    Deliver,
+    ControllerLeft,
+    DeliveryPostponed,
+    DeliveryQueued,
+    DeliverySettled,
     Heartbeat,
-    Left,
     MessageTaken,
     Noted,
-    Postponed,
-    Remembered,
-    Settled,
+    SnapshotSaved,
 )
 
 _LIMITS = {
     "arguments": records.JSON_LIMIT,
     "output": records.JSON_LIMIT,
-    "memory": records.JSON_LIMIT,
+    "snapshot": records.JSON_LIMIT,
 }
-_WHOLE = ("body", "calls")  # JSON, whose length is limited elsewhere
+_WHOLE = ("body", "calls")  # JSON texts that must not be cut; their length is limited elsewhere
 
 
 class Entry(NamedTuple):
-    """A change that waits to be written, as the parameters of its statement."""
+    """A change as the parameters of its statement."""
 
     kind: type[Change]
     call_uuid: str | None
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
 
 def entry(change: Change) -> Entry:
-    """What is written for ``change``; its texts are cut at their limits."""
+    """The parameters for ``change``; its texts are cut at their limits."""
     row: dict[str, Any] = {name: _clean(name, value) for name, value in vars(change).items()}
     call_uuid = row.get("call_uuid")
     match change:
@@ -54,14 +54,15 @@ def entry(change: Change) -> Entry:
         case CallEnded():
             row |= {"key": row.pop("call_uuid"), "ended_at": row.pop("at")}
             row |= {"mine": row["epoch"], **asdict(row.pop("usage"))}
-        case Remembered():
+        case SnapshotSaved():
             row |= {"key": row.pop("call_uuid"), "mine": row["epoch"]}
-        case Deliver():
+            row["memory"] = row.pop("snapshot")
+        case DeliveryQueued():
             now = time.time()
             row |= {"at": now, "due_at": now}
-        case Postponed() | Settled():
+        case DeliveryPostponed() | DeliverySettled():
             row["key"] = row.pop("id")
-        case Left():
+        case ControllerLeft():
             row["key"] = row.pop("name")
     return Entry(type(change), call_uuid, row)
 
@@ -69,16 +70,16 @@ def entry(change: Change) -> Entry:
 def _clean(name: str, value: object) -> object:
     if not isinstance(value, str) or name in _WHOLE:
         return value
-    # What no database takes: NUL, and halves of characters.
+    # PostgreSQL refuses NUL, and no database takes half a surrogate pair.
     text = value.replace("\0", "").encode(errors="replace").decode()
     limit = _LIMITS.get(name, records.TEXT_LIMIT)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-    """Write ``entries``. Doing it again changes nothing."""
+    """Write ``entries``. Writing them again changes nothing."""
     dialect = connection.dialect.name
-    # A call whose start was dropped is written down all the same.
+    # This makes the call if its CallStarted was dropped: the rest is recorded all the same.
     await lock(connection, {entry.call_uuid for entry in entries if entry.call_uuid is not None})
     for kind, statement in statements(dialect).items():
         if rows := [entry.row for entry in entries if entry.kind is kind]:
@@ -86,19 +87,18 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
 
 
 async def lock(connection: AsyncConnection, call_uuids: Collection[str]) -> None:
-    """Keep others from writing these calls until the transaction ends, and make sure that there
-    are such."""
+    """Keep others from writing these calls until the transaction ends; make missing ones."""
     if call_uuids:
-        # In one order: two controllers that have the same ones would wait for each other.
+        # Sorted, or two controllers that lock the same calls could wait for each other for ever.
         rows = [{"call_uuid": uuid} for uuid in sorted(call_uuids)]
         await connection.execute(locked_call(connection.dialect.name), rows)
 
 
 @cache
 def locked_call(dialect: str) -> UpdateBase:
-    """Makes the call ``call_uuid``, or locks it and changes nothing where there is one."""
+    """Makes the call ``call_uuid``, or locks it and changes nothing if there is one."""
     insert = _insert(dialect, schema.calls).values(call_uuid=bindparam("call_uuid"))
-    # PostgreSQL locks what it does not update, too.
+    # PostgreSQL also locks a row that WHERE keeps from being updated.
     return insert.on_conflict_do_update(
         index_elements=[schema.calls.c.call_uuid],
         set_={"cause": schema.calls.c.cause},
@@ -108,29 +108,31 @@ def locked_call(dialect: str) -> UpdateBase:
 
 @cache
 def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
-    """The statement for each kind of change, in the order in which they are to be written."""
-    calls, deliveries = schema.calls, schema.deliveries
+    """The statement for each kind of change, in the order in which they must be written."""
+    calls, deliveries, controllers = schema.calls, schema.deliveries, schema.controllers
     this_call = calls.c.call_uuid == bindparam("key")
     still_mine = calls.c.epoch <= bindparam("mine")
     this_delivery = deliveries.c.id == bindparam("key")
     return {
         CallStarted: update(calls).where(this_call, calls.c.started_at.is_(None)),
-        Remembered: update(calls).where(this_call, still_mine),
+        SnapshotSaved: update(calls).where(this_call, still_mine),
         Turn: _replace(dialect, schema.turns),
         ToolUsed: _replace(dialect, schema.tools),
         MessageTaken: _replace(dialect, schema.messages),
         Noted: _replace(dialect, schema.notes),
         CallEnded: update(calls).where(this_call, still_mine),
-        Deliver: _insert(dialect, deliveries).on_conflict_do_nothing(),
-        Postponed: update(deliveries).where(this_delivery),
-        Settled: delete(deliveries).where(this_delivery),
-        Heartbeat: _replace(dialect, schema.controllers),
-        Left: delete(schema.controllers).where(schema.controllers.c.name == bindparam("key")),
+        DeliveryQueued: _insert(dialect, deliveries).on_conflict_do_nothing(),
+        DeliveryPostponed: update(deliveries).where(this_delivery),
+        DeliverySettled: delete(deliveries).where(this_delivery),
+        Heartbeat: _replace(dialect, controllers),
+        ControllerLeft: delete(schema.controllers).where(
+            schema.controllers.c.name == bindparam("key")
+        ),
     }
 
 
 def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    # The two say the same; SQLAlchemy has no common name for it.
+    # Both have ON CONFLICT; SQLAlchemy has no common name for it.
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 

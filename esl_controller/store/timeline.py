@@ -1,4 +1,4 @@
-"""A call's record for people to read. [core]"""
+"""The record of calls as text for people. [core]"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from esl_controller.store.records import CallSummary, StoredCall
 
 
 def timeline(call: StoredCall) -> str:
-    """What is known of ``call``, and what happened in it at which second."""
+    """The record of ``call``: its head, then what happened in it and at which second."""
     happened = sorted(_happened(call), key=lambda line: line[0])
     start = call.started_at or min((at for at, _, _ in happened), default=0.0)
     lines = [f"{at - start:7.1f}  {who:<8}{_clean(text)}" for at, who, text in happened]
@@ -18,13 +18,13 @@ def timeline(call: StoredCall) -> str:
 
 
 def table(calls: Sequence[CallSummary]) -> str:
-    """A line for each of ``calls``."""
+    """A table with a line for each of ``calls``."""
     head = ("started (UTC)", "lasted_s", "caller", "number", "outcome", "call_uuid")
     return aligned([head, *map(_row, calls)])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """``rows`` as a table, its columns as wide as they need to be."""
+    """``rows`` as a table whose columns are as wide as they need to be."""
     clean = [tuple(map(_clean, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in clean)
@@ -87,7 +87,7 @@ def _said(turn: Turn) -> Iterator[tuple[float, str, str]]:
     yield turn.started_at, turn.who, (turn.text or "(no transcript)") + latency
     if turn.interrupted_ms is not None:
         heard = f'"{turn.heard_text}"' if turn.heard_text else "nothing"
-        # At its own start: two turns of one moment must not come between.
+        # With the time of the turn's start, so that no other turn is sorted between the two lines.
         yield (
             turn.started_at,
             "",
@@ -100,5 +100,5 @@ def _used(tool: ToolUsed) -> str:
 
 
 def _clean(text: str) -> str:
-    """Callers and models must not write control sequences to the terminal."""
+    """Keep what callers and models say from writing control sequences to the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,4 +1,4 @@
-"""Whether the record can be written, without writing anything."""
+"""Whether the record can be written; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from esl_controller.store.sqlite import Sqlite
 
 
 async def try_writing(url: str) -> str:
-    """Make a table at ``url`` and take it back; the record's name. Raises StoreError.
+    """Make a table at ``url`` and roll it back; returns the record's name. Raises StoreError.
 
-    The record's own tables are neither made nor migrated, and a SQLite file is not made either.
+    The record's own tables are neither made nor migrated, nor is a SQLite file made.
     """
     there = named(url)
     with failing(f"the record at {there.name} cannot be written"):
@@ -30,8 +30,8 @@ async def try_writing(url: str) -> str:
 
 
 def _is_new(file: Path) -> bool:
-    """Whether it is still to be made. Raises StoreError where it cannot be."""
+    """Whether the file has still to be made. Raises StoreError if it cannot be."""
     folder = file.absolute().parent
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"{folder} is no folder that we may write")
+        raise StoreError(f"{folder} is not a folder that we may write to")
     return not file.exists()

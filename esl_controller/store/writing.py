@@ -1,4 +1,4 @@
-"""What is put waits in memory; one task writes it, many changes in a transaction."""
+"""Writing changes: a queue in memory, and one task that writes many in each transaction."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from esl_controller.store.errors import is_refusal, one_line
-from esl_controller.store.records import BODY_LIMIT, Change, Deliver, Postponed
+from esl_controller.store.records import BODY_LIMIT, Change, DeliveryPostponed, DeliveryQueued
 from esl_controller.store.statements import Entry, entry, write
 
-LIMIT = 20_000  # changes that wait: five minutes of two hundred calls
-BATCH = 100  # of them in a transaction: a millisecond or two of the event loop
-GATHER_S = 0.5  # what comes so soon after the first goes with it: a transaction costs its while
+LIMIT = 20_000  # changes that wait: what two hundred calls put in five minutes
+BATCH = 100  # changes in a transaction: they hold the event loop for a millisecond or two
+GATHER_S = 0.5  # wait for more changes before a transaction: each one is expensive
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
 
@@ -27,10 +27,10 @@ log = structlog.stdlib.get_logger(__name__)
 class Writer:
     """The queue in front of the database. ``run`` is its one task.
 
-    At most ``LIMIT`` changes wait. What is put on top is dropped and counted in ``dropped``: the
-    beginning of a story is worth more than its end without it. A change that the database refuses
-    for what it is is dropped and counted too; while the database is away all wait, in their order.
-    ``delivery_written`` is set when a webhook has been written down.
+    At most ``LIMIT`` changes wait. Any more are dropped and counted in ``dropped``: the beginning
+    of a call is worth more than its end without a beginning. A change that the database refuses is
+    dropped and counted, too. While the database is away, all changes wait in their order.
+    ``delivery_written`` is set when a delivery has been written.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -39,35 +39,37 @@ class Writer:
         self._engine = engine
         self._waiting: deque[Entry] = deque()
         self._not_empty = asyncio.Event()
-        self._hurry = asyncio.Event()  # somebody waits for what is written
-        self._taken = 0  # changes out of the queue, ever
+        self._hurry = asyncio.Event()  # somebody waits for the next transaction
+        self._taken = 0  # changes that have left the queue since the start
         self._progress = asyncio.Condition()
 
     @property
     def waiting(self) -> int:
-        """Changes that are not written yet."""
+        """How many changes are not written yet."""
         return len(self._waiting)
 
     def holds(self, call_uuid: str) -> bool:
-        """Whether something of this call is not written yet."""
+        """Whether a change of this call is not written yet."""
         return any(waiting.call_uuid == call_uuid for waiting in self._waiting)
 
     def put(self, change: Change) -> None:
         """Have ``change`` written soon. Never waits, never raises."""
         if len(self._waiting) >= LIMIT:
             if not self.dropped:
-                log.error("the call record has holes from now on: too much waits", waiting=LIMIT)
+                log.error(
+                    "the call record has gaps from now on: too many changes wait", waiting=LIMIT
+                )
             self.dropped += 1
-        elif isinstance(change, Deliver) and len(change.body) > BODY_LIMIT:
-            self._refuse(Deliver, f"its body has more than {BODY_LIMIT} characters")
+        elif isinstance(change, DeliveryQueued) and len(change.body) > BODY_LIMIT:
+            self._refuse(DeliveryQueued, f"its body has more than {BODY_LIMIT} characters")
         else:
             self._waiting.append(entry(change))
             self._not_empty.set()
-            if isinstance(change, Deliver | Postponed):
+            if isinstance(change, DeliveryQueued | DeliveryPostponed):
                 self._hurry.set()
 
     async def flush(self) -> None:
-        """Wait until all that was put before is written (or dropped)."""
+        """Wait until everything put so far is written, or dropped."""
         goal = self._taken + len(self._waiting)
         self._hurry.set()
         async with self._progress:
@@ -87,7 +89,7 @@ class Writer:
             if not self._waiting:
                 self._not_empty.clear()
                 self._hurry.clear()
-            if any(waited.kind is Deliver for waited in batch):
+            if any(waited.kind is DeliveryQueued for waited in batch):
                 self.delivery_written.set()
             self._taken += len(batch)
             async with self._progress:
@@ -118,7 +120,7 @@ class Writer:
             if len(batch) == 1:
                 self._refuse(batch[0].kind, one_line(error))
                 return
-            # One of them is to blame, and must not take the others with it.
+            # Only one of them need be wrong: write each by itself.
             for one in batch:
                 await self._write([one])
 

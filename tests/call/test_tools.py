@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from esl_controller.call import tools
 from esl_controller.call.events import ToolCall
 from esl_controller.call.tools import Toolbox, ToolError, failure
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 from tests.call.world import ALL_TOOLS, SALES, secretary
 
 BOX = Toolbox(secretary())
@@ -34,20 +34,20 @@ def test_a_model_is_told_of_what_is_enabled_and_of_webhooks() -> None:
     assert "code" not in json.dumps(pin.parameters), "what we fill in is not asked for"
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "request_"),
-    [
-        ("end_call", {}, tools.EndCall()),
-        ("transfer_call", {"destination": " SALES"}, tools.TransferCall(SALES)),
-        ("transfer_call", {"destination": "Shop"}, tools.TransferCall(SALES)),
-        ("hold", {}, tools.Hold(60.0)),
-        ("hold", {"seconds": 5}, tools.Hold(5.0)),
-        ("unhold", {}, tools.Unhold()),
-        ("send_dtmf", {"digits": "12w#"}, tools.PressKeys("12w#")),
-        ("collect_digits", {"name": "pin"}, tools.CollectDigits("pin", 0, "#", 20.0, False)),
-        ("take_message", {"name": "Ann", "text": "Hi."}, tools.TakeMessage("Ann", "", "Hi.")),
-    ],
-)
+GOOD_CALLS: list[tuple[str, dict[str, Any], tools.Request]] = [
+    ("end_call", {}, tools.EndCall()),
+    ("transfer_call", {"destination": " SALES"}, tools.TransferCall(SALES)),
+    ("transfer_call", {"destination": "Shop"}, tools.TransferCall(SALES)),
+    ("hold", {}, tools.Hold(60.0)),
+    ("hold", {"seconds": 5}, tools.Hold(5.0)),
+    ("unhold", {}, tools.Unhold()),
+    ("send_dtmf", {"digits": "12w#"}, tools.PressKeys("12w#")),
+    ("collect_digits", {"name": "pin"}, tools.CollectDigits("pin", 0, "#", 20.0, False)),
+    ("take_message", {"name": "Ann", "text": "Hi."}, tools.TakeMessage("Ann", "", "Hi.")),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "request_"), GOOD_CALLS)
 def test_good_calls(name: str, arguments: dict[str, Any], request_: tools.Request) -> None:
     assert BOX.request(_call(name, arguments)) == request_
 

@@ -19,17 +19,11 @@ from esl_controller.call.machine import Call, State
 from esl_controller.call.snapshot import Resumption, StoredSnapshot, dump, load
 from esl_controller.call.timers import LAST_WORDS_S
 from esl_controller.call.tools import Toolbox
-from esl_controller.secretaries.schema import Destination, Secretary
+from esl_controller.secretaries.functions import BUILT_INS
+from esl_controller.secretaries.schema import Destination
+from esl_controller.secretaries.secretary import Secretary
 
-ALL_TOOLS = (
-    "end_call",
-    "transfer_call",
-    "hold",
-    "unhold",
-    "send_dtmf",
-    "collect_digits",
-    "take_message",
-)
+ALL_TOOLS = tuple(BUILT_INS)
 SALES = Destination(name="Sales", aliases=("shop",), number="1001")
 FAREWELL = do.RequestReply("Say exactly this to the caller, and nothing else: Bye now.")
 HANGUP = do.Hangup("NORMAL_CLEARING")

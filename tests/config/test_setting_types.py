@@ -137,7 +137,11 @@ def test_ports_are_a_range() -> None:
         (PublicUrl, "ws://h:1?key=1", "must hold no user"),
         (BaseUrl, "wss://h/v1", "https:// or http://"),
         (BaseUrl, "https://[x", "https:// or http://"),
-        (StoreUrl, "calls.db", "sqlite:///FILE, sqlite:////FILE from the root on, postgresql://"),
+        (
+            StoreUrl,
+            "calls.db",
+            "sqlite:///FILE, sqlite:////FILE with an absolute path, postgresql://",
+        ),
         (StoreUrl, "sqlite:///:memory:", "must be sqlite:///FILE"),
         (StoreUrl, "postgresql://me:p@ss@h/db", "@ is written %40"),
         (StoreUrl, "postgresql://h", "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from esl_controller.cli.arguments import DEFAULT_FILES
+from esl_controller.cli.argument_groups import DEFAULT_FILES
 from esl_controller.config.settings import Settings
 from tests.paths import ROOT
 

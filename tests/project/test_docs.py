@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from esl_controller.config.settings import PREFIX, Settings, schema, secret_variable
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 from tests.paths import CAPTURES, ROOT
 from tests.project.pages import (
     DOCS,

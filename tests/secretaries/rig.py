@@ -10,7 +10,7 @@ from typing import Any
 
 from esl_controller.config.settings import AgentSettings
 from esl_controller.config.toml_file import toml
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.secretary import Secretary
 
 EXAMPLES = Path(str(files("esl_controller.secretaries"))) / "examples"
 CLINICA = EXAMPLES / "clinica.toml"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.cli import arguments
+from esl_controller.cli import argument_groups
 from esl_controller.cli.main import main
 from esl_controller.secretaries.reading import read, tables
 from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
@@ -17,7 +17,7 @@ from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the settings; not there yet."""
-    monkeypatch.setattr(arguments, "DEFAULT_FILES", ())
+    monkeypatch.setattr(argument_groups, "DEFAULT_FILES", ())
     monkeypatch.setenv("ESL_CONTROLLER_SECRETARIES_FOLDER", str(tmp_path / "secretaries"))
     return tmp_path / "secretaries"
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_done_is_one_line(
     assert run(capsys, "show", "ana")[2].endswith('ana.toml:1: domain_uuid: "x" is not a UUID\n')
     assert run(capsys, "new", "Ana")[::2] == (
         2,
-        f"{folder}/ana.toml: is there already; choose another name\n",
+        f"{folder}/ana.toml: exists already; choose another name\n",
     )
     assert (folder / "ana.toml").read_text() == "domain_uuid = 'x'\n"
     assert "no letter or digit" in run(capsys, "new", "!!")[2]
@@ -150,7 +150,7 @@ def test_show_names_the_files_where_several_are_meant(
         text = re.sub('\nname = ".*"\n', '\nname = "Eva"\n', example.read_text(), count=1)
         (folder / f"{name}.toml").write_text(text)
     assert run(capsys, "show", "éva")[2] == (
-        f"'éva' are several; name one of the files: {folder}/a.toml, {folder}/b.toml\n"
+        f"several are called 'éva'; give one of the files: {folder}/a.toml, {folder}/b.toml\n"
     )
 
 

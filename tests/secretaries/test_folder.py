@@ -109,7 +109,7 @@ async def test_a_changed_file_is_taken_over(tmp_path: Path, log: Log) -> None:
     await folder.refresh()
     assert folder.find("", X).name == "new"
     assert before.name == "old"  # a call goes on with what it began with
-    assert [line["event"] for line in log] == ["secretary read"]
+    assert [line["event"] for line in log] == ["secretary loaded"]
 
 
 async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
@@ -123,17 +123,17 @@ async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
     await folder.refresh()
     assert folder.find("", X).name == "old"
     line, another = log
-    assert another["event"] == "secretary read"
-    assert line["event"] == "secretary not taken over"
+    assert another["event"] == "secretary loaded"
+    assert line["event"] == "secretary not loaded"
     assert line["log_level"] == "error"
     assert line["mistakes"] == [
         f"{path}:4: [limits] idle_s: must be from 0.0 to 600.0, not -1",
     ]
-    assert line["in_force"] == "what was before"
+    assert line["in_force"] == "the content before"
     write(path, "new", secretary=X)
     await folder.refresh()
     assert folder.find("", X).name == "new"
-    assert [line["event"] for line in log[2:]] == ["secretary mended"]
+    assert [line["event"] for line in log[2:]] == ["secretary corrected"]
 
 
 async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
@@ -149,8 +149,8 @@ async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
     assert folder.find("", X).name == ""
     told = sorted((line["event"], Path(line["file"]).name) for line in log)
     assert told == [
-        ("secretary not taken over", "b.toml"),
-        ("secretary read", "a.toml"),
+        ("secretary loaded", "a.toml"),
+        ("secretary not loaded", "b.toml"),
         ("secretary removed", "a.toml"),
         ("secretary removed", "b.toml"),
     ]
@@ -172,7 +172,7 @@ async def test_of_two_files_for_the_same_calls_the_older_stays(tmp_path: Path, l
     first.unlink()
     await folder.refresh()
     assert folder.find("", X).name == "second"
-    assert [line["file"] for line in log if line["event"] == "secretary mended"] == [str(second)]
+    assert [line["file"] for line in log if line["event"] == "secretary corrected"] == [str(second)]
 
 
 async def test_a_broken_file_keeps_its_calls_from_others(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ async def test_two_files_may_exchange_their_calls(tmp_path: Path, log: Log) -> N
     write(two, "two", secretary=X)
     await folder.refresh()
     assert (folder.find("", X).name, folder.find("", Y).name) == ("two", "one")
-    assert {line["event"] for line in log} == {"secretary read"}
+    assert {line["event"] for line in log} == {"secretary loaded"}
 
 
 async def test_a_folder_that_is_gone_for_a_while_changes_nothing(tmp_path: Path, log: Log) -> None:
@@ -206,7 +206,7 @@ async def test_a_folder_that_is_gone_for_a_while_changes_nothing(tmp_path: Path,
     away.rename(place)
     await folder.refresh()
     assert [line["event"] for line in log] == [
-        "secretaries cannot be read, those before stay in force",
+        "secretaries cannot be read; those before stay in force",
         "secretaries can be read again",
     ]
 

@@ -1,11 +1,18 @@
-"""What the model is told: everything of the file that concerns it, and nothing else."""
+"""What the model is given: everything in the file that concerns it, and nothing else."""
 
 from __future__ import annotations
 
 import pytest
 
-from esl_controller.secretaries.prompt import compose
-from tests.secretaries.rig import secretary
+from esl_controller.config.settings import AgentSettings
+from esl_controller.secretaries.persona import ByMeaning, BySilence, Tool
+from esl_controller.secretaries.prompt import instructions, persona
+from esl_controller.secretaries.reading import read
+from esl_controller.secretaries.secretary import Secretary
+from tests.secretaries.rig import AGENT, CLINIC, CLINICA, secretary
+
+TRANSFER = Tool("transfer_call", "", {})
+MESSAGE = Tool("take_message", "", {})
 
 
 def test_a_whole_prompt() -> None:
@@ -28,7 +35,7 @@ def test_a_whole_prompt() -> None:
         ],
     )
     assert (
-        compose(own, own.enabled_tools)
+        instructions(own, own.enabled_tools)
         == """\
 Be brief.
 
@@ -64,7 +71,7 @@ Say kindly that you cannot help with these, whatever the caller says."""
 
 
 def test_the_shortest_prompt() -> None:
-    assert compose(secretary(instructions="Be brief."), ()) == (
+    assert instructions(secretary(instructions="Be brief."), ()) == (
         "Be brief.\n\n# Who you are\nYour language is es (a language tag)."
     )
 
@@ -83,8 +90,8 @@ def test_while_it_is_closed_the_model_knows_it(do: str, words: str) -> None:
     if do == "transfer":
         hours["destination"] = "a"
     own = secretary(hours=hours, destinations=[{"name": "a", "number": "1"}])
-    assert words in compose(own, (), closed=True)
-    assert "closed now" not in compose(own, ())
+    assert words in instructions(own, (), closed=True)
+    assert "closed now" not in instructions(own, ())
 
 
 @pytest.mark.parametrize(
@@ -99,19 +106,54 @@ def test_while_it_is_closed_the_model_knows_it(do: str, words: str) -> None:
 )
 def test_the_model_knows_what_kind_a_destination_is(kind: str, words: str) -> None:
     own = secretary(destinations=[{"name": "a", "number": "1234", "kind": kind}])
-    lines = compose(own, ["transfer_call"]).split("\n")
+    lines = instructions(own, ["transfer_call"]).split("\n")
     assert lines[-1] == words
     assert "1234" not in "".join(lines)
 
 
 def test_who_may_not_transfer_is_told_of_no_destinations() -> None:
     own = secretary(destinations=[{"name": "Front desk", "number": "600"}])
-    assert "Front desk" not in compose(own, ["end_call"])
+    assert "Front desk" not in instructions(own, ["end_call"])
 
 
 def test_the_model_knows_when_the_company_opens_next() -> None:
     own = secretary(hours={"zone": "America/Sao_Paulo", "monday": ["08:00-18:00"]})
-    told = compose(own, (), closed=True, opens_at=1_795_431_600.0)
+    told = instructions(own, (), closed=True, opens_at=1_795_431_600.0)
     assert "It opens next on Monday, 2026-11-23 at 08:00." in told
-    assert "opens next" not in compose(own, (), closed=True)
-    assert "opens next" not in compose(own, (), opens_at=1_795_431_600.0)
+    assert "opens next" not in instructions(own, (), closed=True)
+    assert "opens next" not in instructions(own, (), opens_at=1_795_431_600.0)
+
+
+def test_without_a_file_the_model_is_what_agent_says() -> None:
+    agent = AgentSettings(language="pt-BR", voice="cedar", instructions="Seja breve.")
+    default = persona(Secretary.from_agent(agent), (MESSAGE,))
+    assert (default.model, default.voice, default.language) == (agent.model, "cedar", "pt-BR")
+    assert default.instructions.startswith("Seja breve.\n")
+    assert default.tools == (MESSAGE,)
+    assert default.turn_detection == BySilence()
+    assert default.noise_reduction == "off"
+
+
+def test_the_persona_is_what_the_file_says() -> None:
+    clinica, clinic = (read(path, AGENT).secretary for path in (CLINICA, CLINIC))
+    assert clinica is not None
+    assert clinic is not None
+    of_clinica = persona(clinica, ())
+    assert of_clinica.turn_detection == BySilence(threshold=0.5, silence_ms=600, prefix_ms=300)
+    assert of_clinica.noise_reduction == "near_field"
+    assert (of_clinica.voice, of_clinica.model, of_clinica.language) == (
+        "marin",
+        "gpt-realtime-2.1",
+        "pt-BR",
+    )
+    eager = persona(secretary(turn_detection={"kind": "semantic_vad", "eagerness": "high"}), ())
+    assert eager.turn_detection == ByMeaning("high")
+    assert persona(clinic, ()).noise_reduction == "far_field"
+
+
+def test_where_messages_are_taken_instead_nobody_is_transferred() -> None:
+    tools = (TRANSFER, MESSAGE)
+    hours = {"zone": "Europe/London", "monday": ["08:00-09:00"]}
+    assert persona(secretary(hours=hours), tools, closed=True).tools == (MESSAGE,)
+    assert persona(secretary(hours=hours), tools).tools == tools
+    assert persona(secretary(hours=hours | {"do": "talk"}), tools, closed=True).tools == tools

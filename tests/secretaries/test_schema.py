@@ -1,118 +1,84 @@
-"""What a secretary's keys come to: its persona, its words, its destinations, its functions."""
+"""The tables of a secretary's file, each by itself. ``test_reading.py`` has what a file says."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import BaseModel, ValidationError
 
-from esl_controller.config.settings import GREETINGS, AgentSettings
-from esl_controller.secretaries.persona import ByMeaning, BySilence, Tool
-from esl_controller.secretaries.reading import read
-from tests.secretaries.rig import AGENT, CLINIC, CLINICA, secretary
-
-TRANSFER = Tool("transfer_call", "", {})
-MESSAGE = Tool("take_message", "", {})
+from esl_controller.config.setting_types import Mistakes
+from esl_controller.secretaries.persona import ByMeaning, BySilence
+from esl_controller.secretaries.reading import tables
+from esl_controller.secretaries.schema import Limits, TurnDetection, WebhookTool
 
 
-def test_the_default_is_made_of_the_agents_settings() -> None:
-    agent = AgentSettings(
-        language="pt-BR", voice="cedar", greeting="Alô!", instructions="Seja breve."
-    )
-    default = secretary().from_agent(agent)
-    persona = default.persona((MESSAGE,))
-    assert (persona.model, persona.voice, persona.language) == (agent.model, "cedar", "pt-BR")
-    assert persona.instructions.startswith("Seja breve.\n")
-    assert persona.tools == (MESSAGE,)
-    assert persona.turn_detection == BySilence()
-    assert persona.noise_reduction == "off"
-    assert default.spoken_greeting == "Alô!"
-    assert default.key == ("", "")
+def test_every_key_has_its_help() -> None:
+    for _, table in tables():
+        assert table.__doc__
+        for key, field in table.model_fields.items():
+            inner: Any = field.annotation
+            is_table = isinstance(inner, type) and issubclass(inner, BaseModel)
+            assert field.description or is_table or key in ("destinations", "webhooks")
 
 
-def test_what_a_file_leaves_empty_is_the_agents() -> None:
-    own = secretary(language="fr", model="m")
-    assert (own.language, own.model) == ("fr", "m")
-    assert (own.voice, own.instructions) == ("cedar", AGENT.instructions)
-    assert secretary(voice="v", instructions="I").language == "es"
-    # The greeting names a company: that of [agent] is not lent to others.
-    lent = secretary().completed(AgentSettings(greeting="Here is Acme."))
-    assert lent.spoken_greeting == GREETINGS["es"]
+def test_turn_detection_is_one_of_two_kinds() -> None:
+    assert TurnDetection().vad == BySilence(0.5, 500, 300)
+    assert TurnDetection(threshold=0.7, silence_ms=600).vad == BySilence(0.7, 600, 300)
+    assert TurnDetection(kind="semantic_vad", eagerness="low").vad == ByMeaning("low")
 
 
-def test_the_persona_is_what_the_file_says() -> None:
-    clinica, clinic = (read(path, AGENT).secretary for path in (CLINICA, CLINIC))
-    assert clinica is not None
-    assert clinic is not None
-    persona = clinica.persona(())
-    assert persona.turn_detection == BySilence(threshold=0.5, silence_ms=600, prefix_ms=300)
-    assert persona.noise_reduction == "near_field"
-    assert (persona.voice, persona.model, persona.language) == (
-        "marin",
-        "gpt-realtime-2.1",
-        "pt-BR",
-    )
-    eager = secretary(turn_detection={"kind": "semantic_vad", "eagerness": "high"}).persona(())
-    assert eager.turn_detection == ByMeaning("high")
-    assert clinic.persona(()).noise_reduction == "far_field"
+def wrong(table: type[BaseModel], **keys: Any) -> list[str]:
+    """The keys of which a mistake between keys is told."""
+    with pytest.raises(ValidationError) as caught:
+        table(**keys)
+    [error] = caught.value.errors()
+    mistakes = error["ctx"]["error"]
+    assert isinstance(mistakes, Mistakes)
+    return [key for key, _ in mistakes.mistakes]
+
+
+def test_a_key_of_the_other_kind_of_turn_detection_is_a_mistake() -> None:
+    assert wrong(TurnDetection, eagerness="low") == ["eagerness"]
+    other = {"kind": "semantic_vad", "threshold": 0.7, "prefix_ms": 100}
+    assert wrong(TurnDetection, **other) == ["threshold", "prefix_ms"]
+
+
+def test_the_warning_comes_before_the_end() -> None:
+    assert Limits(max_call_s=60, warn_s=59).warn_s == 59
+    assert wrong(Limits, max_call_s=60, warn_s=60) == ["warn_s"]
+    assert wrong(Limits, max_call_s=20) == ["max_call_s"], "the one that the file has"
+
+
+def webhook(**keys: Any) -> WebhookTool:
+    return WebhookTool(**{"name": "find", "description": "Find.", "url": "http://h/", **keys})
+
+
+@pytest.mark.parametrize("name", ["a", "a_1", "x" * 64])
+def test_names_that_every_model_accepts(name: str) -> None:
+    assert webhook(name=name).name == name
+
+
+@pytest.mark.parametrize("name", ["", "1a", "_a", "Find", "find me", "é", "x" * 65])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="is not a name of a-z, 0-9 and _, a letter first"):
+        webhook(name=name)
+
+
+def test_a_collection_of_digits_has_a_shorter_name() -> None:
+    assert webhook(secure={"code": "x" * 32}).secure
+    with pytest.raises(ValidationError, match="of at most 32 characters"):
+        webhook(secure={"code": "x" * 33})
 
 
 @pytest.mark.parametrize(
-    ("language", "greeting", "farewell", "closed"),
+    ("parameters", "why"),
     [
-        ("pt-BR", "Olá! Como", "Obrigada", "Olá! No momento"),
-        ("es", "¡Hola! ¿En", "Gracias", "¡Hola! En este"),
-        ("en-GB", "Hello! How", "Thank you", "Hello! We are closed"),
-        ("fr", "Hello! How", "Thank you", "Hello! We are closed"),
+        ({"type": "object", "default": float("nan")}, "holds what JSON cannot"),
+        ({"type": "object", "properties": {"a": {"$dynamicRef": "#x"}}}, r"holds a \$ref"),
+        ({"type": "object", "properties": {"a": {"anyOf": [{"$ref": "#"}]}}}, r"holds a \$ref"),
     ],
 )
-def test_our_own_words_are_in_its_language(
-    language: str, greeting: str, farewell: str, closed: str
-) -> None:
-    own = secretary(language=language)
-    assert own.spoken_greeting.startswith(greeting)
-    assert own.spoken_farewell.startswith(farewell)
-    assert own.spoken_closed.startswith(closed)
-
-
-def test_its_own_words_go_before_ours() -> None:
-    own = secretary(greeting="Hi.", farewell="Bye.", hours={"say": "Closed."})
-    assert (own.spoken_greeting, own.spoken_farewell, own.spoken_closed) == (
-        "Hi.",
-        "Bye.",
-        "Closed.",
-    )
-
-
-def test_a_destination_is_found_whatever_its_case_accents_and_spaces() -> None:
-    own = secretary(
-        destinations=[
-            {"name": "Recepção", "aliases": ["Uma  pessoa"], "number": "600"},
-            {"name": "Straße", "number": "601", "kind": "queue", "timeout_s": 5, "context": "c"},
-        ]
-    )
-    first, second = own.destinations
-    for name in ("RECEPCAO", " recepção", "Recepc\u0327a\u0303o", "uma pessoa"):
-        assert own.destination(name) is first
-    assert own.destination("strasse") is second
-    assert own.destination("") is None
-    assert own.destination("Recep") is None
-    assert (second.number, second.context, second.timeout_s) == ("601", "c", 5)
-
-
-def test_the_usual_functions_depend_on_the_destinations() -> None:
-    there = [{"name": "a", "number": "1"}]
-    assert secretary().enabled_tools == ("end_call", "take_message")
-    assert "transfer_call" in secretary(destinations=there).enabled_tools
-    assert secretary(destinations=there, tools={"enabled": []}).enabled_tools == ()
-
-
-def test_where_messages_are_taken_instead_nobody_is_transferred() -> None:
-    tools = (TRANSFER, MESSAGE)
-    hours = {"zone": "Europe/London", "monday": ["08:00-09:00"]}
-    assert secretary(hours=hours).persona(tools, closed=True).tools == (MESSAGE,)
-    assert secretary(hours=hours).persona(tools).tools == tools
-    assert secretary(hours=hours | {"do": "talk"}).persona(tools, closed=True).tools == tools
-
-
-def test_the_key_is_in_lower_case() -> None:
-    uuid = "B1D2F7A4-5C3E-4F60-8A9B-0C1D2E3F4A5B"
-    assert secretary(domain_uuid=uuid).key == (uuid.lower(), "")
+def test_a_schema_of_arguments_that_cannot_be_sent(parameters: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        webhook(parameters=parameters)

@@ -23,12 +23,12 @@ from esl_controller.store.records import (
     CallStarted,
     Heartbeat,
     StoredCall,
-    Unfinished,
+    UnfinishedCall,
 )
 from tests.calls.rig import greeted, rig
 from tests.waiting import until
 
-CALL = Unfinished("uuid", "tenant", "clinic", "+5511", "8000", 0.0, "a", 0, "")
+CALL = UnfinishedCall("uuid", "tenant", "clinic", "+5511", "8000", 0.0, "a", 0, "")
 URL = "http://127.0.0.1:9/ended"  # nobody listens there
 SECRETARY = f'name = "Ana"\n[events]\ncall_ended_url = "{URL}"\n'
 GIVES_UP = Ladder(tries=1, anew=False)
@@ -197,8 +197,8 @@ async def test_a_call_that_nobody_takes_up_again_is_ended_by_a_running_controlle
             await until(lambda: lost.uuid not in of.controller.calls.calls)
             assert (await of.record(lost.uuid))["outcome"] == INTERRUPTED
             assert (await ended(store, lost.uuid)).outcome == LOST
-            (webhook,) = await store.take_due(time.time() + 99, 10, time.time() + 99)
-            assert (webhook.url, webhook.call_uuid) == (URL, lost.uuid)
+            (delivery,) = await store.take_due(time.time() + 99, 10, time.time() + 99)
+            assert (delivery.url, delivery.call_uuid) == (URL, lost.uuid)
             assert (await of.record(live.uuid))["outcome"] == ""
             assert live.uuid in of.controller.calls.calls
             live.hangup()

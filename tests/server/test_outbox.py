@@ -1,4 +1,4 @@
-"""Webhooks against receivers that take them, refuse them, or are not there."""
+"""Deliveries to receivers that accept them, refuse them, or are not there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from esl_controller.call.records import Turn
 from esl_controller.server import outbox
 from esl_controller.server.outbox import Outbox, signature
 from esl_controller.store import Store, sqlite
-from esl_controller.store.records import CallStarted, Deliver, Delivery
+from esl_controller.store.records import CallStarted, Delivery, DeliveryQueued
 from tests import postgres
 from tests.paths import ROOT
 
@@ -111,10 +111,10 @@ async def store(url: str) -> AsyncIterator[Store]:
         yield store
 
 
-async def test_a_webhook_is_sent_once_and_signed(store: Store) -> None:
+async def test_an_event_is_delivered_once_and_signed(store: Store) -> None:
     receiver = Receiver()
     async with listening(receiver) as hook, running(store):
-        put = Deliver(hook, "message", '{"name": "José"}', UUID)
+        put = DeliveryQueued(hook, "message", '{"name": "José"}', UUID)
         store.put(put)
         await receiver.received(1)
         await nothing_waits(store)
@@ -142,11 +142,11 @@ async def test_the_database_is_read_only_when_something_is_due(
     monkeypatch.setattr(store, "take_due", take_due)
     receiver = Receiver()
     async with listening(receiver) as hook, running(store):
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await receiver.received(1)
         await nothing_waits(store)
         await asyncio.sleep(0.1)
-    # At the start, with the webhook, and after it.
+    # At the start, with the delivery, and after it.
     assert len(reads) <= 4
 
 
@@ -177,7 +177,7 @@ async def test_the_record_of_the_call_is_sent_as_it_is_then(store: Store) -> Non
     async with listening(receiver) as hook, running(store):
         store.put(CallStarted(UUID, "tenant", "clinic", "+5511", "8000", 1.0))
         store.put(Turn(UUID, 1, "caller", "", "", 2.0))
-        store.put(Deliver(hook, "call_ended", "", UUID))
+        store.put(DeliveryQueued(hook, "call_ended", "", UUID))
         await receiver.received(1)
         store.put(Turn(UUID, 1, "caller", "late words", "", 2.0))
         await store.flush()
@@ -194,14 +194,14 @@ async def test_what_is_not_taken_is_sent_again(
 ) -> None:
     receiver = Receiver(status, status, status)
     async with listening(receiver) as hook, running(store):
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await receiver.received(4)
         await nothing_waits(store)
     assert len(receiver.got) == 4
     assert len(set(receiver.ids())) == 1
     gaps = [b - a for a, b in zip(receiver.times, receiver.times[1:], strict=False)]
     assert all(gap >= least for gap, least in zip(gaps, (0.02, 0.04, 0.08), strict=True))
-    failed = [line for line in logs if line["event"] == "webhook not delivered"]
+    failed = [line for line in logs if line["event"] == "delivery failed"]
     reason = "no answer within 0.2 s" if status is None else f"127.0.0.1 answered {status}"
     assert [(line["reason"], line["again_in_s"]) for line in failed] == [
         (reason, 0.02),
@@ -224,11 +224,11 @@ async def test_a_receiver_that_is_not_there(
     store: Store, hook: str, logs: list[MutableMapping[str, Any]]
 ) -> None:
     async with running(store):
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         async with asyncio.timeout(5):
             while len(logs) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
-    assert {line["event"] for line in logs} == {"webhook not delivered"}
+    assert {line["event"] for line in logs} == {"delivery failed"}
     assert "hidden" not in str(logs)
 
 
@@ -243,37 +243,37 @@ async def test_a_receiver_that_does_not_speak_http(
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, running(store):
-        store.put(Deliver(f"http://127.0.0.1:{port}/hidden", "message", "{}", UUID))
+        store.put(DeliveryQueued(f"http://127.0.0.1:{port}/hidden", "message", "{}", UUID))
         async with asyncio.timeout(5):
             while not logs:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
-    assert logs[0]["event"] == "webhook not delivered"
+    assert logs[0]["event"] == "delivery failed"
     assert "hidden" not in str(logs)
 
 
-async def test_a_webhook_is_given_up_at_last(
+async def test_a_delivery_is_given_up_at_last(
     store: Store, monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, Any]]
 ) -> None:
     monkeypatch.setattr(outbox, "GIVE_UP_S", 0.1)
     monkeypatch.setattr(outbox, "LAST_RETRY_S", 0.05)
     receiver = Receiver(*[500] * 100)
     async with listening(receiver) as hook, running(store):
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await receiver.received(1)
         await nothing_waits(store)
     assert 2 <= len(receiver.got) <= 6
-    assert logs[-1]["event"] == "webhook given up"
+    assert logs[-1]["event"] == "delivery given up"
     call = await store.call(UUID)
     assert call is not None
     [note] = call.notes
-    assert note.text == "webhook message given up: 127.0.0.1 answered 500"
+    assert note.text == "delivery of message given up: 127.0.0.1 answered 500"
 
 
-async def test_a_restart_loses_no_webhook(url: str) -> None:
+async def test_a_restart_loses_no_delivery(url: str) -> None:
     receiver = Receiver(None)
     async with listening(receiver) as hook:
         async with Store.open(url) as store:
-            store.put(Deliver(hook, "message", '{"n": 1}', UUID))
+            store.put(DeliveryQueued(hook, "message", '{"n": 1}', UUID))
         async with Store.open(url) as store, running(store):
             # Stopped between the request and its answer: it is sent again.
             await receiver.received(1)
@@ -284,30 +284,30 @@ async def test_a_restart_loses_no_webhook(url: str) -> None:
     assert len(set(receiver.ids())) == 1
 
 
-async def test_many_webhooks_and_a_receiver_that_is_down(store: Store) -> None:
+async def test_many_deliveries_and_a_receiver_that_is_down(store: Store) -> None:
     bad, good = Receiver(*[500] * 1000), Receiver()
     async with listening(bad) as down, listening(good) as up, running(store):
         for number in range(40):
-            store.put(Deliver(down, "message", "{}", UUID))
-            store.put(Deliver(up, "message", str(number), UUID))
+            store.put(DeliveryQueued(down, "message", "{}", UUID))
+            store.put(DeliveryQueued(up, "message", str(number), UUID))
         await good.received(40)
     assert sorted(int(body) for _, body in good.got) == list(range(40))
 
 
-async def test_unsigned_webhooks_are_told_of_once(
+async def test_unsigned_deliveries_are_logged_once(
     store: Store, logs: list[MutableMapping[str, Any]]
 ) -> None:
     receiver = Receiver()
     async with listening(receiver) as hook, running(store, secret=""):
         for _ in range(3):
-            store.put(Deliver(hook, "message", "{}", UUID))
+            store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await receiver.received(3)
     assert all("X-Esl-Controller-Signature" not in headers for headers, _ in receiver.got)
     warnings = [line["event"] for line in logs if line["log_level"] == "warning"]
-    assert warnings == ["webhooks are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set"]
+    assert warnings == ["deliveries are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set"]
 
 
-async def test_webhooks_wait_while_the_database_is_away(
+async def test_deliveries_wait_while_the_database_is_away(
     url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -316,7 +316,7 @@ async def test_webhooks_wait_while_the_database_is_away(
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 10)
     receiver = Receiver()
     async with listening(receiver) as hook, Store.open(url) as store:
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await store.flush()
         with closing(sqlite3.connect(tmp_path / "calls.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -326,11 +326,11 @@ async def test_webhooks_wait_while_the_database_is_away(
                         await asyncio.sleep(0.005)
                 other.execute("ROLLBACK")
                 await receiver.received(1)
-    assert logs[0]["event"] == "webhooks wait"
+    assert logs[0]["event"] == "deliveries wait"
     assert logs[0]["reason"] == "the call record cannot be read: database is locked"
 
 
-async def test_of_two_controllers_one_sends_a_webhook(
+async def test_of_two_controllers_one_delivers(
     postgresql: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "TIMEOUT_S", 10.0)  # who gets no answer sends it again
@@ -344,7 +344,7 @@ async def test_of_two_controllers_one_sends_a_webhook(
         running(other),
     ):
         for number in range(100):
-            (store, other)[number % 2].put(Deliver(hook, "message", str(number), UUID))
+            (store, other)[number % 2].put(DeliveryQueued(hook, "message", str(number), UUID))
         await receiver.received(100)
         await nothing_waits(store)
     assert sorted(int(body) for _, body in receiver.got) == list(range(100))
@@ -357,7 +357,7 @@ async def test_what_a_dead_controller_had_taken_is_sent_by_another(
     monkeypatch.setattr(outbox, "LOOK_AGAIN_S", 0.05)
     receiver = Receiver()
     async with listening(receiver) as hook, Store.open(url) as other:
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await store.flush()
         now = time.time()
         assert len(await store.take_due(now, 1, until=now + 0.3)) == 1
@@ -374,7 +374,7 @@ async def test_what_another_controller_left_behind_is_found(
     receiver = Receiver()
     async with listening(receiver) as hook, Store.open(url) as other, running(other):
         await asyncio.sleep(0.05)
-        store.put(Deliver(hook, "message", "{}", UUID))
+        store.put(DeliveryQueued(hook, "message", "{}", UUID))
         await receiver.received(1)
 
 
@@ -382,7 +382,7 @@ async def test_who_stops_gives_back_what_it_was_sending(store: Store) -> None:
     receiver = Receiver(None)
     async with listening(receiver) as hook:
         async with running(store):
-            store.put(Deliver(hook, "message", "{}", UUID))
+            store.put(DeliveryQueued(hook, "message", "{}", UUID))
             await receiver.received(1)
         await store.flush()
         at = await store.next_due()

@@ -42,7 +42,7 @@ class Store:
     async def claim(self, call_uuid: str, owner: str) -> Any:
         return await self._answered()
 
-    async def lost(self, epochs: Mapping[str, int]) -> Any:
+    async def claimed_by_others(self, epochs: Mapping[str, int]) -> Any:
         return await self._answered()
 
     async def flush(self) -> None:

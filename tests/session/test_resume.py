@@ -14,7 +14,7 @@ from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.resume import SnapshotKeeper
-from esl_controller.store.records import Change, Noted, Remembered
+from esl_controller.store.records import Change, Noted, SnapshotSaved
 from tests.call.world import tool_call
 
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
@@ -69,10 +69,10 @@ async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
         resumption = taken.resume(Claimed(number, memory))
         assert resumption is not None
         assert resumption.cut
-        memory = next(change.memory for change in put if isinstance(change, Remembered))
+        memory = next(change.snapshot for change in put if isinstance(change, SnapshotSaved))
     taken.save(Snapshot(leaving="hangup", goodbye="Go on."))
-    assert isinstance(put[-1], Remembered)
-    stored = load(put[-1].memory)
+    assert isinstance(put[-1], SnapshotSaved)
+    stored = load(put[-1].snapshot)
     assert stored is not None
     assert not stored.cut
 
@@ -131,7 +131,7 @@ async def test_a_transfer_before_anything_was_said_here_keeps_what_was_known() -
     now = time.time()
     of.resume(Claimed(1, dump(StoredSnapshot(Snapshot(ends_at=now + 100, greeted=True, turns=3)))))
     of.transferred()
-    stored = load(next(c.memory for c in reversed(put) if isinstance(c, Remembered)))
+    stored = load(next(c.snapshot for c in reversed(put) if isinstance(c, SnapshotSaved)))
     assert stored is not None
     assert (stored.memory.turns, stored.memory.greeted) == (3, True)
     assert stored.memory.ends_at == pytest.approx(now + 100, abs=0.2)
@@ -144,7 +144,7 @@ async def test_a_sentence_that_was_cut_is_cut_until_its_rest_is_heard() -> None:
     of.resume(Claimed(1, dump(StoredSnapshot(Snapshot(greeted=True), cut=True))))
 
     def cut() -> bool:
-        stored = load(next(c.memory for c in reversed(put) if isinstance(c, Remembered)))
+        stored = load(next(c.snapshot for c in reversed(put) if isinstance(c, SnapshotSaved)))
         assert stored is not None
         return stored.cut
 
@@ -162,8 +162,8 @@ async def test_a_transfer_is_noted_and_remembered() -> None:
     of.save(LEAVING)
     of.transferred()
     (note,) = (change for change in put if isinstance(change, Noted))
-    *_, last = (change for change in put if isinstance(change, Remembered))
-    stored = load(last.memory)
+    *_, last = (change for change in put if isinstance(change, SnapshotSaved))
+    stored = load(last.snapshot)
     assert stored is not None
     assert note.text == "the caller was transferred to Sales"
     assert (stored.memory.back_from, stored.memory.returns) == ("Sales", 2)

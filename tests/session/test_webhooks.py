@@ -14,10 +14,11 @@ from aiohttp import ClientSession, web
 
 from esl_controller.call.tools import AskServer, TakeMessage
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.secretaries.schema import Secretary, WebhookTool
+from esl_controller.secretaries.schema import WebhookTool
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.server import logs
 from esl_controller.session.webhooks import ANSWER_LIMIT, Webhooks
-from esl_controller.store.records import Change, Deliver, MessageTaken
+from esl_controller.store.records import Change, DeliveryQueued, MessageTaken
 from tests.secretaries.rig import secretary
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
@@ -214,7 +215,7 @@ def test_a_message_is_delivered() -> None:
     url = "https://clinic.example/messages"
     kept, delivered = put_by(leave, events={"message_url": url})
     assert isinstance(kept, MessageTaken)
-    assert isinstance(delivered, Deliver)
+    assert isinstance(delivered, DeliveryQueued)
     assert (delivered.url, delivered.kind, delivered.call_uuid) == (url, "message", UUID)
     assert json.loads(delivered.body) == {
         "message": {"name": "Ana", "phone": "+5511", "text": "Call me, é urgente"},
@@ -226,5 +227,5 @@ def test_the_record_of_the_call_is_delivered_where_that_is_wanted() -> None:
     assert put_by(Webhooks.call_ended) == []
     url = "https://clinic.example/calls"
     (delivered,) = put_by(Webhooks.call_ended, events={"call_ended_url": url})
-    assert isinstance(delivered, Deliver)
+    assert isinstance(delivered, DeliveryQueued)
     assert (delivered.url, delivered.kind, delivered.body) == (url, "call_ended", "")

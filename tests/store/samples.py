@@ -8,7 +8,7 @@ from esl_controller.store.records import (
     CallEnded,
     CallStarted,
     Change,
-    Deliver,
+    DeliveryQueued,
     MessageTaken,
     Noted,
 )
@@ -38,6 +38,6 @@ def turn(number: int, call_uuid: str = UUID) -> Turn:
     return Turn(call_uuid, number, "caller", f"words {number}", "", AT + number)
 
 
-def deliver(url: str, body: str = '{"a": 1}', call_uuid: str = UUID) -> Deliver:
-    """A webhook."""
-    return Deliver(url, "message", body, call_uuid)
+def deliver(url: str, body: str = '{"a": 1}', call_uuid: str = UUID) -> DeliveryQueued:
+    """A delivery that is put."""
+    return DeliveryQueued(url, "message", body, call_uuid)

@@ -1,4 +1,4 @@
-"""A call goes from one controller to another, and a webhook to one of them."""
+"""A call goes from one controller to another, and a delivery to one of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from esl_controller.call.records import HISTORY, Claimed
 from esl_controller.store import Store, StoreError
 from esl_controller.store.claiming import TOGETHER, Claims
-from esl_controller.store.records import CallEnded, Postponed, Remembered, Settled, StoredCall
+from esl_controller.store.records import (
+    CallEnded,
+    DeliveryPostponed,
+    DeliverySettled,
+    SnapshotSaved,
+    StoredCall,
+)
 from tests.store.samples import AT, CALL, UUID, deliver, turn
 
 
@@ -25,12 +31,12 @@ async def stored(store: Store) -> StoredCall:
     return call
 
 
-async def test_who_claims_a_call_gets_its_record_and_its_memory(store: Store) -> None:
+async def test_who_claims_a_call_gets_its_record_and_its_snapshot(store: Store) -> None:
     for change in CALL:
         store.put(change)
-    store.put(Remembered(UUID, 0, "what it knows"))
+    store.put(SnapshotSaved(UUID, 0, "what it knows"))
     claimed = await store.claim(UUID, "b")
-    assert (claimed.epoch, claimed.memory) == (1, "what it knows")
+    assert (claimed.epoch, claimed.snapshot) == (1, "what it knows")
     assert [len(claimed.turns), len(claimed.tools)] == [3, 1]
     call = await stored(store)
     assert (call.ended_at, call.outcome) == (None, ""), "it goes on"
@@ -52,7 +58,7 @@ async def test_calls_claimed_at_once_are_few_transactions_and_each_gets_its_own(
     for number, uuid in enumerate(uuids):
         for one in range(number):
             store.put(replace(turn(one), call_uuid=uuid, text=f"{uuid}, {one}"))
-        store.put(Remembered(uuid, 0, f"of {uuid}"))
+        store.put(SnapshotSaved(uuid, 0, f"of {uuid}"))
     await store.flush()
     transactions = []
     take = Claims.take
@@ -64,9 +70,9 @@ async def test_calls_claimed_at_once_are_few_transactions_and_each_gets_its_own(
     monkeypatch.setattr(Claims, "take", counted)
     claimed = await asyncio.gather(*(store.claim(uuid, "b") for uuid in [*uuids, "unknown"]))
     *known, unknown = claimed
-    assert (unknown.memory, unknown.turns) == ("", [])
+    assert (unknown.snapshot, unknown.turns) == ("", [])
     for number, (uuid, found) in enumerate(zip(uuids, known, strict=True)):
-        assert (found.epoch, found.memory) == (1, f"of {uuid}")
+        assert (found.epoch, found.snapshot) == (1, f"of {uuid}")
         assert [said.text for said in found.turns] == [f"{uuid}, {at}" for at in range(number)]
     assert len(transactions) == 3
     assert max(map(len, transactions)) <= TOGETHER
@@ -78,8 +84,8 @@ async def test_two_controllers_that_claim_the_same_calls_at_once_do_not_wait_for
     uuids = [f"call {number}" for number in range(15)]
     async with Store.open(url) as store, Store.open(url) as other:
         for number, uuid in enumerate(uuids):
-            store.put(Remembered(uuid, 0, str(number)))
-            other.put(Remembered(uuids[-1 - number], 0, str(number)))
+            store.put(SnapshotSaved(uuid, 0, str(number)))
+            other.put(SnapshotSaved(uuids[-1 - number], 0, str(number)))
         mine = [store.claim(uuid, "a") for uuid in uuids]
         theirs = [other.claim(uuid, "b") for uuid in reversed(uuids)]
         claimed = [one.epoch for one in await asyncio.gather(*mine, *theirs)]
@@ -118,43 +124,45 @@ async def test_a_claim_that_failed_takes_nobody_along_who_comes_later(
 
 async def test_a_call_that_nobody_knows_can_be_claimed(store: Store) -> None:
     claimed = await store.claim(UUID, "b")
-    assert (claimed.epoch, claimed.memory, claimed.turns) == (1, "", [])
+    assert (claimed.epoch, claimed.snapshot, claimed.turns) == (1, "", [])
 
 
-async def test_who_lost_a_call_writes_in_vain_and_is_told(store: Store) -> None:
+async def test_who_lost_a_call_to_another_writes_in_vain_and_is_told(
+    store: Store,
+) -> None:
     for change in CALL:
         store.put(change)
     first = (await store.claim(UUID, "b")).epoch
     second = (await store.claim(UUID, "c")).epoch
-    assert await store.lost({UUID: first}) == [UUID]
-    assert await store.lost({UUID: second}) == []
-    assert await store.lost({}) == []
-    store.put(Remembered(UUID, first, "old"))
+    assert await store.claimed_by_others({UUID: first}) == [UUID]
+    assert await store.claimed_by_others({UUID: second}) == []
+    assert await store.claimed_by_others({}) == []
+    store.put(SnapshotSaved(UUID, first, "old"))
     ended = next(change for change in CALL if isinstance(change, CallEnded))
     store.put(replace(ended, epoch=first, at=AT))
     assert (await stored(store)).ended_at is None
-    store.put(Remembered(UUID, second, "new"))
+    store.put(SnapshotSaved(UUID, second, "new"))
     store.put(replace(ended, epoch=second, at=AT))
     assert (await stored(store)).ended_at == AT
-    assert (await store.claim(UUID, "d")).memory == "new"
+    assert (await store.claim(UUID, "d")).snapshot == "new"
 
 
 async def test_who_could_not_claim_a_call_has_it_with_what_it_writes(store: Store) -> None:
     earlier = (await store.claim(UUID, "b")).epoch
-    store.put(Remembered(UUID, 70, "of one that was not there to be asked"))
+    store.put(SnapshotSaved(UUID, 70, "of one that was not there to be asked"))
     await store.flush()
-    assert await store.lost({UUID: earlier}) == [UUID]
-    assert await store.lost({UUID: 70}) == []
+    assert await store.claimed_by_others({UUID: earlier}) == [UUID]
+    assert await store.claimed_by_others({UUID: 70}) == []
     assert (await store.claim(UUID, "d")).epoch == 71
 
 
-async def test_webhooks_that_were_tried_least_are_taken_first(store: Store) -> None:
+async def test_deliveries_that_were_tried_least_are_taken_first(store: Store) -> None:
     first, second, later, done = (deliver(f"http://{n}") for n in range(4))
     for change in (first, second, later, done):
         store.put(change)
-    store.put(Postponed(first.id, 3, AT))
-    store.put(Postponed(later.id, 1, AT * 3))
-    store.put(Settled(done.id))
+    store.put(DeliveryPostponed(first.id, 3, AT))
+    store.put(DeliveryPostponed(later.id, 1, AT * 3))
+    store.put(DeliverySettled(done.id))
     await store.flush()
     [taken] = await store.take_due(AT * 2, 1, until=AT * 2.5)
     assert (taken.url, taken.attempts) == ("http://1", 0)
@@ -164,7 +172,7 @@ async def test_webhooks_that_were_tried_least_are_taken_first(store: Store) -> N
     assert [one.url for one in due] == ["http://1", "http://2", "http://0"]
 
 
-async def test_of_many_that_take_webhooks_at_once_each_gets_others(url: str) -> None:
+async def test_controllers_that_take_deliveries_at_once_each_get_others(url: str) -> None:
     async with Store.open(url) as store, Store.open(url) as other:
         for number in range(100):
             store.put(deliver(f"http://{number}"))

@@ -16,11 +16,11 @@ from esl_controller.store.records import (
     CallEnded,
     CallStarted,
     Change,
-    Deliver,
+    ControllerLeft,
+    DeliveryQueued,
     Heartbeat,
-    Left,
     StoredCall,
-    Unfinished,
+    UnfinishedCall,
 )
 from tests.store.conftest import Database
 from tests.store.samples import AT, CALL, ENDED, MESSAGE, REPLY, STARTED, UUID, turn
@@ -36,7 +36,7 @@ async def written(store: Store, changes: Sequence[Change]) -> None:
     await store.flush()
 
 
-async def the_one(store: Store) -> Unfinished:
+async def the_one(store: Store) -> UnfinishedCall:
     (call,) = await store.unfinished()
     return call
 
@@ -50,7 +50,7 @@ async def call_of(store: Store) -> StoredCall:
 async def test_only_calls_that_may_go_on_are_unfinished(store: Store) -> None:
     assert INTERRUPTED == OF_A_CALL
     await written(store, [BEGUN])
-    assert await the_one(store) == Unfinished(
+    assert await the_one(store) == UnfinishedCall(
         UUID, "tenant", "clinic", "+5511", "8000", AT, "a", 0, ""
     )
     await written(store, [LET_GO])
@@ -81,25 +81,25 @@ async def test_a_lost_call_ends_at_the_last_moment_that_is_known_of_it(
     assert await store.unfinished() == []
 
 
-async def test_its_webhook_is_sent_once_whoever_ends_it(url: str) -> None:
+async def test_one_delivery_is_queued_whoever_ends_it(url: str) -> None:
     async with Store.open(url) as store, Store.open(url) as other:
         await written(store, [BEGUN, REPLY])
         call = await the_one(store)
         ends = [one.end_lost(call, "nobody came", AT) for one in (store, other) * 5]
         assert sorted(await asyncio.gather(*ends)) == [*[False] * 9, True]
-        (webhook,) = await store.take_due(AT * 2, 10, AT * 3)
-        assert (webhook.url, webhook.kind, webhook.body) == (URL, "call_ended", "")
+        (delivery,) = await store.take_due(AT * 2, 10, AT * 3)
+        assert (delivery.url, delivery.kind, delivery.body) == (URL, "call_ended", "")
         assert len((await call_of(store)).notes) == 1
 
 
-async def test_who_ends_a_call_has_its_webhook_sent_at_once(store: Store) -> None:
+async def test_ending_a_call_wakes_the_outbox(store: Store) -> None:
     await written(store, [BEGUN])
     store.delivery_written.clear()
     await store.end_lost(await the_one(store), "", None)
     assert store.delivery_written.is_set()
 
 
-async def test_without_a_url_there_is_no_webhook(store: Store) -> None:
+async def test_without_a_url_there_is_no_delivery(store: Store) -> None:
     await written(store, [STARTED])
     assert await store.end_lost(await the_one(store), "", None)
     assert await store.take_due(AT * 2, 10, AT * 3) == []
@@ -126,12 +126,12 @@ async def test_a_call_that_comes_back_after_all_goes_on_and_ends_properly(store:
     claimed = await store.claim(UUID, "b")
     assert len(claimed.turns) == 1
     assert ((await call_of(store)).ended_at, (await the_one(store)).owner) == (None, "b")
-    last = Deliver(URL, "call_ended", "", UUID)
+    last = DeliveryQueued(URL, "call_ended", "", UUID)
     await written(store, [replace(ENDED, epoch=claimed.epoch), last])
     assert (await call_of(store)).outcome == "completed"
-    webhooks = {one.id for one in await store.take_due(AT * 2, 10, AT * 3)}
-    assert len(webhooks) == 2, "the later one tells how it ended"
-    assert last.id in webhooks
+    deliveries = {one.id for one in await store.take_due(AT * 2, 10, AT * 3)}
+    assert len(deliveries) == 2, "the later one tells how it ended"
+    assert last.id in deliveries
 
 
 async def test_a_call_whose_start_is_not_known_can_be_deleted_by_age(
@@ -163,5 +163,5 @@ async def test_controllers_say_that_they_are_there_until_they_leave(store: Store
     await written(store, [other, first])
     await written(store, [later])
     assert await store.controllers() == [later, other]
-    await written(store, [other, Left("b")])
+    await written(store, [other, ControllerLeft("b")])
     assert await store.controllers() == [later]

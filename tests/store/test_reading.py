@@ -11,9 +11,9 @@ from esl_controller.store import Store, StoreError, reading
 from esl_controller.store.records import (
     CallEnded,
     CallStarted,
+    DeliveryPostponed,
+    DeliverySettled,
     Noted,
-    Postponed,
-    Settled,
     StoredCall,
 )
 from tests.store.samples import (
@@ -91,15 +91,20 @@ async def test_recent_calls_come_newest_first(store: Store) -> None:
     assert [call.call_uuid for call in await store.recent(2)] == ["c", "b"]
 
 
-async def test_when_the_next_webhook_is_to_be_sent(store: Store) -> None:
+async def test_when_the_next_delivery_is_due(store: Store) -> None:
     assert await store.next_due() is None
     first, later = deliver("http://h"), deliver("http://h")
-    for change in (first, later, Postponed(first.id, 3, AT), Postponed(later.id, 1, AT * 3)):
+    for change in (
+        first,
+        later,
+        DeliveryPostponed(first.id, 3, AT),
+        DeliveryPostponed(later.id, 1, AT * 3),
+    ):
         store.put(change)
     await store.flush()
     assert await store.next_due() == AT
     for change in (first, later):
-        store.put(Settled(change.id))
+        store.put(DeliverySettled(change.id))
     await store.flush()
     assert await store.next_due() is None
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 
 from esl_controller.call.events import Usage
-from esl_controller.store.records import Deliver, MessageTaken, StoredCall
+from esl_controller.store.records import DeliveryQueued, MessageTaken, StoredCall
 from tests.store.samples import GREETING, MESSAGE, UUID
 
 
 def test_records_without_a_name_get_one_of_their_own() -> None:
     first, second = (MessageTaken(UUID, "Ana", "1", "text", 1.0) for _ in range(2))
     assert first.id != second.id
-    assert Deliver("u", "k", "", UUID).id != Deliver("u", "k", "", UUID).id
+    assert DeliveryQueued("u", "k", "", UUID).id != DeliveryQueued("u", "k", "", UUID).id
 
 
 def test_a_call_as_json_names_its_uuid_once() -> None:

@@ -46,7 +46,7 @@ async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 async def test_a_directory_is_no_record(tmp_path: Path) -> None:
     before = threading.active_count()
     line = await refused(f"sqlite:///{tmp_path}")
-    assert line == f"{tmp_path} is no file: [store] url must name one"
+    assert line == f"{tmp_path} is not a file: [store] url must name one"
     assert threading.active_count() == before
 
 

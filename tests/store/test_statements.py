@@ -13,20 +13,25 @@ from esl_controller.store.records import (
     JSON_LIMIT,
     TEXT_LIMIT,
     Change,
-    Deliver,
+    ControllerLeft,
+    DeliveryPostponed,
+    DeliveryQueued,
+    DeliverySettled,
     Heartbeat,
-    Left,
     Noted,
-    Postponed,
-    Remembered,
-    Settled,
+    SnapshotSaved,
 )
 from esl_controller.store.statements import entry, locked_call, statements, write
 from tests.store.samples import AT, CALL, UUID, deliver, turn
 
 
 async def test_what_is_written_twice_is_there_once(store: Store) -> None:
-    changes = [*CALL, Postponed("unknown", 1, AT), Settled("unknown"), deliver("http://h")]
+    changes = [
+        *CALL,
+        DeliveryPostponed("unknown", 1, AT),
+        DeliverySettled("unknown"),
+        deliver("http://h"),
+    ]
     entries = [entry(change) for change in changes]
     for _ in range(2):
         async with store._engine.begin() as connection:
@@ -47,20 +52,20 @@ def test_texts_are_cut_and_cleaned() -> None:
     assert entry(Noted(UUID, AT, "a\0b\ud800ç")).row["text"] == "ab?ç"
 
 
-def test_the_body_of_a_webhook_is_never_cut() -> None:
+def test_the_body_of_a_delivery_is_never_cut() -> None:
     long = "x" * (JSON_LIMIT + 1)
-    assert entry(Deliver("http://h", "k", long, UUID)).row["body"] == long
+    assert entry(DeliveryQueued("http://h", "k", long, UUID)).row["body"] == long
 
 
 @pytest.mark.parametrize("dialect", [sqlite(), postgresql()])  # type: ignore[no-untyped-call]
 def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None:
     others: list[Change] = [
         deliver("http://h"),
-        Postponed("x", 1, AT),
-        Settled("x"),
-        Remembered(UUID, 0, ""),
+        DeliveryPostponed("x", 1, AT),
+        DeliverySettled("x"),
+        SnapshotSaved(UUID, 0, ""),
         Heartbeat("a", "http://h", "ws://h", AT, AT, "ready"),
-        Left("a"),
+        ControllerLeft("a"),
     ]
     changes = [*CALL, turn(9), *others]
     assert {type(change) for change in changes} == set(statements(dialect.name))

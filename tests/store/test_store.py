@@ -11,8 +11,8 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-import esl_controller.store
 from esl_controller.store import Store, StoreError, reading, sqlite
+from esl_controller.store import store as store_module
 from tests.store.conftest import Database
 from tests.store.samples import UUID, deliver, turn
 
@@ -31,7 +31,7 @@ async def test_the_end_does_not_wait_for_a_database_that_is_away(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 10)
-    monkeypatch.setattr(esl_controller.store, "CLOSE_S", 0.1)
+    monkeypatch.setattr(store_module, "CLOSE_S", 0.1)
     before = asyncio.all_tasks()
     with capture_logs() as logs:
         async with asyncio.timeout(5), AsyncExitStack() as stack:
@@ -74,13 +74,13 @@ async def test_a_record_that_cannot_be_opened_leaves_no_task(database: Database)
 _KILLED = """
 import asyncio, os, signal, sys
 from esl_controller.store import Store
-from esl_controller.store.records import Deliver
+from esl_controller.store.records import DeliveryQueued
 from esl_controller.call.records import Turn
 
 async def main(url):
     async with Store.open(url) as store:
         store.put(Turn("u", 1, "agent", "Hello", "Hello", 1.0))
-        store.put(Deliver("http://127.0.0.1:9/", "message", "{}", "u"))
+        store.put(DeliveryQueued("http://127.0.0.1:9/", "message", "{}", "u"))
         await store.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 

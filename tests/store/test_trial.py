@@ -33,5 +33,5 @@ async def test_no_file_is_made(path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there(path: Path) -> None:
-    with pytest.raises(StoreError, match="no folder that we may write"):
+    with pytest.raises(StoreError, match="not a folder that we may write to"):
         await try_writing(SqliteFile(path.parent / "nowhere" / "calls.db").url)

@@ -104,7 +104,7 @@ async def test_above_the_limit_the_newest_is_dropped_and_counted(
     assert await numbers(store) == list(range(10))
     assert store.dropped == 15
     assert [line["event"] for line in logs].count(
-        "the call record has holes from now on: too much waits"
+        "the call record has gaps from now on: too many changes wait"
     ) == 1
     store.put(turn(30))
     await store.flush()
@@ -125,14 +125,14 @@ async def test_a_change_that_is_refused_does_not_take_the_others_with_it(store: 
     assert "no time" not in str(line)
 
 
-async def test_a_webhook_that_is_too_long_is_refused(store: Store) -> None:
+async def test_a_delivery_that_is_too_long_is_refused(store: Store) -> None:
     with capture_logs() as logs:
         store.put(deliver("http://h", "x" * (BODY_LIMIT + 1)))
         store.put(deliver("http://h", "x" * BODY_LIMIT))
         await store.flush()
     [kept] = await store.take_due(AT * 2, 10, AT * 3)
     assert len(kept.body) == BODY_LIMIT
-    assert (store.dropped, logs[0]["change"]) == (1, "Deliver")
+    assert (store.dropped, logs[0]["change"]) == (1, "DeliveryQueued")
 
 
 async def test_a_call_whose_start_was_lost_is_written_all_the_same(store: Store) -> None:
@@ -141,7 +141,7 @@ async def test_a_call_whose_start_was_lost_is_written_all_the_same(store: Store)
     assert await numbers(store, "other") == [1]
 
 
-async def test_a_written_webhook_wakes_who_waits_for_it(store: Store) -> None:
+async def test_a_written_delivery_wakes_who_waits_for_it(store: Store) -> None:
     store.put(STARTED)
     await store.flush()
     assert not store.delivery_written.is_set()

@@ -13,6 +13,7 @@ from esl_controller.agents.probe import probe
 from esl_controller.call.events import AgentFailed
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.secretaries import prompt
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.store import StoreError
 from esl_controller.store.trial import try_writing
@@ -54,7 +55,7 @@ async def model(case: Case) -> Finding:
             "callers get a built-in stand-in, which repeats what they say; it is no AI.",
             "OPENAI_API_KEY in the environment of esl-controller serve",
         )
-    persona = _folder(case).find("", "").persona(())
+    persona = prompt.persona(_folder(case).find("", ""), ())
     began = time.monotonic()
     there = make_model(agent)
     try:
@@ -77,7 +78,7 @@ async def record(case: Case) -> Finding:
     if not case.settings.store.url:
         return warning(
             "[store] url is empty: no record is kept",
-            "a call that loses its controller begins anew, and no webhook is sent.",
+            "a call that loses its controller begins anew, and no event is delivered.",
             '[store] url = "sqlite:///esl-controller.db" in our settings',
         )
     try:
@@ -103,7 +104,7 @@ async def clock(case: Case) -> Finding:
         return warning(
             f"FreeSWITCH's clock and ours are {abs(apart):.0f} s apart",
             "its log and ours cannot be laid side by side; a clock that is wrong also makes TLS and"
-            " the signatures of webhooks fail.",
+            " the signatures of deliveries fail.",
             "timedatectl    on both machines; NTP must be active",
         )
     return ok(f"FreeSWITCH's clock and ours are {abs(apart) * 1000:.0f} ms apart")

@@ -344,15 +344,15 @@ OURS: Final = (
     ),
     _fault(
         "secretary",
-        r"(?P<what>secretary not taken over|secretaries cannot be read)",
+        r"(?P<what>secretary not loaded|secretaries cannot be read)",
         "A secretary's file has mistakes; what was in force before still is.",
         "`esl-controller secretary check` names the lines.",
     ),
     _fault(
         "webhook",
-        r"(?:webhook not delivered|webhooks wait)(?:: (?P<what>.+))?",
-        "Webhooks are not delivered; they are kept and tried again for 24 hours.",
-        "Is the webhook's server reachable from the controller?",
+        r"(?:delivery failed|deliveries wait)(?:: (?P<what>.+))?",
+        "Events are not delivered; they are kept and tried again for 24 hours.",
+        "Is the receiving server reachable from the controller?",
     ),
     _fault(
         "function",

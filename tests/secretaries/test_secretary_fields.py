@@ -15,9 +15,10 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.tools import TakeMessage, Toolbox
 from esl_controller.secretaries.hours import is_open
-from esl_controller.secretaries.schema import Secretary
+from esl_controller.secretaries.prompt import persona
+from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.webhooks import Webhooks
-from esl_controller.store.records import Change, Deliver
+from esl_controller.store.records import Change, DeliveryQueued
 from tests.call.world import World, tool_call
 from tests.calls import test_talking
 from tests.secretaries.rig import secretary
@@ -58,7 +59,7 @@ def calls(own: Secretary) -> object:
 
 def model(own: Secretary) -> object:
     """What the model is told: by day, and by night."""
-    return [own.persona(Toolbox(own).tools, closed=closed) for closed in (False, True)]
+    return [persona(own, Toolbox(own).tools, closed=closed) for closed in (False, True)]
 
 
 def transferring(own: Secretary) -> object:
@@ -161,7 +162,7 @@ def sending(own: Secretary) -> object:
     errands = Webhooks(test_errands.CHANNEL, own, None, put.append)  # type: ignore[arg-type]
     errands.message(TakeMessage("Ana", "", "Call me."), 0.0)
     errands.call_ended()
-    return [(change.url, change.kind) for change in put if isinstance(change, Deliver)]
+    return [(change.url, change.kind) for change in put if isinstance(change, DeliveryQueued)]
 
 
 # --- each key -------------------------------------------------------------------------------------

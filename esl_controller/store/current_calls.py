@@ -1,4 +1,4 @@
-"""Who has which call now, of all controllers that share the record. [core]"""
+"""The current calls: live ones and those that wait, and which controller has which. [core]"""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from esl_controller.store.records import Heartbeat, Unfinished
+from esl_controller.store.records import Heartbeat, UnfinishedCall
 from esl_controller.store.timeline import aligned
 
 SILENT_S: Final = 15.0
-"""A controller that has not been heard of for so long is thought dead."""
+"""A controller whose last heartbeat is older than this counts as dead."""
 WAITING: Final = "waiting for a controller"
 
 _CALLS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "controller")
@@ -18,35 +18,35 @@ _CONTROLLERS = ("controller", "state", "calls", "seen_s", "web", "media")
 
 
 def living(controllers: Sequence[Heartbeat], now: float) -> list[Heartbeat]:
-    """Those that have been heard of lately."""
+    """The controllers whose last heartbeat is recent enough."""
     return [each for each in controllers if now - each.seen_at < SILENT_S]
 
 
 def as_dict(
-    unfinished: Sequence[Unfinished], controllers: Sequence[Heartbeat], now: float
+    unfinished: Sequence[UnfinishedCall], controllers: Sequence[Heartbeat], now: float
 ) -> dict[str, Any]:
-    """For JSON: ``calls``, those that wait included, and ``controllers``. ``now``: Unix time."""
-    lively = living(controllers, now)
-    names = {each.name for each in lively}
-    had = {
+    """``calls`` (live and waiting) and ``controllers``, for JSON. ``now``: Unix time."""
+    alive = living(controllers, now)
+    names = {each.name for each in alive}
+    reported = {
         uuid: (each.name, figures)
-        for each in sorted(lively, key=lambda each: each.seen_at)
+        for each in sorted(alive, key=lambda each: each.seen_at)
         for uuid, figures in json.loads(each.calls).items()
     }
     return {
-        "calls": [_call(call, had.get(call.call_uuid), names, now) for call in unfinished],
+        "calls": [_call(call, reported.get(call.call_uuid), names, now) for call in unfinished],
         "controllers": [_controller(each, each.name in names, now) for each in controllers],
     }
 
 
 def _call(
-    call: Unfinished,
-    had: tuple[str, dict[str, str]] | None,
+    call: UnfinishedCall,
+    reported: tuple[str, dict[str, str]] | None,
     names: Collection[str],
     now: float,
 ) -> dict[str, Any]:
-    # One that has just come is not in its controller's heartbeat yet.
-    name, figures = had or (call.owner, {})
+    # A call that has just arrived is not in its controller's heartbeat yet.
+    name, figures = reported or (call.owner, {})
     waits = call.outcome or name not in names
     return {
         "call_uuid": call.call_uuid,
@@ -62,10 +62,10 @@ def _call(
     }
 
 
-def _controller(each: Heartbeat, lives: bool, now: float) -> dict[str, Any]:
+def _controller(each: Heartbeat, alive: bool, now: float) -> dict[str, Any]:
     return {
         "controller": each.name,
-        "state": each.state if lives else "silent",
+        "state": each.state if alive else "silent",
         "calls": len(json.loads(each.calls)),
         "started_at": each.started_at,
         "seen_at": each.seen_at,
@@ -75,9 +75,9 @@ def _controller(each: Heartbeat, lives: bool, now: float) -> dict[str, Any]:
     }
 
 
-def as_table(told: Mapping[str, Any]) -> str:
-    """``as_dict`` for people."""
-    calls, controllers = told["calls"], told["controllers"]
+def as_table(listed: Mapping[str, Any]) -> str:
+    """What ``as_dict`` returned, as tables for people."""
+    calls, controllers = listed["calls"], listed["controllers"]
     waiting = sum(call["state"] == WAITING for call in calls)
     lines = [_table(_CALLS, calls)] if calls else []
     lines.append(f"{len(calls) - waiting} live, {waiting} waiting for a controller\n")

@@ -1,4 +1,4 @@
-"""How long calls are kept: for ever, or as the docs say how to delete them."""
+"""How old calls are deleted: by the statements in the docs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGES = ["docs/record.md", "docs/pt/record.md"]
 DAY_S = 86_400.0
 
 
-def told(page: str, database: Database) -> list[str]:
+def documented(page: str, database: Database) -> list[str]:
     """The page's statements for this database."""
     text = (
         (ROOT / page)
@@ -59,7 +59,7 @@ async def test_old_calls_are_deleted_with_all_that_belongs_to_them(
         store.put(change)
     await store.flush()
     assert set(rows(database).values()) == {2}
-    delete(database, told(page, database))
+    delete(database, documented(page, database))
     assert set(rows(database).values()) == {1}
     assert await store.call(UUID) is None
     assert await store.call(new) is not None
