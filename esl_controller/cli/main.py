@@ -68,18 +68,18 @@ def _demo(args: argparse.Namespace) -> int:
 def _call(args: argparse.Namespace) -> int:
     loaded = _load(args)
     _configure_logs(loaded)
-    from esl_controller.diagnostics import place_call as originate
+    from esl_controller.diagnostics import place_call
 
     try:
         audio, rate = (
-            originate.read_wav(args.caller_audio)
+            place_call.read_wav(args.caller_audio)
             if args.caller_audio
-            else originate.bundled_words(loaded.settings.agent.language)
+            else place_call.bundled_words(loaded.settings.agent.language)
         )
-    except originate.CallFailed as error:
+    except place_call.CallFailed as error:
         raise UsageError(error) from None
     uuids = {"domain_uuid": args.domain_uuid, "secretary_uuid": args.secretary_uuid}
-    plan = originate.Plan(
+    plan = place_call.CallPlan(
         number=args.number,
         context=args.context,
         audio=audio,
@@ -88,26 +88,26 @@ def _call(args: argparse.Namespace) -> int:
         timeout_s=args.timeout,
         variables={name: value for name, value in uuids.items() if value},
     )
-    return originate.call(loaded.settings, plan)
+    return place_call.call(loaded.settings, plan)
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from esl_controller.diagnostics import doctor
+    from esl_controller.diagnostics.doctor import command
 
     if args.yes and not args.fix:
         raise UsageError("esl-controller doctor: --yes needs --fix, too")
     try:
         loaded = _load(args)
     except UsageError as error:
-        return doctor.misconfigured(str(error), as_json=args.json)
+        return command.misconfigured(str(error), as_json=args.json)
     _configure_logs(loaded, level="error")
-    return doctor.run(args, loaded)
+    return command.run(args, loaded)
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from esl_controller.diagnostics import explain
+    from esl_controller.diagnostics.explain import command
 
-    return explain.run(args.files, following=args.follow, as_json=args.json)
+    return command.run(args.files, following=args.follow, as_json=args.json)
 
 
 def _calls(args: argparse.Namespace) -> int:

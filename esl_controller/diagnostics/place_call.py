@@ -23,7 +23,7 @@ from media.frame import Samples, samples, to_pcm
 from media.resample import convert
 from media.speech import VoiceActivity, VoiceStarted, VoiceStopped
 
-__all__ = ["CallFailed", "Caller", "Plan", "bundled_words", "call", "place", "read_wav"]
+__all__ = ["CallFailed", "CallPlan", "Caller", "bundled_words", "call", "place", "read_wav"]
 
 QUIET_MS = 700  # silence that ends somebody's words
 STEP_S = 0.05
@@ -31,7 +31,7 @@ LOUD = 300  # a sample of a word, at least
 
 
 @dataclass(frozen=True)
-class Plan:
+class CallPlan:
     """What to call and what to say. ``audio``: the caller's words at ``audio_rate`` Hz."""
 
     number: str
@@ -44,7 +44,7 @@ class Plan:
 
 
 @dataclass
-class Heard:
+class CallTimings:
     """What the caller noticed: how long it waited for the answer, and, in seconds since then, when
     each utterance began and ended, and its own words."""
 
@@ -80,8 +80,8 @@ class Heard:
 class Caller:
     """One call: ``run()``, then ``save()``."""
 
-    def __init__(self, connection: Inbound, settings: Settings, plan: Plan) -> None:
-        self.heard = Heard()
+    def __init__(self, connection: Inbound, settings: Settings, plan: CallPlan) -> None:
+        self.heard = CallTimings()
         self.leg = Leg(connection, settings.media)
         self._plan = plan
         self._loop = asyncio.get_running_loop()
@@ -205,7 +205,7 @@ def read_wav(path: Path) -> tuple[Samples, int]:
         raise CallFailed(f"cannot read {path}: {error}") from None
 
 
-async def place(settings: Settings, plan: Plan) -> None:
+async def place(settings: Settings, plan: CallPlan) -> None:
     """Make one call and report it as it goes. Raises CallFailed."""
     async with event_socket(settings.freeswitch) as connection:
         caller = Caller(connection, settings, plan)
@@ -217,7 +217,7 @@ async def place(settings: Settings, plan: Plan) -> None:
         _say(f"heard: {caller.heard.told()}")
 
 
-def call(settings: Settings, plan: Plan) -> int:
+def call(settings: Settings, plan: CallPlan) -> int:
     """``esl-controller call``: 0 if the call was answered and something was heard, else 1."""
     try:
         asyncio.run(place(settings, plan))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from esl_controller.fusionpbx import cache
 from esl_controller.fusionpbx.errors import FusionError
-from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, Row, Stored, uuid_of
+from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, Row, StoredRows, uuid_of
 
 _FORMAT = "esl-controller fusionpbx 1"
 
@@ -23,7 +23,7 @@ class Backup:
     database: str
     domain: UUID
     number: str
-    stored: Stored
+    stored: StoredRows
 
     @property
     def uuid(self) -> UUID:
@@ -76,11 +76,11 @@ def read(path: Path) -> Backup:
     return backup
 
 
-def _stored(dialplans: Any, details: Any) -> Stored:
+def _stored(dialplans: Any, details: Any) -> StoredRows:
     rows = [_row(each) for each in dialplans]
     if len(rows) > 1 or (details and not rows):
         raise ValueError
-    return Stored(rows[0] if rows else None, tuple(_row(each) for each in details))
+    return StoredRows(rows[0] if rows else None, tuple(_row(each) for each in details))
 
 
 def _row(row: dict[str, Any]) -> Row:

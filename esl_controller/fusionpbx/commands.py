@@ -20,8 +20,8 @@ from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch
 from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, inspect, problems
 from esl_controller.fusionpbx.plan import Plan
-from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, Stored, uuid_of
-from esl_controller.fusionpbx.switch import Command, Step
+from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, StoredRows, uuid_of
+from esl_controller.fusionpbx.switch import SendCommand, Step
 
 _RENUMBERED = (
     "it is ours, and its number was changed in FusionPBX; remove it there, or with the number that"
@@ -174,7 +174,7 @@ async def _removal(files: Config, domain: str, number: str) -> _Change:
             raise FusionError(
                 f"{tenant.name} has no extension of ours for {number!a}{''.join(edited)}"
             )
-        change = plan.to_restore(str(uuid), Stored(), before, database.tables)
+        change = plan.to_restore(str(uuid), StoredRows(), before, database.tables)
     row = Dialplan.of(before.dialplan, before.details)
     return _Change(
         change, Backup(files.database, tenant.uuid, number, before), row, installed=False
@@ -297,7 +297,7 @@ async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
     return steps
 
 
-async def _told(command: Command, files: Config, change: _Change) -> list[Step]:
+async def _told(command: SendCommand, files: Config, change: _Change) -> list[Step]:
     steps: list[Step] = []
     for context in change.plan.contexts:
         steps += [step async for step in switch.forget(command, files, context)]

@@ -18,7 +18,7 @@ from esl_controller.fusionpbx.rows import (
     Dialplan,
     Domain,
     Row,
-    Stored,
+    StoredRows,
     Table,
 )
 
@@ -65,14 +65,14 @@ class Database:
         how = "is several domains" if rows else "is no domain"
         raise NoSuchDomain(f"{wanted!a} {how} of this FusionPBX; there are: {names}")
 
-    async def stored(self, uuid: UUID | str, *, lock: bool = False) -> Stored:
+    async def stored(self, uuid: UUID | str, *, lock: bool = False) -> StoredRows:
         """What is there under a dialplan_uuid; ``lock`` keeps it so until the transaction ends."""
         with _failing("the dialplans cannot be read", self._config):
             where = "dialplan_uuid::text = $1" + (" FOR UPDATE" if lock else "")
             found = await self._rows(DIALPLANS, where, str(uuid))
             details = await self._rows(DETAILS, where, str(uuid))
         details.sort(key=lambda row: row["dialplan_detail_uuid"] or "")
-        return Stored(found[0] if found else None, tuple(details))
+        return StoredRows(found[0] if found else None, tuple(details))
 
     async def dialplans(self, context: str) -> list[Dialplan]:
         """All of a context in its order, without their details; disabled ones are not served.

@@ -14,10 +14,10 @@ from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.plan import agrees
 from esl_controller.fusionpbx.rows import Dialplan, Domain, truth, uuid_of
-from esl_controller.fusionpbx.switch import Command
+from esl_controller.fusionpbx.switch import SendCommand
 
 
-class Fault(Enum):
+class ProblemKind(Enum):
     """A kind of fault, in the order in which they are told."""
 
     ABSENT = "absent"
@@ -34,7 +34,7 @@ class Problem:
     """A fault: what was found, why it matters, and what mends it. ``certain`` is false for what
     depends on the call."""
 
-    fault: Fault
+    kind: ProblemKind
     found: str
     why: str
     remedy: str
@@ -60,7 +60,7 @@ class Inspection:
 
 
 async def inspect(
-    config: Config, domain: str, number: str, context: str = "", command: Command | None = None
+    config: Config, domain: str, number: str, context: str = "", command: SendCommand | None = None
 ) -> Inspection:
     """Look at a number in a domain (a name or uuid); ``context`` is by default the one that our
     extension is in, or else the domain's.
@@ -120,7 +120,7 @@ def problems(of: Inspection) -> list[Problem]:
         there = "" if of.context == of.domain.name else f" --context {of.context}"
         return [
             Problem(
-                Fault.ABSENT,
+                ProblemKind.ABSENT,
                 f"FusionPBX has no dialplan for {of.number} in {of.context}",
                 "calls to it do not reach the controller",
                 f"esl-controller fusionpbx install --domain {of.domain.name}{there}"
@@ -136,28 +136,28 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
     page = f"Dialplan, Dialplan Manager, {name}"
     if not row.enabled:
         yield Problem(
-            Fault.DISABLED,
+            ProblemKind.DISABLED,
             f"the dialplan {name} is disabled",
             "FusionPBX does not serve it",
             f"enable it: {page}",
         )
     if row.continue_ or any(truth(each.get("continue")) for each in parsed(row.xml)):
         yield Problem(
-            Fault.CONTINUES,
+            ProblemKind.CONTINUES,
             f"the dialplan {name} continues",
             "actions of later extensions are added to its own",
             f"set Continue to False: {page}",
         )
     if len(parsed(row.xml)) != 1:
         yield Problem(
-            Fault.UNREADABLE,
+            ProblemKind.UNREADABLE,
             f"the XML of the dialplan {name} is not one extension that can be parsed",
             "FreeSWITCH may refuse the whole context with it",
             f"open and save it: {page}",
         )
     elif agrees(row) is False:
         yield Problem(
-            Fault.DISAGREE,
+            ProblemKind.DISAGREE,
             f"the XML of the dialplan {name} and its details say different things",
             "the XML is served, the page shows the details and overwrites the XML when saved",
             f"open and save it: {page}; or esl-controller fusionpbx install again, with the"
@@ -170,7 +170,7 @@ def _earlier(of: Inspection) -> Iterator[Problem]:
         caught = how_it_catches(row, of.number)
         if caught is not Catch.NO:
             yield Problem(
-                Fault.CAUGHT_EARLIER,
+                ProblemKind.CAUGHT_EARLIER,
                 f"the dialplan {shown(row.name)} (order {row.order}, {row.uuid}) comes before it"
                 f" and {'catches' if caught.sure else 'may catch'} {of.number}",
                 "a call goes to the first extension that matches",
@@ -191,7 +191,7 @@ def _stale(of: Inspection) -> Iterator[Problem]:
     if not right or older:
         since = f" of {of.cached.at:%Y-%m-%d %H:%M:%S} UTC" if of.cached.at else ""
         yield Problem(
-            Fault.STALE_CACHE,
+            ProblemKind.STALE_CACHE,
             f"the cache of {of.context}{since} is "
             + ("older than the dialplan" if older else "not what the dialplan says"),
             "FusionPBX serves the cache, and looks into the database only where there is none",
@@ -199,7 +199,7 @@ def _stale(of: Inspection) -> Iterator[Problem]:
         )
 
 
-async def _cached(config: Config, context: str, command: Command | None) -> Cached | None:
+async def _cached(config: Config, context: str, command: SendCommand | None) -> Cached | None:
     if config.cache_method == "file":
         return cache.read_file(config, context)
     if command is None:

@@ -17,7 +17,7 @@ from esl_controller.fusionpbx.rows import (
     Dialplan,
     Domain,
     Row,
-    Stored,
+    StoredRows,
     Table,
     number,
     truth,
@@ -75,8 +75,8 @@ class Plan:
     """From what is there to what shall be there, under one dialplan_uuid."""
 
     uuid: str
-    before: Stored
-    after: Stored
+    before: StoredRows
+    after: StoredRows
     tables: Mapping[str, Table]
 
     @property
@@ -185,7 +185,7 @@ def wanted(
     return replace(row, xml=assembled(row.name, row.uuid, row.details))
 
 
-def to_install(row: Dialplan, before: Stored, tables: Mapping[str, Table], now: str) -> Plan:
+def to_install(row: Dialplan, before: StoredRows, tables: Mapping[str, Table], now: str) -> Plan:
     """Have ``row`` there; what is there and means the same is left as it is. ``now`` is ISO 8601.
 
     Raises FusionError where the tables are not FusionPBX's.
@@ -207,10 +207,12 @@ def to_install(row: Dialplan, before: Stored, tables: Mapping[str, Table], now: 
         after = present
     else:
         after = _dated({**present, **ours}, tables[DIALPLANS], "update_date", now)
-    return Plan(str(row.uuid), before, Stored(after, details), tables)
+    return Plan(str(row.uuid), before, StoredRows(after, details), tables)
 
 
-def to_restore(uuid: str, saved: Stored, before: Stored, tables: Mapping[str, Table]) -> Plan:
+def to_restore(
+    uuid: str, saved: StoredRows, before: StoredRows, tables: Mapping[str, Table]
+) -> Plan:
     """Have there what was ``saved``, nothing included. Raises FusionError."""
     for name, rows in ((DIALPLANS, [saved.dialplan or {}]), (DETAILS, saved.details)):
         if unknown := {column for row in rows for column in row} - set(tables[name].columns):
@@ -270,7 +272,7 @@ def _same(name: str, one: str | None, other: str | None) -> bool:
     return (one or "") == (other or "")
 
 
-def _lines(stored: Stored) -> Iterator[str]:
+def _lines(stored: StoredRows) -> Iterator[str]:
     """What is stored, for people to compare."""
     if stored.dialplan is None:
         return

@@ -37,7 +37,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRows:
     """What the database holds under one dialplan_uuid; ``dialplan`` is None where there is none."""
 
     dialplan: Row | None = None

@@ -26,7 +26,7 @@ from esl_controller.fusionpbx.extension import catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.rows import Dialplan
 
 ANSWER_S = 30.0  # more than reading all of a large installation's XML takes
-Command = Callable[[str], Awaitable[str]]
+SendCommand = Callable[[str], Awaitable[str]]
 """Gives the switch a command of the Event Socket; its reply. Raises FusionError."""
 
 
@@ -39,7 +39,7 @@ class Step:
 
 
 @asynccontextmanager
-async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[Command]:
+async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[SendCommand]:
     """A connection to the switch that FusionPBX's file names, or else ours. Raises FusionError."""
     own = config.event_socket
     known = there.model_copy(
@@ -91,7 +91,7 @@ def by_hand(config: Config, contexts: Iterable[str]) -> Iterator[str]:
     yield "fs_cli -x reloadxml"
 
 
-async def forget(command: Command, config: Config, context: str) -> AsyncIterator[Step]:
+async def forget(command: SendCommand, config: Config, context: str) -> AsyncIterator[Step]:
     """Have this switch and the other nodes drop a context from the cache. Raises FusionError."""
     try:
         key = cache.key(context)
@@ -109,21 +109,21 @@ async def forget(command: Command, config: Config, context: str) -> AsyncIterato
             yield Step(False, f"memcache delete {key}: {shown(reply)}; is mod_memcache loaded?")
     subclass, name, gone = event
     reply = await command(
-        f"sendevent CUSTOM\nEvent-Subclass: {subclass}\nAPI-Command: {name}\n"
-        f"API-Command-Argument: delete {gone}"
+        f"sendevent CUSTOM\nEvent-Subclass: {subclass}\nAPI-SendCommand: {name}\n"
+        f"API-SendCommand-Argument: delete {gone}"
     )
     right = reply.startswith("+OK")
     yield Step(right, f"other nodes are told ({subclass})" + ("" if right else f": {shown(reply)}"))
 
 
-async def reload(command: Command) -> Step:
+async def reload(command: SendCommand) -> Step:
     """Have it read its XML anew. Raises FusionError."""
     reply = await command("api reloadxml")
     right = reply.startswith("+OK")
     return Step(right, "reloadxml" if right else f"reloadxml: {shown(reply)}")
 
 
-async def memcached(command: Command, context: str) -> Cached | None:
+async def memcached(command: SendCommand, context: str) -> Cached | None:
     """What memcache holds of a context, None where it has nothing. Raises FusionError."""
     reply = await command(f"api memcache get {cache.key(context)}")
     if "NOT FOUND" in reply[:40]:
@@ -134,7 +134,7 @@ async def memcached(command: Command, context: str) -> Cached | None:
     return Cached(reply.replace("&#39;", "'").replace("\\\\", "\\"), None)
 
 
-async def look(command: Command, row: Dialplan, *, installed: bool = True) -> Step:
+async def look(command: SendCommand, row: Dialplan, *, installed: bool = True) -> Step:
     """Whether the switch serves ``row``, or no longer if it is not ``installed``.
 
     Raises FusionError.

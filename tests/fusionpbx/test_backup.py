@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from esl_controller.fusionpbx import backup
 from esl_controller.fusionpbx.backup import Backup
 from esl_controller.fusionpbx.errors import FusionError
-from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, Stored, uuid_of
+from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, StoredRows, uuid_of
 
 DOMAIN = UUID("6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01")
 OWN = str(uuid_of(DOMAIN, "8000"))
@@ -24,11 +24,11 @@ ROW = {
     "dialplan_name": None,
     "dialplan_xml": "<é'\n",
 }
-WHOLE = Backup("fusionpbx", DOMAIN, "8000", Stored(ROW, ({"dialplan_uuid": OWN},)))
+WHOLE = Backup("fusionpbx", DOMAIN, "8000", StoredRows(ROW, ({"dialplan_uuid": OWN},)))
 
 
-@pytest.mark.parametrize("stored", [WHOLE.stored, Stored(ROW), Stored()])
-def test_it_is_read_as_it_was_written(tmp_path: Path, stored: Stored) -> None:
+@pytest.mark.parametrize("stored", [WHOLE.stored, StoredRows(ROW), StoredRows()])
+def test_it_is_read_as_it_was_written(tmp_path: Path, stored: StoredRows) -> None:
     kept = Backup("fusionpbx", DOMAIN, "8000", stored)
     backup.write(tmp_path / "b.json", kept)
     assert backup.read(tmp_path / "b.json") == kept

@@ -29,7 +29,7 @@ from esl_controller.fusionpbx.rows import (
     Detail,
     Dialplan,
     Domain,
-    Stored,
+    StoredRows,
     Table,
 )
 from tests import postgres
@@ -50,12 +50,12 @@ TABLES = {
 }
 
 
-def stored(dialplan: Dialplan = ROW) -> Stored:
-    return Stored(dialplan.row(), tuple(dialplan.detail_rows()))
+def stored(dialplan: Dialplan = ROW) -> StoredRows:
+    return StoredRows(dialplan.row(), tuple(dialplan.detail_rows()))
 
 
 def test_a_new_one_is_inserted() -> None:
-    plan = to_install(ROW, Stored(), TABLES, NOW)
+    plan = to_install(ROW, StoredRows(), TABLES, NOW)
     assert plan.changes
     assert plan.contexts == (DOMAIN.name,)
     verbs = [statement.sql.split()[0] for statement in plan.statements()]
@@ -80,7 +80,7 @@ def test_one_that_is_there_is_left_alone() -> None:
     ],
 )
 def test_what_means_the_same_is_left_alone(same: dict[str, str]) -> None:
-    before = Stored({**ROW.row(), **same}, stored().details)
+    before = StoredRows({**ROW.row(), **same}, stored().details)
     assert not to_install(ROW, before, TABLES, NOW).changes
 
 
@@ -99,7 +99,7 @@ def test_what_means_the_same_is_left_alone(same: dict[str, str]) -> None:
     ],
 )
 def test_what_differs_is_updated(column: str, value: str | None) -> None:
-    plan = to_install(ROW, Stored({**ROW.row(), column: value}, stored().details), TABLES, NOW)
+    plan = to_install(ROW, StoredRows({**ROW.row(), column: value}, stored().details), TABLES, NOW)
     [statement] = plan.statements()
     assert statement.sql == f"UPDATE {DIALPLANS} SET {column} = {{}} WHERE dialplan_uuid = {{}}"
     assert statement.values == (ROW.row()[column], str(ROW.uuid))
@@ -111,13 +111,13 @@ def test_a_context_that_is_left_has_an_old_cache_too() -> None:
 
 
 def test_a_detail_that_differs_has_all_written_anew() -> None:
-    before = Stored(ROW.row(), stored().details[1:])
+    before = StoredRows(ROW.row(), stored().details[1:])
     verbs = [each.sql.split()[0] for each in to_install(ROW, before, TABLES, NOW).statements()]
     assert verbs == ["DELETE", *["INSERT"] * len(ROW.details)]
 
 
 def test_removal() -> None:
-    plan = to_restore(str(ROW.uuid), Stored(), stored(), TABLES)
+    plan = to_restore(str(ROW.uuid), StoredRows(), stored(), TABLES)
     assert [each.sql.split()[:3] for each in plan.statements()] == [
         ["DELETE", "FROM", DETAILS],
         ["DELETE", "FROM", DIALPLANS],
@@ -130,13 +130,13 @@ def test_tables_that_are_not_fusionpbx() -> None:
     columns = dict(TABLES[DIALPLANS].columns)
     del columns["dialplan_xml"]
     with pytest.raises(FusionError, match="v_dialplans has no column dialplan_xml"):
-        to_install(ROW, Stored(), {**TABLES, DIALPLANS: Table(DIALPLANS, columns)}, NOW)
+        to_install(ROW, StoredRows(), {**TABLES, DIALPLANS: Table(DIALPLANS, columns)}, NOW)
     with pytest.raises(FusionError, match="has no column 'x; --'"):
-        to_restore(str(ROW.uuid), Stored({"x; --": "1"}), Stored(), TABLES)
+        to_restore(str(ROW.uuid), StoredRows({"x; --": "1"}), StoredRows(), TABLES)
 
 
 def test_the_difference_shows_no_control_characters() -> None:
-    before = Stored({**ROW.row(), "dialplan_description": "\x1b[2Jgone"}, stored().details)
+    before = StoredRows({**ROW.row(), "dialplan_description": "\x1b[2Jgone"}, stored().details)
     text = to_install(ROW, before, TABLES, NOW).difference()
     assert "\x1b" not in text
     assert r"-dialplan_description: \x1b[2Jgone" in text

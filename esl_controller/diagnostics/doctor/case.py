@@ -20,7 +20,7 @@ from esl_controller.freeswitch.esl import GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed
 
 if TYPE_CHECKING:
-    from esl_controller.diagnostics.doctor.extension import Extension
+    from esl_controller.diagnostics.doctor.served_dialplan import Extension
     from esl_controller.server.listener import CallListener
 
 API_S = 10.0

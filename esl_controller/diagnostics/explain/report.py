@@ -1,4 +1,4 @@
-"""Findings for people and for programs.
+"""LoggedFaults for people and for programs.
 
 What comes from a log is masked and escaped as our own log is: it may hold a header with a token, or
 what a caller's telephone calls itself.
@@ -10,14 +10,14 @@ import json
 from textwrap import fill
 from typing import Any
 
-from esl_controller.diagnostics.explain.findings import Finding, Findings
+from esl_controller.diagnostics.explain.logged_faults import LoggedFault, LoggedFaults
 from esl_controller.server.logs import Redactor
 
 WIDTH = 96
 _REDACT = Redactor()
 
 
-def fields(finding: Finding) -> dict[str, Any]:
+def fields(finding: LoggedFault) -> dict[str, Any]:
     """One finding, as JSON has it."""
     return {
         "fault": finding.fault.name,
@@ -32,7 +32,7 @@ def fields(finding: Finding) -> dict[str, Any]:
     }
 
 
-def block(finding: Finding) -> str:
+def block(finding: LoggedFault) -> str:
     """One finding, as a paragraph."""
     of = fields(finding)
     seen = "once" if finding.lines == 1 else f"{finding.lines} times"
@@ -50,7 +50,7 @@ def block(finding: Finding) -> str:
     return "\n".join([head, *(_row(name, text) for name, text in rows.items() if text)])
 
 
-def as_text(findings: Findings) -> str:
+def as_text(findings: LoggedFaults) -> str:
     """All of them, and how much was read."""
     blocks = [block(finding) for finding in findings]
     if not blocks:
@@ -61,7 +61,7 @@ def as_text(findings: Findings) -> str:
     return "\n\n".join([*blocks, counted])
 
 
-def as_json(findings: Findings) -> str:
+def as_json(findings: LoggedFaults) -> str:
     """All of them, as one JSON object."""
     found = [fields(finding) for finding in findings]
     return json.dumps({"lines": findings.read, "dropped": findings.dropped, "found": found})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,8 @@ from esl_controller.simulator.model import ModelFaults
 from tests.diagnostics.doctor.clinic import DOMAIN_UUID, Clinic, clinic, grow_old, ill, served
 from tests.live.freeswitch import free_port
 
-pytestmark = pytest.mark.usefixtures("idle_machine")
-
 FAILED, WARNING = Status.FAILED, Status.WARNING
 SEED = "ws://127.0.0.1:8085/ws/${domain_uuid}/${secretary_uuid}/${uuid}"
-
-
-@pytest.fixture
-def idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1))
 
 
 @pytest.mark.parametrize("build", ["sptmru", "amigniter"])

@@ -10,7 +10,7 @@ import pytest
 import esl_controller
 import media
 from esl_controller.diagnostics.explain.faults import OURS, STREAM_STOPPED, SWITCH, Fault
-from esl_controller.diagnostics.explain.findings import Findings
+from esl_controller.diagnostics.explain.logged_faults import LoggedFaults
 from tests.paths import CAPTURES
 
 LOGS = CAPTURES / "logs"
@@ -53,7 +53,7 @@ BESIDE = {
 
 
 def found(path: Path) -> set[tuple[str, str]]:
-    findings = Findings()
+    findings = LoggedFaults()
     for line in path.read_text().splitlines():
         findings.add(line)
     return {

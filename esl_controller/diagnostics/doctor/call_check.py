@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 
-from esl_controller.diagnostics import place_call as originate
+from esl_controller.diagnostics import place_call
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, warning
 from esl_controller.freeswitch.leg import CallFailed, event_socket
@@ -16,10 +16,10 @@ SLOW_S = 5.0
 
 async def call(case: Case) -> Finding:
     """Is the call answered and greeted, and are its words answered?"""
-    audio, rate = originate.bundled_words(case.settings.agent.language)
-    plan = originate.Plan(case.number, case.context, audio, rate, None, LIMIT_S)
+    audio, rate = place_call.bundled_words(case.settings.agent.language)
+    plan = place_call.CallPlan(case.number, case.context, audio, rate, None, LIMIT_S)
     async with event_socket(case.settings.freeswitch) as connection:
-        caller = originate.Caller(connection, case.settings, plan)
+        caller = place_call.Caller(connection, case.settings, plan)
         try:
             # What it says while it runs is not the report's.
             with contextlib.redirect_stdout(io.StringIO()):

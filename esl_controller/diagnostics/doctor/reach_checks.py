@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from esl_controller.config.settings import Settings
 from esl_controller.diagnostics.doctor.case import Case, Check
-from esl_controller.diagnostics.doctor.leg import (
+from esl_controller.diagnostics.doctor.parked_leg import (
     EXECUTED,
     STREAM_CONNECT,
     STREAM_ERROR,
@@ -25,7 +25,7 @@ from esl_controller.diagnostics.doctor.leg import (
 )
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.diagnostics.doctor.substitute import listening
-from esl_controller.diagnostics.doctor.switch import configuration
+from esl_controller.diagnostics.doctor.switch_checks import configuration
 from esl_controller.freeswitch.channel import one
 from esl_controller.freeswitch.esl import ESLEvent
 from esl_controller.freeswitch.leg import CallFailed

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import signal
 from pathlib import Path
 
 import pytest
 
 from esl_controller.cli.main import main
-from esl_controller.diagnostics import doctor
+from esl_controller.diagnostics.doctor import command
 from esl_controller.diagnostics.doctor.report import Status
 from esl_controller.simulator.freeswitch import api
 from tests.diagnostics.doctor.clinic import Clinic, clinic, grow_old, ill
-
-
-@pytest.fixture(autouse=True)
-def idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1))
 
 
 async def run(place: Clinic, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -151,7 +145,7 @@ def test_nobody_who_could_answer_is_a_no(
     monkeypatch: pytest.MonkeyPatch, stdin: io.StringIO | None
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
-    assert not doctor._confirmed("reboot")
+    assert not command._confirmed("reboot")
 
 
 def test_ctrl_c_at_the_question_ends_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +155,7 @@ def test_ctrl_c_at_the_question_ends_the_doctor(monkeypatch: pytest.MonkeyPatch)
             pytest.fail("it still waits for an answer")
 
     async def ask() -> bool:
-        return doctor._confirmed("reboot")
+        return command._confirmed("reboot")
 
     monkeypatch.setattr("sys.stdin", Terminal())
     before = signal.getsignal(signal.SIGINT)

@@ -6,9 +6,9 @@ import json
 from pathlib import PurePosixPath
 
 from esl_controller.diagnostics.doctor.case import Case, Check
-from esl_controller.diagnostics.doctor.leg import STREAM_ERROR, parked
+from esl_controller.diagnostics.doctor.parked_leg import STREAM_ERROR, parked
 from esl_controller.diagnostics.doctor.report import Finding, Fix, failed, ok, warning
-from esl_controller.diagnostics.doctor.switch import file_of
+from esl_controller.diagnostics.doctor.switch_checks import file_of
 from esl_controller.freeswitch.leg import CallFailed
 
 NAME = "mod_audio_stream"

@@ -21,7 +21,7 @@ _STOPPED = re.compile(r"stream_session_cleanup: connection closed$")
 
 
 @dataclass
-class Finding:
+class LoggedFault:
     """``detail``: what the line names (an application, an address), or ""; ``first`` and ``last``:
     times as the log has them; ``calls``: UUIDs, the first 20; ``line``: the first one's text."""
 
@@ -34,7 +34,7 @@ class Finding:
     calls: list[str] = field(default_factory=list)
 
 
-class Findings:
+class LoggedFaults:
     """Of any number of lines, in the order in which they were found; memory is bounded.
 
     ``read``: lines so far; ``dropped``: lines with faults for which there was no room.
@@ -43,13 +43,13 @@ class Findings:
     def __init__(self) -> None:
         self.read = 0
         self.dropped = 0
-        self._found: dict[tuple[str, str], Finding] = {}
+        self._found: dict[tuple[str, str], LoggedFault] = {}
         self._of_call: OrderedDict[str, set[str]] = OrderedDict()
 
-    def __iter__(self) -> Iterator[Finding]:
+    def __iter__(self) -> Iterator[LoggedFault]:
         return iter(self._found.values())
 
-    def add(self, raw: str) -> Finding | None:
+    def add(self, raw: str) -> LoggedFault | None:
         """Look at a line; returns what is new in it: a fault, or one in another call."""
         self.read += 1
         if "[DEBUG]" in raw:  # most lines; what is wrong is said at other levels, too
@@ -66,7 +66,7 @@ class Findings:
                 return self._note(fault, match.groupdict().get("what") or "", line)
         return None
 
-    def _note(self, fault: Fault, detail: str, line: Line) -> Finding | None:
+    def _note(self, fault: Fault, detail: str, line: Line) -> LoggedFault | None:
         seen = self._seen(line.call)
         if not seen.isdisjoint((*fault.follows, _NOT_A_CALL)):
             return None
@@ -78,7 +78,7 @@ class Findings:
             if len(self._found) >= MOST_FINDINGS:
                 self.dropped += 1
                 return None
-            found = self._found[key] = Finding(fault, detail, line.text, line.at)
+            found = self._found[key] = LoggedFault(fault, detail, line.text, line.at)
         found.lines += 1
         found.last = line.at
         if line.call and line.call not in found.calls and len(found.calls) < MOST_CALLS:

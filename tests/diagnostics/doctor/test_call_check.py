@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.diagnostics.doctor import trial_call
+from esl_controller.diagnostics.doctor import call_check
 from esl_controller.diagnostics.doctor.report import Status
 from tests.diagnostics.doctor.clinic import clinic
 
@@ -14,7 +14,7 @@ from tests.diagnostics.doctor.clinic import clinic
 async def test_an_answer_that_comes_late_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial_call, "SLOW_S", 0.0)
+    monkeypatch.setattr(call_check, "SLOW_S", 0.0)
     async with clinic(tmp_path) as place:
         report = await place.examine(call=True)
         finding = report.findings["test call"]

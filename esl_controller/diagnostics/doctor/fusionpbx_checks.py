@@ -19,17 +19,17 @@ from esl_controller.diagnostics.doctor.report import (
     skipped,
     warning,
 )
-from esl_controller.diagnostics.doctor.switch import configuration
+from esl_controller.diagnostics.doctor.switch_checks import configuration
 from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.fusionpbx import config, inspection, switch
 from esl_controller.fusionpbx.cache import remove_file
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain
-from esl_controller.fusionpbx.inspection import Fault, Inspection
+from esl_controller.fusionpbx.inspection import Inspection, ProblemKind
 
 
 async def row(case: Case) -> Finding:
     """Is the number's dialplan enabled, the same on its page and in its XML, and not too late?"""
-    faults = [fault for fault in Fault if fault is not Fault.STALE_CACHE]
+    faults = [fault for fault in ProblemKind if fault is not ProblemKind.STALE_CACHE]
     return _finding(
         await _seen(case), faults, "it is enabled, XML and page agree, none is before it"
     )
@@ -40,7 +40,7 @@ async def cache(case: Case) -> Finding:
     seen = await _seen(case)
     if isinstance(seen, Inspection) and seen.unread:
         return skipped(seen.unread)
-    finding = _finding(seen, [Fault.STALE_CACHE], "it is not older than the dialplan")
+    finding = _finding(seen, [ProblemKind.STALE_CACHE], "it is not older than the dialplan")
     if finding.status is not Status.FAILED or not isinstance(seen, Inspection):
         return finding
     there = config.read(case.fusionpbx)
@@ -78,11 +78,11 @@ async def as_served(case: Case) -> str:
     return ""
 
 
-def _finding(seen: Inspection | Finding, faults: Sequence[Fault], well: str) -> Finding:
+def _finding(seen: Inspection | Finding, faults: Sequence[ProblemKind], well: str) -> Finding:
     if isinstance(seen, Finding):
         return seen
     for problem in inspection.problems(seen):
-        if problem.fault in faults:
+        if problem.kind in faults:
             tell = failed if problem.certain else warning
             return tell(problem.found, f"{problem.why}.", problem.remedy)
     return ok(well)
@@ -106,7 +106,7 @@ async def _seen(case: Case) -> Inspection | Finding:
         return skipped(str(error))
 
 
-def _command(case: Case) -> switch.Command:
+def _command(case: Case) -> switch.SendCommand:
     async def command(text: str) -> str:
         try:
             return await case.command(text)

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esl_controller.config.setting_types import UUID
-from esl_controller.diagnostics.doctor import fusionpbx
+from esl_controller.diagnostics.doctor import fusionpbx_checks
 from esl_controller.diagnostics.doctor.case import Case, Check
-from esl_controller.diagnostics.doctor.extension import Extension, first, matching, stream_faults
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.diagnostics.doctor.served_dialplan import (
+    Extension,
+    first,
+    matching,
+    stream_faults,
+)
 from esl_controller.fusionpbx.errors import FusionError
 
 _SCRIPTS = ("lua", "luarun", "javascript", "python", "perl")
@@ -25,14 +30,14 @@ _UNSEEN = "the dialplan could not be looked at"
 async def extension(case: Case) -> Finding:
     """Which extension gets the number, and does it use the ``socket`` application?"""
     number, context = case.number, case.context
-    if fusionpbx.is_here(case.fusionpbx):
+    if fusionpbx_checks.is_here(case.fusionpbx):
         remedy = _MANAGER + _install(case)
     else:
         remedy = _RENDER.format(number=number, context=context)
     told = await case.api(f"xml_locate dialplan context name {context}")
     if "<context" not in told:
         try:
-            told = await fusionpbx.as_served(case) or told
+            told = await fusionpbx_checks.as_served(case) or told
         except FusionError as error:
             return skipped(str(error))
     try:
@@ -146,7 +151,7 @@ async def target(case: Case) -> Finding:
 def _action(case: Case, application: str, data: str, more: str = "") -> str:
     """How to have this action in the number's extension."""
     where = "" if application == "socket" else " before its socket action"
-    if not fusionpbx.is_here(case.fusionpbx):
+    if not fusionpbx_checks.is_here(case.fusionpbx):
         action = f'<action application="{application}" data="{data}"/>'
         return f"{action}{where}{more}; then\nfs_cli -x reloadxml"
     assert case.extension is not None
@@ -209,7 +214,7 @@ async def identity(case: Case) -> Finding:
 
 
 CHECKS = (
-    Check("dialplan", extension, needs=("switch", "switch configuration", *fusionpbx.NAMES)),
+    Check("dialplan", extension, needs=("switch", "switch configuration", *fusionpbx_checks.NAMES)),
     Check("dialplan target", target, needs=("dialplan",)),
     Check("dialplan resume", resume, needs=("dialplan",)),
     Check("dialplan identity", identity, needs=("dialplan",)),
