@@ -109,8 +109,8 @@ async def forget(command: SendCommand, config: Config, context: str) -> AsyncIte
             yield Step(False, f"memcache delete {key}: {shown(reply)}; is mod_memcache loaded?")
     subclass, name, gone = event
     reply = await command(
-        f"sendevent CUSTOM\nEvent-Subclass: {subclass}\nAPI-SendCommand: {name}\n"
-        f"API-SendCommand-Argument: delete {gone}"
+        f"sendevent CUSTOM\nEvent-Subclass: {subclass}\nAPI-Command: {name}\n"
+        f"API-Command-Argument: delete {gone}"
     )
     right = reply.startswith("+OK")
     yield Step(right, f"other nodes are told ({subclass})" + ("" if right else f": {shown(reply)}"))
