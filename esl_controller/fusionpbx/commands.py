@@ -21,6 +21,7 @@ from esl_controller.fusionpbx.extension import Catch
 from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, inspect, problems
 from esl_controller.fusionpbx.plan import Plan
 from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, StoredRows, uuid_of
+from esl_controller.fusionpbx.statements import as_text
 from esl_controller.fusionpbx.switch import SendCommand, Step
 
 _RENUMBERED = (
@@ -258,7 +259,7 @@ def _sql(files: Config, change: Plan) -> list[str]:
         return ["-- the rows are as they should be"]
     return [
         "BEGIN;",
-        *(statement.literal() for statement in change.statements()),
+        *(as_text(statement) for statement in change.statements()),
         "COMMIT;",
         "-- then, in a shell:",
         *(f"-- {line}" for line in switch.by_hand(files, change.contexts)),

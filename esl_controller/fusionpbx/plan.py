@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy import Table
+
 from esl_controller.freeswitch import dialplan
 from esl_controller.freeswitch.dialplan import Action
 from esl_controller.fusionpbx.errors import FusionError, shown
@@ -18,11 +20,11 @@ from esl_controller.fusionpbx.rows import (
     Domain,
     Row,
     StoredRows,
-    Table,
     number,
     truth,
     uuid_of,
 )
+from esl_controller.fusionpbx.statements import Change, delete, insert, update
 
 DEFAULT_ORDER = 200
 _FIELDS = ("destination_number", "caller_id_number", "caller_id_name", "context", "source")
@@ -38,36 +40,6 @@ _NEEDED = {
         *("dialplan_detail_group", "dialplan_detail_order"),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One statement: {} in ``sql`` stands for each of ``values``, which are of ``types``."""
-
-    sql: str
-    values: tuple[str | None, ...]
-    types: tuple[str, ...]
-
-    def parameterised(self) -> tuple[str, tuple[str | None, ...]]:
-        """For the driver: no value stands in the text."""
-        # By way of text: PostgreSQL itself reads a value as what its column is.
-        cells = (f"${at}::text::{kind}" for at, kind in enumerate(self.types, 1))
-        return self.sql.format(*cells), self.values
-
-    def literal(self) -> str:
-        """For people, to be run by psql."""
-        cells = zip(self.values, self.types, strict=True)
-        return self.sql.format(*(f"{quoted(value)}::{kind}" for value, kind in cells)) + ";"
-
-
-def quoted(value: str | None) -> str:
-    """A literal of SQL that holds whatever ``value`` is, in every setting of PostgreSQL."""
-    if value is None:
-        return "NULL"
-    if "\0" in value:
-        raise FusionError(f"{value!a} cannot stand in PostgreSQL")
-    doubled = value.replace("'", "''")
-    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in value else f"'{doubled}'"
 
 
 @dataclass(frozen=True)
@@ -96,46 +68,27 @@ class Plan:
         lines = difflib.unified_diff(before, after, n=2, lineterm="")
         return "\n".join(list(lines)[2:])
 
-    def statements(self) -> list[Statement]:
-        """What does it, in one transaction."""
+    def statements(self) -> list[Change]:
+        """The statements that make the change, for one transaction."""
         before, after = self.before, self.after
-        result: list[Statement] = []
+        dialplans, details = self.tables[DIALPLANS], self.tables[DETAILS]
+        result: list[Change] = []
         if before.details != after.details and before.details:
-            result.append(self._delete(DETAILS))
+            result.append(delete(details, self.uuid))
         if after.dialplan is None:
             if before.dialplan is not None:
-                result.append(self._delete(DIALPLANS))
+                result.append(delete(dialplans, self.uuid))
         elif before.dialplan is None:
-            result.append(self._insert(DIALPLANS, after.dialplan))
+            result.append(insert(dialplans, after.dialplan))
         elif changed := {
             name: value
             for name, value in after.dialplan.items()
             if before.dialplan.get(name) != value
         }:
-            result.append(self._update(changed))
+            result.append(update(dialplans, changed, self.uuid))
         if before.details != after.details:
-            result += [self._insert(DETAILS, row) for row in after.details]
+            result += [insert(details, row) for row in after.details]
         return result
-
-    # Names of tables and columns stand in the text: ours, and those that Table has checked.
-
-    def _delete(self, table: str) -> Statement:
-        kind = self.tables[table].columns["dialplan_uuid"]
-        sql = f"DELETE FROM {table} WHERE dialplan_uuid = {{}}"  # noqa: S608
-        return Statement(sql, (self.uuid,), (kind,))
-
-    def _insert(self, table: str, row: Row) -> Statement:
-        types = tuple(self.tables[table].columns[name] for name in row)
-        cells = ", ".join(["{}"] * len(row))
-        sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({cells})"  # noqa: S608
-        return Statement(sql, tuple(row.values()), types)
-
-    def _update(self, row: Row) -> Statement:
-        columns = self.tables[DIALPLANS].columns
-        types = (*(columns[name] for name in row), columns["dialplan_uuid"])
-        cells = ", ".join(f"{name} = {{}}" for name in row)
-        sql = f"UPDATE {DIALPLANS} SET {cells} WHERE dialplan_uuid = {{}}"  # noqa: S608
-        return Statement(sql, (*row.values(), self.uuid), types)
 
 
 def wanted(
@@ -215,7 +168,7 @@ def to_restore(
 ) -> Plan:
     """Have there what was ``saved``, nothing included. Raises FusionError."""
     for name, rows in ((DIALPLANS, [saved.dialplan or {}]), (DETAILS, saved.details)):
-        if unknown := {column for row in rows for column in row} - set(tables[name].columns):
+        if unknown := {column for row in rows for column in row} - set(tables[name].columns.keys()):
             raise FusionError(f"{name} has no column {min(unknown)!a}: it is of another FusionPBX")
     return Plan(uuid, before, saved, tables)
 

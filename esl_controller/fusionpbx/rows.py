@@ -2,12 +2,11 @@
 
 The database's rows are read and written as text, whatever the types of their columns are: switches
 are boolean in new installs and were text ("true", "false") in older ones, and either is the same
-text here (docs/design/fusionpbx.md#its-tables). ``Table`` knows the types, for writing.
+text here (docs/design/fusionpbx.md#its-tables).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,19 +20,6 @@ APP_UUID = UUID("0c5f2b4e-6a8d-5d0e-9c55-1f7a6b3e8d21")
 
 Row = Mapping[str, str | None]
 """A row of the database: each column's value as text."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table's columns, and the name of each one's type (udt_name of information_schema)."""
-
-    name: str
-    columns: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        for name in (*self.columns, *self.columns.values()):
-            # They stand in statements as they are.
-            assert re.fullmatch(r"[a-z_][a-z0-9_]*", name), name
 
 
 @dataclass(frozen=True)
