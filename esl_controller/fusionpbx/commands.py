@@ -1,4 +1,4 @@
-"""``esl-controller fusionpbx``: put our extension into FusionPBX, show it, take it out again."""
+"""``esl-controller fusionpbx``: install our extension in FusionPBX, show it, remove it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _MARKS = {True: "ok", False: "failed", None: "unknown"}
 
 @dataclass(frozen=True)
 class How:
-    """The way to do it. ``freeswitch`` is ours, for where FusionPBX's own file (``config``, None:
-    the usual one) names no Event Socket. ``backup`` None: a new file here."""
+    """How to do it. ``config``: FusionPBX's own file (None: the usual one). ``freeswitch``: our
+    settings, used if that file names no Event Socket. ``backup`` None: a new file here."""
 
     freeswitch: FreeswitchSettings
     config: Path | None = None
@@ -46,7 +46,8 @@ class How:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to install: the arguments of ``plan.wanted``; ``beside`` others that have the number."""
+    """What to install: the arguments of ``plan.wanted``; ``beside``: even if others have the
+    number."""
 
     domain: str
     number: str
@@ -61,7 +62,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Change:
-    """A plan; what to keep of before; the row that the switch serves afterwards, or no longer."""
+    """A plan, a backup of the rows before it, and the row that FreeSWITCH must then serve
+    (``installed``), or no longer."""
 
     plan: Plan
     saved: Backup
@@ -70,7 +72,7 @@ class _Change:
 
 
 def install(how: How, wanted: Wanted) -> int:
-    """Have the extension there; 0, or 1 where the switch does not serve it.
+    """Install the extension; 0, or 1 if the switch does not serve it.
 
     Raises FusionError, DialplanError.
     """
@@ -89,7 +91,7 @@ def install(how: How, wanted: Wanted) -> int:
 
 
 def remove(how: How, domain: str, number: str) -> int:
-    """Take our extension out, no other one; 0, or 1 where the switch still serves it.
+    """Remove our extension, and no other; 0, or 1 if the switch still serves it.
 
     Raises FusionError.
     """
@@ -98,7 +100,7 @@ def remove(how: How, domain: str, number: str) -> int:
 
 
 def restore(how: How, path: Path) -> int:
-    """Put back what a backup holds; 0, or 1 where the switch does not take it up.
+    """Put back what a backup holds; 0, or 1 if the switch does not serve it.
 
     Raises FusionError.
     """
@@ -109,7 +111,7 @@ def restore(how: How, path: Path) -> int:
 def show(how: How, domain: str, number: str) -> int:
     """Print our extensions and what is wrong with them; 1 if anything is certainly wrong.
 
-    With a domain and a number: that one, also where another tool wrote it. Raises FusionError.
+    With a domain and a number: that one, also if another tool wrote it. Raises FusionError.
     """
     found, orphans = asyncio.run(
         _looked_at(config.read(how.config), how.freeswitch, domain, number)
@@ -135,7 +137,7 @@ def show(how: How, domain: str, number: str) -> int:
 async def _installation(
     files: Config, wanted: Wanted
 ) -> tuple[_Change, list[Dialplan], list[Dialplan]]:
-    """The change, what else asks for the number, and what of that has it."""
+    """The change; the other dialplans that may catch the number; those of them that do."""
     async with connected(files) as database:
         domain = await database.domain(wanted.domain)
         row = plan.wanted(
@@ -199,7 +201,7 @@ async def _restoration(files: Config, path: Path) -> _Change:
 async def _looked_at(
     files: Config, freeswitch: FreeswitchSettings, domain: str, number: str
 ) -> tuple[list[Inspection], list[Dialplan]]:
-    """What is asked for; and of all that are ours, those without a domain."""
+    """The inspections that were asked for; and our extensions whose domain is gone."""
     wanted, orphans = [(domain, number, "")], []
     if not number:
         async with connected(files) as database:
@@ -225,7 +227,7 @@ def _asks(other: Dialplan, row: Dialplan) -> bool:
 def _has(other: Dialplan, row: Dialplan) -> bool:
     named = other.number == row.number and not other.continue_
     caught = how_it_catches(other, row.number)
-    # One for whatever is left stands at the end, and leaves the number to ours.
+    # A catch-all after ours leaves the number to ours.
     return named or caught is Catch.YES or (caught is Catch.ALL and other.order <= row.order)
 
 
@@ -234,7 +236,7 @@ def _named(row: Dialplan) -> str:
 
 
 def _carry_out(how: How, files: Config, change: _Change) -> int:
-    """Show the change, ask, keep what was, write, and see to the switch; the exit status."""
+    """Show the change, ask, write a backup and the rows, update the switch; the exit status."""
     if how.sql:
         print("\n".join(_sql(files, change.plan)))
         return 0
@@ -286,7 +288,7 @@ async def _write(files: Config, change: Plan) -> None:
 
 
 async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
-    """Drop what the cache has of it, here and on other nodes, and look at what is served."""
+    """Drop it from the cache, here and on other nodes, and check what is served."""
     contexts = change.plan.contexts
     steps = _removed_files(files, contexts) if files.cache_method == "file" else []
     try:
@@ -322,5 +324,5 @@ def _removed_files(files: Config, contexts: Sequence[str]) -> list[Step]:
 
 
 def _tell(how: How, line: str) -> None:
-    """Say something beside the result, which may be read by psql."""
+    """Print something that does not belong to the result, which psql may read."""
     print(line, file=sys.stderr if how.sql else sys.stdout)

@@ -1,4 +1,4 @@
-"""FusionPBX's PostgreSQL: its tables, what is in them, and one transaction that changes it."""
+"""FusionPBX's PostgreSQL: what is in its tables, and the one transaction that changes them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _ADVICE = {
     "42501": "database.0.username in {} may not do that",
 }
 _UNREACHED = "is PostgreSQL running there, and is database.0 in {} right?"
-# Tables of others, as far as they are asked.
+# FusionPBX's domains, and PostgreSQL's own tables, as far as they are read.
 _DOMAINS = table("v_domains", column("domain_uuid"), column("domain_name"))
 _COLUMNS = table(
     "columns",
@@ -71,7 +71,7 @@ class Database:
         self._config = config
 
     async def domain(self, wanted: str) -> Domain:
-        """The domain of that name or uuid."""
+        """The domain with that name or uuid. Raises NoSuchDomain, too."""
         with _failing("the domains cannot be read", self._config):
             lower = func.lower(literal(wanted, Text()))
             rows = await self._fetch(
@@ -94,7 +94,7 @@ class Database:
         raise NoSuchDomain(f"{wanted!a} {how} of this FusionPBX; there are: {names}")
 
     async def stored(self, uuid: UUID | str, *, lock: bool = False) -> StoredRows:
-        """What is there under a dialplan_uuid; ``lock`` keeps it so until the transaction ends."""
+        """The rows with a dialplan_uuid; ``lock``: kept as they are until the transaction ends."""
         with _failing("the dialplans cannot be read", self._config):
             found = await self._of(DIALPLANS, uuid, lock=lock)
             details = await self._of(DETAILS, uuid, lock=lock)
@@ -102,10 +102,10 @@ class Database:
         return StoredRows(found[0] if found else None, tuple(details))
 
     async def dialplans(self, context: str) -> list[Dialplan]:
-        """All of a context in its order, without their details; disabled ones are not served.
+        """The dialplans of a context in its order, the disabled ones included, without details.
 
-        A context is made of three in the tables (docs/design/fusionpbx.md#what-is-served). Rows for
-        one host count, too.
+        Rows of three contexts make up one that is served (docs/design/fusionpbx.md#what-is-served);
+        those for one host count, too.
         """
         with _failing("the dialplans cannot be read", self._config):
             there = self.tables[DIALPLANS].columns
@@ -117,7 +117,7 @@ class Database:
         return [Dialplan.of(row) for row in rows]
 
     async def ours(self, *, orphaned: bool = False) -> list[Dialplan]:
-        """All extensions that we installed; or ``orphaned``: those whose domain is gone."""
+        """The extensions that we installed; ``orphaned``: instead those whose domain is gone."""
         with _failing("the dialplans cannot be read", self._config):
             there = self.tables[DIALPLANS].columns
             domain = exists().where(_DOMAINS.c.domain_uuid == there["domain_uuid"])
@@ -132,7 +132,7 @@ class Database:
         ]
 
     async def apply(self, plan: Plan) -> None:
-        """Change what the plan says, all or nothing."""
+        """Make the plan's change, all of it or nothing."""
         with _failing("nothing was changed", self._config):
             async with self._connection.transaction():
                 if await self.stored(plan.uuid, lock=True) != plan.before:
@@ -158,7 +158,7 @@ class Database:
         return list(await self._connection.fetch(text, *values))
 
     async def read_tables(self) -> None:
-        """Find out the tables' columns and types."""
+        """Learn the columns of the two tables, and their types."""
         with _failing("the tables cannot be read", self._config):
             for name in (DIALPLANS, DETAILS):
                 rows = await self._fetch(_columns_of(name))
@@ -210,7 +210,7 @@ async def connected(config: Config) -> AsyncIterator[Database]:
             ssl=config.sslmode,
             timeout=CONNECT_S,
             command_timeout=ANSWER_S,
-            # Times are read as text and written back: in one zone.
+            # Times are read as text and written back, so always in the same zone.
             server_settings={"application_name": "esl-controller", "TimeZone": "UTC"},
         )
     try:
@@ -223,10 +223,10 @@ async def connected(config: Config) -> AsyncIterator[Database]:
 
 @contextlib.contextmanager
 def _failing(what: str, config: Config) -> Iterator[None]:
-    """Tell of a database's error as a FusionError that begins with ``what``."""
+    """Turn a database's error into a FusionError that begins with ``what``."""
     try:
         yield
-    # UnicodeError: a host that can be no name.
+    # UnicodeError: a host that cannot be a name.
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, UnicodeError) as error:
         text = shown(str(error).partition("\n")[0] or "no answer")
         state = str(getattr(error, "sqlstate", None) or "")

@@ -18,7 +18,7 @@ from esl_controller.fusionpbx.switch import SendCommand
 
 
 class ProblemKind(Enum):
-    """A kind of fault, in the order in which they are told."""
+    """The kinds of problem, in the order in which they are reported."""
 
     ABSENT = "absent"
     DISABLED = "disabled"
@@ -31,8 +31,8 @@ class ProblemKind(Enum):
 
 @dataclass(frozen=True)
 class Problem:
-    """A fault: what was found, why it matters, and what mends it. ``certain`` is false for what
-    depends on the call."""
+    """What was found, why it matters, and the remedy. ``certain`` is false if it depends on the
+    call."""
 
     kind: ProblemKind
     found: str
@@ -49,24 +49,24 @@ class Inspection:
     context: str
     number: str
     row: Dialplan | None
-    """Ours, or else the first that has the number; with its details."""
+    """Our dialplan, or else the first that has the number; with its details."""
     earlier: tuple[Dialplan, ...]
-    """What is enabled and comes before it in the context."""
+    """The enabled dialplans that come before it in the context."""
     cached: Cached | None
     forget: tuple[str, ...] = ()
     """How to drop the context from the cache by hand."""
     unread: str = ""
-    """Why the cache could not be read; then ``cached`` says nothing."""
+    """Why the cache could not be read; then ``cached`` is None."""
 
 
 async def inspect(
     config: Config, domain: str, number: str, context: str = "", command: SendCommand | None = None
 ) -> Inspection:
-    """Look at a number in a domain (a name or uuid); ``context`` is by default the one that our
-    extension is in, or else the domain's.
+    """Read what there is for a number in a domain (a name or uuid); nothing is changed.
 
-    ``command`` asks the switch (``switch.commands``); needed where the cache is memcache. Reads
-    only. Raises FusionError where the database cannot be read.
+    ``context``: by default our extension's, or else the domain's. ``command`` (of
+    ``switch.commands``) is needed if the cache is memcache. Raises FusionError if the database
+    cannot be read.
     """
     async with connected(config) as database:
         tenant = await database.domain(domain)
@@ -89,9 +89,9 @@ async def inspect(
 
 
 async def as_served(config: Config, context: str) -> str:
-    """A context as FusionPBX's handler makes it of the tables, without its cache.
+    """A context as FusionPBX's handler puts it together from the tables, past its cache.
 
-    For a switch that does not tell what it serves there. Raises FusionError.
+    For a switch that does not tell what it serves. Raises FusionError.
     """
     async with connected(config) as database:
         rows = await database.dialplans(context)
@@ -100,7 +100,7 @@ async def as_served(config: Config, context: str) -> str:
 
 
 def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan | None:
-    """The row that is meant by ``number``: ours, or one that says so, or one that catches it."""
+    """The row that ``number`` means: ours, or else one of that number, or one that catches it."""
     own = [each for each in there if each.uuid == uuid_of(domain.uuid, number)]
     named = [each for each in there if each.number == number and not each.continue_]
     caught = [each for each in there if how_it_catches(each, number) is Catch.YES]
@@ -108,13 +108,13 @@ def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan |
 
 
 def how_it_catches(row: Dialplan, number: str) -> Catch:
-    """Whether calls to ``number`` end in what a row serves, were it enabled."""
+    """Whether calls to ``number`` end in this row's extension, if it is enabled."""
     found = [catches(extension, number) for extension in parsed(row.xml)]
     return next((each for each in (Catch.YES, Catch.ALL, Catch.PERHAPS) if each in found), Catch.NO)
 
 
 def problems(of: Inspection) -> list[Problem]:
-    """What is wrong with it; empty where all is well."""
+    """What is wrong with a number; empty if all is well."""
     row = of.row
     if row is None:
         there = "" if of.context == of.domain.name else f" --context {of.context}"
@@ -194,7 +194,7 @@ def _stale(of: Inspection) -> Iterator[Problem]:
             ProblemKind.STALE_CACHE,
             f"the cache of {of.context}{since} is "
             + ("older than the dialplan" if older else "not what the dialplan says"),
-            "FusionPBX serves the cache, and looks into the database only where there is none",
+            "FusionPBX serves the cache, and reads the database only if there is none",
             "\n".join(of.forget),
         )
 

@@ -1,4 +1,4 @@
-"""What is to be changed in FusionPBX's tables: the difference, and the statements. [core]"""
+"""What has to change in FusionPBX's tables: the difference, and the statements. [core]"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """From what is there to what shall be there, under one dialplan_uuid."""
+    """From the rows that are there to those that are wanted, with one dialplan_uuid."""
 
     uuid: str
     before: StoredRows
@@ -58,12 +58,12 @@ class Plan:
 
     @property
     def contexts(self) -> tuple[str, ...]:
-        """The contexts that are served otherwise afterwards: their cache is old."""
+        """The contexts that the change affects, whose cache is then stale."""
         rows = (self.before.dialplan, self.after.dialplan)
         return tuple(sorted({row["dialplan_context"] or "" for row in rows if row} - {""}))
 
     def difference(self) -> str:
-        """What changes, line by line: - before, + after."""
+        """What changes, line by line: ``-`` before, ``+`` after."""
         before, after = (list(_lines(each)) for each in (self.before, self.after))
         lines = difflib.unified_diff(before, after, n=2, lineterm="")
         return "\n".join(list(lines)[2:])
@@ -102,7 +102,7 @@ def wanted(
     socket: str = "127.0.0.1:8022",
     fallback: Sequence[Action] = dialplan.FALLBACK,
 ) -> Dialplan:
-    """The extension that hands calls to ``called`` over, as FusionPBX keeps it.
+    """The extension that hands over the calls to ``called``, as FusionPBX keeps it.
 
     ``context`` is by default the domain's. Raises FusionError, DialplanError.
     """
@@ -139,9 +139,9 @@ def wanted(
 
 
 def to_install(row: Dialplan, before: StoredRows, tables: Mapping[str, Table], now: str) -> Plan:
-    """Have ``row`` there; what is there and means the same is left as it is. ``now`` is ISO 8601.
+    """The change after which ``row`` is there. What means the same already is left as it is.
 
-    Raises FusionError where the tables are not FusionPBX's.
+    ``now`` is ISO 8601. Raises FusionError if the tables are not FusionPBX's.
     """
     _check(tables)
     ours = _known(tables[DIALPLANS], row.row())
@@ -166,18 +166,21 @@ def to_install(row: Dialplan, before: StoredRows, tables: Mapping[str, Table], n
 def to_restore(
     uuid: str, saved: StoredRows, before: StoredRows, tables: Mapping[str, Table]
 ) -> Plan:
-    """Have there what was ``saved``, nothing included. Raises FusionError."""
+    """The change after which the ``saved`` rows are there, also if those are none. Raises
+    FusionError."""
     for name, rows in ((DIALPLANS, [saved.dialplan or {}]), (DETAILS, saved.details)):
         if unknown := {column for row in rows for column in row} - set(tables[name].columns.keys()):
-            raise FusionError(f"{name} has no column {min(unknown)!a}: it is of another FusionPBX")
+            raise FusionError(
+                f"{name} has no column {min(unknown)!a}: the backup is from another FusionPBX"
+            )
     return Plan(uuid, before, saved, tables)
 
 
 def agrees(row: Dialplan) -> bool | None:
-    """Whether the XML that is served says the same as the page's details.
+    """Whether the XML that is served says the same as the details that the page shows.
 
-    None where we cannot tell: without details there is no page to differ, and conditions of time
-    and alternatives are put together in ways that are not ours.
+    None if that is unknown: without details there is nothing to compare, and for conditions of time
+    and alternatives we do not know how FusionPBX would put the XML together.
     """
     ordinary = all(
         each.tag in ("action", "anti-action")
@@ -189,7 +192,7 @@ def agrees(row: Dialplan) -> bool | None:
     served = parsed(row.xml)
     if len(served) != 1:
         return False
-    # Whether it continues is a column of its own.
+    # ``continue`` is not among the details, it has a column of its own.
     continues = truth(served[0].get("continue"))
     built = parsed(assembled(row.name, row.uuid, row.details, continue_=continues))
     return len(built) == 1 and same(served[0], built[0])
@@ -226,7 +229,7 @@ def _same(name: str, one: str | None, other: str | None) -> bool:
 
 
 def _lines(stored: StoredRows) -> Iterator[str]:
-    """What is stored, for people to compare."""
+    """The rows as lines, for people to compare."""
     if stored.dialplan is None:
         return
     for name, value in stored.dialplan.items():

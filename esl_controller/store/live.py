@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from esl_controller.store.records import Heartbeat, Unfinished
-from esl_controller.store.timeline import aligned
+from esl_controller.terminal import table
 
 SILENT_S: Final = 15.0
 """A controller that has not been heard of for so long is thought dead."""
@@ -87,7 +87,7 @@ def as_table(told: Mapping[str, Any]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     texts = [[_text(row.get(column)) for column in columns] for row in rows]
-    return aligned([columns, *texts])
+    return table([columns, *texts])
 
 
 def _text(value: object) -> str:

@@ -1,5 +1,4 @@
-"""``esl-controller doctor``: every link of a call's way looked at, and what to do about the first
-that is broken."""
+"""``esl-controller doctor``: runs all checks, prints what they find, and asks before a fix."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ from esl_controller.diagnostics.doctor.report import Finding, Report, failed, sk
 
 
 def run(args: argparse.Namespace, loaded: Loaded) -> int:
-    """Examine, and print each finding as it is known; 0 if nothing failed, else 1."""
+    """Run all checks and print each finding at once; 0 if nothing failed, else 1."""
     wanted = (lambda what: args.yes or _confirmed(what)) if args.fix else None
     report = asyncio.run(
         examined(
@@ -47,14 +46,14 @@ def run(args: argparse.Namespace, loaded: Loaded) -> int:
 
 
 def misconfigured(mistakes: str, *, as_json: bool) -> int:
-    """The report where the settings cannot be read: ``mistakes`` has a line for each."""
+    """The report for settings that cannot be read: ``mistakes`` has a line for each mistake."""
     report = Report()
     for number, mistake in enumerate(mistakes.splitlines(), 1):
         name = "settings" if number == 1 else f"settings ({number})"
         report.findings[name] = failed(
             mistake,
             "the controller does not start with it.",
-            "mend it there; esl-controller settings    shows what is in effect then",
+            "correct it there; esl-controller settings    shows what is in effect then",
         )
     report.findings["everything else"] = skipped("of settings")
     for name, finding in report.findings.items():
@@ -73,9 +72,9 @@ async def examined(
     as_json: bool = False,
     wanted: Ask | None = None,
 ) -> Report:
-    """All checks for calls to ``number`` in ``context``, in the order of a call's way; with
-    ``call`` one is made at the end. ``wanted`` is asked before anything is mended. ``domain`` and
-    ``configured`` say where FusionPBX has it, if that is not the usual place."""
+    """Run all checks for calls to ``number`` in ``context``, in the order in which a call meets
+    what they test; with ``call`` a test call ends them. ``wanted`` is asked before each fix.
+    FusionPBX's: its ``domain`` (default: the context), its file ``configured`` (the usual one)."""
     async with AsyncExitStack() as stack:
         case = Case(loaded, number, context, stack, domain, configured)
         checks: tuple[Check, ...] = (
@@ -103,7 +102,7 @@ def _end(report: Report, *, as_json: bool) -> int:
 
 
 def _confirmed(what: str) -> bool:
-    """Ask on the terminal; nobody there is a no."""
+    """Ask on the terminal; if nobody is there, the answer is no."""
     print(f"{what}    now? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin is None:  # closed
         return False
@@ -113,7 +112,7 @@ def _confirmed(what: str) -> bool:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end what blocks the loop: asyncio's own handler would wait for the loop."""
+    """Let Ctrl-C end a read that blocks the event loop; asyncio's handler waits for the loop."""
     if threading.current_thread() is not threading.main_thread():  # no handlers there
         yield
         return

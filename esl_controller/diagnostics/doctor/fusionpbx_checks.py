@@ -1,5 +1,8 @@
-"""FusionPBX's tables and cache, where there is a FusionPBX on this machine: they are what the
-switch serves. A context is a domain's name there."""
+"""FusionPBX's tables and cache, from which its switch serves the dialplan.
+
+Skipped if there is no FusionPBX on this machine. A domain's context has the domain's name, unless
+another one was chosen.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,15 @@ from esl_controller.fusionpbx.inspection import Inspection, ProblemKind
 
 
 async def row(case: Case) -> Finding:
-    """Is the number's dialplan enabled, the same on its page and in its XML, and not too late?"""
+    """Is the number's dialplan enabled, the same in page and XML, and does no other come first?"""
     faults = [fault for fault in ProblemKind if fault is not ProblemKind.STALE_CACHE]
     return _finding(
-        await _seen(case), faults, "it is enabled, XML and page agree, none is before it"
+        await _seen(case), faults, "it is enabled, XML and page agree, no other comes first"
     )
 
 
 async def cache(case: Case) -> Finding:
-    """Does the cache say what the dialplan says?"""
+    """Does the cache say what the tables say?"""
     seen = await _seen(case)
     if isinstance(seen, Inspection) and seen.unread:
         return skipped(seen.unread)
@@ -62,9 +65,9 @@ async def _forget(case: Case, there: config.Config) -> None:
 
 
 async def as_served(case: Case) -> str:
-    """The case's context, put together from the tables; empty where there is no FusionPBX.
+    """The case's context as the tables have it; empty if there is no FusionPBX.
 
-    Raises FusionError where they cannot be read, or are on another machine.
+    Raises FusionError if they cannot be read, or are on another machine.
     """
     if is_here(case.fusionpbx):
         return await inspection.as_served(config.read(case.fusionpbx), case.context)
@@ -72,8 +75,8 @@ async def as_served(case: Case) -> str:
     lua = await configuration(case, "lua")
     if "dialplan" in lua.get("xml-handler-bindings", ""):
         raise FusionError(
-            "the switch has its dialplan made by a script, as FusionPBX does, and cannot be asked"
-            " for it: run the doctor on its machine"
+            "a script makes FreeSWITCH's dialplan, as with FusionPBX, and FreeSWITCH does not tell"
+            " what it serves: run the doctor on its machine"
         )
     return ""
 
@@ -117,7 +120,7 @@ def _command(case: Case) -> switch.SendCommand:
 
 
 def is_here(named: Path | None) -> bool:
-    """Whether its configuration is on this machine, at its usual place or where ``named``."""
+    """Whether FusionPBX's configuration is on this machine: at its usual place, or at ``named``."""
     return named is not None or any(path.exists() for path in config.DEFAULT_FILES)
 
 

@@ -22,8 +22,8 @@ USUAL = (
 
 
 def run(names: list[str], *, following: bool, as_json: bool) -> int:
-    """Explain the logs with these names ("-": standard input), or the one at its usual place.
-    0, or 2 if there is none. Raises OSError for one that cannot be read."""
+    """Explain the logs with these names ("-": standard input), or FreeSWITCH's at its usual place.
+    0, or 2 if there is none. Raises OSError if one cannot be read."""
     if not names and not following and _is_given_a_log():
         names = ["-"]
     names = names or [str(path) for path in USUAL if path.exists()][:1]
@@ -33,20 +33,20 @@ def run(names: list[str], *, following: bool, as_json: bool) -> int:
         return 2
     if following:
         return _watch(Path(names[0]), as_json=as_json)
-    findings = LoggedFaults()
+    found = LoggedFaults()
     with ExitStack() as stack:
         streams = [
             _standard_input() if name == "-" else stack.enter_context(opened(Path(name)))
             for name in names
         ]
         for line in chain.from_iterable(map(lines, streams)):
-            findings.add(line)
-    print(report.as_json(findings) if as_json else report.as_text(findings))
+            found.add(line)
+    print(report.as_json(found) if as_json else report.as_text(found))
     return 0
 
 
 def _is_given_a_log() -> bool:
-    """Whether standard input is a pipe or a file; a terminal or /dev/null has no log to read."""
+    """Whether standard input is a pipe or a file; a terminal or /dev/null holds no log."""
     if sys.stdin is None:  # closed
         return False
     try:
@@ -62,11 +62,11 @@ def _standard_input() -> BinaryIO:
 
 
 def _watch(path: Path, *, as_json: bool) -> int:
-    findings = LoggedFaults()
+    found = LoggedFaults()
     print(f"watching {path}; Ctrl-C ends", file=sys.stderr)
     try:
         for line in follow(path):
-            if (news := findings.add(line)) is not None:
+            if (news := found.add(line)) is not None:
                 text = json.dumps(report.fields(news)) if as_json else report.block(news) + "\n"
                 print(text, flush=True)
     except KeyboardInterrupt:

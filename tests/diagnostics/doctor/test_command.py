@@ -13,7 +13,7 @@ import pytest
 from esl_controller.cli.main import main
 from esl_controller.diagnostics.doctor import command
 from esl_controller.diagnostics.doctor.report import Status
-from esl_controller.simulator.freeswitch import api
+from esl_controller.simulator.freeswitch import SwitchStandIn, api
 from tests.diagnostics.doctor.clinic import Clinic, clinic, grow_old, ill
 
 
@@ -162,3 +162,23 @@ def test_ctrl_c_at_the_question_ends_the_doctor(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(ask())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("build", ["sptmru", "amigniter"])
+async def test_all_is_well(tmp_path: Path, build: str) -> None:
+    async with clinic(tmp_path, build=build) as place:
+        report = await place.examine(call=True)
+        statuses = {each.status for each in report.findings.values()}
+        assert statuses == {Status.OK}, report.json()
+        assert report.exit_status == 0
+        assert f"{build}'s build" in report.findings["stream module format"].found
+        assert "had a reply" in report.findings["test call"].found
+        await place.of.no_calls()
+        assert place.of.controller.calls.taken == 1, "only the test call is one"
+
+
+async def test_nothing_is_left_at_the_switch(tmp_path: Path) -> None:
+    async with clinic(tmp_path) as place:
+        switch: SwitchStandIn = place.of.switch
+        await place.examine()
+        assert not switch.sessions

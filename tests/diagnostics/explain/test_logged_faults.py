@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esl_controller.diagnostics.explain.logged_faults import MOST_CALLS, MOST_FINDINGS, LoggedFaults
+from esl_controller.diagnostics.explain.logged_faults import MOST_CALLS, MOST_FAULTS, LoggedFaults
 
 
 def line(text: str, call: int = 0, second: int = 0, level: str = "ERR") -> str:
@@ -53,9 +53,9 @@ def test_where_the_log_names_no_call_the_doctor_hides_none() -> None:
 
 def test_the_memory_is_bounded() -> None:
     findings = LoggedFaults()
-    for number in range(MOST_FINDINGS + 5):
+    for number in range(MOST_FAULTS + 5):
         findings.add(line(f"x.c:1 Invalid Application app{number}", number))
-    assert len(list(findings)) == MOST_FINDINGS
+    assert len(list(findings)) == MOST_FAULTS
     assert findings.dropped == 5
     for number in range(MOST_CALLS + 5):
         findings.add(line("x.c:1 Invalid Application app0", number + 1000))
