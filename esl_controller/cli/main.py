@@ -182,18 +182,18 @@ def _fusionpbx(args: argparse.Namespace) -> int:
     from esl_controller.fusionpbx import commands
     from esl_controller.fusionpbx.errors import FusionError
 
-    how = commands.How(
+    options = commands.Options(
         settings.freeswitch, args.fusionpbx, args.yes, args.dry_run, args.sql, args.backup
     )
     try:
         if args.restore:
-            return commands.restore(how, args.restore)
+            return commands.restore(options, args.restore)
         if args.action == "show":
-            return commands.show(how, args.domain or "", args.number or "")
+            return commands.show(options, args.domain or "", args.number or "")
         if args.action == "remove":
-            return commands.remove(how, args.domain, args.number)
+            return commands.remove(options, args.domain, args.number)
         given = [application.partition(" ")[::2] for application in args.fallback]
-        wanted = commands.Wanted(
+        wanted = commands.Installation(
             args.domain,
             args.number,
             args.secretary_uuid,
@@ -204,7 +204,7 @@ def _fusionpbx(args: argparse.Namespace) -> int:
             given or FALLBACK,
             args.beside,
         )
-        return commands.install(how, wanted)
+        return commands.install(options, wanted)
     except DialplanError as error:
         raise UsageError(error) from None
     except FusionError as error:

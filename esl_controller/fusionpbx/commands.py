@@ -32,7 +32,7 @@ _MARKS = {True: "ok", False: "failed", None: "unknown"}
 
 
 @dataclass(frozen=True)
-class How:
+class Options:
     """How to do it. ``config``: FusionPBX's own file (None: the usual one). ``freeswitch``: our
     settings, used if that file names no Event Socket. ``backup`` None: a new file here."""
 
@@ -45,7 +45,7 @@ class How:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Installation:
     """What to install: the arguments of ``plan.wanted``; ``beside``: even if others have the
     number."""
 
@@ -71,50 +71,50 @@ class _Change:
     installed: bool
 
 
-def install(how: How, wanted: Wanted) -> int:
+def install(options: Options, wanted: Installation) -> int:
     """Install the extension; 0, or 1 if the switch does not serve it.
 
     Raises FusionError, DialplanError.
     """
-    files = config.read(how.config)
+    files = config.read(options.config)
     change, others, taken = asyncio.run(_installation(files, wanted))
     for other in others:
         verb = "has" if other in taken else "may catch"
         ours = f": {_RENUMBERED}" if other.app_uuid == APP_UUID else ""
-        _tell(how, f"{_named(other)} {verb} {wanted.number}{ours}")
+        _tell(options, f"{_named(other)} {verb} {wanted.number}{ours}")
     if taken and not wanted.beside:
         raise FusionError(
             f"{wanted.number} is taken: choose another number, or disable that dialplan in"
             " FusionPBX, or have both (--beside: the smaller order is served)"
         )
-    return _carry_out(how, files, change)
+    return _carry_out(options, files, change)
 
 
-def remove(how: How, domain: str, number: str) -> int:
+def remove(options: Options, domain: str, number: str) -> int:
     """Remove our extension, and no other; 0, or 1 if the switch still serves it.
 
     Raises FusionError.
     """
-    files = config.read(how.config)
-    return _carry_out(how, files, asyncio.run(_removal(files, domain, number)))
+    files = config.read(options.config)
+    return _carry_out(options, files, asyncio.run(_removal(files, domain, number)))
 
 
-def restore(how: How, path: Path) -> int:
+def restore(options: Options, path: Path) -> int:
     """Put back what a backup holds; 0, or 1 if the switch does not serve it.
 
     Raises FusionError.
     """
-    files = config.read(how.config)
-    return _carry_out(how, files, asyncio.run(_restoration(files, path)))
+    files = config.read(options.config)
+    return _carry_out(options, files, asyncio.run(_restoration(files, path)))
 
 
-def show(how: How, domain: str, number: str) -> int:
+def show(options: Options, domain: str, number: str) -> int:
     """Print our extensions and what is wrong with them; 1 if anything is certainly wrong.
 
     With a domain and a number: that one, also if another tool wrote it. Raises FusionError.
     """
     found, orphans = asyncio.run(
-        _looked_at(config.read(how.config), how.freeswitch, domain, number)
+        _looked_at(config.read(options.config), options.freeswitch, domain, number)
     )
     for row in orphans:
         print(f"{_named(row)}: its domain {row.domain_uuid} is gone, and nothing serves it")
@@ -135,7 +135,7 @@ def show(how: How, domain: str, number: str) -> int:
 
 
 async def _installation(
-    files: Config, wanted: Wanted
+    files: Config, wanted: Installation
 ) -> tuple[_Change, list[Dialplan], list[Dialplan]]:
     """The change; the other dialplans that may catch the number; those of them that do."""
     async with connected(files) as database:
@@ -235,22 +235,22 @@ def _named(row: Dialplan) -> str:
     return f"{shown(row.number)}  {shown(row.name)}  order {row.order}  {row.uuid}"
 
 
-def _carry_out(how: How, files: Config, change: _Change) -> int:
+def _carry_out(options: Options, files: Config, change: _Change) -> int:
     """Show the change, ask, write a backup and the rows, update the switch; the exit status."""
-    if how.sql:
+    if options.sql:
         print("\n".join(_sql(files, change.plan)))
         return 0
     print(change.plan.difference() if change.plan.changes else "the rows are as they should be")
-    if how.dry_run:
+    if options.dry_run:
         return 0
     if change.plan.changes:
-        _confirm(how)
-        path = how.backup or _new_file(change.saved)
+        _confirm(options)
+        path = options.backup or _new_file(change.saved)
         backup.write(path, change.saved)
         print(f"what was there is kept: esl-controller fusionpbx --restore {path}")
         asyncio.run(_write(files, change.plan))
         print("the rows are written")
-    steps = asyncio.run(_take_effect(how, files, change))
+    steps = asyncio.run(_take_effect(options, files, change))
     for step in steps:
         print(f"{_MARKS[step.right]}: {step.text}")
     return int(any(step.right is False for step in steps))
@@ -268,8 +268,8 @@ def _sql(files: Config, change: Plan) -> list[str]:
     ]
 
 
-def _confirm(how: How) -> None:
-    if how.yes:
+def _confirm(options: Options) -> None:
+    if options.yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():  # None: it is closed
         raise FusionError("nothing was changed: there is no terminal to ask at, say --yes")
@@ -287,12 +287,12 @@ async def _write(files: Config, change: Plan) -> None:
         await database.apply(change)
 
 
-async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
+async def _take_effect(options: Options, files: Config, change: _Change) -> list[Step]:
     """Drop it from the cache, here and on other nodes, and check what is served."""
     contexts = change.plan.contexts
     steps = _removed_files(files, contexts) if files.cache_method == "file" else []
     try:
-        async with switch.commands(files, how.freeswitch) as command:
+        async with switch.commands(files, options.freeswitch) as command:
             steps += await _told(command, files, change)
     except FusionError as error:
         remains = "; ".join(switch.by_hand(files, contexts))
@@ -323,6 +323,6 @@ def _removed_files(files: Config, contexts: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _tell(how: How, line: str) -> None:
+def _tell(options: Options, line: str) -> None:
     """Print something that does not belong to the result, which psql may read."""
-    print(line, file=sys.stderr if how.sql else sys.stdout)
+    print(line, file=sys.stderr if options.sql else sys.stdout)

@@ -24,7 +24,7 @@ from esl_controller.fusionpbx.rows import (
     truth,
     uuid_of,
 )
-from esl_controller.fusionpbx.statements import Change, delete, insert, update
+from esl_controller.fusionpbx.statements import Statement, delete, insert, update
 
 DEFAULT_ORDER = 200
 _FIELDS = ("destination_number", "caller_id_number", "caller_id_name", "context", "source")
@@ -68,11 +68,11 @@ class Plan:
         lines = difflib.unified_diff(before, after, n=2, lineterm="")
         return "\n".join(list(lines)[2:])
 
-    def statements(self) -> list[Change]:
+    def statements(self) -> list[Statement]:
         """The statements that make the change, for one transaction."""
         before, after = self.before, self.after
         dialplans, details = self.tables[DIALPLANS], self.tables[DETAILS]
-        result: list[Change] = []
+        result: list[Statement] = []
         if before.details != after.details and before.details:
             result.append(delete(details, self.uuid))
         if after.dialplan is None:

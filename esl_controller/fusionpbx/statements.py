@@ -19,7 +19,7 @@ from sqlalchemy.types import UserDefinedType
 from esl_controller.fusionpbx.errors import FusionError
 from esl_controller.fusionpbx.rows import Row
 
-Change = Insert | Update | Delete
+Statement = Insert | Update | Delete
 """A statement that changes rows."""
 
 

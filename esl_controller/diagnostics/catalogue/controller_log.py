@@ -61,8 +61,7 @@ MODULE_NOT_LOADED = fault(
     "Load it now, and at every start:\n"
     'fs_cli -x "load mod_audio_stream"\n'
     '<load module="mod_audio_stream"/> in modules.conf.xml\n'
-    "If it cannot be loaded, FreeSWITCH's log says why: built for another version, or a library is"
-    " missing.",
+    "If that fails, FreeSWITCH's log says why: another version, or a missing library.",
     row="`FreeSWITCH has no uuid_audio_stream`",
 )
 NO_STREAM = fault(
