@@ -1,7 +1,7 @@
 """The faults that FreeSWITCH's log shows. [core]
 
 The patterns are from what FreeSWITCH 1.10.12 and both builds of mod_audio_stream write:
-tests/captures/logs.
+captures/logs/*/*.log.
 """
 
 from __future__ import annotations
