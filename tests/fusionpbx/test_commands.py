@@ -410,9 +410,7 @@ async def test_a_switch_that_tells_only_of_public(
     async with standin() as switch:
         fusion.at(switch)
         assert await fusion.installing() == 0
-    assert (
-        "unknown: what the switch serves in pbx.example.net is unknown" in capsys.readouterr().out
-    )
+    assert "unknown: what the switch serves in pbx.example.net cannot be" in capsys.readouterr().out
 
 
 def test_show(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
