@@ -145,8 +145,8 @@ async def look(command: SendCommand, row: Dialplan, *, installed: bool = True) -
     if "<context" not in answer:
         return Step(
             None,
-            f"what the switch serves in {row.context} cannot be checked (FusionPBX tells it only of the"
-            f" context public): try esl-controller call {row.number} --context {row.context}",
+            f"what the switch serves in {row.context} cannot be checked (FusionPBX tells it only"
+            f" of the context public): try esl-controller call {row.number} --context {row.context}",
         )
     return served(answer, row) if installed else _gone(answer, row)
 
