@@ -79,7 +79,7 @@ def _call(args: argparse.Namespace) -> int:
     except place_call.CallFailed as error:
         raise UsageError(error) from None
     uuids = {"domain_uuid": args.domain_uuid, "secretary_uuid": args.secretary_uuid}
-    plan = place_call.Plan(
+    plan = place_call.CallPlan(
         number=args.number,
         context=args.context,
         audio=audio,
@@ -92,22 +92,22 @@ def _call(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from esl_controller.diagnostics import doctor
+    from esl_controller.diagnostics.doctor import command
 
     if args.yes and not args.fix:
         raise UsageError("esl-controller doctor: --yes needs --fix, too")
     try:
         loaded = _load(args)
     except UsageError as error:
-        return doctor.misconfigured(str(error), as_json=args.json)
+        return command.misconfigured(str(error), as_json=args.json)
     _configure_logs(loaded, level="error")
-    return doctor.run(args, loaded)
+    return command.run(args, loaded)
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from esl_controller.diagnostics import explain
+    from esl_controller.diagnostics.explain import command
 
-    return explain.run(args.files, following=args.follow, as_json=args.json)
+    return command.run(args.files, following=args.follow, as_json=args.json)
 
 
 def _calls(args: argparse.Namespace) -> int:
@@ -182,18 +182,18 @@ def _fusionpbx(args: argparse.Namespace) -> int:
     from esl_controller.fusionpbx import commands
     from esl_controller.fusionpbx.errors import FusionError
 
-    how = commands.How(
+    options = commands.Options(
         settings.freeswitch, args.fusionpbx, args.yes, args.dry_run, args.sql, args.backup
     )
     try:
         if args.restore:
-            return commands.restore(how, args.restore)
+            return commands.restore(options, args.restore)
         if args.action == "show":
-            return commands.show(how, args.domain or "", args.number or "")
+            return commands.show(options, args.domain or "", args.number or "")
         if args.action == "remove":
-            return commands.remove(how, args.domain, args.number)
+            return commands.remove(options, args.domain, args.number)
         given = [application.partition(" ")[::2] for application in args.fallback]
-        wanted = commands.Wanted(
+        wanted = commands.Installation(
             args.domain,
             args.number,
             args.secretary_uuid,
@@ -204,7 +204,7 @@ def _fusionpbx(args: argparse.Namespace) -> int:
             given or FALLBACK,
             args.beside,
         )
-        return commands.install(how, wanted)
+        return commands.install(options, wanted)
     except DialplanError as error:
         raise UsageError(error) from None
     except FusionError as error:

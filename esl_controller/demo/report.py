@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from esl_controller.config.terminal import line
 from esl_controller.demo.conversation import Script, Take
 from esl_controller.demo.figures import Figures
 
@@ -20,7 +21,7 @@ model; README.md says how FreeSWITCH hands them over (esl-controller dialplan --
 
 def tell(at: float, who: str, what: str) -> None:
     """Print what happens, at once: seconds since the answer, who, what."""
-    print(f"{max(0.0, at):7.2f} s  {who:<10}  {what}", flush=True)
+    print(line((f"{max(0.0, at):7.2f} s", who, what), (9, 10)), flush=True)
 
 
 def table(script: Script, take: Take, figures: Figures) -> str:

@@ -1,6 +1,6 @@
-"""``esl-controller call``: a caller of our own, to hear whether everything works.
+"""``esl-controller call``: a test call by a caller of our own.
 
-The caller hears the greeting, says its words, hears the reply, and hangs up; what it notices is
+The caller hears the greeting, says its words, hears the reply and hangs up. What it hears is
 printed as it happens.
 """
 
@@ -23,15 +23,15 @@ from media.frame import Samples, samples, to_pcm
 from media.resample import convert
 from media.voice_activity import VoiceActivity, VoiceStarted, VoiceStopped
 
-__all__ = ["CallFailed", "Caller", "Plan", "bundled_words", "call", "place", "read_wav"]
+__all__ = ["CallFailed", "CallPlan", "Caller", "bundled_words", "call", "place", "read_wav"]
 
 QUIET_MS = 700  # silence that ends somebody's words
 STEP_S = 0.05
-LOUD = 300  # a sample of a word, at least
+LOUD = 300  # the least amplitude of a sample that belongs to a word
 
 
 @dataclass(frozen=True)
-class Plan:
+class CallPlan:
     """What to call and what to say. ``audio``: the caller's words at ``audio_rate`` Hz."""
 
     number: str
@@ -44,9 +44,10 @@ class Plan:
 
 
 @dataclass
-class Heard:
-    """What the caller noticed: how long it waited for the answer, and, in seconds since then, when
-    each utterance began and ended, and its own words."""
+class CallTimings:
+    """When the caller heard and said what. ``answered_after``: seconds from dialling to the answer;
+    all other times are seconds since the answer. ``utterances``: the beginning and end of each
+    (None: it was not over). ``said_at``, ``said_for``: the caller's own words."""
 
     answered_after: float = 0.0
     utterances: list[tuple[float, float | None]] = field(default_factory=list)
@@ -54,7 +55,7 @@ class Heard:
     said_for: float = 0.0
 
     def when(self, at: float) -> str:
-        """How ``at`` lies to our words; empty before them."""
+        """``at`` in relation to the caller's words; empty before them."""
         if self.said_at is None:
             return ""
         after = at - self.said_at - self.said_for
@@ -62,8 +63,8 @@ class Heard:
 
     @property
     def reply(self) -> float | None:
-        """When the first utterance after our words began. One that began before they were over,
-        such as the rest of a greeting, is no answer to them."""
+        """When the first utterance after the caller's words began. One that began before they were
+        over, such as the rest of a greeting, is not a reply to them."""
         if self.said_at is None:
             return None
         over = self.said_at + self.said_for
@@ -80,8 +81,8 @@ class Heard:
 class Caller:
     """One call: ``run()``, then ``save()``."""
 
-    def __init__(self, connection: Inbound, settings: Settings, plan: Plan) -> None:
-        self.heard = Heard()
+    def __init__(self, connection: Inbound, settings: Settings, plan: CallPlan) -> None:
+        self.heard = CallTimings()
         self.leg = Leg(connection, settings.media)
         self._plan = plan
         self._loop = asyncio.get_running_loop()
@@ -91,7 +92,7 @@ class Caller:
         self._lane_at = 0.0
 
     async def run(self) -> None:
-        """Make the call, to its end. Raises CallFailed."""
+        """Make the call and stay to its end. Raises CallFailed."""
         await self._dial()
         async with self.leg.lane():
             self._lane_at = self._since()
@@ -102,7 +103,7 @@ class Caller:
                 async with asyncio.timeout(self._plan.timeout_s):
                     await self._talk()
             except TimeoutError:
-                _say(f"no more than {self._plan.timeout_s:g} s (--timeout)")
+                _say(f"hanging up after {self._plan.timeout_s:g} s (--timeout)")
         await self.leg.hang_up()
         if not self.heard.utterances:
             raise CallFailed("answered, but nothing was heard: see the controller's log")
@@ -126,7 +127,7 @@ class Caller:
         _say(f"answered after {self.heard.answered_after * 1000:.0f} ms")
 
     async def _talk(self) -> None:
-        """Hear the greeting, say our words, hear the reply."""
+        """Hear the greeting, say the words, hear the reply."""
         if not await self._utterance(1):
             return
         heard = self.heard
@@ -188,7 +189,7 @@ class Caller:
 
 
 def _words_s(words: Samples, rate: int) -> float:
-    """Seconds to the end of the last word: a recording may end with silence."""
+    """Seconds until the last word ends; a recording may end with silence."""
     loud = np.flatnonzero(np.abs(words.astype(int)) > LOUD)
     return float(loud[-1] + 1) / rate if loud.size else words.size / rate
 
@@ -205,8 +206,8 @@ def read_wav(path: Path) -> tuple[Samples, int]:
         raise CallFailed(f"cannot read {path}: {error}") from None
 
 
-async def place(settings: Settings, plan: Plan) -> None:
-    """Make one call and report it as it goes. Raises CallFailed."""
+async def place(settings: Settings, plan: CallPlan) -> None:
+    """Make one call, and print what happens. Raises CallFailed."""
     async with event_socket(settings.freeswitch) as connection:
         caller = Caller(connection, settings, plan)
         try:
@@ -217,7 +218,7 @@ async def place(settings: Settings, plan: Plan) -> None:
         _say(f"heard: {caller.heard.told()}")
 
 
-def call(settings: Settings, plan: Plan) -> int:
+def call(settings: Settings, plan: CallPlan) -> int:
     """``esl-controller call``: 0 if the call was answered and something was heard, else 1."""
     try:
         asyncio.run(place(settings, plan))
@@ -228,7 +229,7 @@ def call(settings: Settings, plan: Plan) -> int:
 
 
 def bundled_words(language: str) -> tuple[Samples, int]:
-    """What a caller says unless a file is given."""
+    """The words that a caller says if no file is given."""
     values, rate = sounds.load("caller", language)
     return to_pcm(values.astype(np.float32)), rate
 

@@ -1,4 +1,4 @@
-"""A file of what was there before a change, to be put back by ``fusionpbx --restore``."""
+"""A file with the rows as they were before a change, for ``fusionpbx --restore``."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from uuid import UUID
 
 from esl_controller.fusionpbx import cache
 from esl_controller.fusionpbx.errors import FusionError
-from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, Row, Stored, uuid_of
+from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, Row, StoredRows, uuid_of
 
 _FORMAT = "esl-controller fusionpbx 1"
 
 
 @dataclass(frozen=True)
 class Backup:
-    """What was stored for our extension of ``number``."""
+    """The rows of our extension for ``number``, and which FusionPBX they are from."""
 
     database: str
     domain: UUID
     number: str
-    stored: Stored
+    stored: StoredRows
 
     @property
     def uuid(self) -> UUID:
-        """The dialplan_uuid that it is about, the only one."""
+        """The dialplan_uuid of all its rows."""
         return uuid_of(self.domain, self.number)
 
 
@@ -57,7 +57,7 @@ def write(path: Path, backup: Backup) -> None:
 
 
 def read(path: Path) -> Backup:
-    """A file that ``write`` made. Raises FusionError, also for one that was tampered with."""
+    """Read a file that ``write`` made. Raises FusionError, also if it was tampered with."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
@@ -71,16 +71,16 @@ def read(path: Path) -> Backup:
     except OSError as error:
         raise FusionError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise FusionError(f"{path} is no backup of esl-controller fusionpbx") from None
+        raise FusionError(f"{path} is not a backup of esl-controller fusionpbx") from None
     _check(path, backup)
     return backup
 
 
-def _stored(dialplans: Any, details: Any) -> Stored:
+def _stored(dialplans: Any, details: Any) -> StoredRows:
     rows = [_row(each) for each in dialplans]
     if len(rows) > 1 or (details and not rows):
         raise ValueError
-    return Stored(rows[0] if rows else None, tuple(_row(each) for each in details))
+    return StoredRows(rows[0] if rows else None, tuple(_row(each) for each in details))
 
 
 def _row(row: dict[str, Any]) -> Row:
@@ -98,7 +98,7 @@ def _string(value: Any) -> str:
 
 
 def _check(path: Path, backup: Backup) -> None:
-    """It may be about our own extension only, and in a context that has a cache."""
+    """Only our own extension may be in it, in a context that has a cache of its own."""
     stored = backup.stored
     for row in (*([stored.dialplan] if stored.dialplan else []), *stored.details):
         if row.get("dialplan_uuid") != str(backup.uuid):

@@ -1,7 +1,8 @@
-"""What FusionPBX keeps of a context's dialplan: one key, as a file or in memcache.
+"""FusionPBX's cache of a context's dialplan: one key, in a file or in memcache.
 
-The key is ``dialplan:CONTEXT``, its file the same with a dot. Other nodes listen for an event when
-a key goes, which for files brings the file's name (docs/design/fusionpbx.md#the-cache).
+The key is ``dialplan:CONTEXT``, the file's name is the same with a dot. When a key is dropped, an
+event tells the other nodes; with files it carries the file's name
+(docs/design/fusionpbx.md#the-cache).
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from esl_controller.fusionpbx.errors import FusionError
 
 @dataclass(frozen=True)
 class Cached:
-    """What the switch serves from the cache, and since when; None: memcache does not say."""
+    """What the cache holds, and since when (None: memcache does not tell)."""
 
     text: str
     at: datetime | None
 
 
 def key(context: str) -> str:
-    """The key of a context. Raises FusionError for a name that no context of one domain has."""
+    """The key of a context. Raises FusionError for a name that no domain's context can have."""
     if not re.fullmatch(r"[\w*#+.@-]{1,64}", context, re.ASCII) or context == "global":
         raise FusionError(
             f"the context {context!a} has no cache of its own: flush the cache in FusionPBX"
@@ -35,12 +36,12 @@ def key(context: str) -> str:
 
 
 def file_of(config: Config, context: str) -> Path:
-    """The one file of a context. Raises FusionError."""
+    """The file of a context. Raises FusionError."""
     return config.cache_location / key(context).replace(":", ".")
 
 
 def remove_file(config: Config, context: str) -> bool:
-    """Remove the context's file and nothing else; whether there was one. Raises FusionError."""
+    """Remove the context's file and no other; whether there was one. Raises FusionError."""
     path = file_of(config, context)
     if not config.cache_location.is_dir():
         raise FusionError(f"there is no {config.cache_location} on this machine")
@@ -56,7 +57,7 @@ def remove_file(config: Config, context: str) -> bool:
 
 
 def read_file(config: Config, context: str) -> Cached | None:
-    """What the context's file holds, None where there is none. Raises FusionError."""
+    """What the context's file holds; None if there is no file. Raises FusionError."""
     path = file_of(config, context)
     try:
         text = path.read_text(encoding="utf-8", errors="replace")

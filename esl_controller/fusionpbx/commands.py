@@ -1,4 +1,4 @@
-"""``esl-controller fusionpbx``: put our extension into FusionPBX, show it, take it out again."""
+"""``esl-controller fusionpbx``: install our extension in FusionPBX, show it, remove it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch
 from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, inspect, problems
 from esl_controller.fusionpbx.plan import Plan
-from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, Stored, uuid_of
-from esl_controller.fusionpbx.switch import Command, Step
+from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, StoredRows, uuid_of
+from esl_controller.fusionpbx.statements import as_text
+from esl_controller.fusionpbx.switch import SendCommand, Step
 
 _RENUMBERED = (
     "it is ours, and its number was changed in FusionPBX; remove it there, or with the number that"
@@ -31,9 +32,9 @@ _MARKS = {True: "ok", False: "failed", None: "unknown"}
 
 
 @dataclass(frozen=True)
-class How:
-    """The way to do it. ``freeswitch`` is ours, for where FusionPBX's own file (``config``, None:
-    the usual one) names no Event Socket. ``backup`` None: a new file here."""
+class Options:
+    """How to do it. ``config``: FusionPBX's own file (None: the usual one). ``freeswitch``: our
+    settings, used if that file names no Event Socket. ``backup`` None: a new file here."""
 
     freeswitch: FreeswitchSettings
     config: Path | None = None
@@ -44,8 +45,9 @@ class How:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What to install: the arguments of ``plan.wanted``; ``beside`` others that have the number."""
+class Installation:
+    """What to install: the arguments of ``plan.wanted``; ``beside``: even if others have the
+    number."""
 
     domain: str
     number: str
@@ -60,7 +62,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Change:
-    """A plan; what to keep of before; the row that the switch serves afterwards, or no longer."""
+    """A plan, a backup of the rows before it, and the row that FreeSWITCH must then serve
+    (``installed``), or no longer."""
 
     plan: Plan
     saved: Backup
@@ -68,50 +71,50 @@ class _Change:
     installed: bool
 
 
-def install(how: How, wanted: Wanted) -> int:
-    """Have the extension there; 0, or 1 where the switch does not serve it.
+def install(options: Options, wanted: Installation) -> int:
+    """Install the extension; 0, or 1 if the switch does not serve it.
 
     Raises FusionError, DialplanError.
     """
-    files = config.read(how.config)
+    files = config.read(options.config)
     change, others, taken = asyncio.run(_installation(files, wanted))
     for other in others:
         verb = "has" if other in taken else "may catch"
         ours = f": {_RENUMBERED}" if other.app_uuid == APP_UUID else ""
-        _tell(how, f"{_named(other)} {verb} {wanted.number}{ours}")
+        _tell(options, f"{_named(other)} {verb} {wanted.number}{ours}")
     if taken and not wanted.beside:
         raise FusionError(
             f"{wanted.number} is taken: choose another number, or disable that dialplan in"
             " FusionPBX, or have both (--beside: the smaller order is served)"
         )
-    return _carry_out(how, files, change)
+    return _carry_out(options, files, change)
 
 
-def remove(how: How, domain: str, number: str) -> int:
-    """Take our extension out, no other one; 0, or 1 where the switch still serves it.
-
-    Raises FusionError.
-    """
-    files = config.read(how.config)
-    return _carry_out(how, files, asyncio.run(_removal(files, domain, number)))
-
-
-def restore(how: How, path: Path) -> int:
-    """Put back what a backup holds; 0, or 1 where the switch does not take it up.
+def remove(options: Options, domain: str, number: str) -> int:
+    """Remove our extension, and no other; 0, or 1 if the switch still serves it.
 
     Raises FusionError.
     """
-    files = config.read(how.config)
-    return _carry_out(how, files, asyncio.run(_restoration(files, path)))
+    files = config.read(options.config)
+    return _carry_out(options, files, asyncio.run(_removal(files, domain, number)))
 
 
-def show(how: How, domain: str, number: str) -> int:
+def restore(options: Options, path: Path) -> int:
+    """Put back what a backup holds; 0, or 1 if the switch does not serve it.
+
+    Raises FusionError.
+    """
+    files = config.read(options.config)
+    return _carry_out(options, files, asyncio.run(_restoration(files, path)))
+
+
+def show(options: Options, domain: str, number: str) -> int:
     """Print our extensions and what is wrong with them; 1 if anything is certainly wrong.
 
-    With a domain and a number: that one, also where another tool wrote it. Raises FusionError.
+    With a domain and a number: that one, also if another tool wrote it. Raises FusionError.
     """
     found, orphans = asyncio.run(
-        _looked_at(config.read(how.config), how.freeswitch, domain, number)
+        _looked_at(config.read(options.config), options.freeswitch, domain, number)
     )
     for row in orphans:
         print(f"{_named(row)}: its domain {row.domain_uuid} is gone, and nothing serves it")
@@ -132,9 +135,9 @@ def show(how: How, domain: str, number: str) -> int:
 
 
 async def _installation(
-    files: Config, wanted: Wanted
+    files: Config, wanted: Installation
 ) -> tuple[_Change, list[Dialplan], list[Dialplan]]:
-    """The change, what else asks for the number, and what of that has it."""
+    """The change; the other dialplans that may catch the number; those of them that do."""
     async with connected(files) as database:
         domain = await database.domain(wanted.domain)
         row = plan.wanted(
@@ -174,7 +177,7 @@ async def _removal(files: Config, domain: str, number: str) -> _Change:
             raise FusionError(
                 f"{tenant.name} has no extension of ours for {number!a}{''.join(edited)}"
             )
-        change = plan.to_restore(str(uuid), Stored(), before, database.tables)
+        change = plan.to_restore(str(uuid), StoredRows(), before, database.tables)
     row = Dialplan.of(before.dialplan, before.details)
     return _Change(
         change, Backup(files.database, tenant.uuid, number, before), row, installed=False
@@ -198,7 +201,7 @@ async def _restoration(files: Config, path: Path) -> _Change:
 async def _looked_at(
     files: Config, freeswitch: FreeswitchSettings, domain: str, number: str
 ) -> tuple[list[Inspection], list[Dialplan]]:
-    """What is asked for; and of all that are ours, those without a domain."""
+    """The inspections that were asked for; and our extensions whose domain is gone."""
     wanted, orphans = [(domain, number, "")], []
     if not number:
         async with connected(files) as database:
@@ -224,7 +227,7 @@ def _asks(other: Dialplan, row: Dialplan) -> bool:
 def _has(other: Dialplan, row: Dialplan) -> bool:
     named = other.number == row.number and not other.continue_
     caught = how_it_catches(other, row.number)
-    # One for whatever is left stands at the end, and leaves the number to ours.
+    # A catch-all after ours leaves the number to ours.
     return named or caught is Catch.YES or (caught is Catch.ALL and other.order <= row.order)
 
 
@@ -232,22 +235,22 @@ def _named(row: Dialplan) -> str:
     return f"{shown(row.number)}  {shown(row.name)}  order {row.order}  {row.uuid}"
 
 
-def _carry_out(how: How, files: Config, change: _Change) -> int:
-    """Show the change, ask, keep what was, write, and see to the switch; the exit status."""
-    if how.sql:
+def _carry_out(options: Options, files: Config, change: _Change) -> int:
+    """Show the change, ask, write a backup and the rows, update the switch; the exit status."""
+    if options.sql:
         print("\n".join(_sql(files, change.plan)))
         return 0
     print(change.plan.difference() if change.plan.changes else "the rows are as they should be")
-    if how.dry_run:
+    if options.dry_run:
         return 0
     if change.plan.changes:
-        _confirm(how)
-        path = how.backup or _new_file(change.saved)
+        _confirm(options)
+        path = options.backup or _new_file(change.saved)
         backup.write(path, change.saved)
         print(f"what was there is kept: esl-controller fusionpbx --restore {path}")
         asyncio.run(_write(files, change.plan))
         print("the rows are written")
-    steps = asyncio.run(_take_effect(how, files, change))
+    steps = asyncio.run(_take_effect(options, files, change))
     for step in steps:
         print(f"{_MARKS[step.right]}: {step.text}")
     return int(any(step.right is False for step in steps))
@@ -258,15 +261,15 @@ def _sql(files: Config, change: Plan) -> list[str]:
         return ["-- the rows are as they should be"]
     return [
         "BEGIN;",
-        *(statement.literal() for statement in change.statements()),
+        *(as_text(statement) for statement in change.statements()),
         "COMMIT;",
         "-- then, in a shell:",
         *(f"-- {line}" for line in switch.by_hand(files, change.contexts)),
     ]
 
 
-def _confirm(how: How) -> None:
-    if how.yes:
+def _confirm(options: Options) -> None:
+    if options.yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():  # None: it is closed
         raise FusionError("nothing was changed: there is no terminal to ask at, say --yes")
@@ -284,12 +287,12 @@ async def _write(files: Config, change: Plan) -> None:
         await database.apply(change)
 
 
-async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
-    """Drop what the cache has of it, here and on other nodes, and look at what is served."""
+async def _take_effect(options: Options, files: Config, change: _Change) -> list[Step]:
+    """Drop it from the cache, here and on other nodes, and check what is served."""
     contexts = change.plan.contexts
     steps = _removed_files(files, contexts) if files.cache_method == "file" else []
     try:
-        async with switch.commands(files, how.freeswitch) as command:
+        async with switch.commands(files, options.freeswitch) as command:
             steps += await _told(command, files, change)
     except FusionError as error:
         remains = "; ".join(switch.by_hand(files, contexts))
@@ -297,7 +300,7 @@ async def _take_effect(how: How, files: Config, change: _Change) -> list[Step]:
     return steps
 
 
-async def _told(command: Command, files: Config, change: _Change) -> list[Step]:
+async def _told(command: SendCommand, files: Config, change: _Change) -> list[Step]:
     steps: list[Step] = []
     for context in change.plan.contexts:
         steps += [step async for step in switch.forget(command, files, context)]
@@ -320,6 +323,6 @@ def _removed_files(files: Config, contexts: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _tell(how: How, line: str) -> None:
-    """Say something beside the result, which may be read by psql."""
-    print(line, file=sys.stderr if how.sql else sys.stdout)
+def _tell(options: Options, line: str) -> None:
+    """Print something that does not belong to the result, which psql may read."""
+    print(line, file=sys.stderr if options.sql else sys.stdout)

@@ -1,4 +1,4 @@
-"""FusionPBX's own configuration file, as far as it is needed here.
+"""FusionPBX's own configuration file: where its database, cache and Event Socket are.
 
 Its lines are ``key = value`` (docs/design/fusionpbx.md#its-configuration).
 """
@@ -19,7 +19,7 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 
 @dataclass(frozen=True)
 class EventSocket:
-    """How FusionPBX itself reaches FreeSWITCH; empty and None where its file does not say."""
+    """How FusionPBX reaches FreeSWITCH; empty or None where its file does not say."""
 
     host: str = ""
     port: int | None = None
@@ -28,7 +28,7 @@ class EventSocket:
 
 @dataclass(frozen=True)
 class Config:
-    """Where its database, its cache and its switch are."""
+    """Where FusionPBX's database, cache and switch are."""
 
     path: Path
     host: str
@@ -44,12 +44,12 @@ class Config:
 
 
 def read(path: Path | None) -> Config:
-    """The file at ``path``, or where FusionPBX has it. Raises FusionError."""
+    """The file at ``path``, or at FusionPBX's usual place. Raises FusionError."""
     path = path or next((file for file in DEFAULT_FILES if file.exists()), DEFAULT_FILES[0])
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise FusionError(
             f"cannot read {shown(path)}: {reason}; is FusionPBX on this machine, and may this user"
             " read its file (--fusionpbx FILE)?"
@@ -65,7 +65,7 @@ def read(path: Path | None) -> Config:
         raise FusionError(
             f"{shown(path)}: database.0.sslmode is not one of {', '.join(_SSL_MODES)}"
         )
-    # Without a line for it the dialplan's Lua takes memcache, and it is Lua that serves.
+    # If the file does not say, the Lua that serves the dialplan uses memcache.
     method = values.get("cache.method") or "memcache"
     if method not in ("file", "memcache"):
         raise FusionError(f"{shown(path)}: cache.method is neither file nor memcache")

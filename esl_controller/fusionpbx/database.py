@@ -1,13 +1,30 @@
-"""FusionPBX's PostgreSQL: its tables, what is in them, and one transaction that changes it."""
+"""FusionPBX's PostgreSQL: what is in its tables, and the one transaction that changes them."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy import (
+    ColumnElement,
+    Label,
+    Select,
+    Table,
+    Text,
+    cast,
+    column,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+)
 
+from esl_controller.fusionpbx import statements
 from esl_controller.fusionpbx.config import Config
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain, shown
 from esl_controller.fusionpbx.plan import Plan
@@ -18,12 +35,15 @@ from esl_controller.fusionpbx.rows import (
     Dialplan,
     Domain,
     Row,
-    Stored,
-    Table,
+    StoredRows,
 )
+from esl_controller.fusionpbx.statements import parameterised
+
+Query = Select[*tuple[Any, ...]]
 
 CONNECT_S = 5.0
 ANSWER_S = 10.0
+_DOMAINS_SHOWN = 20  # of those that there are, where another one was named
 _ADVICE = {
     "28P01": "check database.0.username and database.0.password in {}",
     "28000": "check database.0 in {}, and who may connect in pg_hba.conf",
@@ -31,13 +51,15 @@ _ADVICE = {
     "42501": "database.0.username in {} may not do that",
 }
 _UNREACHED = "is PostgreSQL running there, and is database.0 in {} right?"
-_COLUMNS = """
-SELECT column_name::text, udt_name::text FROM information_schema.columns
-WHERE table_name = $1 AND table_schema = (
-    SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE pg_class.oid = to_regclass($1::text)
-) ORDER BY ordinal_position
-"""
+# FusionPBX's domains, and PostgreSQL's own tables, as far as they are read.
+_DOMAINS = table("v_domains", column("domain_uuid"), column("domain_name"))
+_COLUMNS = table(
+    "columns",
+    *map(column, ("table_schema", "table_name", "column_name", "udt_name", "ordinal_position")),
+    schema="information_schema",
+)
+_CLASSES = table("pg_class", column("oid"), column("relnamespace"))
+_NAMESPACES = table("pg_namespace", column("oid"), column("nspname"))
 
 
 class Database:
@@ -49,56 +71,60 @@ class Database:
         self._config = config
 
     async def domain(self, wanted: str) -> Domain:
-        """The domain of that name or uuid."""
+        """The domain with that name or uuid. Raises NoSuchDomain, too."""
         with _failing("the domains cannot be read", self._config):
-            rows = await self._connection.fetch(
-                "SELECT domain_uuid::text, domain_name::text FROM v_domains"
-                " WHERE lower(domain_name) = lower($1) OR domain_uuid::text = lower($1)",
-                wanted,
+            lower = func.lower(literal(wanted, Text()))
+            rows = await self._fetch(
+                select(_text(_DOMAINS.c.domain_uuid), _text(_DOMAINS.c.domain_name)).where(
+                    or_(
+                        func.lower(_DOMAINS.c.domain_name) == lower,
+                        cast(_DOMAINS.c.domain_uuid, Text) == lower,
+                    )
+                )
             )
             if len(rows) == 1:
                 return Domain(UUID(rows[0]["domain_uuid"]), rows[0]["domain_name"])
-            known = await self._connection.fetch(
-                "SELECT domain_name::text FROM v_domains ORDER BY domain_name LIMIT 20"
+            known = await self._fetch(
+                select(_text(_DOMAINS.c.domain_name))
+                .order_by(_DOMAINS.c.domain_name)
+                .limit(_DOMAINS_SHOWN)
             )
         names = ", ".join(shown(row["domain_name"]) for row in known) or "none"
         how = "is several domains" if rows else "is no domain"
         raise NoSuchDomain(f"{wanted!a} {how} of this FusionPBX; there are: {names}")
 
-    async def stored(self, uuid: UUID | str, *, lock: bool = False) -> Stored:
-        """What is there under a dialplan_uuid; ``lock`` keeps it so until the transaction ends."""
+    async def stored(self, uuid: UUID | str, *, lock: bool = False) -> StoredRows:
+        """The rows with a dialplan_uuid; ``lock``: kept as they are until the transaction ends."""
         with _failing("the dialplans cannot be read", self._config):
-            where = "dialplan_uuid::text = $1" + (" FOR UPDATE" if lock else "")
-            found = await self._rows(DIALPLANS, where, str(uuid))
-            details = await self._rows(DETAILS, where, str(uuid))
+            found = await self._of(DIALPLANS, uuid, lock=lock)
+            details = await self._of(DETAILS, uuid, lock=lock)
         details.sort(key=lambda row: row["dialplan_detail_uuid"] or "")
-        return Stored(found[0] if found else None, tuple(details))
+        return StoredRows(found[0] if found else None, tuple(details))
 
     async def dialplans(self, context: str) -> list[Dialplan]:
-        """All of a context in its order, without their details; disabled ones are not served.
+        """The dialplans of a context in its order, the disabled ones included, without details.
 
-        A context is made of three in the tables (docs/design/fusionpbx.md#what-is-served). Rows for
-        one host count, too.
+        Rows of three contexts make up one that is served (docs/design/fusionpbx.md#what-is-served);
+        those for one host count, too.
         """
         with _failing("the dialplans cannot be read", self._config):
+            there = self.tables[DIALPLANS].columns
             rows = await self._rows(
-                DIALPLANS,
-                "dialplan_context IN ($1, '${domain_name}', 'global')"
-                # The table's column, a number: what is selected by that name is text.
-                f" ORDER BY {DIALPLANS}.dialplan_order",
-                context,
+                self._all(DIALPLANS)
+                .where(_is_in(there["dialplan_context"], context, "${domain_name}", "global"))
+                .order_by(there["dialplan_order"])
             )
         return [Dialplan.of(row) for row in rows]
 
     async def ours(self, *, orphaned: bool = False) -> list[Dialplan]:
-        """All extensions that we installed; or ``orphaned``: those whose domain is gone."""
-        domain = f"EXISTS (SELECT FROM v_domains d WHERE d.domain_uuid = {DIALPLANS}.domain_uuid)"
+        """The extensions that we installed; ``orphaned``: instead those whose domain is gone."""
         with _failing("the dialplans cannot be read", self._config):
+            there = self.tables[DIALPLANS].columns
+            domain = exists().where(_DOMAINS.c.domain_uuid == there["domain_uuid"])
             rows = await self._rows(
-                DIALPLANS,
-                f"app_uuid::text = $1 AND {'NOT ' if orphaned else ''}{domain}"
-                " ORDER BY dialplan_context, dialplan_number",
-                str(APP_UUID),
+                self._all(DIALPLANS)
+                .where(_is_in(there["app_uuid"], str(APP_UUID)), ~domain if orphaned else domain)
+                .order_by(there["dialplan_context"], there["dialplan_number"])
             )
         return [
             Dialplan.of(row, (await self.stored(row["dialplan_uuid"] or "")).details)
@@ -106,36 +132,68 @@ class Database:
         ]
 
     async def apply(self, plan: Plan) -> None:
-        """Change what the plan says, all or nothing."""
+        """Make the plan's change, all of it or nothing."""
         with _failing("nothing was changed", self._config):
             async with self._connection.transaction():
                 if await self.stored(plan.uuid, lock=True) != plan.before:
                     raise FusionError("somebody else has changed the rows meanwhile: begin again")
                 for statement in plan.statements():
-                    text, values = statement.parameterised()
+                    text, values = parameterised(statement)
                     await self._connection.execute(text, *values)
 
-    async def _rows(self, table: str, where: str, value: str) -> list[Row]:
-        cells = ", ".join(f"{name}::text AS {name}" for name in self.tables[table].columns)
-        # Only names of columns stand in it, which Table has checked.
-        found = await self._connection.fetch(
-            f"SELECT {cells} FROM {table} WHERE {where}",  # noqa: S608
-            value,
-        )
-        return [dict(row) for row in found]
+    def _all(self, name: str) -> Query:
+        return select(*map(_text, self.tables[name].columns))
+
+    async def _of(self, name: str, uuid: UUID | str, *, lock: bool) -> list[Row]:
+        """A dialplan's rows in one of the two tables."""
+        theirs = self.tables[name].columns["dialplan_uuid"]
+        statement = self._all(name).where(_is_in(theirs, str(uuid)))
+        return await self._rows(statement.with_for_update() if lock else statement)
+
+    async def _rows(self, statement: Query) -> list[Row]:
+        return [dict(row) for row in await self._fetch(statement)]
+
+    async def _fetch(self, statement: Query) -> list[asyncpg.Record]:
+        text, values = parameterised(statement)
+        return list(await self._connection.fetch(text, *values))
 
     async def read_tables(self) -> None:
-        """Find out the tables' columns and types."""
+        """Learn the columns of the two tables, and their types."""
         with _failing("the tables cannot be read", self._config):
             for name in (DIALPLANS, DETAILS):
-                rows = await self._connection.fetch(_COLUMNS, name)
+                rows = await self._fetch(_columns_of(name))
                 if not rows:
                     raise FusionError(
                         f"the database {self._config.database!r} has no table {name}:"
                         " it is not FusionPBX's"
                     )
                 columns = {row["column_name"]: row["udt_name"] for row in rows}
-                self.tables = {**self.tables, name: Table(name, columns)}
+                self.tables = {**self.tables, name: statements.table(name, columns)}
+
+
+def _columns_of(name: str) -> Query:
+    """The columns of the table that is meant by ``name`` without a schema, with their types."""
+    meant = (
+        select(_NAMESPACES.c.nspname)
+        .join_from(_CLASSES, _NAMESPACES, _NAMESPACES.c.oid == _CLASSES.c.relnamespace)
+        .where(_CLASSES.c.oid == func.to_regclass(cast(name, Text)))
+        .scalar_subquery()
+    )
+    return (
+        select(_text(_COLUMNS.c.column_name), _text(_COLUMNS.c.udt_name))
+        .where(_is_in(_COLUMNS.c.table_name, name), _COLUMNS.c.table_schema == meant)
+        .order_by(_COLUMNS.c.ordinal_position)
+    )
+
+
+def _text(column: ColumnElement[Any]) -> Label[str]:
+    """A column read as text, under its own name."""
+    return cast(column, Text).label(getattr(column, "name", None))
+
+
+def _is_in(column: ColumnElement[Any], *values: str) -> ColumnElement[bool]:
+    """Whether a column, read as text, has one of these values."""
+    return cast(column, Text).in_(values)
 
 
 @contextlib.asynccontextmanager
@@ -152,7 +210,7 @@ async def connected(config: Config) -> AsyncIterator[Database]:
             ssl=config.sslmode,
             timeout=CONNECT_S,
             command_timeout=ANSWER_S,
-            # Times are read as text and written back: in one zone.
+            # Times are read as text and written back, so always in the same zone.
             server_settings={"application_name": "esl-controller", "TimeZone": "UTC"},
         )
     try:
@@ -165,10 +223,10 @@ async def connected(config: Config) -> AsyncIterator[Database]:
 
 @contextlib.contextmanager
 def _failing(what: str, config: Config) -> Iterator[None]:
-    """Tell of a database's error as a FusionError that begins with ``what``."""
+    """Turn a database's error into a FusionError that begins with ``what``."""
     try:
         yield
-    # UnicodeError: a host that can be no name.
+    # UnicodeError: a host that cannot be a name.
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, UnicodeError) as error:
         text = shown(str(error).partition("\n")[0] or "no answer")
         state = str(getattr(error, "sqlstate", None) or "")

@@ -1,8 +1,8 @@
-"""An extension's XML: ours as details, details as XML, and what an extension catches. [core]
+"""An extension's XML: made into details, made of details, and which numbers it catches. [core]
 
-FusionPBX puts an extension together from its details sorted by group and order, a group's condition
-first, then its actions, then its anti-actions (docs/design/fusionpbx.md#xml-and-details). Values go
-into the XML as they are, which is why ``details_of`` refuses those that XML would need escaped.
+FusionPBX sorts details by group and order, within a group the condition first, then actions, then
+anti-actions (docs/design/fusionpbx.md#xml-and-details). It puts values into the XML without
+escaping them, so ``details_of`` refuses those that would need it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from esl_controller.fusionpbx.errors import FusionError
 from esl_controller.fusionpbx.rows import Detail, text, truth
 
-ORDER_STEP = 5  # as the page counts
+ORDER_STEP = 5  # as FusionPBX's page counts
 _TAGS = ("condition", "regex", "action", "anti-action")
 NUMBER_FIELDS = ("destination_number", "${destination_number}")
 TIMES = frozenset(
@@ -25,7 +25,7 @@ TIMES = frozenset(
         *("hour", "minute", "minute-of-day", "time-of-day"),
     )
 )
-"""A condition's attributes that ask for a time (switch_xml.c, switch_xml_std_datetime_check)."""
+"""Attributes by which a condition asks for a time (switch_xml.c, switch_xml_std_datetime_check)."""
 
 
 class Catch(Enum):
@@ -33,19 +33,20 @@ class Catch(Enum):
 
     NO = "no"
     PERHAPS = "perhaps"
-    """It also asks for something else than the number."""
+    """It also asks for something other than the number."""
     YES = "yes"
     ALL = "all"
-    """It asks for nothing: whatever is called ends in it."""
+    """It asks for nothing, and catches every number."""
 
     @property
     def sure(self) -> bool:
-        """Whether it depends on nothing but the number."""
+        """Whether that depends on the number alone."""
         return self in (Catch.YES, Catch.ALL)
 
 
 def details_of(rendered: str) -> tuple[Detail, ...]:
-    """What ``dialplan.render`` printed, as rows: a group for each condition. Raises FusionError."""
+    """The output of ``dialplan.render`` as details, a group for each condition. Raises
+    FusionError."""
     [extension] = ElementTree.fromstring(rendered).iter("extension")  # noqa: S314
     details: list[Detail] = []
     for group, condition in enumerate(extension.iter("condition")):
@@ -65,7 +66,7 @@ def details_of(rendered: str) -> tuple[Detail, ...]:
 def assembled(name: str, uuid: UUID, details: Iterable[Detail], *, continue_: bool = False) -> str:
     """The XML that FusionPBX makes of an extension's details when its page is saved.
 
-    As far as our own extension goes: conditions of a field, actions and anti-actions.
+    Only for what our own extension has: conditions on a field, actions and anti-actions.
     """
     lines = [f'<extension name="{name}" continue="{text(continue_)}" uuid="{uuid}">']
     group, inside = None, False
@@ -89,9 +90,9 @@ def assembled(name: str, uuid: UUID, details: Iterable[Detail], *, continue_: bo
 
 
 def parsed(xml: str) -> list[ElementTree.Element]:
-    """The extensions in a text of XML, whatever stands around them. None where it is no XML."""
+    """The extensions in a piece of XML, whatever surrounds them; [] if it is not XML."""
     try:
-        # Expat itself limits what entities may grow to.
+        # Expat itself limits how far entities expand.
         root = ElementTree.fromstring(f"<all>{_without_prologue(xml)}</all>")  # noqa: S314
     except ElementTree.ParseError:
         return []
@@ -99,17 +100,17 @@ def parsed(xml: str) -> list[ElementTree.Element]:
 
 
 def same(one: ElementTree.Element, other: ElementTree.Element) -> bool:
-    """Whether FreeSWITCH does the same with both: what is a matter of writing does not count."""
+    """Whether FreeSWITCH does the same with both, however they are written."""
     return _meaning(one) == _meaning(other)
 
 
 def uuid_in(extension: ElementTree.Element) -> str:
-    """Its uuid, by which FusionPBX marks each extension; "" where there is none."""
+    """The uuid by which FusionPBX marks an extension; "" if it has none."""
     return extension.get("uuid", "").lower()
 
 
 def catches(extension: ElementTree.Element, number: str) -> Catch:
-    """Whether a call to ``number`` ends in it. One that continues keeps no call."""
+    """Whether a call to ``number`` ends in this extension. One that continues keeps no call."""
     if truth(extension.get("continue")):
         return Catch.NO
     sure = True
@@ -122,7 +123,7 @@ def catches(extension: ElementTree.Element, number: str) -> Catch:
             continue
         matched = fulfilled(condition, number)
         if matched is False and stops:
-            # FreeSWITCH goes no further in an extension than to the first that fails.
+            # FreeSWITCH leaves an extension at the first condition that fails.
             return Catch.NO
         asked = asked or (matched is not False and not always)
         sure = sure and matched is not None
@@ -135,18 +136,19 @@ def catches(extension: ElementTree.Element, number: str) -> Catch:
 
 
 def asks_nothing(condition: ElementTree.Element) -> bool:
-    """Whether it matches whatever is called, and when: FreeSWITCH takes a field without a name as
-    empty, and a condition without a field as fulfilled (mod_dialplan_xml.c)."""
+    """Whether a condition matches every call: to FreeSWITCH a field without a name is empty, and a
+    condition without a field is fulfilled (mod_dialplan_xml.c)."""
     if TIMES & set(condition.attrib) or condition.get("field") or condition.get("regex"):
         return False
     return "field" not in condition.attrib or _matches(condition.get("expression", ""), "") is True
 
 
 def fulfilled(condition: ElementTree.Element, number: str) -> bool | None:
-    """Whether a condition is, for a call to ``number``; None where that alone does not decide it.
+    """Whether a condition is fulfilled for a call to ``number``; None if the number alone does not
+    decide that.
 
-    One with the attribute ``regex`` asks for what its <regex> tags ask for: "all" of them, "xor"
-    for exactly one, or else any (mod_dialplan_xml.c, parse_exten).
+    With the attribute ``regex`` it asks what its <regex> tags ask: "all" of them, "xor" exactly
+    one, any other value at least one (mod_dialplan_xml.c, parse_exten).
     """
     if "regex" not in condition.attrib:
         return _answer(condition, number) if condition.find("regex") is None else None
@@ -161,7 +163,7 @@ def fulfilled(condition: ElementTree.Element, number: str) -> bool | None:
 
 
 def _answer(asking: ElementTree.Element, number: str) -> bool | None:
-    """To a <condition> or a <regex>."""
+    """Whether a <condition> or <regex> matches; None if the number alone does not decide that."""
     if asks_nothing(asking):
         return True
     if asking.get("field") not in NUMBER_FIELDS:
@@ -170,13 +172,13 @@ def _answer(asking: ElementTree.Element, number: str) -> bool | None:
 
 
 def _asks_number(condition: ElementTree.Element) -> bool:
-    """Whether it asks for the number called, maybe beside others."""
+    """Whether a condition asks for the number that was called, perhaps among other things."""
     asking = condition.findall("regex") if "regex" in condition.attrib else [condition]
     return any(each.get("field") in NUMBER_FIELDS for each in asking)
 
 
 def _matches(expression: str, number: str) -> bool | None:
-    """Whether FreeSWITCH's regular expression matches; None where Python cannot tell."""
+    """Whether FreeSWITCH's regular expression matches; None if Python cannot tell."""
     try:
         return re.search(expression, number) is not None
     except (re.error, RecursionError, OverflowError):

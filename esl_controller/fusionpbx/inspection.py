@@ -14,11 +14,11 @@ from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.plan import agrees
 from esl_controller.fusionpbx.rows import Dialplan, Domain, truth, uuid_of
-from esl_controller.fusionpbx.switch import Command
+from esl_controller.fusionpbx.switch import SendCommand
 
 
-class Fault(Enum):
-    """A kind of fault, in the order in which they are told."""
+class ProblemKind(Enum):
+    """The kinds of problem, in the order in which they are reported."""
 
     ABSENT = "absent"
     DISABLED = "disabled"
@@ -31,10 +31,10 @@ class Fault(Enum):
 
 @dataclass(frozen=True)
 class Problem:
-    """A fault: what was found, why it matters, and what mends it. ``certain`` is false for what
-    depends on the call."""
+    """What was found, why it matters, and the remedy. ``certain`` is false if it depends on the
+    call."""
 
-    fault: Fault
+    kind: ProblemKind
     found: str
     why: str
     remedy: str
@@ -49,24 +49,24 @@ class Inspection:
     context: str
     number: str
     row: Dialplan | None
-    """Ours, or else the first that has the number; with its details."""
+    """Our dialplan, or else the first that has the number; with its details."""
     earlier: tuple[Dialplan, ...]
-    """What is enabled and comes before it in the context."""
+    """The enabled dialplans that come before it in the context."""
     cached: Cached | None
     forget: tuple[str, ...] = ()
     """How to drop the context from the cache by hand."""
     unread: str = ""
-    """Why the cache could not be read; then ``cached`` says nothing."""
+    """Why the cache could not be read; then ``cached`` is None."""
 
 
 async def inspect(
-    config: Config, domain: str, number: str, context: str = "", command: Command | None = None
+    config: Config, domain: str, number: str, context: str = "", command: SendCommand | None = None
 ) -> Inspection:
-    """Look at a number in a domain (a name or uuid); ``context`` is by default the one that our
-    extension is in, or else the domain's.
+    """Read what there is for a number in a domain (a name or uuid); nothing is changed.
 
-    ``command`` asks the switch (``switch.commands``); needed where the cache is memcache. Reads
-    only. Raises FusionError where the database cannot be read.
+    ``context``: by default our extension's, or else the domain's. ``command`` (of
+    ``switch.commands``) is needed if the cache is memcache. Raises FusionError if the database
+    cannot be read.
     """
     async with connected(config) as database:
         tenant = await database.domain(domain)
@@ -89,9 +89,9 @@ async def inspect(
 
 
 async def as_served(config: Config, context: str) -> str:
-    """A context as FusionPBX's handler makes it of the tables, without its cache.
+    """A context as FusionPBX's handler puts it together from the tables, past its cache.
 
-    For a switch that does not tell what it serves there. Raises FusionError.
+    For a switch that does not tell what it serves. Raises FusionError.
     """
     async with connected(config) as database:
         rows = await database.dialplans(context)
@@ -100,7 +100,7 @@ async def as_served(config: Config, context: str) -> str:
 
 
 def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan | None:
-    """The row that is meant by ``number``: ours, or one that says so, or one that catches it."""
+    """The row that ``number`` means: ours, or else one of that number, or one that catches it."""
     own = [each for each in there if each.uuid == uuid_of(domain.uuid, number)]
     named = [each for each in there if each.number == number and not each.continue_]
     caught = [each for each in there if how_it_catches(each, number) is Catch.YES]
@@ -108,19 +108,19 @@ def chosen(there: Sequence[Dialplan], domain: Domain, number: str) -> Dialplan |
 
 
 def how_it_catches(row: Dialplan, number: str) -> Catch:
-    """Whether calls to ``number`` end in what a row serves, were it enabled."""
+    """Whether calls to ``number`` end in this row's extension, if it is enabled."""
     found = [catches(extension, number) for extension in parsed(row.xml)]
     return next((each for each in (Catch.YES, Catch.ALL, Catch.PERHAPS) if each in found), Catch.NO)
 
 
 def problems(of: Inspection) -> list[Problem]:
-    """What is wrong with it; empty where all is well."""
+    """What is wrong with a number; empty if all is well."""
     row = of.row
     if row is None:
         there = "" if of.context == of.domain.name else f" --context {of.context}"
         return [
             Problem(
-                Fault.ABSENT,
+                ProblemKind.ABSENT,
                 f"FusionPBX has no dialplan for {of.number} in {of.context}",
                 "calls to it do not reach the controller",
                 f"esl-controller fusionpbx install --domain {of.domain.name}{there}"
@@ -136,28 +136,28 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
     page = f"Dialplan, Dialplan Manager, {name}"
     if not row.enabled:
         yield Problem(
-            Fault.DISABLED,
+            ProblemKind.DISABLED,
             f"the dialplan {name} is disabled",
             "FusionPBX does not serve it",
             f"enable it: {page}",
         )
     if row.continue_ or any(truth(each.get("continue")) for each in parsed(row.xml)):
         yield Problem(
-            Fault.CONTINUES,
+            ProblemKind.CONTINUES,
             f"the dialplan {name} continues",
             "actions of later extensions are added to its own",
             f"set Continue to False: {page}",
         )
     if len(parsed(row.xml)) != 1:
         yield Problem(
-            Fault.UNREADABLE,
+            ProblemKind.UNREADABLE,
             f"the XML of the dialplan {name} is not one extension that can be parsed",
             "FreeSWITCH may refuse the whole context with it",
             f"open and save it: {page}",
         )
     elif agrees(row) is False:
         yield Problem(
-            Fault.DISAGREE,
+            ProblemKind.DISAGREE,
             f"the XML of the dialplan {name} and its details say different things",
             "the XML is served, the page shows the details and overwrites the XML when saved",
             f"open and save it: {page}; or esl-controller fusionpbx install again, with the"
@@ -170,7 +170,7 @@ def _earlier(of: Inspection) -> Iterator[Problem]:
         caught = how_it_catches(row, of.number)
         if caught is not Catch.NO:
             yield Problem(
-                Fault.CAUGHT_EARLIER,
+                ProblemKind.CAUGHT_EARLIER,
                 f"the dialplan {shown(row.name)} (order {row.order}, {row.uuid}) comes before it"
                 f" and {'catches' if caught.sure else 'may catch'} {of.number}",
                 "a call goes to the first extension that matches",
@@ -191,15 +191,15 @@ def _stale(of: Inspection) -> Iterator[Problem]:
     if not right or older:
         since = f" of {of.cached.at:%Y-%m-%d %H:%M:%S} UTC" if of.cached.at else ""
         yield Problem(
-            Fault.STALE_CACHE,
+            ProblemKind.STALE_CACHE,
             f"the cache of {of.context}{since} is "
             + ("older than the dialplan" if older else "not what the dialplan says"),
-            "FusionPBX serves the cache, and looks into the database only where there is none",
+            "FusionPBX serves the cache, and reads the database only if there is none",
             "\n".join(of.forget),
         )
 
 
-async def _cached(config: Config, context: str, command: Command | None) -> Cached | None:
+async def _cached(config: Config, context: str, command: SendCommand | None) -> Cached | None:
     if config.cache_method == "file":
         return cache.read_file(config, context)
     if command is None:

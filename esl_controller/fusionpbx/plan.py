@@ -1,10 +1,12 @@
-"""What is to be changed in FusionPBX's tables: the difference, and the statements. [core]"""
+"""What has to change in FusionPBX's tables: the difference, and the statements. [core]"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from sqlalchemy import Table
 
 from esl_controller.freeswitch import dialplan
 from esl_controller.freeswitch.dialplan import Action
@@ -17,12 +19,12 @@ from esl_controller.fusionpbx.rows import (
     Dialplan,
     Domain,
     Row,
-    Stored,
-    Table,
+    StoredRows,
     number,
     truth,
     uuid_of,
 )
+from esl_controller.fusionpbx.statements import Statement, delete, insert, update
 
 DEFAULT_ORDER = 200
 _FIELDS = ("destination_number", "caller_id_number", "caller_id_name", "context", "source")
@@ -41,42 +43,12 @@ _NEEDED = {
 
 
 @dataclass(frozen=True)
-class Statement:
-    """One statement: {} in ``sql`` stands for each of ``values``, which are of ``types``."""
-
-    sql: str
-    values: tuple[str | None, ...]
-    types: tuple[str, ...]
-
-    def parameterised(self) -> tuple[str, tuple[str | None, ...]]:
-        """For the driver: no value stands in the text."""
-        # By way of text: PostgreSQL itself reads a value as what its column is.
-        cells = (f"${at}::text::{kind}" for at, kind in enumerate(self.types, 1))
-        return self.sql.format(*cells), self.values
-
-    def literal(self) -> str:
-        """For people, to be run by psql."""
-        cells = zip(self.values, self.types, strict=True)
-        return self.sql.format(*(f"{quoted(value)}::{kind}" for value, kind in cells)) + ";"
-
-
-def quoted(value: str | None) -> str:
-    """A literal of SQL that holds whatever ``value`` is, in every setting of PostgreSQL."""
-    if value is None:
-        return "NULL"
-    if "\0" in value:
-        raise FusionError(f"{value!a} cannot stand in PostgreSQL")
-    doubled = value.replace("'", "''")
-    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in value else f"'{doubled}'"
-
-
-@dataclass(frozen=True)
 class Plan:
-    """From what is there to what shall be there, under one dialplan_uuid."""
+    """From the rows that are there to those that are wanted, with one dialplan_uuid."""
 
     uuid: str
-    before: Stored
-    after: Stored
+    before: StoredRows
+    after: StoredRows
     tables: Mapping[str, Table]
 
     @property
@@ -86,56 +58,37 @@ class Plan:
 
     @property
     def contexts(self) -> tuple[str, ...]:
-        """The contexts that are served otherwise afterwards: their cache is old."""
+        """The contexts that the change affects, whose cache is then stale."""
         rows = (self.before.dialplan, self.after.dialplan)
         return tuple(sorted({row["dialplan_context"] or "" for row in rows if row} - {""}))
 
     def difference(self) -> str:
-        """What changes, line by line: - before, + after."""
+        """What changes, line by line: ``-`` before, ``+`` after."""
         before, after = (list(_lines(each)) for each in (self.before, self.after))
         lines = difflib.unified_diff(before, after, n=2, lineterm="")
         return "\n".join(list(lines)[2:])
 
     def statements(self) -> list[Statement]:
-        """What does it, in one transaction."""
+        """The statements that make the change, for one transaction."""
         before, after = self.before, self.after
+        dialplans, details = self.tables[DIALPLANS], self.tables[DETAILS]
         result: list[Statement] = []
         if before.details != after.details and before.details:
-            result.append(self._delete(DETAILS))
+            result.append(delete(details, self.uuid))
         if after.dialplan is None:
             if before.dialplan is not None:
-                result.append(self._delete(DIALPLANS))
+                result.append(delete(dialplans, self.uuid))
         elif before.dialplan is None:
-            result.append(self._insert(DIALPLANS, after.dialplan))
+            result.append(insert(dialplans, after.dialplan))
         elif changed := {
             name: value
             for name, value in after.dialplan.items()
             if before.dialplan.get(name) != value
         }:
-            result.append(self._update(changed))
+            result.append(update(dialplans, changed, self.uuid))
         if before.details != after.details:
-            result += [self._insert(DETAILS, row) for row in after.details]
+            result += [insert(details, row) for row in after.details]
         return result
-
-    # Names of tables and columns stand in the text: ours, and those that Table has checked.
-
-    def _delete(self, table: str) -> Statement:
-        kind = self.tables[table].columns["dialplan_uuid"]
-        sql = f"DELETE FROM {table} WHERE dialplan_uuid = {{}}"  # noqa: S608
-        return Statement(sql, (self.uuid,), (kind,))
-
-    def _insert(self, table: str, row: Row) -> Statement:
-        types = tuple(self.tables[table].columns[name] for name in row)
-        cells = ", ".join(["{}"] * len(row))
-        sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({cells})"  # noqa: S608
-        return Statement(sql, tuple(row.values()), types)
-
-    def _update(self, row: Row) -> Statement:
-        columns = self.tables[DIALPLANS].columns
-        types = (*(columns[name] for name in row), columns["dialplan_uuid"])
-        cells = ", ".join(f"{name} = {{}}" for name in row)
-        sql = f"UPDATE {DIALPLANS} SET {cells} WHERE dialplan_uuid = {{}}"  # noqa: S608
-        return Statement(sql, (*row.values(), self.uuid), types)
 
 
 def wanted(
@@ -149,7 +102,7 @@ def wanted(
     socket: str = "127.0.0.1:8022",
     fallback: Sequence[Action] = dialplan.FALLBACK,
 ) -> Dialplan:
-    """The extension that hands calls to ``called`` over, as FusionPBX keeps it.
+    """The extension that hands over the calls to ``called``, as FusionPBX keeps it.
 
     ``context`` is by default the domain's. Raises FusionError, DialplanError.
     """
@@ -185,10 +138,10 @@ def wanted(
     return replace(row, xml=assembled(row.name, row.uuid, row.details))
 
 
-def to_install(row: Dialplan, before: Stored, tables: Mapping[str, Table], now: str) -> Plan:
-    """Have ``row`` there; what is there and means the same is left as it is. ``now`` is ISO 8601.
+def to_install(row: Dialplan, before: StoredRows, tables: Mapping[str, Table], now: str) -> Plan:
+    """The change after which ``row`` is there. What means the same already is left as it is.
 
-    Raises FusionError where the tables are not FusionPBX's.
+    ``now`` is ISO 8601. Raises FusionError if the tables are not FusionPBX's.
     """
     _check(tables)
     ours = _known(tables[DIALPLANS], row.row())
@@ -207,22 +160,27 @@ def to_install(row: Dialplan, before: Stored, tables: Mapping[str, Table], now: 
         after = present
     else:
         after = _dated({**present, **ours}, tables[DIALPLANS], "update_date", now)
-    return Plan(str(row.uuid), before, Stored(after, details), tables)
+    return Plan(str(row.uuid), before, StoredRows(after, details), tables)
 
 
-def to_restore(uuid: str, saved: Stored, before: Stored, tables: Mapping[str, Table]) -> Plan:
-    """Have there what was ``saved``, nothing included. Raises FusionError."""
+def to_restore(
+    uuid: str, saved: StoredRows, before: StoredRows, tables: Mapping[str, Table]
+) -> Plan:
+    """The change after which the ``saved`` rows are there, also if those are none. Raises
+    FusionError."""
     for name, rows in ((DIALPLANS, [saved.dialplan or {}]), (DETAILS, saved.details)):
-        if unknown := {column for row in rows for column in row} - set(tables[name].columns):
-            raise FusionError(f"{name} has no column {min(unknown)!a}: it is of another FusionPBX")
+        if unknown := {column for row in rows for column in row} - set(tables[name].columns.keys()):
+            raise FusionError(
+                f"{name} has no column {min(unknown)!a}: the backup is from another FusionPBX"
+            )
     return Plan(uuid, before, saved, tables)
 
 
 def agrees(row: Dialplan) -> bool | None:
-    """Whether the XML that is served says the same as the page's details.
+    """Whether the XML that is served says the same as the details that the page shows.
 
-    None where we cannot tell: without details there is no page to differ, and conditions of time
-    and alternatives are put together in ways that are not ours.
+    None if that is unknown: without details there is nothing to compare, and for conditions of time
+    and alternatives we do not know how FusionPBX would put the XML together.
     """
     ordinary = all(
         each.tag in ("action", "anti-action")
@@ -234,7 +192,7 @@ def agrees(row: Dialplan) -> bool | None:
     served = parsed(row.xml)
     if len(served) != 1:
         return False
-    # Whether it continues is a column of its own.
+    # ``continue`` is not among the details, it has a column of its own.
     continues = truth(served[0].get("continue"))
     built = parsed(assembled(row.name, row.uuid, row.details, continue_=continues))
     return len(built) == 1 and same(served[0], built[0])
@@ -270,8 +228,8 @@ def _same(name: str, one: str | None, other: str | None) -> bool:
     return (one or "") == (other or "")
 
 
-def _lines(stored: Stored) -> Iterator[str]:
-    """What is stored, for people to compare."""
+def _lines(stored: StoredRows) -> Iterator[str]:
+    """The rows as lines, for people to compare."""
     if stored.dialplan is None:
         return
     for name, value in stored.dialplan.items():

@@ -1,13 +1,12 @@
 """A dialplan of FusionPBX: a row of v_dialplans and its rows of v_dialplan_details. [core]
 
-The database's rows are read and written as text, whatever the types of their columns are: switches
-are boolean in new installs and were text ("true", "false") in older ones, and either is the same
-text here (docs/design/fusionpbx.md#its-tables). ``Table`` knows the types, for writing.
+Rows are read and written as text, whatever the types of their columns: switches are boolean in new
+installs and were text ("true", "false") in older ones, and as text both are the same
+(docs/design/fusionpbx.md#its-tables).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,28 +16,15 @@ from uuid import UUID, uuid5
 DIALPLANS = "v_dialplans"
 DETAILS = "v_dialplan_details"
 APP_UUID = UUID("0c5f2b4e-6a8d-5d0e-9c55-1f7a6b3e8d21")
-"""Ours, in app_uuid: by it our rows are found among all others."""
+"""Our mark in app_uuid, by which our rows are found among all others."""
 
 Row = Mapping[str, str | None]
-"""A row of the database: each column's value as text."""
+"""A row of the database: each column's value as text, None for NULL."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table's columns, and the name of each one's type (udt_name of information_schema)."""
-
-    name: str
-    columns: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        for name in (*self.columns, *self.columns.values()):
-            # They stand in statements as they are.
-            assert re.fullmatch(r"[a-z_][a-z0-9_]*", name), name
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What the database holds under one dialplan_uuid; ``dialplan`` is None where there is none."""
+class StoredRows:
+    """All rows with one dialplan_uuid; ``dialplan`` is None if there is none."""
 
     dialplan: Row | None = None
     details: tuple[Row, ...] = ()
@@ -54,7 +40,8 @@ class Domain:
 
 @dataclass(frozen=True)
 class Detail:
-    """A line of the page: a condition (``type`` is its field) or an action (its application)."""
+    """A line of FusionPBX's page: a condition (``type``: its field) or an action (``type``: its
+    application)."""
 
     group: int
     order: int
@@ -67,7 +54,7 @@ class Detail:
 
     @classmethod
     def of(cls, row: Row) -> Detail:
-        """A row of v_dialplan_details. FusionPBX takes one without a word on it as enabled."""
+        """From a row of v_dialplan_details. To FusionPBX a row that does not say is enabled."""
         enabled = row.get("dialplan_detail_enabled")
         return cls(
             group=number(row.get("dialplan_detail_group")),
@@ -101,7 +88,7 @@ class Dialplan:
 
     @classmethod
     def of(cls, row: Row, details: Sequence[Row] = ()) -> Dialplan:
-        """The database's rows."""
+        """From the database's rows."""
         return cls(
             domain_uuid=_uuid(row.get("domain_uuid")),
             uuid=UUID(row["dialplan_uuid"] or ""),
@@ -119,7 +106,7 @@ class Dialplan:
         )
 
     def row(self) -> dict[str, str | None]:
-        """Its row of v_dialplans: what we say of it, without dates and users."""
+        """Its row of v_dialplans, without the dates and users that FusionPBX adds."""
         return {
             "domain_uuid": str(self.domain_uuid),
             "dialplan_uuid": str(self.uuid),
@@ -127,7 +114,7 @@ class Dialplan:
             "dialplan_context": self.context,
             "dialplan_name": self.name,
             "dialplan_number": self.number,
-            # Listed among the destinations that a page offers: inbound routes, menus, buttons.
+            # FusionPBX's pages offer it as a destination: of inbound routes, menus, buttons.
             "dialplan_destination": "true",
             "dialplan_continue": text(self.continue_),
             "dialplan_xml": self.xml,
@@ -162,17 +149,17 @@ def uuid_of(domain: UUID, number: str) -> UUID:
 
 
 def truth(value: str | None) -> bool:
-    """What FusionPBX takes for true, in a boolean or a text column."""
+    """Whether FusionPBX takes a value for true, in a boolean or a text column."""
     return (value or "").lower() in ("true", "t", "1", "yes")
 
 
 def text(value: bool) -> str:
-    """A switch, for either kind of column."""
+    """A switch's value, for a boolean or a text column."""
     return "true" if value else "false"
 
 
 def number(value: str | None) -> int:
-    """A group or an order; 0 where there is none."""
+    """A group or an order; 0 if there is none."""
     try:
         return int(Decimal(value or "0"))
     except (InvalidOperation, ValueError, OverflowError):

@@ -1,7 +1,7 @@
-"""What a change in the tables needs from the running switch: an empty cache, and a look.
+"""After a change in the tables: the switch drops its cache, and is asked what it serves now.
 
-A lookup by ``xml_locate`` names no caller, and FusionPBX answers it as one for the context
-``public``. So a FusionPBX cannot be asked what it serves in another context; a plain FreeSWITCH can
+A lookup by ``xml_locate`` names no caller, and FusionPBX answers it as if it were for the context
+``public``. So FusionPBX cannot be asked what it serves in another context; a plain FreeSWITCH can
 (docs/design/fusionpbx.md#what-is-served).
 """
 
@@ -25,22 +25,23 @@ from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.rows import Dialplan
 
-ANSWER_S = 30.0  # more than reading all of a large installation's XML takes
-Command = Callable[[str], Awaitable[str]]
-"""Gives the switch a command of the Event Socket; its reply. Raises FusionError."""
+ANSWER_S = 30.0  # reading all XML of a large installation takes less
+SendCommand = Callable[[str], Awaitable[str]]
+"""Sends FreeSWITCH an Event Socket command, and returns the reply. Raises FusionError."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something that was done or looked at. ``right`` is None where it could not be."""
+    """Something that was done or checked; ``right`` is None if it could not be."""
 
     right: bool | None
     text: str
 
 
 @asynccontextmanager
-async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[Command]:
-    """A connection to the switch that FusionPBX's file names, or else ours. Raises FusionError."""
+async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[SendCommand]:
+    """A connection to the Event Socket that FusionPBX's file names, or else to that of our
+    settings. Raises FusionError."""
     own = config.event_socket
     known = there.model_copy(
         update={
@@ -77,7 +78,7 @@ async def _command(connection: Inbound, text: str) -> str:
 
 
 def by_hand(config: Config, contexts: Iterable[str]) -> Iterator[str]:
-    """What an operator types where the switch cannot be reached from here."""
+    """The commands for an operator, if FreeSWITCH cannot be reached from here."""
     for context in contexts:
         try:
             key = cache.key(context)
@@ -91,8 +92,8 @@ def by_hand(config: Config, contexts: Iterable[str]) -> Iterator[str]:
     yield "fs_cli -x reloadxml"
 
 
-async def forget(command: Command, config: Config, context: str) -> AsyncIterator[Step]:
-    """Have this switch and the other nodes drop a context from the cache. Raises FusionError."""
+async def forget(command: SendCommand, config: Config, context: str) -> AsyncIterator[Step]:
+    """Have FreeSWITCH and the other nodes drop a context from the cache. Raises FusionError."""
     try:
         key = cache.key(context)
     except FusionError as error:
@@ -116,42 +117,42 @@ async def forget(command: Command, config: Config, context: str) -> AsyncIterato
     yield Step(right, f"other nodes are told ({subclass})" + ("" if right else f": {shown(reply)}"))
 
 
-async def reload(command: Command) -> Step:
-    """Have it read its XML anew. Raises FusionError."""
+async def reload(command: SendCommand) -> Step:
+    """Have FreeSWITCH read its XML again. Raises FusionError."""
     reply = await command("api reloadxml")
     right = reply.startswith("+OK")
     return Step(right, "reloadxml" if right else f"reloadxml: {shown(reply)}")
 
 
-async def memcached(command: Command, context: str) -> Cached | None:
-    """What memcache holds of a context, None where it has nothing. Raises FusionError."""
+async def memcached(command: SendCommand, context: str) -> Cached | None:
+    """What memcache holds of a context, None if nothing. Raises FusionError."""
     reply = await command(f"api memcache get {cache.key(context)}")
     if "NOT FOUND" in reply[:40]:
         return None
     if reply.startswith("-ERR"):
         raise FusionError(f"memcache get: {shown(reply)}; is mod_memcache loaded?")
-    # As FusionPBX puts it there (functions/cache.lua).
+    # Undo FusionPBX's escaping (functions/cache.lua).
     return Cached(reply.replace("&#39;", "'").replace("\\\\", "\\"), None)
 
 
-async def look(command: Command, row: Dialplan, *, installed: bool = True) -> Step:
-    """Whether the switch serves ``row``, or no longer if it is not ``installed``.
+async def look(command: SendCommand, row: Dialplan, *, installed: bool = True) -> Step:
+    """Whether the switch serves ``row``; if not ``installed``: whether it no longer does.
 
     Raises FusionError.
     """
-    cache.key(row.context)  # no other stands in a command
+    cache.key(row.context)  # refuses a context that must not stand in a command
     answer = await command(f"api xml_locate dialplan context name {row.context}")
     if "<context" not in answer:
         return Step(
             None,
-            f"what the switch serves in {row.context} cannot be asked (FusionPBX tells it of the"
-            f" context public only): try esl-controller call {row.number} --context {row.context}",
+            f"what the switch serves in {row.context} cannot be checked (FusionPBX tells it only of"
+            f" the context public): try esl-controller call {row.number} --context {row.context}",
         )
     return served(answer, row) if installed else _gone(answer, row)
 
 
 def served(xml: str, row: Dialplan) -> Step:
-    """Whether a call to the row's number gets to it in the dialplan ``xml``."""
+    """Whether a call to the row's number reaches it in the dialplan ``xml``."""
     ours = parsed(row.xml)
     for extension in parsed(xml):
         if uuid_in(extension) == str(row.uuid):

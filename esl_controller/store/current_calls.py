@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from esl_controller.config.terminal import table
 from esl_controller.store.records import Heartbeat, UnfinishedCall
-from esl_controller.store.timeline import aligned
 
 SILENT_S: Final = 15.0
 """A controller whose last heartbeat is older than this counts as dead."""
@@ -87,7 +87,7 @@ def as_table(listed: Mapping[str, Any]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     texts = [[_text(row.get(column)) for column in columns] for row in rows]
-    return aligned([columns, *texts])
+    return table([columns, *texts])
 
 
 def _text(value: object) -> str:

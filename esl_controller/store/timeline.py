@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from esl_controller.call.records import ToolUsed, Turn
+from esl_controller.config import terminal
 from esl_controller.store.records import CallSummary, StoredCall
 
 
@@ -13,21 +14,18 @@ def timeline(call: StoredCall) -> str:
     """The record of ``call``: its head, then what happened in it and at which second."""
     happened = sorted(_happened(call), key=lambda line: line[0])
     start = call.started_at or min((at for at, _, _ in happened), default=0.0)
-    lines = [f"{at - start:7.1f}  {who:<8}{_clean(text)}" for at, who, text in happened]
-    return "\n".join([*(f"{name:<10}{_clean(text)}" for name, text in _head(call)), "", *lines])
+    lines = [f"{at - start:7.1f}  {_named(who, text, 7)}" for at, who, text in happened]
+    return "\n".join([*(_named(name, text, 9) for name, text in _head(call)), "", *lines])
 
 
 def table(calls: Sequence[CallSummary]) -> str:
     """A table with a line for each of ``calls``."""
     head = ("started (UTC)", "lasted_s", "caller", "number", "outcome", "call_uuid")
-    return aligned([head, *map(_row, calls)])
+    return terminal.table([head, *map(_row, calls)])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """``rows`` as a table whose columns are as wide as they need to be."""
-    clean = [tuple(map(_clean, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in clean)
+def _named(name: str, text: str, width: int) -> str:
+    return terminal.line((name, terminal.printable(text)), (width,), gap=" ")
 
 
 def _row(call: CallSummary) -> tuple[str, ...]:
@@ -97,8 +95,3 @@ def _said(turn: Turn) -> Iterator[tuple[float, str, str]]:
 
 def _used(tool: ToolUsed) -> str:
     return f"{tool.name}({tool.arguments}) -> {tool.output}  [{tool.took_ms} ms]"
-
-
-def _clean(text: str) -> str:
-    """Keep what callers and models say from writing control sequences to the terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)

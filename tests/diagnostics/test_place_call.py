@@ -11,15 +11,15 @@ import pytest
 
 from esl_controller.config.loading import load
 from esl_controller.config.settings import Settings
-from esl_controller.diagnostics.place_call import CallFailed, Heard, Plan, place, read_wav
+from esl_controller.diagnostics.place_call import CallFailed, CallPlan, CallTimings, place, read_wav
 from tests.calls.rig import Rig, rig, words
 
 LISTEN = ("127.0.0.1", 0)
 
 
-def plan(record: Path | None = None, number: str = "8000") -> Plan:
+def plan(record: Path | None = None, number: str = "8000") -> CallPlan:
     audio, rate = words()
-    return Plan(number, "default", audio, rate, record, timeout_s=20)
+    return CallPlan(number, "default", audio, rate, record, timeout_s=20)
 
 
 def settings_for(of: Rig, **environment: str) -> Settings:
@@ -44,7 +44,7 @@ async def test_a_call_is_heard_said_and_recorded(
 
 
 def test_what_was_heard_in_words() -> None:
-    heard = Heard(utterances=[(0.06, 5.72)])
+    heard = CallTimings(utterances=[(0.06, 5.72)])
     assert (heard.when(0.06), heard.told()) == ("", "0.1-5.7 s")
     heard.said_at, heard.said_for = 5.7, 4.0
     heard.utterances.append((9.9, None))
@@ -76,11 +76,11 @@ def test_a_file_that_is_no_wav(tmp_path: Path) -> None:
 
 
 def test_the_rest_of_a_greeting_is_no_reply() -> None:
-    heard = Heard(utterances=[(0.1, 1.0), (2.0, 4.0)], said_at=1.9, said_for=2.5)
+    heard = CallTimings(utterances=[(0.1, 1.0), (2.0, 4.0)], said_at=1.9, said_for=2.5)
     assert heard.reply is None
     heard.utterances.append((5.2, None))
     assert heard.reply == 5.2
-    assert Heard(utterances=[(0.1, 1.0)]).reply is None, "nothing was said"
+    assert CallTimings(utterances=[(0.1, 1.0)]).reply is None, "nothing was said"
 
 
 async def test_words_without_a_reply_are_a_fault() -> None:

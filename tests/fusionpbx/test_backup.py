@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from esl_controller.fusionpbx import backup
 from esl_controller.fusionpbx.backup import Backup
 from esl_controller.fusionpbx.errors import FusionError
-from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, Stored, uuid_of
+from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS, StoredRows, uuid_of
 
 DOMAIN = UUID("6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01")
 OWN = str(uuid_of(DOMAIN, "8000"))
@@ -24,11 +24,11 @@ ROW = {
     "dialplan_name": None,
     "dialplan_xml": "<é'\n",
 }
-WHOLE = Backup("fusionpbx", DOMAIN, "8000", Stored(ROW, ({"dialplan_uuid": OWN},)))
+WHOLE = Backup("fusionpbx", DOMAIN, "8000", StoredRows(ROW, ({"dialplan_uuid": OWN},)))
 
 
-@pytest.mark.parametrize("stored", [WHOLE.stored, Stored(ROW), Stored()])
-def test_it_is_read_as_it_was_written(tmp_path: Path, stored: Stored) -> None:
+@pytest.mark.parametrize("stored", [WHOLE.stored, StoredRows(ROW), StoredRows()])
+def test_it_is_read_as_it_was_written(tmp_path: Path, stored: StoredRows) -> None:
     kept = Backup("fusionpbx", DOMAIN, "8000", stored)
     backup.write(tmp_path / "b.json", kept)
     assert backup.read(tmp_path / "b.json") == kept
@@ -44,22 +44,22 @@ def test_no_file_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "mistake"),
     [
-        ({"format": "another"}, "is no backup"),
-        ({"domain_uuid": "x"}, "is no backup"),
-        ({"domain_uuid": None}, "is no backup"),
-        ({"number": 8000}, "is no backup"),
+        ({"format": "another"}, "is not a backup"),
+        ({"domain_uuid": "x"}, "is not a backup"),
+        ({"domain_uuid": None}, "is not a backup"),
+        ({"number": 8000}, "is not a backup"),
         ({"number": "8001"}, "the extension's own"),
-        ({DIALPLANS: [ROW, ROW]}, "is no backup"),
-        ({DIALPLANS: []}, "is no backup"),
+        ({DIALPLANS: [ROW, ROW]}, "is not a backup"),
+        ({DIALPLANS: []}, "is not a backup"),
         ({DIALPLANS: [{**ROW, "dialplan_uuid": str(DOMAIN)}]}, "the extension's own"),
         ({DIALPLANS: [{**ROW, "dialplan_uuid": None}]}, "the extension's own"),
         ({DIALPLANS: [{**ROW, "dialplan_context": "../../x"}]}, "has no cache of its own"),
-        ({DIALPLANS: [{**ROW, "dialplan_order": 1}]}, "is no backup"),
-        ({DIALPLANS: [{**ROW, "dialplan_name": "a\0"}]}, "is no backup"),
-        ({DIALPLANS: "x"}, "is no backup"),
+        ({DIALPLANS: [{**ROW, "dialplan_order": 1}]}, "is not a backup"),
+        ({DIALPLANS: [{**ROW, "dialplan_name": "a\0"}]}, "is not a backup"),
+        ({DIALPLANS: "x"}, "is not a backup"),
         ({DETAILS: [{"dialplan_uuid": str(DOMAIN)}]}, "the extension's own"),
         ({DETAILS: [{}]}, "the extension's own"),
-        ({DETAILS: None}, "is no backup"),
+        ({DETAILS: None}, "is not a backup"),
     ],
 )
 def test_one_that_was_tampered_with_is_refused(

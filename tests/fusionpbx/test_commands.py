@@ -447,7 +447,7 @@ def test_show_of_an_extension_in_another_context(
         (["install", "--context", "global"], "is not one domain's"),
         (["install", "--context", "a/../b"], "context: 'a/../b' may hold letters"),
         (["install", "--fallback", "log a & b"], "puts its details into the XML as they are"),
-        (["--restore", "CONFIG"], "is no backup of esl-controller fusionpbx"),
+        (["--restore", "CONFIG"], "is not a backup of esl-controller fusionpbx"),
         (["show", "--number", "8000"], "show --number needs --domain"),
         ([], "say install, show, remove, or --restore FILE"),
         (["--restore", "CONFIG", "show"], "say install, show, remove, or --restore FILE"),

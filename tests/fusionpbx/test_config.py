@@ -72,5 +72,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(FusionError, match="--fusionpbx FILE"):
             read(path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(FusionError, match="is no text"):
+    with pytest.raises(FusionError, match="it is not text"):
         read(tmp_path / "binary")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from esl_controller.fusionpbx.errors import FusionError
-from esl_controller.fusionpbx.inspection import Fault, inspect, problems
+from esl_controller.fusionpbx.inspection import ProblemKind, inspect, problems
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
 from esl_controller.simulator.freeswitch import SwitchStandIn
 from tests.fusionpbx.conftest import DOMAIN, DOMAIN_NAME, UUID_8000, Fusion
@@ -39,10 +39,10 @@ def _quiet(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     capsys.readouterr()
 
 
-async def found(fusion: Fusion, number: str = "8000") -> list[Fault]:
+async def found(fusion: Fusion, number: str = "8000") -> list[ProblemKind]:
     seen = await inspect(fusion.config, DOMAIN_NAME, number)
     assert not seen.unread
-    return [problem.fault for problem in problems(seen)]
+    return [problem.kind for problem in problems(seen)]
 
 
 @pytest.mark.parametrize(
@@ -50,36 +50,36 @@ async def found(fusion: Fusion, number: str = "8000") -> list[Fault]:
     [
         (lambda fusion: None, []),
         (caching(lambda xml: xml), []),
-        (sql(f"UPDATE {DIALPLANS} SET dialplan_enabled = 'false' {OURS}"), [Fault.DISABLED]),
-        (sql(f"UPDATE {DIALPLANS} SET dialplan_continue = 'true' {OURS}"), [Fault.CONTINUES]),
-        (sql(f"UPDATE {DIALPLANS} SET dialplan_xml = '<a' {OURS}"), [Fault.UNREADABLE]),
-        (sql(f"UPDATE {DIALPLANS} SET dialplan_xml = NULL {OURS}"), [Fault.UNREADABLE]),
+        (sql(f"UPDATE {DIALPLANS} SET dialplan_enabled = 'false' {OURS}"), [ProblemKind.DISABLED]),
+        (sql(f"UPDATE {DIALPLANS} SET dialplan_continue = 'true' {OURS}"), [ProblemKind.CONTINUES]),
+        (sql(f"UPDATE {DIALPLANS} SET dialplan_xml = '<a' {OURS}"), [ProblemKind.UNREADABLE]),
+        (sql(f"UPDATE {DIALPLANS} SET dialplan_xml = NULL {OURS}"), [ProblemKind.UNREADABLE]),
         (
             sql(f"UPDATE {DIALPLANS} SET dialplan_xml = replace(dialplan_xml, '8022', '1') {OURS}"),
-            [Fault.DISAGREE],
+            [ProblemKind.DISAGREE],
         ),
         (
             sql(
                 f"UPDATE {DETAILS} SET dialplan_detail_type = 'audio_stream' {OURS}"
                 " AND dialplan_detail_type = 'socket'"
             ),
-            [Fault.DISAGREE],
+            [ProblemKind.DISAGREE],
         ),
         (
             sql(
                 f"UPDATE {DIALPLANS} SET dialplan_order = 5, dialplan_xml ="
                 " replace(dialplan_xml, '70', '80') WHERE dialplan_number = '7000'"
             ),
-            [Fault.CAUGHT_EARLIER],
+            [ProblemKind.CAUGHT_EARLIER],
         ),
-        (sql(f"DELETE FROM {DIALPLANS} {OURS}"), [Fault.ABSENT]),
-        (caching(lambda xml: ""), [Fault.STALE_CACHE]),
-        (caching(lambda xml: xml.replace("8022", "8021")), [Fault.STALE_CACHE]),
-        (caching(lambda xml: "<" + xml), [Fault.STALE_CACHE]),
+        (sql(f"DELETE FROM {DIALPLANS} {OURS}"), [ProblemKind.ABSENT]),
+        (caching(lambda xml: ""), [ProblemKind.STALE_CACHE]),
+        (caching(lambda xml: xml.replace("8022", "8021")), [ProblemKind.STALE_CACHE]),
+        (caching(lambda xml: "<" + xml), [ProblemKind.STALE_CACHE]),
     ],
 )
 async def test_that_fault_and_no_other(
-    fusion: Fusion, plant: Callable[[Fusion], None], faults: list[Fault]
+    fusion: Fusion, plant: Callable[[Fusion], None], faults: list[ProblemKind]
 ) -> None:
     await fusion.installing()
     plant(fusion)
@@ -90,14 +90,14 @@ async def test_that_fault_and_no_other(
 async def test_a_cache_that_is_older_than_the_row(fusion: Fusion) -> None:
     await fusion.installing()
     caching(lambda xml: xml, seconds=-60)(fusion)
-    assert await found(fusion) == [Fault.STALE_CACHE]
+    assert await found(fusion) == [ProblemKind.STALE_CACHE]
 
 
 async def test_a_cache_that_has_what_was_removed(fusion: Fusion) -> None:
     await fusion.installing()
     caching(lambda xml: xml)(fusion)
     fusion.database.sql(f"DELETE FROM {DIALPLANS} {OURS}")
-    assert await found(fusion) == [Fault.ABSENT, Fault.STALE_CACHE]
+    assert await found(fusion) == [ProblemKind.ABSENT, ProblemKind.STALE_CACHE]
 
 
 @pytest.mark.parametrize("variant", ["boolean"])
@@ -110,7 +110,7 @@ async def test_what_may_catch_it_is_no_certain_fault(fusion: Fusion) -> None:
         "</condition></extension>' WHERE dialplan_number = '7000'"
     )
     [problem] = problems(await inspect(fusion.config, str(DOMAIN), "8000"))
-    assert (problem.fault, problem.certain) == (Fault.CAUGHT_EARLIER, False)
+    assert (problem.kind, problem.certain) == (ProblemKind.CAUGHT_EARLIER, False)
     assert "may catch 8000" in problem.found
 
 
@@ -146,11 +146,11 @@ async def test_a_cache_in_memcache(fusion: Fusion, memcached: tuple[str, int]) -
     fusion.configure(**{"cache.method": "memcache"})
     async with SwitchStandIn(memcached=memcached) as standin:
         encoded = fusion.xml().replace("'", "&#39;").replace("\\", "\\\\")
-        for value, faults in (("", []), (encoded, []), ("<stale/>", [Fault.STALE_CACHE])):
+        for value, faults in (("", []), (encoded, []), ("<stale/>", [ProblemKind.STALE_CACHE])):
             if value:
                 await standin.api("memcache", f"set dialplan:{DOMAIN_NAME} '{value}'")
             seen = await inspect(fusion.config, DOMAIN_NAME, "8000", command=command)
-            assert [problem.fault for problem in problems(seen)] == faults
+            assert [problem.kind for problem in problems(seen)] == faults
 
 
 @pytest.mark.parametrize("variant", ["boolean"])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from esl_controller.fusionpbx.rows import Detail, Dialplan, Table, number, truth, uuid_of
+from esl_controller.fusionpbx.rows import Detail, Dialplan, number, truth, uuid_of
 
 UUID_1 = "33333333-3333-4333-8333-333333333333"
 
@@ -73,8 +73,3 @@ def test_the_uuid_depends_on_domain_and_number_only() -> None:
     one, other = UUID(int=1), UUID(int=2)
     assert uuid_of(one, "8000") == uuid_of(one, "8000")
     assert len({uuid_of(a, b) for a in (one, other) for b in ("8000", "8001")}) == 4
-
-
-def test_a_column_with_an_odd_name_stands_in_no_statement() -> None:
-    with pytest.raises(AssertionError):
-        Table("v_dialplans", {'x"; DROP TABLE v_domains; --': "text"})

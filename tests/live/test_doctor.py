@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from esl_controller.config.loading import load
-from esl_controller.diagnostics.doctor import examined
+from esl_controller.diagnostics.doctor.command import examined
 from esl_controller.diagnostics.doctor.report import Report, Status
 from tests.diagnostics.doctor.clinic import grow_old, ill
 from tests.live.freeswitch import DOMAIN_UUID, FreeSwitch, free_port

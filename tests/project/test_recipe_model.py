@@ -33,7 +33,7 @@ from esl_controller.call.events import (
 )
 from esl_controller.config.loading import load
 from esl_controller.config.settings import AgentSettings, Loaded
-from esl_controller.diagnostics.doctor import within
+from esl_controller.diagnostics.doctor import controller_checks
 from esl_controller.diagnostics.doctor.case import Case
 from esl_controller.diagnostics.doctor.report import Status
 from esl_controller.secretaries.persona import Persona
@@ -149,9 +149,9 @@ async def test_the_factory_makes_it() -> None:
 @pytest.mark.usefixtures("_registered")
 async def test_the_doctor_probes_it() -> None:
     async with case() as well, case(ESL_CONTROLLER_AGENT_VOICE="hoarse") as ill:
-        found = await within.model(well)
+        found = await controller_checks.model(well)
         assert (found.status, "the kitchen confirmed a session" in found.found) == (Status.OK, True)
-        found = await within.model(ill)
+        found = await controller_checks.model(ill)
         assert found.status is Status.FAILED
         assert "it has a sore throat" in found.found
         assert found.remedy == "honey"

@@ -40,7 +40,7 @@ def sources() -> dict[str, Path]:
         for path in sorted((ROOT / package).rglob("*.py")):
             place = path.relative_to(ROOT).with_suffix("")
             inside = place.relative_to("esl_controller") if package == "esl_controller" else place
-            if len(inside.parts) > 1 and not path.name.startswith("__"):
+            if not path.name.startswith("__"):
                 found[str(inside)] = path
     return {name: path for name, path in found.items() if name.split("/")[0] not in WHOLES}
 

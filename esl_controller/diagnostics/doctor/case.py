@@ -1,8 +1,8 @@
-"""What one examination is about, and the order in which it goes.
+"""What is examined, and in which order.
 
-A check is a coroutine that looks at one thing and returns a ``Finding``. It names the checks that
-must not have failed before it; if one has, it is skipped and that one is named, so that a fault is
-told once and its consequences are not.
+A check is a coroutine that tests one thing and returns a ``Finding``. It names the checks that it
+builds on; if one of them failed, the check is skipped and that one is named. So the report has each
+fault once, without its consequences.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from esl_controller.config.settings import Loaded, Settings
 from esl_controller.diagnostics.doctor.report import Finding, Fix, Report, Status, failed, skipped
+from esl_controller.diagnostics.doctor.served_dialplan import Extension
 from esl_controller.freeswitch.esl import GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed
-
-if TYPE_CHECKING:
-    from esl_controller.diagnostics.doctor.extension import Extension
-    from esl_controller.server.listener import CallListener
+from esl_controller.server.listener import CallListener
 
 API_S = 10.0
 CHECK_S = 60.0
@@ -29,13 +26,13 @@ CHECK_S = 60.0
 
 @dataclass
 class Case:
-    """The patient: the settings, the number that callers dial, and what is known so far.
+    """The settings, the number that callers dial, and what the checks have found out so far.
 
-    ``domain`` is FusionPBX's that the context belongs to, ``fusionpbx`` its configuration (None:
-    the usual one).
-    ``targets`` are where the dialplan dials, ``reached`` is the one of them that is ours.
-    ``controllers`` are the web addresses of those that run here; ``substitute`` listens where none
-    does. ``stack`` closes at the end what was opened.
+    ``domain``: the one of FusionPBX that the context belongs to; ``fusionpbx``: its configuration
+    file (None: at the usual place). ``stack`` closes at the end what the checks opened.
+    ``targets``: the addresses that the dialplan dials; ``reached``: the one at which FreeSWITCH
+    reached a controller. ``controllers``: the web addresses of the controllers that run here;
+    ``substitute``: the doctor's own listener, where none runs.
     """
 
     loaded: Loaded
@@ -59,11 +56,11 @@ class Case:
         return self.loaded.settings
 
     async def api(self, command: str) -> str:
-        """The switch's answer to an API command. Raises CallFailed."""
+        """FreeSWITCH's answer to an API command. Raises CallFailed."""
         return await self.command(f"api {command}")
 
     async def command(self, command: str) -> str:
-        """Its reply to a command of the Event Socket. Raises CallFailed."""
+        """FreeSWITCH's reply to an Event Socket command. Raises CallFailed."""
         assert self.switch is not None
         try:
             async with asyncio.timeout(API_S):
@@ -75,7 +72,7 @@ class Case:
         return (reply.body or str(reply.get("Reply-Text", ""))).strip()
 
     async def global_variable(self, name: str) -> str:
-        """One of the switch's global variables, such as conf_dir; empty where it is not set."""
+        """A global variable of FreeSWITCH, such as conf_dir; empty if it is not set."""
         told = await self.api(f"global_getvar {name}")
         return "" if told.startswith("-ERR") else told
 
@@ -85,7 +82,8 @@ Run = Callable[[Case], Awaitable[Finding]]
 
 @dataclass(frozen=True)
 class Check:
-    """``name`` as the report shows it, ``needs`` the names of those before it that it builds on."""
+    """``name``: as the report shows it; ``needs``: the names of the earlier checks that it builds
+    on."""
 
     name: str
     run: Run
@@ -93,7 +91,7 @@ class Check:
 
 
 Ask = Callable[[str], bool]
-"""Whether the operator wants that to be done."""
+"""Asks the operator whether to do something, which it names."""
 
 
 async def examine(
@@ -102,9 +100,9 @@ async def examine(
     on_finding: Callable[[str, Finding], None],
     wanted: Ask | None = None,
 ) -> Report:
-    """Run ``checks`` in their order; ``on_finding`` gets each as soon as it is known.
+    """Run ``checks`` in their order; ``on_finding`` gets each finding as soon as it is there.
 
-    Where a check failed and has a fix that is ``wanted``, that is done and the check runs again.
+    If a finding has a fix and ``wanted`` agrees to it, the fix is made and the check runs again.
     """
     report = Report()
     causes: dict[str, str] = {}
@@ -135,19 +133,19 @@ async def _run(check: Check, case: Case) -> Finding:
             return await check.run(case)
     except TimeoutError:
         return failed(
-            f"nothing came of it within {CHECK_S:g} s",
-            "whatever is asked there takes connections and does not answer.",
+            f"the check did not end within {CHECK_S:g} s",
+            "whatever it asks takes connections and does not answer.",
             "run the doctor again; if it stays so, report it as a fault of the doctor",
         )
     except CallFailed as failure:
         return failed(
             str(failure),
-            "FreeSWITCH did not do what the doctor asked it for.",
+            "FreeSWITCH did not do what the doctor asked of it.",
             "look at FreeSWITCH's log, and run the doctor again",
         )
     except OSError as error:
         return failed(
-            f"this machine refused what was needed for it: {error.strerror or error}",
-            "it could not be looked at.",
-            "mend that, and run the doctor again",
+            f"this machine refused what the check needs: {error.strerror or error}",
+            "the check could not be made.",
+            "correct that, and run the doctor again",
         )

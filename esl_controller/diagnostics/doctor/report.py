@@ -1,4 +1,4 @@
-"""What the doctor found, as text and as JSON. [core]"""
+"""What the checks found, as text and as JSON. [core]"""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from textwrap import fill
 from typing import Any
+
+from esl_controller.config.terminal import hanging, line
 
 WIDTH = 100
 _WORD = 8  # the longest status
+_MARGIN = " " * (_WORD + 2)
 
 
 class Status(StrEnum):
-    """How a check came out. Only ``FAILED`` makes the exit status 1."""
+    """The outcome of a check. Only ``FAILED`` makes the exit status 1."""
 
     OK = "ok"
     WARNING = "warning"
@@ -24,7 +26,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Fix:
-    """Something safe that the doctor may do by itself: what, and the doing of it."""
+    """Something safe that the doctor can do itself. ``what``: the command that it comes to."""
 
     what: str
     do: Callable[[], Awaitable[None]] = field(compare=False)
@@ -34,8 +36,9 @@ class Fix:
 class Finding:
     """The outcome of one check.
 
-    ``found``: what is so. ``why``: why that matters. ``remedy``: the exact command, or the file and
-    what belongs there. The last two are empty where all is well.
+    ``found``: what is so. ``why``: why it matters. ``remedy``: the exact command, or the file and
+    what belongs there; commands stand on lines after the first. If all is well the last two are
+    empty.
     """
 
     status: Status
@@ -45,11 +48,11 @@ class Finding:
     fix: Fix | None = None
 
     def text(self, check: str) -> str:
-        """For a terminal: one line, and under it why and what to do."""
-        lines = [f"{self.status:<{_WORD}}  {check}: {self.found}"]
+        """For a terminal: one line, and under it why it matters and what to do."""
+        lines = [line((self.status, f"{check}: {self.found}"), (_WORD,))]
         for title, told in (("why", self.why), ("do", self.remedy)):
             if told:
-                lines.append(_indented(title, told))
+                lines.append(hanging(f"{_MARGIN}{title}: ", told, WIDTH))
         return "\n".join(lines)
 
 
@@ -69,13 +72,13 @@ def failed(found: str, why: str, remedy: str, fix: Fix | None = None) -> Finding
 
 
 def skipped(because: str) -> Finding:
-    """It could not be looked at."""
+    """It could not be tested."""
     return Finding(Status.SKIPPED, f"because {because}")
 
 
 @dataclass
 class Report:
-    """All findings, in the order of the call's path, by the name of their check."""
+    """All findings, in the order of the checks, by the check's name."""
 
     findings: dict[str, Finding] = field(default_factory=dict)
 
@@ -86,7 +89,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """How many of each kind, in a line."""
+        """How many findings of each status, in a line."""
         counts = Counter(each.status for each in self.findings.values())
         return ", ".join(f"{counts[status]} {status}" for status in Status)
 
@@ -105,18 +108,3 @@ class Report:
                 for check, each in self.findings.items()
             ],
         }
-
-
-def _indented(title: str, told: str) -> str:
-    """Wrapped under the line; commands, which stand on lines of their own, are left whole."""
-    margin = " " * (_WORD + 2)
-    first, *rest = told.split("\n")
-    head = fill(
-        f"{title}: {first}",
-        WIDTH,
-        initial_indent=margin,
-        subsequent_indent=margin + " " * (len(title) + 2),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return "\n".join([head, *(f"{margin}    {line}" for line in rest)])

@@ -1,4 +1,4 @@
-"""Who listens in the controller's place while none runs, so that FreeSWITCH can be made to dial."""
+"""Listens in the controller's place while none runs, so that FreeSWITCH has somebody to dial."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from media.stream import StreamEndpoint
 
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[CallListener]:
-    """The controller's two ports for FreeSWITCH, as [esl] and [media] say. It takes the doctor's
-    test legs; a call that comes meanwhile goes on with its dialplan. Raises OSError."""
-    # Never beside a controller: that would take some of its calls and refuse them.
+    """Listen on the two ports that [esl] and [media] name. The doctor's test legs are taken; a real
+    call that comes meanwhile goes on with its dialplan. Raises OSError."""
+    # Never share the port with a controller: some of its calls would come here, and be refused.
     alone = settings.esl.model_copy(update={"share": False})
     calls = CallListener(alone, _no_session, _no_record)
     async with AsyncExitStack() as stack:

@@ -1,6 +1,6 @@
-"""A line of a log: FreeSWITCH's (file or console), or ours (JSON or console). [core]
+"""One line of a log: FreeSWITCH's (file or console), or ours (JSON or console). [core]
 
-A program that collects logs may have put its own beginning before it (journald, Docker).
+A collector of logs (journald, Docker) may have put a prefix before it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import json
 import re
 from dataclasses import dataclass
 
-LONGEST = 8192  # characters of a line that are looked at; an SDP or a stack trace is shorter
+LONGEST = 8192  # characters of a line that are read; an SDP or a stack trace is shorter
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# captures/logs/*/*.log: `uuid` only with mod_logfile's parameter of that name; the share of the CPU
-# only from 1.10 on.
+# As in captures/logs/*/*.log. The UUID is there only with mod_logfile's parameter `uuid`, the idle
+# share of the CPU only from 1.10 on.
 _SWITCH = re.compile(
     rf"(?:(?P<call>{_UUID}) )?(?P<at>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)?"
     r"(?: [\d.]+%)? \[(?P<level>[A-Z]+)\] (?P<text>.*)"
@@ -26,8 +26,8 @@ _REASON = re.compile(r"\b(?:reason|error|cause)=(?P<reason>'[^']*'|\"[^\"]*\"|\S
 
 @dataclass(frozen=True)
 class Line:
-    """``call``: the channel's UUID, or ""; ``at``: the time as it is written there, or "";
-    ``text``: the rest, in our own lines the event and its reason; ``ours``: of the controller."""
+    """``text``: what the line says (in our own: the event and its reason); ``call``: the channel's
+    UUID, or ""; ``at``: the time as the line has it, or ""; ``ours``: the controller wrote it."""
 
     text: str
     call: str = ""
@@ -36,7 +36,7 @@ class Line:
 
 
 def parse(raw: str) -> Line:
-    """Whatever it is; a line of no known form is all text."""
+    """Any line; one of no known form is all text."""
     raw = _COLOUR.sub("", raw[:LONGEST]).rstrip("\r\n")
     if (start := raw.find('{"timestamp"')) >= 0 and (line := _json(raw[start:])):
         return line

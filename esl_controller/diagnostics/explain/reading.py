@@ -1,4 +1,4 @@
-"""The lines of a log, from the beginning or as they are written."""
+"""The lines of a log: all that there are, or those that are being written."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ POLL_S = 0.25
 
 
 def opened(path: Path) -> BinaryIO:
-    """A log, also one that was compressed when it was rotated away. Raises OSError."""
+    """A log for reading, also one that rotation has compressed. Raises OSError."""
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def lines(stream: BinaryIO) -> Iterator[str]:
-    """All lines of ``stream``; what is no UTF-8 is replaced, of an endless line the beginning is
-    kept. Raises OSError."""
+    """All lines of ``stream``. What is not UTF-8 is replaced, a line is cut after 8,192 bytes.
+    Raises OSError."""
     try:
         yield from _lines(stream)
     except (EOFError, zlib.error):
@@ -38,8 +38,8 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
 
 
 def follow(path: Path, wait: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """What is written to ``path`` from now on, for ever; goes on with the new file when the log is
-    rotated or emptied. Raises OSError if it is not there at first."""
+    """The lines that are written to ``path`` from now on, for ever, also after the log is rotated
+    or emptied. Raises OSError if there is no such file."""
     stream = path.open("rb")
     try:
         stream.seek(0, os.SEEK_END)
@@ -57,7 +57,7 @@ def follow(path: Path, wait: Callable[[float], None] = time.sleep) -> Iterator[s
                 stream, rest, old = path.open("rb"), b"", False
                 continue
             wait(POLL_S)
-            # What came into it before is read first.
+            # What was written before the rotation is read before the new file.
             old = _replaced(stream, path)
     finally:
         stream.close()
@@ -67,6 +67,6 @@ def _replaced(stream: BinaryIO, path: Path) -> bool:
     try:
         now = path.stat()
     except OSError:
-        return False  # rotated away; the new one comes with the next line
+        return False  # rotated away; the next line makes the new file
     mine = os.fstat(stream.fileno())
     return now.st_ino != mine.st_ino or now.st_size < stream.tell()

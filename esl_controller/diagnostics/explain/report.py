@@ -1,41 +1,41 @@
-"""Findings for people and for programs.
+"""What `explain` prints: the faults of a log, for people and for programs.
 
 What comes from a log is masked and escaped as our own log is: it may hold a header with a token, or
-what a caller's telephone calls itself.
+the name that a caller's telephone gives itself.
 """
 
 from __future__ import annotations
 
 import json
-from textwrap import fill
 from typing import Any
 
-from esl_controller.diagnostics.explain.findings import Finding, Findings
+from esl_controller.config.terminal import hanging
+from esl_controller.diagnostics.explain.logged_faults import LoggedFault, LoggedFaults
 from esl_controller.server.logs import Redactor
 
 WIDTH = 96
 _REDACT = Redactor()
 
 
-def fields(finding: Finding) -> dict[str, Any]:
-    """One finding, as JSON has it."""
+def fields(found: LoggedFault) -> dict[str, Any]:
+    """One fault, for JSON."""
     return {
-        "fault": finding.fault.name,
-        "detail": _REDACT.text(finding.detail),
-        "line": _REDACT.text(finding.line),
-        "lines": finding.lines,
-        "first": _REDACT.text(finding.first),
-        "last": _REDACT.text(finding.last),
-        "calls": [_REDACT.text(call) for call in finding.calls],
-        "means": finding.fault.means,
-        "do": finding.fault.do,
+        "fault": found.fault.name,
+        "detail": _REDACT.text(found.detail),
+        "line": _REDACT.text(found.line),
+        "lines": found.lines,
+        "first": _REDACT.text(found.first),
+        "last": _REDACT.text(found.last),
+        "calls": [_REDACT.text(call) for call in found.calls],
+        "means": found.fault.means,
+        "do": found.fault.do,
     }
 
 
-def block(finding: Finding) -> str:
-    """One finding, as a paragraph."""
-    of = fields(finding)
-    seen = "once" if finding.lines == 1 else f"{finding.lines} times"
+def block(found: LoggedFault) -> str:
+    """One fault, as a paragraph."""
+    of = fields(found)
+    seen = "once" if found.lines == 1 else f"{found.lines} times"
     if of["first"]:
         seen += f", {of['first']}"
         seen += f" to {of['last']}" if of["last"] != of["first"] else ""
@@ -47,33 +47,22 @@ def block(finding: Finding) -> str:
         "do": of["do"],
     }
     head = of["fault"] + (f": {of['detail']}" if of["detail"] else "")
-    return "\n".join([head, *(_row(name, text) for name, text in rows.items() if text)])
+    paragraphs = (hanging(f"  {name:<7}", text, WIDTH) for name, text in rows.items() if text)
+    return "\n".join([head, *paragraphs])
 
 
-def as_text(findings: Findings) -> str:
+def as_text(found: LoggedFaults) -> str:
     """All of them, and how much was read."""
-    blocks = [block(finding) for finding in findings]
+    blocks = [block(each) for each in found]
     if not blocks:
-        return f"nothing known in {findings.read} lines"
-    counted = f"{len(blocks)} known in {findings.read} lines"
-    if findings.dropped:
-        counted += f"; no room for what {findings.dropped} more lines say"
+        return f"nothing known in {found.read} lines"
+    counted = f"{len(blocks)} known in {found.read} lines"
+    if found.dropped:
+        counted += f"; no room for what {found.dropped} more lines say"
     return "\n\n".join([*blocks, counted])
 
 
-def as_json(findings: Findings) -> str:
+def as_json(found: LoggedFaults) -> str:
     """All of them, as one JSON object."""
-    found = [fields(finding) for finding in findings]
-    return json.dumps({"lines": findings.read, "dropped": findings.dropped, "found": found})
-
-
-def _row(name: str, text: str) -> str:
-    begin = f"  {name:<7}"
-    return fill(
-        text,
-        WIDTH,
-        initial_indent=begin,
-        subsequent_indent=" " * len(begin),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    told = [fields(each) for each in found]
+    return json.dumps({"lines": found.read, "dropped": found.dropped, "found": told})

@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from esl_controller.config.settings import Settings
+from esl_controller.config.terminal import table
 
 TIMEOUT_S = 5.0
 POLL_S = 0.5
@@ -84,6 +85,9 @@ def ask(url: str, method: str = "GET") -> dict[str, Any]:
 def _table(told: dict[str, Any]) -> str:
     calls = told["calls"]
     rows = [_COLUMNS, *(tuple(str(call[name]) for name in _COLUMNS) for call in calls)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows] if calls else []
-    return "\n".join([*lines, f"{len(calls)} live, {told['taken']} taken since the start"])
+    return "\n".join(
+        [
+            *([table(rows)] if calls else []),
+            f"{len(calls)} live, {told['taken']} taken since the start",
+        ]
+    )

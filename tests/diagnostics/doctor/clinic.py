@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from esl_controller.config.loading import load
-from esl_controller.diagnostics.doctor import examined
 from esl_controller.diagnostics.doctor.case import Ask
+from esl_controller.diagnostics.doctor.command import examined
 from esl_controller.diagnostics.doctor.report import Report, Status
 from esl_controller.freeswitch import dialplan
 from tests.calls.rig import Rig, rig

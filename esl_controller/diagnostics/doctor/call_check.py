@@ -1,11 +1,11 @@
-"""``doctor --call``: a call through the dialplan, spoken, heard and measured."""
+"""``doctor --call``: a test call through the dialplan, with words said, heard and timed."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 
-from esl_controller.diagnostics import place_call as originate
+from esl_controller.diagnostics import place_call
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, warning
 from esl_controller.freeswitch.leg import CallFailed, event_socket
@@ -15,19 +15,19 @@ SLOW_S = 5.0
 
 
 async def call(case: Case) -> Finding:
-    """Is the call answered and greeted, and are its words answered?"""
-    audio, rate = originate.bundled_words(case.settings.agent.language)
-    plan = originate.Plan(case.number, case.context, audio, rate, None, LIMIT_S)
+    """Is the call answered and greeted, and do its words get a reply?"""
+    audio, rate = place_call.bundled_words(case.settings.agent.language)
+    plan = place_call.CallPlan(case.number, case.context, audio, rate, None, LIMIT_S)
     async with event_socket(case.settings.freeswitch) as connection:
-        caller = originate.Caller(connection, case.settings, plan)
+        caller = place_call.Caller(connection, case.settings, plan)
         try:
-            # What it says while it runs is not the report's.
+            # What it prints while it runs does not belong in the report.
             with contextlib.redirect_stdout(io.StringIO()):
                 await caller.run()
         except CallFailed as failure:
             return failed(
                 str(failure),
-                "all that was looked at before is as it should be, so something else is wrong.",
+                "all checks before this one found nothing, so something else is wrong.",
                 f"esl-controller call {case.number} --context {case.context} --record call.wav\n"
                 "journalctl -u 'esl-controller*' -o cat    its last lines",
             )
@@ -38,17 +38,17 @@ async def call(case: Case) -> Finding:
     if heard.said_at is None:
         return failed(
             "the call was greeted and ended before we could say anything",
-            "either the controller hung up, or the dialplan did.",
+            "the controller hung up, or the dialplan did.",
             "journalctl -u 'esl-controller*' -o cat    its last lines",
         )
     ended = heard.said_at + heard.said_for
     assert heard.reply is not None, "else the call has failed"
     if heard.answered_after > SLOW_S:
         return warning(
-            f"the call was answered after {heard.answered_after:.1f} s only",
-            "an extension before ours waits, and every caller with it. The configuration that comes"
-            " with FreeSWITCH waits 10 s while default_password in its vars.xml is 1234.",
-            "another default_password in vars.xml, or mend that extension; then\n"
+            f"the call was only answered after {heard.answered_after:.1f} s",
+            "an extension before ours makes every caller wait. FreeSWITCH's example configuration"
+            " waits 10 s as long as default_password in vars.xml is 1234.",
+            "set another default_password in vars.xml, or correct that extension; then\n"
             "fs_cli -x reloadxml",
         )
     return ok(

@@ -1,14 +1,15 @@
-"""mod_audio_stream: loaded, now and at the next start, and does it take what we ask of it?"""
+"""mod_audio_stream: is it loaded, now and at every start, and does it accept what we ask for?"""
 
 from __future__ import annotations
 
 import json
 from pathlib import PurePosixPath
 
+from esl_controller.diagnostics.catalogue.controller_log import MODULE_NOT_LOADED
 from esl_controller.diagnostics.doctor.case import Case, Check
-from esl_controller.diagnostics.doctor.leg import STREAM_ERROR, parked
+from esl_controller.diagnostics.doctor.parked_leg import STREAM_ERROR, parked
 from esl_controller.diagnostics.doctor.report import Finding, Fix, failed, ok, warning
-from esl_controller.diagnostics.doctor.switch import file_of
+from esl_controller.diagnostics.doctor.switch_checks import file_of
 from esl_controller.freeswitch.leg import CallFailed
 
 NAME = "mod_audio_stream"
@@ -17,7 +18,7 @@ SOURCES = (
     "https://github.com/amigniter/mod_audio_stream"
 )
 NOBODY = "ws://127.0.0.1:1"
-"""Where the switch reaches nobody: how the module says so tells which build it is."""
+"""An address where nobody listens: how the module reports that tells which build it is."""
 
 
 async def loaded(case: Case) -> Finding:
@@ -26,14 +27,10 @@ async def loaded(case: Case) -> Finding:
         return ok(f"{NAME} is loaded")
     folder = await case.global_variable("mod_dir")
     file = PurePosixPath(folder) / f"{NAME}.so"
-    why = (
-        "it brings the caller's voice. uuid_audio_stream is its command; without it calls are heard"
-        " by the lane alone, and a dialplan or script that uses the command fails."
-    )
     if await case.api(f"file_exists {file}") != "true":
         return failed(
             f"{NAME} is not loaded, and there is no {file}",
-            why,
+            MODULE_NOT_LOADED.means,
             f"build it by its own instructions, put it into {folder}, load it:\n{SOURCES}\n"
             f'fs_cli -x "load {NAME}"',
         )
@@ -45,9 +42,8 @@ async def loaded(case: Case) -> Finding:
 
     return failed(
         f"{NAME} is installed and not loaded",
-        why,
-        f'fs_cli -x "load {NAME}"\nFreeSWITCH\'s log says why, if it cannot be loaded: it was built'
-        " for another version, or a library is missing",
+        MODULE_NOT_LOADED.means,
+        MODULE_NOT_LOADED.do,
         Fix(f'fs_cli -x "load {NAME}"', load),
     )
 
@@ -59,13 +55,13 @@ async def autoload(case: Case) -> Finding:
         return ok(f"{NAME} is loaded at every start")
     return warning(
         f"{NAME} is not in modules.conf.xml",
-        "it is gone when FreeSWITCH is started again.",
+        "it will be missing after FreeSWITCH's next start.",
         f'<load module="{NAME}"/> in {await file_of(case, "modules")}',
     )
 
 
 async def accepts(case: Case) -> Finding:
-    """Does it take the mix type and rate that we ask for? And which build is it?"""
+    """Does it accept the mix type and rate that we ask for? And which build is it?"""
     media = case.settings.media
     asked = f"{media.mix} {media.rate}"
     async with parked(case.settings) as leg:
@@ -74,21 +70,21 @@ async def accepts(case: Case) -> Finding:
             return failed(
                 f"{NAME} refuses {asked!r}: {' '.join(told.split())}",
                 "no call's audio can be streamed.",
-                "update the module: both builds take mono, mixed, stereo and 8k, 16k\n" + SOURCES,
+                "update the module: both builds accept mono, mixed, stereo and 8k, 16k\n" + SOURCES,
             )
         event = await leg.event(STREAM_ERROR)
     build = _build(event.body if event and isinstance(event.body, str) else "")
     if media.mix != "mono":
         return warning(
-            f"{NAME} ({build}) takes {asked!r}, but [media] mix is not mono",
+            f"{NAME} ({build}) accepts {asked!r}, but [media] mix is not mono",
             "the model hears its own words and may answer them.",
             '[media] mix = "mono" in our settings',
         )
-    return ok(f"{NAME} ({build}) takes {asked!r}")
+    return ok(f"{NAME} ({build}) accepts {asked!r}")
 
 
 def _build(body: str) -> str:
-    """By the words in which a failed connection is told (captures/*/stream_refused.jsonl)."""
+    """By the words of its event for a failed connection (captures/*/stream_refused.jsonl)."""
     try:
         message = json.loads(body)["message"]
     except (ValueError, KeyError, TypeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esl_controller.diagnostics.doctor.extension import first, matching, stream_faults
+from esl_controller.diagnostics.doctor.served_dialplan import first, matching, stream_faults
 from esl_controller.freeswitch import dialplan
 
 DOMAIN = dialplan.EXAMPLE_DOMAIN_UUID

@@ -5,22 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import signal
 from pathlib import Path
 
 import pytest
 
 from esl_controller.cli.main import main
-from esl_controller.diagnostics import doctor
+from esl_controller.diagnostics.doctor import command
 from esl_controller.diagnostics.doctor.report import Status
-from esl_controller.simulator.freeswitch import api
+from esl_controller.simulator.freeswitch import SwitchStandIn, api
 from tests.diagnostics.doctor.clinic import Clinic, clinic, grow_old, ill
-
-
-@pytest.fixture(autouse=True)
-def idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.1, 0.1))
 
 
 async def run(place: Clinic, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -151,7 +145,7 @@ def test_nobody_who_could_answer_is_a_no(
     monkeypatch: pytest.MonkeyPatch, stdin: io.StringIO | None
 ) -> None:
     monkeypatch.setattr("sys.stdin", stdin)
-    assert not doctor._confirmed("reboot")
+    assert not command._confirmed("reboot")
 
 
 def test_ctrl_c_at_the_question_ends_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +155,30 @@ def test_ctrl_c_at_the_question_ends_the_doctor(monkeypatch: pytest.MonkeyPatch)
             pytest.fail("it still waits for an answer")
 
     async def ask() -> bool:
-        return doctor._confirmed("reboot")
+        return command._confirmed("reboot")
 
     monkeypatch.setattr("sys.stdin", Terminal())
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(ask())
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("build", ["sptmru", "amigniter"])
+async def test_all_is_well(tmp_path: Path, build: str) -> None:
+    async with clinic(tmp_path, build=build) as place:
+        report = await place.examine(call=True)
+        statuses = {each.status for each in report.findings.values()}
+        assert statuses == {Status.OK}, report.json()
+        assert report.exit_status == 0
+        assert f"{build}'s build" in report.findings["stream module format"].found
+        assert "had a reply" in report.findings["test call"].found
+        await place.of.no_calls()
+        assert place.of.controller.calls.taken == 1, "only the test call is one"
+
+
+async def test_nothing_is_left_at_the_switch(tmp_path: Path) -> None:
+    async with clinic(tmp_path) as place:
+        switch: SwitchStandIn = place.of.switch
+        await place.examine()
+        assert not switch.sessions

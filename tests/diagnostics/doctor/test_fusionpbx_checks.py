@@ -10,7 +10,7 @@ import pytest
 
 from esl_controller.config.loading import load
 from esl_controller.config.settings import FreeswitchSettings
-from esl_controller.diagnostics.doctor import dialplan, fusionpbx
+from esl_controller.diagnostics.doctor import dialplan_checks, fusionpbx_checks
 from esl_controller.diagnostics.doctor.case import Ask, Case, examine
 from esl_controller.diagnostics.doctor.report import Report, Status
 from esl_controller.freeswitch.leg import event_socket
@@ -21,7 +21,7 @@ from tests.fusionpbx.conftest import DOMAIN_NAME, PASSWORD, UUID_8000, Fusion
 
 pytestmark = pytest.mark.parametrize("variant", ["boolean"])
 OURS = f"WHERE dialplan_uuid = '{UUID_8000}'"
-ROW, CACHE = fusionpbx.NAMES
+ROW, CACHE = fusionpbx_checks.NAMES
 
 
 async def statuses(
@@ -57,7 +57,7 @@ async def examined(
         settings = FreeswitchSettings.model_validate(at)
         connection = await stack.enter_async_context(event_socket(settings))
         case = Case(load(None, {}), "8000", context, stack, *there, switch=connection)
-        checks = (*fusionpbx.CHECKS, *dialplan.CHECKS)
+        checks = (*fusionpbx_checks.CHECKS, *dialplan_checks.CHECKS)
         return await examine(case, checks, lambda *_: None, wanted)
 
 
@@ -152,7 +152,7 @@ async def test_what_is_not_here_is_no_fault(
     monkeypatch.setattr(Fusion, "at", lambda *_: None)
     gone(fusion)
     found = await statuses(fusion)
-    assert Status.FAILED not in [found[name] for name in fusionpbx.NAMES]
+    assert Status.FAILED not in [found[name] for name in fusionpbx_checks.NAMES]
 
 
 DIALPLAN = ("dialplan", "dialplan target", "dialplan resume", "dialplan identity")

@@ -1,5 +1,8 @@
-"""FusionPBX's tables and cache, where there is a FusionPBX on this machine: they are what the
-switch serves. A context is a domain's name there."""
+"""FusionPBX's tables and cache, from which its switch serves the dialplan.
+
+Skipped if there is no FusionPBX on this machine. A domain's context has the domain's name, unless
+another one was chosen.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +22,28 @@ from esl_controller.diagnostics.doctor.report import (
     skipped,
     warning,
 )
-from esl_controller.diagnostics.doctor.switch import configuration
+from esl_controller.diagnostics.doctor.switch_checks import configuration
 from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.fusionpbx import config, inspection, switch
 from esl_controller.fusionpbx.cache import remove_file
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain
-from esl_controller.fusionpbx.inspection import Fault, Inspection
+from esl_controller.fusionpbx.inspection import Inspection, ProblemKind
 
 
 async def row(case: Case) -> Finding:
-    """Is the number's dialplan enabled, the same on its page and in its XML, and not too late?"""
-    faults = [fault for fault in Fault if fault is not Fault.STALE_CACHE]
+    """Is the number's dialplan enabled, the same in page and XML, and does no other come first?"""
+    faults = [fault for fault in ProblemKind if fault is not ProblemKind.STALE_CACHE]
     return _finding(
-        await _seen(case), faults, "it is enabled, XML and page agree, none is before it"
+        await _seen(case), faults, "it is enabled, XML and page agree, no other comes first"
     )
 
 
 async def cache(case: Case) -> Finding:
-    """Does the cache say what the dialplan says?"""
+    """Does the cache say what the tables say?"""
     seen = await _seen(case)
     if isinstance(seen, Inspection) and seen.unread:
         return skipped(seen.unread)
-    finding = _finding(seen, [Fault.STALE_CACHE], "it is not older than the dialplan")
+    finding = _finding(seen, [ProblemKind.STALE_CACHE], "it is not older than the dialplan")
     if finding.status is not Status.FAILED or not isinstance(seen, Inspection):
         return finding
     there = config.read(case.fusionpbx)
@@ -62,9 +65,9 @@ async def _forget(case: Case, there: config.Config) -> None:
 
 
 async def as_served(case: Case) -> str:
-    """The case's context, put together from the tables; empty where there is no FusionPBX.
+    """The case's context as the tables have it; empty if there is no FusionPBX.
 
-    Raises FusionError where they cannot be read, or are on another machine.
+    Raises FusionError if they cannot be read, or are on another machine.
     """
     if is_here(case.fusionpbx):
         return await inspection.as_served(config.read(case.fusionpbx), case.context)
@@ -72,17 +75,17 @@ async def as_served(case: Case) -> str:
     lua = await configuration(case, "lua")
     if "dialplan" in lua.get("xml-handler-bindings", ""):
         raise FusionError(
-            "the switch has its dialplan made by a script, as FusionPBX does, and cannot be asked"
-            " for it: run the doctor on its machine"
+            "a script makes FreeSWITCH's dialplan, as with FusionPBX, and FreeSWITCH does not tell"
+            " what it serves: run the doctor on its machine"
         )
     return ""
 
 
-def _finding(seen: Inspection | Finding, faults: Sequence[Fault], well: str) -> Finding:
+def _finding(seen: Inspection | Finding, faults: Sequence[ProblemKind], well: str) -> Finding:
     if isinstance(seen, Finding):
         return seen
     for problem in inspection.problems(seen):
-        if problem.fault in faults:
+        if problem.kind in faults:
             tell = failed if problem.certain else warning
             return tell(problem.found, f"{problem.why}.", problem.remedy)
     return ok(well)
@@ -106,7 +109,7 @@ async def _seen(case: Case) -> Inspection | Finding:
         return skipped(str(error))
 
 
-def _command(case: Case) -> switch.Command:
+def _command(case: Case) -> switch.SendCommand:
     async def command(text: str) -> str:
         try:
             return await case.command(text)
@@ -117,7 +120,7 @@ def _command(case: Case) -> switch.Command:
 
 
 def is_here(named: Path | None) -> bool:
-    """Whether its configuration is on this machine, at its usual place or where ``named``."""
+    """Whether FusionPBX's configuration is on this machine: at its usual place, or at ``named``."""
     return named is not None or any(path.exists() for path in config.DEFAULT_FILES)
 
 

@@ -1,8 +1,8 @@
-"""The dialplan as the switch serves it: which extension gets a number, and what it does. [core]
+"""The dialplan as FreeSWITCH serves it: which extension gets a number, and what it does. [core]
 
-It follows mod_dialplan_xml.c: extensions in their order, the first that matches has the call unless
-it says continue="true"; conditions must all match, but those whose ``break`` lets one fail. What
-depends on more than the number is not known here.
+As in mod_dialplan_xml.c: the first extension that matches gets the call, unless it says
+continue="true"; all conditions must match, except where ``break`` lets one fail. Whether a
+condition matches that asks for more than the number is not known here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from esl_controller.freeswitch.dialplan import Action
 from esl_controller.fusionpbx.extension import fulfilled
-
-Action = tuple[str, str]
-"""An application and its data."""
 
 _TAGS = {True: {"action"}, False: {"anti-action"}, None: {"action", "anti-action"}}
 _MIXES = ("mono", "mixed", "stereo")
@@ -25,7 +23,7 @@ _RATES = ("8k", "16k")
 
 @dataclass(frozen=True)
 class Extension:
-    """One that gets the number, or may. ``sure``: that depends on the number alone."""
+    """An extension that gets the number, or may. ``sure``: it gets every call to the number."""
 
     name: str
     actions: tuple[Action, ...]
@@ -33,21 +31,22 @@ class Extension:
     continues: bool
 
     def data(self, application: str) -> list[str]:
-        """What this application is given, each time."""
+        """The data of each action that runs ``application``."""
         return [data for name, data in self.actions if name == application]
 
     def streams(self) -> list[str]:
-        """What it gives mod_audio_stream, by its command or as if that were an application."""
+        """The data of each action that starts a stream, or tries to."""
         return [data for name, data in self.actions if "audio_stream" in name + data]
 
     def variables(self) -> dict[str, str]:
-        """What its ``set`` and ``export`` actions set, before anything else is known."""
+        """What its ``set`` and ``export`` actions set, with variables as they stand there."""
         pairs = (data.partition("=") for name in ("set", "export") for data in self.data(name))
         return {name.removeprefix("nolocal:").strip(): value.strip() for name, _, value in pairs}
 
 
 def matching(context: str, number: str) -> list[Extension]:
-    """Those of a ``<context>`` that get ``number``, or may. Raises ValueError: it is no XML."""
+    """The extensions of a ``<context>`` that get ``number``, or may. Raises ValueError if it is not
+    XML."""
     try:
         document = ElementTree.fromstring(context)  # noqa: S314 (FreeSWITCH's own, without a DTD)
     except ElementTree.ParseError as error:
@@ -57,7 +56,7 @@ def matching(context: str, number: str) -> list[Extension]:
 
 
 def first(extensions: Sequence[Extension]) -> Extension | None:
-    """The one that has the call in any case; or, where none has, the first that may."""
+    """The extension that gets the call in any case; if there is none, the first that may."""
     ending = [each for each in extensions if not each.continues]
     return next((each for each in ending if each.sure), next(iter(ending), None))
 
@@ -90,7 +89,7 @@ def stream_faults(text: str) -> list[str]:
     """What is wrong with the stream that ``text`` asks mod_audio_stream for.
 
     ``text`` is the data of an action, or a script. Scripts put the command together from pieces, so
-    the words are looked for, not the grammar.
+    this looks for words, not for a grammar.
     """
     faults = []
     if re.search(r"/ws/", text):

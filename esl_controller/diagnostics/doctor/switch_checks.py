@@ -1,7 +1,7 @@
 """FreeSWITCH itself: can we talk to it, who else can, and does it run what is on the disk?
 
-Facts: switch_xml.c writes what was read to LOG_DIR/freeswitch.xml.fsxml whenever it is read;
-mod_event_socket.c has the defaults of event_socket.conf.xml.
+Sources: switch_xml.c writes the configuration to LOG_DIR/freeswitch.xml.fsxml each time it reads
+it; mod_event_socket.c has the defaults of event_socket.conf.xml.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, Fix, failed, ok, skipped, warning
 from esl_controller.freeswitch.leg import CallFailed, event_socket
 
-DEFAULT_PASSWORD = "ClueCon"  # noqa: S105 (FreeSWITCH's own default, which is what is looked for)
+DEFAULT_PASSWORD = "ClueCon"  # noqa: S105 (FreeSWITCH's own default, which the check looks for)
 OLDEST = (1, 10)
 MODULES = {
-    "mod_commands": "the commands that we give it",
-    "mod_dptools": "answer, park, transfer and playback",
-    "mod_dialplan_xml": "the dialplan",
-    "mod_loopback": "test calls (the doctor's, and those of esl-controller call)",
+    "mod_commands": "has the commands that we give it",
+    "mod_dptools": "has answer, park, transfer and playback",
+    "mod_dialplan_xml": "serves the dialplan",
+    "mod_loopback": "makes test calls (the doctor's, and those of esl-controller call)",
 }
 _CONFIGURATION = "autoload_configs/{}.conf.xml"
 
@@ -43,8 +43,7 @@ async def socket(case: Case) -> Finding:
             )
         return failed(
             f"nobody answers at {where}: {failure}",
-            "everything else that the doctor looks at is asked there. Without FreeSWITCH it has"
-            " looked at nothing of it.",
+            "most checks ask FreeSWITCH, and are skipped without it.",
             "systemctl status freeswitch\n"
             f"listen-ip and listen-port in FreeSWITCH's {_CONFIGURATION.format('event_socket')}\n"
             "[freeswitch] host and port in our settings",
@@ -59,7 +58,7 @@ async def version(case: Case) -> Finding:
     if found and (int(found[1]), int(found[2])) < OLDEST:
         return failed(
             f"FreeSWITCH {found[0].removeprefix('Version ')}",
-            "the lane and mod_audio_stream were only ever seen to work on 1.10 and newer.",
+            "the lane and mod_audio_stream have only been seen to work on 1.10 and newer.",
             "update FreeSWITCH to 1.10.12 or newer",
         )
     name = found[0].removeprefix("Version ").partition("~")[0] if found else told
@@ -67,7 +66,7 @@ async def version(case: Case) -> Finding:
 
 
 async def exposure(case: Case) -> Finding:
-    """Who can reach its Event Socket, and with which password?"""
+    """Who can reach its Event Socket, and is the password the one that everybody knows?"""
     given = await configuration(case, "event_socket")
     file = await file_of(case, "event_socket")
     listen, password = given.get("listen-ip", "::"), given.get("password", DEFAULT_PASSWORD)
@@ -78,15 +77,15 @@ async def exposure(case: Case) -> Finding:
     if password == DEFAULT_PASSWORD:
         return failed(
             f"its Event Socket is bound to {listen} with the password that everybody knows",
-            f"whoever reaches port {port} can make calls at your cost, listen to others, and run"
+            f"anyone who reaches port {port} can make calls at your cost, listen to others, and run"
             " commands on that machine.",
             f"{file}: another password, or listen-ip 127.0.0.1; then\n{again}\n"
-            "and FREESWITCH_PASSWORD for us",
+            "and set FREESWITCH_PASSWORD for us",
         )
     if not given.get("apply-inbound-acl"):
         return warning(
             f"its Event Socket is bound to {listen}, and apply-inbound-acl is not set",
-            f"whoever reaches port {port} may try passwords; FreeSWITCH's default lets only"
+            f"anyone who reaches port {port} may try passwords; FreeSWITCH's default lets only"
             " loopback in, which may change with a version.",
             f"{file}: apply-inbound-acl with a list of your own; then\n{again}",
         )
@@ -94,27 +93,27 @@ async def exposure(case: Case) -> Finding:
 
 
 async def modules(case: Case) -> Finding:
-    """Is all loaded that every call needs?"""
+    """Are the modules loaded that every call needs?"""
     missing = [name for name in MODULES if await case.api(f"module_exists {name}") != "true"]
     if not missing:
         return ok("the modules that calls need are loaded")
     name = missing[0]
     return failed(
         f"{', '.join(missing)} not loaded",
-        f"{name} is {MODULES[name]}.",
+        f"{name} {MODULES[name]}.",
         f'fs_cli -x "load {name}"\n<load module="{name}"/> in {await file_of(case, "modules")}',
     )
 
 
 async def freshness(case: Case) -> Finding:
-    """Has it read what is on the disk? Only where its disk is ours."""
+    """Has it read what is on the disk? Known only if its disk is this machine's."""
     folder = Path(await case.global_variable("conf_dir"))
     logs = Path(await case.global_variable("log_dir"))
     try:
         read_at = (logs / "freeswitch.xml.fsxml").stat().st_mtime
         newer = sorted(file for file, at in _files(folder) if at > read_at)
     except OSError:
-        return skipped("FreeSWITCH's files are not on this machine, or not ours to read")
+        return skipped("FreeSWITCH's files are not on this machine, or we may not read them")
     if not newer:
         return ok(f"it has read its configuration in {folder} as it is now")
 
@@ -124,7 +123,7 @@ async def freshness(case: Case) -> Finding:
     more = f" and {len(newer) - 1} more" if len(newer) > 1 else ""
     return failed(
         f"{newer[0]}{more} was changed after FreeSWITCH read it",
-        "calls still go by what was there before.",
+        "calls still follow what was there before.",
         "fs_cli -x reloadxml",
         Fix("fs_cli -x reloadxml", reload),
     )
@@ -137,7 +136,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, float]]:
 
 
 async def configuration(case: Case, name: str) -> dict[str, str]:
-    """The parameters of NAME.conf as the switch has them; empty if it has none."""
+    """The parameters of NAME.conf as FreeSWITCH has them; empty if it has none."""
     told = await case.api(f"xml_locate configuration configuration name {name}.conf")
     try:
         document = ElementTree.fromstring(told)  # noqa: S314 (FreeSWITCH's own, without a DTD)
@@ -147,12 +146,12 @@ async def configuration(case: Case, name: str) -> dict[str, str]:
 
 
 async def file_of(case: Case, name: str) -> str:
-    """Where NAME.conf.xml usually is."""
+    """The usual path of NAME.conf.xml."""
     return f"{await case.global_variable('conf_dir')}/{_CONFIGURATION.format(name)}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine reaches ``host``."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

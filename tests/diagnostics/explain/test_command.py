@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esl_controller.cli.main import main
-from esl_controller.diagnostics import explain
+from esl_controller.diagnostics.explain import command
 
 LINE = "2026-11-22 10:00:00.0 [ERR] switch_core_session.c:1 Invalid Application audio_stream\n"
 
@@ -53,7 +53,7 @@ def test_without_a_pipe_the_log_at_its_usual_place_is_read(
     log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As from cron, whose standard input is /dev/null."""
-    monkeypatch.setattr(explain, "USUAL", (log, log))
+    monkeypatch.setattr(command, "USUAL", (log, log))
     with Path(os.devnull).open() as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         assert main(["explain"]) == 0
@@ -100,7 +100,7 @@ def test_a_closed_input(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    monkeypatch.setattr(explain, "USUAL", (tmp_path / "a", tmp_path / "b"))
+    monkeypatch.setattr(command, "USUAL", (tmp_path / "a", tmp_path / "b"))
     assert main(["explain", *arguments]) == status
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -123,7 +123,7 @@ def test_following(
         assert path == log
         return [LINE, LINE, LINE.replace("audio_stream", "lua")]
 
-    monkeypatch.setattr(explain, "follow", follow)
+    monkeypatch.setattr(command, "follow", follow)
     assert main(["explain", "--follow", str(log)]) == 0
     out = capsys.readouterr().out
     assert out.count("means") == 2

@@ -1,8 +1,8 @@
-"""Can FreeSWITCH reach us? It is made to try: the Event Socket, the media, the lane.
+"""Can FreeSWITCH reach us? We have it try: the Event Socket, the media, the lane.
 
-A leg of our own is handed to the controller by the ``socket`` application, as the dialplan does
-with calls (probes.py). A controller that runs is asked what it has seen; where none does, the
-doctor listens in its place.
+A leg of the doctor's own is handed to the controller by the ``socket`` application, as the dialplan
+hands over calls (freeswitch/probes.py). A running controller is asked what it has seen; if none
+runs, the doctor listens in its place.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from esl_controller.config.settings import Settings
+from esl_controller.diagnostics.catalogue.controller_log import CALL_NOT_TAKEN, LANE_SILENT
+from esl_controller.diagnostics.catalogue.switch_log import CONTROLLER_NOT_REACHED
 from esl_controller.diagnostics.doctor.case import Case, Check
-from esl_controller.diagnostics.doctor.leg import (
+from esl_controller.diagnostics.doctor.parked_leg import (
     EXECUTED,
     STREAM_CONNECT,
     STREAM_ERROR,
@@ -25,7 +27,7 @@ from esl_controller.diagnostics.doctor.leg import (
 )
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.diagnostics.doctor.substitute import listening
-from esl_controller.diagnostics.doctor.switch import configuration
+from esl_controller.diagnostics.doctor.switch_checks import configuration
 from esl_controller.freeswitch.esl import ESLEvent
 from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import MEDIA_URL, VERSION
@@ -33,12 +35,12 @@ from esl_controller.freeswitch.wire import header
 from esl_controller.server.app import OWN_PORTS
 from esl_controller.server.web.client import ask, base_url
 
-_RTP = (16384, 32768)  # FreeSWITCH's, where switch.conf.xml says nothing
-_SHARED = "another program has taken it, or a controller whose [web] address is another one"
+_RTP = (16384, 32768)  # FreeSWITCH's own, if switch.conf.xml names none
+_SHARED = "another program has them, or a controller whose [web] address is another one"
 
 
 async def controller(case: Case) -> Finding:
-    """Does one run? If not, listen in its place."""
+    """Does a controller run? If not, listen in its place."""
     webs = _webs(case.settings)
     web = webs[0]
     answers = await asyncio.gather(*map(_calls, webs))
@@ -59,7 +61,7 @@ async def controller(case: Case) -> Finding:
         )
     return warning(
         f"no controller answers at {web}; the doctor listens in its place",
-        "no call is taken while none runs.",
+        "while none runs, no call is taken.",
         "systemctl start esl-controller    (or: esl-controller serve)",
     )
 
@@ -68,7 +70,7 @@ async def event_socket(case: Case) -> Finding:
     """Does FreeSWITCH reach our Event Socket, and is it let in?"""
     targets = case.targets or _by_settings(case)
     if not targets:
-        return skipped("[esl] host is no address that could be dialled; see the dialplan's")
+        return skipped("[esl] host is not an address to dial, and the dialplan names none")
     refused = await _refused(case)
     reached, unreached = [], []
     for target in targets:
@@ -89,23 +91,18 @@ async def event_socket(case: Case) -> Finding:
         found = f"FreeSWITCH reaches the controller at {' and '.join(reached)}"
         if not unreached:
             return ok(found)
-        return warning(f"{found}, and nobody at {' and '.join(unreached)}", _STANDBY, _REACH)
+        return warning(
+            f"{found}, and nobody at {' and '.join(unreached)}", _STANDBY, CONTROLLER_NOT_REACHED.do
+        )
     return failed(
         f"FreeSWITCH reaches no controller at {', '.join(targets)}: "
         + ("there is no answer" if silent else "the connection is refused"),
         "no call comes to us: callers get the dialplan's fallback.",
-        _REACH,
+        CONTROLLER_NOT_REACHED.do,
     )
 
 
-_STANDBY = (
-    "they stand in for each other: calls that one loses or refuses go to the next, if that answers."
-)
-_REACH = (
-    "from FreeSWITCH's machine: nc -vz HOST PORT\n"
-    "[esl] host in our settings is the address that it reaches (127.0.0.1: this machine only)\n"
-    "in a container: --network host, or a published port; then look at firewalls"
-)
+_STANDBY = "they stand in for each other: a call that one loses or refuses goes to the next."
 
 
 def _turned_away(target: str, refusal: str) -> Finding:
@@ -114,18 +111,18 @@ def _turned_away(target: str, refusal: str) -> Finding:
     if "[esl] allow" in reason:
         return failed(
             found,
-            f"FreeSWITCH comes from {peer}, which is none of the networks that may connect.",
+            f"FreeSWITCH connects from {peer}, which is in none of the networks that may.",
             f'[esl] allow = ["{peer}", ...] in our settings; then restart the controller',
         )
     return failed(
         found,
-        "calls go on with the dialplan's next action.",
-        "esl-controller calls    shows what it has; raise [esl] max_calls, or wait for its restart",
+        CALL_NOT_TAKEN.means,
+        CALL_NOT_TAKEN.do,
     )
 
 
 def _by_settings(case: Case) -> tuple[str, ...]:
-    """Where to have it dial, if the dialplan does not say."""
+    """The address to dial if the dialplan is not known."""
     esl = case.settings.esl
     concrete = esl.port and esl.host not in ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
     return (f"{esl.host}:{esl.port}",) if concrete else ()
@@ -136,14 +133,14 @@ def _socket(target: str) -> str:
 
 
 async def _taken(leg: ParkedLeg) -> ESLEvent | None:
-    """What FreeSWITCH says when the controller has the leg (it answers it), or when nobody takes it
-    (``socket`` is over); None if it says nothing."""
+    """FreeSWITCH's event when the controller has answered the leg, or when ``socket`` has ended
+    because nobody took it; None if there is no event."""
     return await leg.event(EXECUTED)
 
 
 def _webs(settings: Settings) -> list[str]:
-    """Where a controller's web address may be; where several share [esl] port, each takes the next
-    free one."""
+    """The web addresses that a controller may have: of several that share [esl] port, each takes
+    the next free one."""
     web = settings.web
     more = OWN_PORTS if settings.esl.share else 0
     ports = range(web.port, min(web.port + more, 65535) + 1)
@@ -160,7 +157,7 @@ async def _calls(web: str) -> dict[str, Any] | None:
 
 
 async def _refused(case: Case) -> dict[str, tuple[int, str]]:
-    """How many connections each controller has refused, by its web address, and the last one's
+    """By each controller's web address: how many connections it has refused, and the last one's
     address and reason."""
     if case.substitute is not None:
         return {"": (case.substitute.refused, case.substitute.last_refusal)}
@@ -173,9 +170,9 @@ async def _refused(case: Case) -> dict[str, tuple[int, str]]:
 
 
 async def media(case: Case) -> Finding:
-    """Does FreeSWITCH reach our media, where the controller says it is?"""
+    """Does FreeSWITCH reach our media at the address that the controller names?"""
     if not case.reached:
-        return skipped("the controller was not reached, which says where the media is")
+        return skipped("the controller, which knows the address of its media, was not reached")
     async with parked(case.settings, _socket(case.reached)) as leg:
         taken = await _taken(leg)
         url = header(taken, f"variable_{MEDIA_URL}") if taken else ""
@@ -188,7 +185,7 @@ async def media(case: Case) -> Finding:
     reason = "there is no answer" if event is None else _reason(event)
     return failed(
         f"FreeSWITCH does not reach our media at {url}: {reason}",
-        "the caller's audio cannot come to us that way.",
+        "mod_audio_stream cannot bring us the caller's audio.",
         _media_remedy(url, reason),
     )
 
@@ -197,7 +194,7 @@ def _reason(event: ESLEvent) -> str:
     try:
         return str(json.loads(event.body or "")["message"]["error"]).strip()
     except (ValueError, KeyError, TypeError):
-        return "it does not say why"
+        return "mod_audio_stream does not say why"
 
 
 def _media_remedy(url: str, reason: str) -> str:
@@ -215,7 +212,7 @@ def _media_remedy(url: str, reason: str) -> str:
 
 
 async def lane(case: Case) -> Finding:
-    """Do frames come and go over the lane?"""
+    """Does the lane bring frames?"""
     ports = case.settings.media.lane_ports
     given = await configuration(case, "switch")
     rtp = tuple(
@@ -225,8 +222,8 @@ async def lane(case: Case) -> Finding:
     if ports.first <= rtp[1] and rtp[0] <= ports.last:
         return failed(
             f"[media] lane_ports {ports} are also FreeSWITCH's RTP ports ({rtp[0]}-{rtp[1]})",
-            "a lane then cannot be opened, or takes a call's port away.",
-            "[media] lane_ports = a range of their own in our settings, such as 40000-48000",
+            "a lane may not open, or may take a port away from a call.",
+            "[media] lane_ports in our settings: a range of their own, such as 40000-48000",
         )
     async with parked(case.settings) as leg:
         try:
@@ -236,8 +233,7 @@ async def lane(case: Case) -> Finding:
             return failed(
                 str(failure),
                 "without it replies are played as files, with a gap before each of them.",
-                "[media] lane_host: our address, as FreeSWITCH reaches it; lane_switch_host: its"
-                " own\nlane_ports: UDP ports that are free there and that no firewall blocks",
+                LANE_SILENT.do,
             )
 
 

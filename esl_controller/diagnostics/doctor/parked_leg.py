@@ -1,7 +1,7 @@
-"""A leg of the doctor's own at the switch: nobody is on it, and it ends in any case.
+"""A leg of the doctor's own at FreeSWITCH, with nobody on it, that is always hung up.
 
-``null/`` is an endpoint of mod_loopback that answers at once and is silent. The leg has a
-connection of its own, which is filtered to it; FreeSWITCH ends it by itself if we cannot.
+``null/`` is an endpoint of mod_loopback that answers at once and stays silent. Each leg has its own
+Event Socket connection. FreeSWITCH hangs it up after a minute if we cannot (``sched_hangup``).
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ _MOST = 64
 
 
 class ParkedLeg:
-    """What is done with it. Made by ``parked``."""
+    """A leg, the events that it brings, and what can be done with it. Made by ``parked``."""
 
     def __init__(self, leg: Leg) -> None:
         self.leg = leg
         self.token = token_hex(16)
-        # More than a leg ever brings; what is beyond is dropped.
+        # Far more events than a leg has; any beyond that are dropped.
         self._events: asyncio.Queue[ESLEvent] = asyncio.Queue(_MOST)
 
     def received(self, event: ESLEvent) -> None:
+        """Keep an event of this leg until it is asked for."""
         if not self._events.full():
             self._events.put_nowait(event)
 
     async def event(self, *names: str, timeout: float = WAIT_S) -> ESLEvent | None:
-        """The next event (or subclass) of these names that has not been taken yet; None if none
-        comes in time."""
+        """The next event with one of these names (of a CUSTOM event: subclasses); None if none
+        comes in time. Events before it are dropped."""
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -58,7 +59,8 @@ class ParkedLeg:
         return await self.leg.command(wire.api(command))
 
     async def stream(self, base_url: str, mix: str, rate: str) -> str:
-        """Have mod_audio_stream stream it to ``base_url``, with the leg's token; its answer."""
+        """Have mod_audio_stream stream the leg to ``base_url`` with the leg's token; its answer.
+        Raises CallFailed."""
         headers = json.dumps({"Authorization": f"Bearer {self.token}"})
         await self.api(f"uuid_setvar {self.leg.uuid} STREAM_EXTRA_HEADERS {headers}")
         url = f"{base_url}/stream/{DOMAIN_UUID}/{self.leg.uuid}"
@@ -66,13 +68,13 @@ class ParkedLeg:
 
 
 def name_of(event: ESLEvent) -> str:
-    """An event's name; of a CUSTOM one, its subclass."""
+    """An event's name; of a CUSTOM event its subclass."""
     return wire.header(event, "Event-Subclass") or wire.header(event, "Event-Name")
 
 
 @asynccontextmanager
 async def parked(settings: Settings, then: str = "park()") -> AsyncIterator[ParkedLeg]:
-    """A leg that is answered and parked, or runs the application ``then``. Raises CallFailed."""
+    """An answered leg that is parked, or runs the application ``then``. Raises CallFailed."""
     async with event_socket(settings.freeswitch) as connection:
         leg = ParkedLeg(Leg(connection, settings.media))
         try:

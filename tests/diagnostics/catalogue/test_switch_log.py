@@ -1,16 +1,13 @@
-"""Each known fault is found in what a real FreeSWITCH, or our own source, says of it."""
+"""Each fault of FreeSWITCH's log is found in what a real FreeSWITCH wrote."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-import esl_controller
-import media
-from esl_controller.diagnostics.explain.faults import OURS, STREAM_STOPPED, SWITCH, Fault
-from esl_controller.diagnostics.explain.findings import Findings
+from esl_controller.diagnostics.catalogue import switch_log
+from esl_controller.diagnostics.explain.logged_faults import LoggedFaults
 from tests.paths import CAPTURES
 
 LOGS = CAPTURES / "logs"
@@ -53,7 +50,7 @@ BESIDE = {
 
 
 def found(path: Path) -> set[tuple[str, str]]:
-    findings = Findings()
+    findings = LoggedFaults()
     for line in path.read_text().splitlines():
         findings.add(line)
     return {
@@ -77,38 +74,4 @@ def test_each_capture_is_there() -> None:
 def test_each_fault_of_the_switch_was_captured() -> None:
     captured = {name for faults in CAPTURED.values() for name, _ in faults}
     beside = {name for name, _ in BESIDE}
-    assert {fault.name for fault in SWITCH} == captured | beside
-
-
-def sources() -> str:
-    """Our own code, its string literals joined as Python joins them."""
-    texts = []
-    for package in (esl_controller, media):
-        for path in sorted(Path(*package.__path__).rglob("*.py")):
-            if "explain" not in path.parts:
-                texts.append(path.read_text())
-    return re.sub(r'"\s*\n\s*"', "", "\n".join(texts))
-
-
-SAID = {
-    "wrong stream": "media connection refused: not a stream",
-    "no way": "no way to hear the caller, the call is ended",
-}
-
-
-@pytest.mark.parametrize("fault", OURS, ids=lambda fault: fault.name)
-def test_a_fault_of_ours_is_what_we_log(fault: Fault) -> None:
-    """A line whose words change takes its explanation with it."""
-    said = fault.name in SAID and fault.pattern.search(SAID[fault.name])
-    assert said or fault.pattern.search(sources())
-
-
-def test_names_are_unique() -> None:
-    names = [fault.name for fault in (*SWITCH, *OURS)]
-    assert len(names) == len(set(names))
-
-
-def test_a_fault_follows_one_that_is_known() -> None:
-    for faults in (SWITCH, OURS):
-        names = {STREAM_STOPPED, *(fault.name for fault in faults)}
-        assert all(names.issuperset(fault.follows) for fault in faults)
+    assert {fault.name for fault in switch_log.ALL} == captured | beside

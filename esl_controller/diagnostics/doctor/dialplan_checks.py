@@ -1,4 +1,4 @@
-"""The dialplan for one number, as the switch serves it: does it hand the call to us?"""
+"""The dialplan for one number, as FreeSWITCH serves it: does it hand the call to us?"""
 
 from __future__ import annotations
 
@@ -6,40 +6,46 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esl_controller.config.setting_types import UUID
-from esl_controller.diagnostics.doctor import fusionpbx
+from esl_controller.diagnostics.catalogue.switch_log import INVALID_APPLICATION
+from esl_controller.diagnostics.doctor import fusionpbx_checks
 from esl_controller.diagnostics.doctor.case import Case, Check
-from esl_controller.diagnostics.doctor.extension import Extension, first, matching, stream_faults
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
+from esl_controller.diagnostics.doctor.served_dialplan import (
+    Extension,
+    first,
+    matching,
+    stream_faults,
+)
 from esl_controller.fusionpbx.errors import FusionError
 
 _SCRIPTS = ("lua", "luarun", "javascript", "python", "perl")
-_WORTH = 200_000  # bytes of a script that are read
+_SCRIPT_CHARACTERS = 200_000  # of a script, at most, are read
 _RENDER = (
     "esl-controller dialplan --number {number} --domain-uuid UUID --secretary-uuid UUID prints the"
     " extension; put it into the context {context}, in place of that; then\nfs_cli -x reloadxml"
 )
 _MANAGER = "disable that dialplan at Dialplan, Dialplan Manager in FusionPBX; then\n"
-_UNSEEN = "the dialplan could not be looked at"
+_UNSEEN = "the dialplan could not be read"
 
 
 async def extension(case: Case) -> Finding:
     """Which extension gets the number, and does it use the ``socket`` application?"""
     number, context = case.number, case.context
-    if fusionpbx.is_here(case.fusionpbx):
+    if fusionpbx_checks.is_here(case.fusionpbx):
         remedy = _MANAGER + _install(case)
     else:
         remedy = _RENDER.format(number=number, context=context)
     told = await case.api(f"xml_locate dialplan context name {context}")
     if "<context" not in told:
         try:
-            told = await fusionpbx.as_served(case) or told
+            told = await fusionpbx_checks.as_served(case) or told
         except FusionError as error:
             return skipped(str(error))
     try:
         extensions = matching(told, number)
     except ValueError:
         return failed(
-            f"the switch serves no context {context!r}",
+            f"FreeSWITCH serves no context {context!r}",
             f"a call to {number} there ends with NO_ROUTE_DESTINATION.",
             "name the context of your callers with --context: it is user_context in their"
             " directory entry, or context in their SIP profile. If it is the right one:\n" + remedy,
@@ -55,7 +61,7 @@ async def extension(case: Case) -> Finding:
     if takes is not later and later is not None and not takes.streams():
         return failed(
             f"the extension {takes.name!r} catches {number} before {later.name!r} does",
-            "the first extension that matches has the call; ours is never reached.",
+            "the first extension that matches gets the call; ours is never reached.",
             f"move {later.name!r} before it, or take {number} out of the expression of"
             f" {takes.name!r}, or print ours for another number (--number); then\n"
             "fs_cli -x reloadxml",
@@ -69,13 +75,12 @@ async def extension(case: Case) -> Finding:
 
 
 async def _does_otherwise(case: Case, extension: Extension) -> tuple[str, str] | None:
-    """What it does instead of handing the call over, and why that does not work."""
+    """What the extension does instead of handing the call over, and why that does not work."""
     faults = [fault for data in extension.streams() for fault in stream_faults(data)]
     if extension.data("audio_stream"):
         return (
             "uses audio_stream as an application",
-            "there is no such application, uuid_audio_stream is an API command: the call ends with"
-            " DESTINATION_OUT_OF_ORDER." + _told(faults),
+            INVALID_APPLICATION.means + _told(faults),
         )
     for name in _SCRIPTS:
         for data in extension.data(name):
@@ -84,20 +89,20 @@ async def _does_otherwise(case: Case, extension: Extension) -> tuple[str, str] |
                 faults += stream_faults(text) if "uuid_audio_stream" in text else []
                 return (
                     f"runs {name} {data} and not the controller",
-                    "the controller answers, starts the stream and speaks by itself, through the"
-                    " socket application; it needs no script." + _told(faults),
+                    "the controller needs no script: through the socket application it answers,"
+                    " starts the stream and speaks." + _told(faults),
                 )
     if extension.streams():
         return (
             "starts a stream of its own" + (f", with {'; and '.join(faults)}" if faults else ""),
-            "the controller starts the stream itself; mod_audio_stream takes only one a call, and"
-            " refuses the second.",
+            "the controller starts the stream itself, and mod_audio_stream refuses a second one on"
+            " the same call.",
         )
     if not extension.data("socket"):
         applications = ", ".join(dict.fromkeys(name for name, _ in extension.actions)) or "nothing"
         return (
             f"does not use the socket application; it does: {applications}",
-            "only that hands a call to the controller.",
+            "only that application hands a call to the controller.",
         )
     return None
 
@@ -107,17 +112,17 @@ def _told(faults: Sequence[str]) -> str:
 
 
 async def _script(case: Case, data: str) -> str:
-    """The text of a script, where it is on this machine and ours to read; else empty."""
+    """The text of a script, if it is on this machine and we may read it; else empty."""
     folder = await case.global_variable("script_dir")
     try:
         with (Path(folder) / data.split()[0]).open(errors="replace") as file:
-            return file.read(_WORTH)
+            return file.read(_SCRIPT_CHARACTERS)
     except (OSError, IndexError):
         return ""
 
 
 async def target(case: Case) -> Finding:
-    """Does its socket action name our port, and the right mode?"""
+    """Does the socket action name our port, and the right mode?"""
     if case.extension is None:
         return skipped(_UNSEEN)
     words = case.extension.data("socket")[0].split() or [""]
@@ -128,15 +133,15 @@ async def target(case: Case) -> Finding:
     if missing := [word for word in ("async", "full") if word not in mode]:
         return failed(
             f"{file}: its socket action lacks {' and '.join(missing)}",
-            "async lets commands not wait for each other, full lets the controller give the call"
-            " every command; it can neither stream nor speak without.",
+            "with full the controller may give the call every command, with async commands do not"
+            " wait for each other; without them it can neither stream nor speak.",
             _action(case, "socket", f"{'|'.join(targets)} async full"),
         )
     at_ours = f"HOST:{port} async full"
     if port and not any(each.rpartition(":")[2] == str(port) for each in targets):
         return failed(
             f"{file}: its socket action dials {', '.join(targets)}, and [esl] port is {port}",
-            "nobody of ours listens there: callers get the dialplan's fallback.",
+            "the controller does not listen there: callers get the dialplan's fallback.",
             f"set [esl] port in our settings, or {_action(case, 'socket', at_ours)}",
         )
     case.targets = targets
@@ -144,9 +149,9 @@ async def target(case: Case) -> Finding:
 
 
 def _action(case: Case, application: str, data: str, more: str = "") -> str:
-    """How to have this action in the number's extension."""
+    """How to get this action into the number's extension."""
     where = "" if application == "socket" else " before its socket action"
-    if not fusionpbx.is_here(case.fusionpbx):
+    if not fusionpbx_checks.is_here(case.fusionpbx):
         action = f'<action application="{application}" data="{data}"/>'
         return f"{action}{where}{more}; then\nfs_cli -x reloadxml"
     assert case.extension is not None
@@ -175,13 +180,13 @@ async def resume(case: Case) -> Finding:
         return ok("socket_resume is set: a call outlives its controller")
     return warning(
         f"the extension {case.extension.name!r} does not set socket_resume=true",
-        "a controller that is restarted or killed loses its calls, or they are stuck.",
+        "when its controller is restarted or killed, a call ends or gets stuck.",
         _action(case, "set", "socket_resume=true"),
     )
 
 
 async def identity(case: Case) -> Finding:
-    """Does it say whose call it is, with UUIDs that are some?"""
+    """Does the extension say whose call it is, by valid UUIDs?"""
     if case.extension is None:
         return skipped(_UNSEEN)
     given = case.extension.variables()
@@ -195,21 +200,20 @@ async def identity(case: Case) -> Finding:
     if wrong:
         return failed(
             f"{', '.join(wrong)}: not a UUID",
-            "the call's tenant and persona are found by them, and the media URL has the first in"
-            " it.",
+            "they select the call's tenant and secretary, and domain_uuid stands in the media URL.",
             set_them,
         )
     if missing := [name for name in names if not given.get(name)]:
         return warning(
             f"the extension {case.extension.name!r} sets no {' and no '.join(missing)}",
-            "such calls get the persona of no tenant in particular.",
+            "such calls do not get their tenant's own secretary.",
             set_them,
         )
     return ok(", ".join(f"{name}={given[name]}" for name in names))
 
 
 CHECKS = (
-    Check("dialplan", extension, needs=("switch", "switch configuration", *fusionpbx.NAMES)),
+    Check("dialplan", extension, needs=("switch", "switch configuration", *fusionpbx_checks.NAMES)),
     Check("dialplan target", target, needs=("dialplan",)),
     Check("dialplan resume", resume, needs=("dialplan",)),
     Check("dialplan identity", identity, needs=("dialplan",)),

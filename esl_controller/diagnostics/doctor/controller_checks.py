@@ -1,4 +1,4 @@
-"""What a call needs on our own side: the secretaries, the model, the record, the machine."""
+"""What a call needs on our side: the secretaries, the model, the record, the machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from esl_controller.agents.factory import make_model
 from esl_controller.agents.probe import probe
 from esl_controller.call.events import AgentFailed
+from esl_controller.diagnostics.catalogue.controller_log import SECRETARY, STAND_IN
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.secretaries import prompt
@@ -19,7 +20,7 @@ from esl_controller.store import StoreError
 from esl_controller.store.trial import try_writing
 
 CLOCK_S = 2.0
-LOAD = 2.0  # processes that want to run, for each CPU
+LOAD = 2.0  # processes that want to run, per CPU
 
 
 async def secretaries(case: Case) -> Finding:
@@ -28,11 +29,7 @@ async def secretaries(case: Case) -> Finding:
     try:
         folder.load()
     except FolderError as error:
-        return failed(
-            str(error).partition("\n")[0],
-            "the controller does not start with it; one that runs keeps what was before.",
-            "esl-controller secretary check",
-        )
+        return failed(str(error).partition("\n")[0], SECRETARY.means, SECRETARY.do)
     if case.extension is None:
         return ok(f"{len(folder.files)} secretaries can be read")
     given = case.extension.variables()
@@ -47,13 +44,13 @@ def _folder(case: Case) -> Folder:
 
 
 async def model(case: Case) -> Finding:
-    """Does it take our key and confirm a session?"""
+    """Does it accept our key and confirm a session?"""
     agent = case.settings.agent
     if agent.resolved_kind == "standin":
         return warning(
             "no key for a voice model is set",
-            "callers get a built-in stand-in, which repeats what they say; it is no AI.",
-            "OPENAI_API_KEY in the environment of esl-controller serve",
+            STAND_IN.means,
+            STAND_IN.do,
         )
     persona = prompt.persona(_folder(case).find("", ""), ())
     began = time.monotonic()
@@ -103,15 +100,15 @@ async def clock(case: Case) -> Finding:
     if abs(apart) > CLOCK_S:
         return warning(
             f"FreeSWITCH's clock and ours are {abs(apart):.0f} s apart",
-            "its log and ours cannot be laid side by side; a clock that is wrong also makes TLS and"
-            " the signatures of deliveries fail.",
+            "the times in its log and in ours do not match; a wrong clock also makes TLS and the"
+            " signatures of deliveries fail.",
             "timedatectl    on both machines; NTP must be active",
         )
     return ok(f"FreeSWITCH's clock and ours are {abs(apart) * 1000:.0f} ms apart")
 
 
 async def machine(case: Case) -> Finding:
-    """Our versions, and is there CPU for a frame every 20 ms?"""
+    """Which versions are these, and is there CPU for a frame every 20 ms?"""
     cpus = os.cpu_count() or 1
     load = os.getloadavg()[0]
     names = f"esl-controller {version('esl-controller')}, Python {platform.python_version()}"
@@ -119,9 +116,9 @@ async def machine(case: Case) -> Finding:
     if load > LOAD * cpus:
         return warning(
             found,
-            "every call needs a frame every 20 ms; what waits for a CPU sends it late, and the"
-            " caller hears gaps.",
-            "top    shows what needs them; a machine of the controller's own is best",
+            "every call needs a frame every 20 ms; a frame that waits for a CPU comes late, and the"
+            " caller hears a gap.",
+            "top    shows what uses the CPUs; give the controller a machine of its own",
         )
     return ok(found)
 
