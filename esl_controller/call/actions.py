@@ -1,4 +1,9 @@
-"""All that a call can have done: what ``call.py`` decides and ``session.py`` performs. [core]"""
+"""Everything that the core can have done to a call. [core]
+
+``machine.py`` and ``conversation.py`` decide on these, ``session/`` performs them. Each belongs to
+one of three groups, by the room that performs it (the aliases at the end). An action that is in a
+group and not performed there fails the type check.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from esl_controller.secretaries.schema import Destination
 
 @dataclass(frozen=True)
 class ConnectAgent:
-    """Connect to the model, anew if there was a connection; report AgentReady or AgentFailed."""
+    """Connect to the model, in place of a connection before; report AgentReady or AgentFailed."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class StartStream:
-    """Have the caller streamed to us; ``again``: stop first. Report StreamOpened/StreamFailed."""
+    """Have mod_audio_stream send us the caller's audio; ``again``: stop it first. Report
+    StreamOpened or StreamFailed."""
 
     again: bool = False
 
@@ -40,12 +46,12 @@ class PlayFiles:
 
 @dataclass(frozen=True)
 class HearByLane:
-    """Take the caller's audio from the lane: the stream cannot be had."""
+    """Take the caller's audio from the lane, until the stream brings it again."""
 
 
 @dataclass(frozen=True)
 class SetGates:
-    """Which audio passes from now on. Audio never visits the decisions; it passes these two gates.
+    """Which audio passes from now on (``gates.py``).
 
     ``caller``, on the way to the agent: ``closed`` before the conversation, after it, and while the
     caller is on hold; ``secret`` while digits are typed that nobody may hear. ``agent``: whether
@@ -63,41 +69,42 @@ class StartRecording:
 
 @dataclass(frozen=True)
 class ConfirmTaken:
-    """Tell the dialplan that the call is ours: if we are lost, its tries begin anew."""
+    """Tell the dialplan that we have the call: if we are killed, its ladder begins anew."""
 
 
 @dataclass(frozen=True)
 class LimitCall:
-    """Have the switch end the call after ``seconds``, whatever becomes of us."""
+    """Have the switch end the call after ``seconds``, even if no controller has it then."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class RequestReply:
-    """Have the model speak: what the conversation asks for, or what ``instructions`` say."""
+    """Request a response of the model: by ``instructions``, or as the conversation asks for."""
 
     instructions: str = ""
 
 
 @dataclass(frozen=True)
 class CancelReply:
-    """Stop the response in flight."""
+    """Cancel the response in flight."""
 
 
 @dataclass(frozen=True)
 class CheckSpeech:
-    """Find out whether what the caller utters is speech; report SpeechConfirmed/SpeechDoubted."""
+    """Find out whether the sound that the caller makes is speech; report SpeechConfirmed or
+    SpeechDoubted."""
 
 
 @dataclass(frozen=True)
 class StopCheck:
-    """What the caller uttered is over."""
+    """End the check: no verdict is wanted any more."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Be silent with the next frame, and lose nothing."""
+    """Fall silent with the next frame, and keep what is in the playout."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class Unpause:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Be silent at once: drop what was not heard, tell the model what was."""
+    """Fall silent: drop what was not heard, and tell the model what was."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +126,14 @@ class ForgetItem:
 
 @dataclass(frozen=True)
 class TellModel:
-    """Tell the model what cannot be heard."""
+    """Tell the model, as a text, something that it cannot hear."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class AskWebhook:
-    """Ask somebody else's server; report ToolDone. ``secure``: digits by argument name."""
+    """Ask the operator's server; report WebhookDone. ``secure``: secret digits by argument."""
 
     call_id: str
     request: AskServer
@@ -135,7 +142,7 @@ class AskWebhook:
 
 @dataclass(frozen=True)
 class StoreMessage:
-    """Store a message for the company, and send it on."""
+    """Store a message for the company, and queue its delivery."""
 
     request: TakeMessage
 
@@ -143,7 +150,7 @@ class StoreMessage:
 @dataclass(frozen=True)
 class ToolResult:
     """Give the model the result of a function call; ``output`` is a JSON text. ``last``: the
-    conversation ends, and the model need not go on."""
+    conversation is ending, and no reply is wanted."""
 
     call: ToolCall
     output: str
@@ -152,7 +159,7 @@ class ToolResult:
 
 @dataclass(frozen=True)
 class SendDtmf:
-    """Press keys towards the caller."""
+    """Send DTMF to the caller."""
 
     digits: str
 
@@ -166,16 +173,18 @@ class PlayMusic:
 
 @dataclass(frozen=True)
 class PlaySentence:
-    """Play a bundled sentence to its end, instead of what waits; ``name`` is its item."""
+    """Play a bundled sentence to its end, in place of what is in the playout; ``name`` is its
+    item."""
 
     name: Literal["sorry", "moment", "back"]
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Hand the caller to another destination; report Transferred or TransferFailed.
+    """Transfer the caller; report Transferred or TransferFailed.
 
-    ``returns``: how often the caller will have come back to us after that; 0: not at all.
+    ``returns``: how often the caller will have come back to us after this transfer; 0: they do not
+    come back.
     """
 
     destination: Destination
@@ -191,12 +200,12 @@ class Hangup:
 
 @dataclass(frozen=True)
 class Close:
-    """The call is over for us: free everything. Always the last action, exactly once."""
+    """The call is over for us: free everything. Always the last action, and only once."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """A line for the log: what went wrong and what is done about it."""
+    """A line for the log and the record: what went wrong, and what is done about it."""
 
     text: str
     reason: str
@@ -215,12 +224,12 @@ CallAction: TypeAlias = (
     | ConnectAgent
     | SetGates
 )
-"""What the call's shell (``session/session.py``) does itself."""
+"""What ``session/session.py`` does itself."""
 
 MediaAction: TypeAlias = (
     StartStream | OpenLane | PlayFiles | HearByLane | PlaySentence | PlayMusic | Pause | Unpause
 )
-"""How the call is heard and spoken to (``session/media.py``)."""
+"""How the call hears and speaks (``session/media.py``)."""
 
 AgentAction: TypeAlias = (
     RequestReply

@@ -1,4 +1,4 @@
-"""What the core and every agent share: what was said so far, and what an agent can do. [core]"""
+"""What the core and every agent share: the history of a call, and what an agent can do. [core]"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 @dataclass(frozen=True)
 class Said:
-    """Something that was said before; of the agent only what the caller heard."""
+    """Something that one side said; of the agent's words, those that the caller heard."""
 
     who: Literal["caller", "agent"]
     text: str
@@ -30,11 +30,11 @@ History: TypeAlias = Sequence[Said | Called]
 
 @dataclass(frozen=True)
 class Abilities:
-    """What an agent can do; the core does without what it cannot.
+    """What an agent can do; the core does without the rest.
 
-    ``truncates``: it can be told how much of an item was heard, and forgets the rest.
-    ``takes_turns``: it decides itself when to answer and when to fall silent. Then ``respond``
-    without instructions, ``cancel`` and ``forget`` do nothing.
+    ``truncates``: the model can be told how much of an item was heard, and forgets the rest.
+    ``takes_turns``: the model decides by itself when to answer and when to fall silent. Then the
+    agent's ``respond`` without instructions, ``cancel`` and ``forget`` do nothing.
     """
 
     truncates: bool = True

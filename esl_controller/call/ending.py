@@ -1,6 +1,16 @@
-"""How a conversation ends, once all that is to be said has been heard. [core]
+"""How a conversation ends: by a hangup or a transfer, once the last words were heard. [core]
 
-Part of ``conversation.py``.
+Part of ``conversation.py``, in three steps:
+
+1. It is decided how to end: the model called ``end_call`` or ``transfer_call``, a limit was
+   reached, or nobody answers (``Conversation._decide_to_leave``). From here on ``decided`` is true:
+   the caller's turns and the model's function calls do not count any more.
+2. The last words are said: the farewell, or the announcement of the transfer.
+3. When the caller has heard them (after every event, ``Conversation._next`` asks whether anything
+   is still to be said), or after ``timers.LAST_WORDS_S``, ``leave`` returns the ``Hangup`` or the
+   ``Transfer``, once. ``machine.py`` changes the state of the call with it.
+
+A transfer that fails undoes the decision (``transfer_failed``), and the conversation goes on.
 """
 
 from __future__ import annotations
@@ -16,72 +26,83 @@ from esl_controller.call.tools import failure
 from esl_controller.secretaries.secretary import Secretary
 
 CLEARING = "NORMAL_CLEARING"
-RETURNS = 5  # of a caller in one call; then a transfer is for good, lest they go round in circles
+# After so many returns of a caller a transfer is for good: two destinations that send callers back
+# would keep them going round in circles.
+RETURNS = 5
 
 Exit: TypeAlias = Hangup | Transfer
 
 
 class Ending:
-    """``taken``: the way out was taken; nothing is said or asked any more. ``returns``: how often
-    the caller has come back from a transfer so far."""
+    """How one conversation ends.
+
+    ``left``: the exit was taken, or the call ends without it; nothing is said or requested any
+    more. ``returns``: how often the caller has come back from a transfer so far.
+    """
 
     def __init__(self) -> None:
-        self.taken = False
+        self.left = False
         self.returns = 0
-        self._way: Exit | None = None
+        self._exit: Exit | None = None
         self._call: ToolCall | None = None
 
     @property
     def decided(self) -> bool:
-        """Whether there will be no more turns."""
-        return self.taken or self._way is not None
+        """Whether the conversation is going to end, or has ended."""
+        return self.left or self._exit is not None
 
     @property
-    def told(self) -> str:
-        """How, for a ``Memory``; "" if that is not decided."""
-        if self._way is None:
+    def exit_name(self) -> str:
+        """How it ends, for a ``Snapshot``: HANGUP or a destination's name; "" if not decided."""
+        if self._exit is None:
             return ""
-        return HANGUP if isinstance(self._way, Hangup) else self._way.destination.name
+        return HANGUP if isinstance(self._exit, Hangup) else self._exit.destination.name
 
     @property
     def call(self) -> ToolCall | None:
-        """The function call that wants it and has no result yet."""
+        """The function call that asked for the exit and has no result yet."""
         return self._call
 
-    def decide(self, way: Exit, call: ToolCall | None = None) -> None:
-        """Leave by ``way``; ``call``: the function call that wants it and has no result yet."""
-        self._way, self._call = way, call
+    def decide(self, exit_: Exit, call: ToolCall | None = None) -> None:
+        """End by ``exit_``; ``call``: the function call that asked for it and gets its result only
+        if the conversation goes on."""
+        self._exit, self._call = exit_, call
 
-    def resume(self, resumption: Resumption, secretary: Secretary) -> Actions:
-        """Go on in another process. Who has left already and is back now brings the result of the
-        function call that wanted it."""
-        memory = resumption.snapshot
-        self.returns = memory.returns
-        if memory.leaving:
-            self.decide(_remembered(memory.leaving, secretary), memory.leaver)
-        elif memory.leaver is not None:
-            return [ToolResult(memory.leaver, _came_back(resumption.unreached))]
-        return []
-
-    def take(self) -> Actions:
-        """Leave now, if that was decided; once."""
-        if self.taken or self._way is None:
+    def leave(self) -> Actions:
+        """Take the exit now, if it was decided; once."""
+        if self.left or self._exit is None:
             return []
-        self.taken = True
-        way = self._way
-        if isinstance(way, Transfer) and way.destination.come_back and self.returns < RETURNS:
-            way = replace(way, returns=self.returns + 1)
-        return [way]
+        self.left = True
+        exit_ = self._exit
+        if isinstance(exit_, Transfer) and exit_.destination.come_back and self.returns < RETURNS:
+            exit_ = replace(exit_, returns=self.returns + 1)
+        return [exit_]
 
-    def back(self) -> ToolCall | None:
-        """The way was blocked; returns the function call that has to be told."""
-        self.taken, self._way = False, None
+    def abandon(self) -> None:
+        """The call ends without the conversation."""
+        self.left = True
+
+    def transfer_failed(self) -> ToolCall | None:
+        """The conversation goes on. Returns the function call that has to be told why."""
+        self.left, self._exit = False, None
         call, self._call = self._call, None
         return call
 
+    def resume(self, resumption: Resumption, secretary: Secretary) -> Actions:
+        """Go on in another process. A caller who is back from a transfer brings the result of the
+        function call that asked for it."""
+        snapshot = resumption.snapshot
+        self.returns = snapshot.returns
+        if snapshot.leaving:
+            self.decide(_exit_named(snapshot.leaving, secretary), snapshot.exit_call)
+        elif snapshot.exit_call is not None:
+            return [ToolResult(snapshot.exit_call, _result_of_return(resumption.unreached))]
+        return []
+
 
 def outside_hours(secretary: Secretary) -> Exit | None:
-    """What follows the first words while the company is closed, if it is no conversation."""
+    """How the call ends after the first words while the company is closed; None if callers may talk
+    with the model all the same."""
     hours = secretary.hours
     if hours.do == "hangup":
         return Hangup(CLEARING)
@@ -92,13 +113,14 @@ def outside_hours(secretary: Secretary) -> Exit | None:
     return None
 
 
-def _came_back(unreached: str) -> str:
+def _result_of_return(unreached: str) -> str:
     if unreached:
         return failure(f"not reached ({unreached}); the caller has come back")
     return json.dumps({"status": "done; the caller has come back"})
 
 
-def _remembered(name: str, secretary: Secretary) -> Exit:
-    """The way that ``Departure.told`` names. A destination that is no more is a hangup."""
+def _exit_named(name: str, secretary: Secretary) -> Exit:
+    """The exit that ``Ending.exit_name`` names. If the destination has been removed since, it is a
+    hangup."""
     destination = None if name == HANGUP else secretary.destination(name)
     return Hangup(CLEARING) if destination is None else Transfer(destination)

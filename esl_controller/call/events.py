@@ -1,6 +1,8 @@
 """Everything that can happen to a call. [core]
 
-The switch, the media server, the lane and the agent report these; ``call.py`` decides on them.
+The switch, the stream, the playout and the agent report these; ``machine.py`` and
+``conversation.py`` decide on those in ``Event``, each by its table at the end. A new event needs a
+row in one of them, or a test fails.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import TypeAlias
 class Arrived:
     """FreeSWITCH handed us the call.
 
-    ``answered``: somebody did that already (we are resumed). ``codec_known``: it says which codec
-    the caller has; with late negotiation that is known only when the call is answered.
+    ``answered``: it was answered before, by a controller that is gone. ``codec_known``: the
+    caller's codec is known; with late negotiation it is not before the call is answered.
     """
 
     answered: bool
@@ -27,7 +29,7 @@ class Arrived:
 class Answered:
     """CHANNEL_ANSWER: media flows from now on (captures/conversation.jsonl).
 
-    ``codec`` and its ``rate`` in Hz are the caller's; empty and 0 where they are not told.
+    ``codec`` and its ``rate`` in Hz are the caller's; "" and 0 if FreeSWITCH does not say.
     """
 
     codec: str = ""
@@ -36,7 +38,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class AnswerFailed:
-    """The switch refused to answer, or did not say so in time."""
+    """The switch refused to answer the call, or did not reply in time."""
 
     reason: str
 
@@ -50,7 +52,8 @@ class HungUp:
 
 @dataclass(frozen=True)
 class SwitchLost:
-    """The Event Socket connection is gone. The call may live on at the switch (socket_resume)."""
+    """The Event Socket connection is gone. The call may live on at the switch, which then dials a
+    controller again (socket_resume)."""
 
     reason: str
 
@@ -60,7 +63,7 @@ class SwitchLost:
 
 @dataclass(frozen=True)
 class StreamOpened:
-    """mod_audio_stream's WebSocket brings audio, for the first time or again."""
+    """Audio comes over mod_audio_stream's WebSocket, for the first time or again."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,11 @@ class StreamClosed:
 
 @dataclass(frozen=True)
 class StreamFailed:
-    """The module could not connect, or refused the command. ``missing``: trying again is no use, it
-    is not there, or it is connected and mute."""
+    """The module could not connect, or refused the command.
+
+    ``missing``: another try is of no use: the module is not loaded, or it is connected and sends
+    nothing.
+    """
 
     reason: str
     missing: bool = False
@@ -84,14 +90,14 @@ class StreamFailed:
 
 @dataclass(frozen=True)
 class LaneOpened:
-    """FreeSWITCH sends and takes frames at ``rate`` Hz."""
+    """FreeSWITCH sends and takes the lane's frames, at ``rate`` Hz."""
 
     rate: int
 
 
 @dataclass(frozen=True)
 class LaneFailed:
-    """No port would open, or an open lane was closed by something that resets the channel."""
+    """The lane did not open, or FreeSWITCH closed it, as whatever resets the channel does."""
 
     reason: str
 
@@ -110,7 +116,8 @@ class FilesFailed:
 
 @dataclass(frozen=True)
 class ItemStarted:
-    """The first frame of ``item`` goes to the caller."""
+    """The first frame of ``item`` goes to the caller. Also of music and of our own sentences, as
+    for ``ItemFinished``."""
 
     item: str
 
@@ -135,12 +142,12 @@ class ItemQueued:
 
 @dataclass(frozen=True)
 class SpeechConfirmed:
-    """What the model takes for speech is speech (media/speech_check.py)."""
+    """What the model took for speech is speech (media/speech_check.py)."""
 
 
 @dataclass(frozen=True)
 class SpeechDoubted:
-    """It is a cough, an echo, a noise; unless speech follows, and is told then."""
+    """It is a cough, an echo or noise so far; SpeechConfirmed may still follow."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +167,10 @@ class AgentReady:
 
 @dataclass(frozen=True)
 class AgentFailed:
-    """The connection to the model is gone or never came. ``reason`` says why and what to do;
-    ``permanent``: to try again is of no use."""
+    """The connection to the model is gone, or could not be made.
+
+    ``reason`` says why, and what to do; ``permanent``: another try is of no use.
+    """
 
     reason: str
     permanent: bool = False
@@ -169,8 +178,11 @@ class AgentFailed:
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """The model hears the caller speak. ``at_ms``: its own count of the caller's audio; ``item``:
-    the turn that begins, if the model names it; ``late_ms``: so long ago, if the model tells."""
+    """The model hears the caller speak.
+
+    ``at_ms``: since when, by its own count of the caller's audio. ``item``: its name for the turn
+    that begins, or "". ``late_ms``: how long ago that was, if the model says so.
+    """
 
     at_ms: int
     item: str = ""
@@ -195,7 +207,7 @@ class ResponseStarted:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A function that a response calls; ``arguments`` is a JSON text, not checked."""
+    """A function that the model calls; ``arguments`` is a JSON text, not checked."""
 
     call_id: str
     name: str
@@ -204,8 +216,8 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a response cost: tokens, of which ``cached`` are part of the input; and ``seconds`` of a
-    model that is paid by time, since the response before."""
+    """What a response cost: tokens (``cached`` ones are part of the input), and for a model that is
+    paid by time the ``seconds`` since the response before."""
 
     input_text: int = 0
     input_audio: int = 0
@@ -219,8 +231,7 @@ class Usage:
 class ResponseDone:
     """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed.
 
-    ``calls`` are in the order in which the model made them; those of a response that was not
-    completed are not to be run.
+    ``calls`` are in the model's order; those of a response that was not completed must not be run.
     """
 
     id: str
@@ -232,7 +243,7 @@ class ResponseDone:
 
 @dataclass(frozen=True)
 class AgentAudio:
-    """Speech of ``item`` in the agent's output format. Never reaches the core."""
+    """Speech of ``item`` in the agent's output format. Not for the core."""
 
     item: str
     data: bytes
@@ -240,14 +251,14 @@ class AgentAudio:
 
 @dataclass(frozen=True)
 class AgentAudioDone:
-    """The model has sent all audio of ``item``. Never reaches the core."""
+    """The model has sent all audio of ``item``. Not for the core."""
 
     item: str
 
 
 @dataclass(frozen=True)
 class AgentText:
-    """A piece of the words of ``item``, roughly in step with its audio. Never reaches the core."""
+    """A piece of the words of ``item``, roughly in step with its audio. Not for the core."""
 
     item: str
     text: str
@@ -265,8 +276,9 @@ class CallerTranscript:
 
 
 @dataclass(frozen=True)
-class ToolDone:
-    """A function call that took its time is done; ``output`` is a JSON text for the model."""
+class WebhookDone:
+    """The server has answered a webhook function, or has failed to; ``output`` is a JSON text for
+    the model."""
 
     call_id: str
     output: str
@@ -274,12 +286,12 @@ class ToolDone:
 
 @dataclass(frozen=True)
 class Transferred:
-    """The switch took the caller to another destination."""
+    """The switch has taken the caller to the destination."""
 
 
 @dataclass(frozen=True)
 class TransferFailed:
-    """It did not, and the caller is still ours."""
+    """The switch refused the transfer: the caller is still with us."""
 
     reason: str
 
@@ -289,12 +301,12 @@ class TransferFailed:
 
 @dataclass(frozen=True)
 class TimeUp:
-    """The deadline that the core had asked for has come."""
+    """The deadline that the core asked for (``Call.next_deadline``) has come."""
 
 
 @dataclass(frozen=True)
 class ShutDown:
-    """Let go of the call without ending it: the switch goes on with the dialplan."""
+    """Give the call back to the switch without ending it: the dialplan goes on."""
 
 
 Event: TypeAlias = (
@@ -316,7 +328,7 @@ Event: TypeAlias = (
     | SpeechConfirmed
     | SpeechDoubted
     | Dtmf
-    | ToolDone
+    | WebhookDone
     | Transferred
     | TransferFailed
     | AgentReady
@@ -332,7 +344,7 @@ Event: TypeAlias = (
 MediaEvent: TypeAlias = (
     StreamOpened | StreamClosed | StreamFailed | LaneOpened | LaneFailed | FilesReady | FilesFailed
 )
-"""News of how the call is heard and spoken to."""
+"""Those that ``media_path.py`` decides on."""
 
 AgentEvent: TypeAlias = (
     AgentReady
@@ -346,3 +358,4 @@ AgentEvent: TypeAlias = (
     | AgentText
     | CallerTranscript
 )
+"""What an agent reports. Audio and texts go to the playout and the transcript, past the core."""

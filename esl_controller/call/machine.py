@@ -1,7 +1,7 @@
 """The states of a call, and every decision about it. [core]
 
-``Call.handle(event, now)`` returns the actions to perform, ``Call.next_deadline()`` says when to
-report ``TimeUp``; times are seconds of any monotonic clock. No socket, task or clock is known here.
+``Call.handle(event, now)`` returns the actions to perform, and ``Call.next_deadline()`` says when
+to report ``TimeUp``; times are seconds of any monotonic clock.
 
     ARRIVED --> ANSWERING --> PREPARING --> TALKING ------------> HANGING_UP --> ENDED
                                   |          |   ^                    ^           ^
@@ -10,21 +10,27 @@ report ``TimeUp``; times are seconds of any monotonic clock. No socket, task or 
                                   |          |                        |
                                   +----------+------> CLOSING --------+   (an apology)
 
-What is said while TALKING is decided by ``conversation.py``; it comes back with the way out, a
-Hangup or a Transfer, and if a transfer fails it goes on. CLOSING and TRANSFERRING are also where a
-call goes that has lost its model for good. How we hear and are heard is decided by ``ways.py``,
-when the model is called again by ``model_line.py``. From every state a hangup or a lost connection
-leads to ENDED. ENDED is final: nothing is done after it. Which event means what in which state is
-said by one table, ``_TABLE``, at the end; an event that is not in it for the present state is late
-or early, and ignored.
+While PREPARING, three things are opened side by side: the stream, the lane and the connection to
+the model. What is said while TALKING is decided by ``conversation.py``, and so is how that ends: it
+returns a ``Hangup`` or a ``Transfer`` when the last words were heard (``ending.py``), and the call
+changes its state. If a transfer fails, the conversation goes on. A call whose model is given up
+goes to the fallback, by a transfer, or through CLOSING, where the caller hears an apology. A hangup
+or a lost Event Socket connection leads from every state to ENDED, and nothing is done after that.
+
+Parts: ``states.py`` says how long each state may last; ``media_path.py`` decides how we hear and
+are heard, ``model_link.py`` when to connect to the model again. A call that begins here with a
+``resumption`` goes on with what another process began (``snapshot.py``).
+
+Which event means what in which state stands in one table, ``TRANSITIONS``, at the end. An event
+without a row for the present state came too late or too early: it is counted and ignored.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum
 from typing import Literal
 
+from esl_controller.call import events as ev
 from esl_controller.call.actions import (
     Actions,
     Answer,
@@ -34,112 +40,84 @@ from esl_controller.call.actions import (
     LimitCall,
     Note,
     PlaySentence,
-    SetGates,
     StartRecording,
     Transfer,
 )
 from esl_controller.call.conversation import Conversation
-from esl_controller.call.events import (
-    AgentFailed,
-    AgentReady,
-    Answered,
-    AnswerFailed,
-    Arrived,
-    Event,
-    FilesFailed,
-    FilesReady,
-    HungUp,
-    ItemFinished,
-    LaneFailed,
-    LaneOpened,
-    MediaEvent,
-    ShutDown,
-    StreamClosed,
-    StreamFailed,
-    StreamOpened,
-    SwitchLost,
-    TimeUp,
-    TransferFailed,
-    Transferred,
-)
+from esl_controller.call.gates import Gates
 from esl_controller.call.media_path import MediaPath
 from esl_controller.call.model_link import ModelLink
 from esl_controller.call.snapshot import Resumption
+from esl_controller.call.states import ALIVE, MAX_S, WITH_CALLER, WITH_MEDIA, WITH_MODEL, State
 from esl_controller.call.transitions import Transitions
 from esl_controller.secretaries.schema import Destination
 
-ANSWER_S = 10.0  # FreeSWITCH answers within 40 ms; an early-media trunk may take seconds
-PREPARE_S = 5.0  # on top of what the model may take; stream and lane have limits of their own
-SORRY_S = 10.0  # the hard cap on an apology
-HANGUP_S = 5.0
-TRANSFER_S = 5.0  # until the switch has taken the caller, not until somebody answers
-EXCUSE_S = 1.0  # who has waited for longer, while the call changed hands, is told so
-BACKSTOP_S = 60.0  # after max_call_s, FreeSWITCH ends the call whatever became of us
+AWAY_S = 1.0  # a caller who has waited longer for the next controller hears that we are back
+BACKSTOP_S = 60.0  # this long after the call's limit, FreeSWITCH ends the call itself
 
 TRANSFERRED = "transferred"
 INTERRUPTED = "interrupted"
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
 
-class State(Enum):
-    """Where the call is; see the picture above."""
-
-    ARRIVED = "arrived"
-    ANSWERING = "answering"
-    PREPARING = "preparing"
-    TALKING = "talking"
-    TRANSFERRING = "transferring"
-    CLOSING = "closing"
-    HANGING_UP = "hanging up"
-    ENDED = "ended"
-
-
 class Call:
     """One call's decisions.
 
-    ``talk``: those about the conversation; ``max_s``: seconds that it may last; ``fallback``: where
-    the caller goes if the model cannot be had; ``record``: whether the call is to be recorded;
-    ``playback``: how replies are to reach the caller; ``model_s``: seconds that each connection to
-    the model may take;
+    ``max_call_s``: the seconds that it may last; ``fallback``: where the caller goes if no model
+    can be had; ``record``: whether the switch is to record it; ``playback``: how the caller is to
+    hear us; ``model_timeout_s``: the seconds that a connection to the model may take.
 
-    ``past``, to be set before anything happens: what the call remembers of another process.
+    ``resumption``: what another process knew of the call; to be set before the first event.
+    ``cause``: why the call ended; ``ended_in``: where it was then. ``ignored``: how many events
+    came too late or too early.
     """
 
     def __init__(
         self,
         conversation: Conversation,
         *,
-        max_s: float = 3600.0,
+        max_call_s: float = 3600.0,
         fallback: Destination | None = None,
         record: bool = False,
         playback: Literal["lane", "file"] = "lane",
-        model_s: float = 10.0,
+        model_timeout_s: float = 10.0,
     ) -> None:
         self.state = State.ARRIVED
         self.conversation = conversation
-        self.cause = ""  # why it has ended
-        self.ended_in = ""  # where it was then
-        self.ignored = 0  # events that were late or early
-        self._max_s = max_s
-        self._fallback = fallback
         self.resumption: Resumption | None = None
+        self.cause = ""
+        self.ended_in = ""
+        self.ignored = 0
+        self._max_call_s = max_call_s
+        self._fallback = fallback
         self._record = record
-        self._let_go = False  # the call may live on without us
+        self._given_back = False  # to the switch, where the call may live on
         self._media_path = MediaPath(playback)
-        self._prepare_s = model_s + PREPARE_S
+        self._model_timeout_s = model_timeout_s
         self._model_link = ModelLink()
-        self._deadline: float | None = None
-        self._gates = SetGates()
+        self._deadline: float | None = None  # of the present state
+        self._gates = Gates()
 
     @property
     def hearing(self) -> Literal["no", "stream", "lane"]:
-        """Where the caller's audio comes from."""
+        """How we hear the caller."""
         return self._media_path.hearing
 
     @property
     def speaking_by(self) -> Literal["no", "lane", "file"]:
         """How the caller hears us."""
         return self._media_path.speaking_by
+
+    @property
+    def outcome(self) -> str:
+        """What became of the call, for its record."""
+        if self.cause == TRANSFERRED:
+            return "transferred"
+        if self._given_back:
+            return INTERRUPTED  # even without a model: another controller may have one
+        if self._model_link.given_up:
+            return "model lost"
+        return "completed" if self.state is State.ENDED else INTERRUPTED
 
     def describe(self) -> str:
         """Where the call is, in one line: for logs, ``/calls`` and tests that fail. For example:
@@ -157,102 +135,79 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.describe()}>"
 
-    def handle(self, event: Event, now: float) -> Actions:
-        """Decide on ``event``, which happened at ``now``; actions are in order."""
-        decide = _TABLE.find(event, self.state)
+    def handle(self, event: ev.Event, now: float) -> Actions:
+        """Decide on ``event``, which happened at ``now``. The actions are in order."""
+        decide = TRANSITIONS.find(event, self.state)
         actions = decide(self, event, now) if decide else []
-        taken = decide is not None
+        decided = decide is not None
         if self.state in (State.TALKING, State.TRANSFERRING):
             further = self.conversation.handle(event, now)
-            actions += self._follow(further or [], now)
-            taken = taken or further is not None
-        if self.state is State.TALKING and self.conversation.helpless and not self._model_link.lost:
+            actions += self._enter_exit(further or [], now)
+            decided = decided or further is not None
+        fails = self.state is State.TALKING and self.conversation.model_fails
+        if fails and not self._model_link.given_up:
             self._model_link.give_up()
-            actions += self._model_lost(now)
-        self.ignored += not taken
-        return [*self._set_gates(), *actions]
-
-    def _set_gates(self) -> Actions:
-        """Let audio pass, or stop it, where that has changed."""
-        talking = self.state is State.TALKING
-        gates = SetGates(self.conversation.caller_gate if talking else "closed", agent=talking)
-        if gates == self._gates:
-            return []
-        self._gates = gates
-        return [gates]
-
-    @property
-    def outcome(self) -> str:
-        """What became of the call, for its record."""
-        if self.cause == TRANSFERRED:
-            return "transferred"
-        if self._let_go:
-            return INTERRUPTED  # somebody else may even have a model
-        if self._model_link.lost:
-            return "model lost"
-        return "completed" if self.state is State.ENDED else INTERRUPTED
+            actions += self._model_gone(now)
+        self.ignored += not decided
+        gates = self._gates.set(
+            talking=self.state is State.TALKING,
+            music=self.conversation.music_playing,
+            secret=self.conversation.secret_digits,
+        )
+        return [*gates, *actions]
 
     def next_deadline(self) -> float | None:
-        """When ``TimeUp`` is due; None: never, so far."""
-        talking = self.state is State.TALKING
+        """When ``TimeUp`` is due; None: never, as things are."""
         times = [
             self._deadline,
-            self._media_path.deadline() if self.state in _UP else None,
+            self._media_path.deadline() if self.state in WITH_MEDIA else None,
             self._model_deadline(),
-            self.conversation.next_deadline() if talking else None,
+            self.conversation.next_deadline() if self.state is State.TALKING else None,
         ]
         return min((time for time in times if time is not None), default=None)
 
-    def _model_deadline(self) -> float | None:
-        if self.state not in _WITH_MODEL:
-            return None
-        at_rest = self.state is State.TALKING and self.conversation.at_rest
-        return self._model_link.deadline(at_rest=at_rest, silent=self._silent)
+    def _enter(self, state: State, now: float, *, extra_s: float = 0.0) -> None:
+        limit_s = MAX_S.get(state)
+        self.state = state
+        self._deadline = None if limit_s is None else now + limit_s + extra_s
 
-    @property
-    def _silent(self) -> bool:
-        """Whether the caller hears nothing, and could."""
-        heard = self.conversation.heard or self.conversation.held
-        return self.state in _UP and self.speaking_by != "no" and not heard
-
-    def _follow(self, actions: Actions, now: float) -> Actions:
-        """Go where the conversation has decided to go."""
+    def _enter_exit(self, actions: Actions, now: float) -> Actions:
+        """Change the state if the conversation leaves by one of its ``actions``; returns them."""
         for action in actions:
             if isinstance(action, Hangup):
-                self._enter(State.HANGING_UP, now + HANGUP_S)
+                self._enter(State.HANGING_UP, now)
             elif isinstance(action, Transfer):
-                self._enter(State.TRANSFERRING, now + TRANSFER_S)
+                self._enter(State.TRANSFERRING, now)
         return actions
 
     # --- the way to the conversation --------------------------------------------------------------
 
-    def _arrived(self, event: Arrived, now: float) -> Actions:
+    def _arrived(self, event: ev.Arrived, now: float) -> Actions:
         if event.answered:
-            # We had the call before, and so had the module: it must stop before it can start.
+            # mod_audio_stream may still stream the call to an earlier controller.
             return self._prepare(now, again=True)
-        self._enter(State.ANSWERING, now + ANSWER_S)
-        # The model's audio depends on the caller's codec.
+        self._enter(State.ANSWERING, now)
+        # The format of the model's audio depends on the caller's codec.
         return [*self._connect(), Answer()] if event.codec_known else [Answer()]
 
     def _connect(self) -> Actions:
-        return [] if self._model_link.state != "none" else self._model_link.dial()
+        return [] if self._model_link.state != "none" else self._model_link.connect()
 
-    def _answered(self, event: Answered, now: float) -> Actions:
+    def _answered(self, event: ev.Answered, now: float) -> Actions:
         return self._prepare(now, again=False)
 
+    def _answer_failed(self, event: ev.AnswerFailed, now: float) -> Actions:
+        return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
+
     def _prepare(self, now: float, again: bool) -> Actions:
-        self._enter(State.PREPARING, now + self._prepare_s)
+        self._enter(State.PREPARING, now, extra_s=self._model_timeout_s)
         recorded = self.resumption is not None and self.resumption.recorded
         record = [StartRecording()] if self._record and not recorded else []
         actions = [*self._connect(), *self._media_path.open(again=again), *record]
-        self._model_link.awaited(now)
+        self._model_link.caller_waits(now)
         return actions
 
-    def _answer_failed(self, event: AnswerFailed, now: float) -> Actions:
-        return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
-
-    def _media_news(self, event: MediaEvent, now: float) -> Actions:
-        """News of how we hear or are heard."""
+    def _media_changed(self, event: ev.MediaEvent, now: float) -> Actions:
         actions = self._media_path.handle(event, now)
         if self.state is State.TRANSFERRING:
             return actions
@@ -260,126 +215,138 @@ class Call:
             return [*actions, *self._hang_up(now)]
         if self._media_path.deaf:
             return [*actions, *self._apologise(now)]
-        return [*actions, *self._begin(now)]
+        return [*actions, *self._talk_if_ready(now)]
 
-    def _begin(self, now: float) -> Actions:
-        """Start to talk once there is somebody to talk to and a way to be heard."""
+    def _talk_if_ready(self, now: float) -> Actions:
+        """Begin to talk, or go on, once there is a model and a way to be heard."""
         if self.speaking_by == "no":
             return []
-        if self._model_link.lost:
-            return [] if self.conversation.leaving else self._without_model(now)
+        if self._model_link.given_up:
+            return [] if self.conversation.leaving else self._fall_back(now)
         if self.state is not State.PREPARING:
             return []
-        excuse = self._excuse()
+        announcement = self._announce_return()
         if self._model_link.state != "ready":
-            return excuse
-        self._enter(State.TALKING)
-        limit = [LimitCall(self._max_s + BACKSTOP_S)]
+            return announcement
+        self._enter(State.TALKING, now)
+        limit = [LimitCall(self._max_call_s + BACKSTOP_S)]
         if self.resumption is None:
-            return [ConfirmTaken(), *limit, *self._follow(self.conversation.begin(now), now)]
-        again = limit if self.resumption.snapshot.back_from else []
-        return [
-            ConfirmTaken(),
-            *again,
-            *excuse,
-            *self._follow(self.conversation.resume(self.resumption, now), now),
-        ]
+            first = self._enter_exit(self.conversation.begin(now), now)
+            return [ConfirmTaken(), *limit, *first]
+        if not self.resumption.snapshot.back_from:
+            limit = []  # the switch still has the one of the first controller
+        first = self._enter_exit(self.conversation.resume(self.resumption, now), now)
+        return [ConfirmTaken(), *limit, *announcement, *first]
 
-    def _excuse(self) -> Actions:
-        """Who has waited for long hears at once, and once, that we are back; the model may take
-        its time."""
-        if self.resumption is None or self.resumption.away_s <= EXCUSE_S:
+    def _announce_return(self) -> Actions:
+        """A caller who has waited long for us hears at once, and once, that we are back; the model
+        may take longer."""
+        if self.resumption is None or self.resumption.away_s <= AWAY_S:
             return []
         self.resumption = replace(self.resumption, away_s=0.0)
         return [PlaySentence("back")]
 
     # --- the model --------------------------------------------------------------------------------
 
-    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
-        self._model_link.ready(now)
-        if self.state in (State.TALKING, State.TRANSFERRING):
-            return self._follow(self.conversation.model_back(now), now)
-        return self._begin(now)
+    @property
+    def _silent(self) -> bool:
+        """Whether the caller hears nothing, and could."""
+        audible = self.conversation.agent_audible or self.conversation.music_playing
+        return self.state in WITH_MEDIA and self.speaking_by != "no" and not audible
 
-    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
-        if self._model_link.lost:
-            return []
-        return [*self._model_link.failed(event, now), *self._model_lost(now)]
+    @property
+    def _idle(self) -> bool:
+        """Whether nobody speaks and nothing is waited for."""
+        return self.state is State.TALKING and self.conversation.idle
 
-    def _model_lost(self, now: float) -> Actions:
-        actions: Actions = []
-        if self.state in (State.TALKING, State.TRANSFERRING):
-            self._model_link.awaited(now)
-            lost = self.conversation.model_lost(now, for_good=self._model_link.lost)
-            actions += self._follow(lost, now)
-        if self._model_link.lost and not self.conversation.leaving:
-            actions += self._without_model(now)
+    def _model_deadline(self) -> float | None:
+        if self.state not in WITH_MODEL:
+            return None
+        return self._model_link.deadline(idle=self._idle, silent=self._silent)
+
+    def _model_time_up(self, now: float) -> Actions:
+        was_ready = self._model_link.state == "ready"
+        actions = self._model_link.time_up(now, idle=self._idle, silent=self._silent)
+        if was_ready and self._model_link.state != "ready":
+            return [*self.conversation.model_gone(now), *actions]
         return actions
 
-    def _model_time(self, now: float) -> Actions:
-        if self._model_link.redial_due(now):
-            return self._model_link.dial()
-        if self._silent and self._model_link.excuse_due(now):
-            return [PlaySentence("moment")]
-        if (
-            self.state is State.TALKING
-            and self._model_link.too_old(now)
-            and self.conversation.at_rest
-        ):
-            # A new session before the API ends the old one, while nobody speaks.
-            return [*self.conversation.model_lost(now), *self._model_link.dial()]
-        return []
+    def _agent_ready(self, event: ev.AgentReady, now: float) -> Actions:
+        self._model_link.ready(now)
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            return self._enter_exit(self.conversation.model_ready(now), now)
+        return self._talk_if_ready(now)
 
-    def _without_model(self, now: float) -> Actions:
-        """To the fallback, or an apology and the end."""
+    def _agent_failed(self, event: ev.AgentFailed, now: float) -> Actions:
+        if self._model_link.given_up:
+            return []
+        return [*self._model_link.failed(event, now), *self._model_gone(now)]
+
+    def _model_gone(self, now: float) -> Actions:
+        actions: Actions = []
+        if self.state in (State.TALKING, State.TRANSFERRING):
+            self._model_link.caller_waits(now)
+            further = self.conversation.model_gone(now, for_good=self._model_link.given_up)
+            actions += self._enter_exit(further, now)
+        if self._model_link.given_up and not self.conversation.leaving:
+            actions += self._fall_back(now)
+        return actions
+
+    def _fall_back(self, now: float) -> Actions:
+        """Without a model: to the fallback, or an apology and the end."""
         if self.speaking_by == "no":
             return []  # as soon as there is a way to be heard
         if self._fallback is None:
             return self._apologise(now)
-        self._enter(State.TRANSFERRING, now + TRANSFER_S)
+        self._enter(State.TRANSFERRING, now)
         return [*self.conversation.abandon(), Transfer(self._fallback)]
 
-    def _transferred(self, event: Transferred, now: float) -> Actions:
-        return self._end(TRANSFERRED)
-
-    def _transfer_failed(self, event: TransferFailed, now: float) -> Actions:
-        note = Note("the caller could not be transferred", event.reason)
-        if self._model_link.lost or self.conversation.helpless:
-            return [note, *self._apologise(now)]
-        self._enter(State.TALKING)
-        return [note, *self._follow(self.conversation.transfer_failed(event.reason, now), now)]
-
     # --- the way out ------------------------------------------------------------------------------
+
+    def _transferred(self, event: ev.Transferred, now: float) -> Actions:
+        return self._end(TRANSFERRED, now)
+
+    def _transfer_failed(self, event: ev.TransferFailed, now: float) -> Actions:
+        note = Note("the caller could not be transferred", event.reason)
+        if self._model_link.given_up or self.conversation.model_fails:
+            return [note, *self._apologise(now)]
+        self._enter(State.TALKING, now)
+        further = self.conversation.transfer_failed(event.reason, now)
+        return [note, *self._enter_exit(further, now)]
 
     def _apologise(self, now: float) -> Actions:
         if self.state is State.CLOSING:
             return []
-        self._enter(State.CLOSING, now + SORRY_S)
+        self._enter(State.CLOSING, now)
         return [*self.conversation.abandon(), PlaySentence("sorry")]
 
-    def _cannot_apologise(self, event: LaneFailed | FilesFailed, now: float) -> Actions:
+    def _cannot_apologise(self, event: ev.LaneFailed | ev.FilesFailed, now: float) -> Actions:
         return self._hang_up(now)
 
-    def _item_finished(self, event: ItemFinished, now: float) -> Actions:
+    def _item_finished(self, event: ev.ItemFinished, now: float) -> Actions:
         return self._hang_up(now) if event.item == "sorry" else []
 
-    def _time_up(self, event: TimeUp, now: float) -> Actions:
-        if self.state in _UP and (actions := self._media_path.time(now)):
+    def _hang_up(self, now: float) -> Actions:
+        self._enter(State.HANGING_UP, now)
+        return [Hangup(FAILURE)]
+
+    def _time_up(self, event: ev.TimeUp, now: float) -> Actions:
+        if self.state in WITH_MEDIA and (actions := self._media_path.time_up(now)):
             return actions
-        if self.state in _WITH_MODEL and (actions := self._model_time(now)):
+        if self.state in WITH_MODEL and (actions := self._model_time_up(now)):
             return actions
         if self._deadline is None or now < self._deadline:
             return []
         if self.state is State.TRANSFERRING:
-            return self._transfer_failed(TransferFailed("no reply from the switch"), now)
+            return self._transfer_failed(ev.TransferFailed("no reply from the switch"), now)
         if self.state is State.HANGING_UP:
-            return self._end("the switch did not confirm the hangup")
+            return self._end("the switch did not confirm the hangup", now)
         if self.state is State.CLOSING:
             return self._hang_up(now)
         note = Note("the call is ended", f"waited in vain for {self._missing()}")
         if self.state is State.PREPARING and self.speaking_by != "no":
             self._model_link.give_up()
-            return [note, *self._without_model(now)]
+            return [note, *self._fall_back(now)]
         return [note, *self._hang_up(now)]
 
     def _missing(self) -> str:
@@ -387,57 +354,42 @@ class Call:
             return "the switch to answer"
         return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
-    def _shut_down(self, event: ShutDown, now: float) -> Actions:
-        self._let_go = True
-        return self._end("handed back to the switch")
+    def _shut_down(self, event: ev.ShutDown, now: float) -> Actions:
+        self._given_back = True
+        return self._end("handed back to the switch", now)
 
-    def _hang_up(self, now: float) -> Actions:
-        self._enter(State.HANGING_UP, now + HANGUP_S)
-        return [Hangup(FAILURE)]
+    def _switch_lost(self, event: ev.SwitchLost, now: float) -> Actions:
+        self._given_back = True
+        return self._end(event.reason, now)
 
-    def _hung_up(self, event: HungUp, now: float) -> Actions:
-        return self._end(event.cause)
+    def _hung_up(self, event: ev.HungUp, now: float) -> Actions:
+        return self._end(event.cause, now)
 
-    def _switch_lost(self, event: SwitchLost, now: float) -> Actions:
-        self._let_go = True
-        return self._end(event.reason)
-
-    def _end(self, cause: str) -> Actions:
+    def _end(self, cause: str, now: float) -> Actions:
         self.cause, self.ended_in = cause, self.describe()
-        self._enter(State.ENDED)
+        self._enter(State.ENDED, now)
         return [Close()]
 
-    def _enter(self, state: State, deadline: float | None = None) -> None:
-        self.state = state
-        self._deadline = deadline
 
-
-_S = State
-_UP = (_S.PREPARING, _S.TALKING)
-_REACHED = (*_UP, _S.TRANSFERRING)
-_ALIVE = (_S.ARRIVED, _S.ANSWERING, *_UP, _S.TRANSFERRING, _S.CLOSING, _S.HANGING_UP)
-_WAITING = (_S.ANSWERING, *_UP)
-_WITH_MODEL = (*_WAITING, _S.TRANSFERRING)
-
-_TABLE: Transitions[Call] = Transitions()
-_TABLE.on(Arrived, Call._arrived, _S.ARRIVED)
-_TABLE.on(Answered, Call._answered, _S.ANSWERING)
-_TABLE.on(AnswerFailed, Call._answer_failed, _S.ANSWERING)
-_TABLE.on(StreamOpened, Call._media_news, *_REACHED)
-_TABLE.on(StreamClosed, Call._media_news, *_REACHED)
-_TABLE.on(StreamFailed, Call._media_news, *_UP)
-_TABLE.on(LaneOpened, Call._media_news, *_UP)
-_TABLE.on(LaneFailed, Call._media_news, *_REACHED)
-_TABLE.on(FilesReady, Call._media_news, *_REACHED)
-_TABLE.on(FilesFailed, Call._media_news, *_UP)
-_TABLE.on(LaneFailed, Call._cannot_apologise, _S.CLOSING)
-_TABLE.on(FilesFailed, Call._cannot_apologise, _S.CLOSING)
-_TABLE.on(AgentReady, Call._agent_ready, *_WITH_MODEL)
-_TABLE.on(AgentFailed, Call._agent_failed, *_WITH_MODEL)
-_TABLE.on(Transferred, Call._transferred, _S.TRANSFERRING)
-_TABLE.on(TransferFailed, Call._transfer_failed, _S.TRANSFERRING)
-_TABLE.on(ItemFinished, Call._item_finished, _S.CLOSING)
-_TABLE.on(TimeUp, Call._time_up, *_WITH_MODEL, _S.CLOSING, _S.HANGING_UP)
-_TABLE.on(ShutDown, Call._shut_down, *_ALIVE)
-_TABLE.on(HungUp, Call._hung_up, *_ALIVE)
-_TABLE.on(SwitchLost, Call._switch_lost, *_ALIVE)
+TRANSITIONS: Transitions[Call] = Transitions()
+TRANSITIONS.on(ev.Arrived, Call._arrived, State.ARRIVED)
+TRANSITIONS.on(ev.Answered, Call._answered, State.ANSWERING)
+TRANSITIONS.on(ev.AnswerFailed, Call._answer_failed, State.ANSWERING)
+TRANSITIONS.on(ev.StreamOpened, Call._media_changed, *WITH_CALLER)
+TRANSITIONS.on(ev.StreamClosed, Call._media_changed, *WITH_CALLER)
+TRANSITIONS.on(ev.StreamFailed, Call._media_changed, *WITH_MEDIA)
+TRANSITIONS.on(ev.LaneOpened, Call._media_changed, *WITH_MEDIA)
+TRANSITIONS.on(ev.LaneFailed, Call._media_changed, *WITH_CALLER)
+TRANSITIONS.on(ev.FilesReady, Call._media_changed, *WITH_CALLER)
+TRANSITIONS.on(ev.FilesFailed, Call._media_changed, *WITH_MEDIA)
+TRANSITIONS.on(ev.LaneFailed, Call._cannot_apologise, State.CLOSING)
+TRANSITIONS.on(ev.FilesFailed, Call._cannot_apologise, State.CLOSING)
+TRANSITIONS.on(ev.AgentReady, Call._agent_ready, *WITH_MODEL)
+TRANSITIONS.on(ev.AgentFailed, Call._agent_failed, *WITH_MODEL)
+TRANSITIONS.on(ev.Transferred, Call._transferred, State.TRANSFERRING)
+TRANSITIONS.on(ev.TransferFailed, Call._transfer_failed, State.TRANSFERRING)
+TRANSITIONS.on(ev.ItemFinished, Call._item_finished, State.CLOSING)
+TRANSITIONS.on(ev.TimeUp, Call._time_up, *WITH_MODEL, State.CLOSING, State.HANGING_UP)
+TRANSITIONS.on(ev.ShutDown, Call._shut_down, *ALIVE)
+TRANSITIONS.on(ev.HungUp, Call._hung_up, *ALIVE)
+TRANSITIONS.on(ev.SwitchLost, Call._switch_lost, *ALIVE)

@@ -1,6 +1,6 @@
-"""What a conversation leaves behind, and what it is taken up again with. [core]
+"""What the core puts into a call's record, and reads from it to go on with the call. [core]
 
-Times are Unix seconds. ``store/records.py`` has the rest of what is written down of a call.
+Times are Unix seconds. ``store/records.py`` has the rest of the record.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-HISTORY = 400  # the last turns and function calls of a call: what is told of it when it goes on
+HISTORY = 400  # so many turns, and so many function calls, a call goes on with: the last ones
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Something that was said; ``number`` counts the turns of a call, in their order.
+    """Something that one side said; ``number`` orders the turns of a call.
 
-    ``latency_ms``: from the caller's last word to our first sample that was heard, if it answers
-    one. ``interrupted_ms``: how much of it was heard before the caller cut it off, None if nobody
-    did; ``heard_text`` is what those milliseconds held. ``audio_ms``: the length of what the agent
-    said, once all of it has come.
+    ``heard_text``: the words of ``text`` that were heard. ``latency_ms``: of an answer, from the
+    caller's last word to the first sample of it that the caller heard. ``interrupted_ms``: how much
+    was heard of a turn that was cut off; None if it was not. ``audio_ms``: the length of what the
+    agent said, once all of it has come.
     """
 
     call_uuid: str

@@ -1,169 +1,168 @@
 """One reply of the model at a time: what it is to say next, and why. [core]
 
-Part of ``conversation.py``. Whatever wants the model to speak puts a ``Want`` here; the most urgent
-one is asked for when nothing is in flight, so that two of the same kind become one reply.
+A model takes one request for a response at a time, and a caller wants one answer. So nothing asks
+the model directly: whatever wants it to speak (the caller's turn, a function's result, an idle
+prompt, the farewell) schedules a reply here, and whenever none is in flight, the most urgent one is
+requested.
+
+Two replies of the same kind are one, with the later instructions. The model answers from the whole
+conversation: when three functions have their results, one ANSWER covers them all, and a second one
+would repeat the first.
+
+A reply is scheduled, requested, in flight (the model has given its response an id), and done. It
+can be cancelled only by that id: one that has none yet is cancelled as soon as it has. If a
+response fails or the connection goes, the reply is to be scheduled again: as it was if none of its
+audio had come, and otherwise as an ANSWER that goes on from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from esl_controller.call.actions import Actions, CancelReply, RequestReply
-
-CONTINUE = "You were cut off while you spoke. Go on from there, without a greeting or an apology."
-
-ANSWER_NOW = "Answer what the caller said last."
-LOST_WORDS = "You could not hear what the caller said last. Apologise in a few words and ask again."
+from esl_controller.call.instructions import CONTINUE
 
 
 class ReplyKind(IntEnum):
-    """Why the model is to speak; the first one comes first."""
+    """Why the model is to speak, the most urgent reason first."""
 
-    LAST_WORDS = 1
+    LAST_WORDS = 1  # a farewell, or the announcement of a transfer
     GREETING = 2
-    ANSWER = 3
-    NOTICE = 4
-    WARNING = 5
-    PROMPT = 6
+    ANSWER = 3  # to the caller, or to the result of a function
+    NOTICE = 4  # that a webhook function may take a while
+    WARNING = 5  # that the call has to end soon
+    PROMPT = 6  # to a caller who has not said anything for a while
+
+
+class Reply(NamedTuple):
+    """Something that the model is to say; without ``instructions``, what the conversation asks
+    for."""
+
+    kind: ReplyKind
+    instructions: str = ""
 
 
 class Replies:
-    """The sequencer. ``spoke``: whether the reply in flight, or the last one, came to audio;
-    ``expected``: whether one is to come that the model begins by itself."""
+    """The sequencer.
+
+    ``has_audio``: audio has come of the reply in flight, or of the last one if none is.
+    ``expected``: a model that takes turns itself is due to reply, without being asked.
+    """
 
     def __init__(self) -> None:
-        self.spoke = False
+        self.has_audio = False
         self.expected = False
-        self._wants: dict[ReplyKind, str] = {}
-        self._reply: tuple[ReplyKind, str] | None = None  # asked for or in flight
+        self._scheduled: dict[ReplyKind, str] = {}
+        self._reply: Reply | None = None  # requested or in flight
         self._response = ""  # its id, once it has begun
         self._cancelled = False
-        self._unheard: tuple[ReplyKind, str] | None = None  # it has come, and waits to be heard
+        self._unheard: Reply | None = None  # its audio has come, and waits to be heard
 
     @property
     def in_flight(self) -> bool:
-        """Whether a reply was asked for and is not over."""
+        """Whether a reply was requested and is not done."""
         return self._reply is not None
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is in flight and nothing wanted."""
-        return self._reply is None and not self._wants
+        """Whether no reply is in flight or scheduled."""
+        return self._reply is None and not self._scheduled
 
     @property
-    def owes(self) -> bool:
-        """Whether an answer is due of which nothing was heard yet."""
-        reply = self._due
-        asked = reply is not None and reply[0] is ReplyKind.ANSWER
-        return asked or self.expected or ReplyKind.ANSWER in self._wants
+    def answer_due(self) -> bool:
+        """Whether the caller waits for an answer and has heard nothing of it yet."""
+        reply = self._pending
+        asked = reply is not None and reply.kind is ReplyKind.ANSWER
+        return asked or self.expected or ReplyKind.ANSWER in self._scheduled
 
     @property
-    def last_words(self) -> str:
-        """The last words, as long as nothing of them was heard."""
-        want, words = self._due or (None, "")
-        if want is ReplyKind.LAST_WORDS:
-            return words
-        return self._wants.get(ReplyKind.LAST_WORDS, "")
+    def unheard_last_words(self) -> str:
+        """The instructions for the last words, as long as nothing of them was heard."""
+        reply = self._pending
+        if reply is not None and reply.kind is ReplyKind.LAST_WORDS:
+            return reply.instructions
+        return self._scheduled.get(ReplyKind.LAST_WORDS, "")
 
     @property
-    def _due(self) -> tuple[ReplyKind, str] | None:
-        return self._unheard if self.spoke else self._reply
+    def _pending(self) -> Reply | None:
+        """The reply of which nothing was heard yet."""
+        return self._unheard if self.has_audio else self._reply
 
     def describe(self) -> str:
         """The reply in flight and those that wait, for ``Call.describe``."""
-        parts = [f"then {kind.name.lower()}" for kind in sorted(self._wants)]
+        parts = [f"then {kind.name.lower()}" for kind in sorted(self._scheduled)]
         if self._reply is not None:
-            step = "in flight" if self._response else "asked for"
-            kind = self._reply[0].name.lower()
+            step = "in flight" if self._response else "requested"
+            kind = self._reply.kind.name.lower()
             parts.insert(0, f"{kind} {'cancelled' if self._cancelled else step}")
         elif self.expected:
             parts.insert(0, "expected")
         return ",".join(parts)
 
-    def cancelled(self, response: str) -> bool:
-        """Whether ``response`` was cancelled, also if the model had finished it by then."""
+    def is_cancelled(self, response: str) -> bool:
+        """Whether ``response`` was cancelled, even if the model had finished it by then."""
         return self._cancelled and response == self._response
 
-    def want(self, want: ReplyKind, words: str = "") -> None:
-        """Have the model speak; ``words``: instructions, or what the conversation asks for."""
-        self._wants[want] = words
+    def schedule(self, kind: ReplyKind, instructions: str = "") -> None:
+        """Have the model say something as soon as it may."""
+        self._scheduled[kind] = instructions
 
-    def drop(self, *wants: ReplyKind) -> None:
-        """What is not wanted any more, all if none is named."""
-        for want in wants or tuple(ReplyKind):
-            self._wants.pop(want, None)
+    def discard(self, *kinds: ReplyKind) -> None:
+        """Forget what is scheduled of these kinds, or all of it if none is named."""
+        for kind in kinds or tuple(ReplyKind):
+            self._scheduled.pop(kind, None)
 
-    def next(self, may: Callable[[ReplyKind], bool]) -> Actions:
-        """Ask for the most urgent reply, if it may be spoken now."""
-        if self.in_flight or not self._wants:
+    def request_next(self, may_request: Callable[[ReplyKind], bool]) -> Actions:
+        """Request the most urgent reply, if none is in flight and ``may_request`` it now."""
+        if self.in_flight or not self._scheduled:
             return []
-        want = min(self._wants)
-        if not may(want):
+        kind = min(self._scheduled)
+        if not may_request(kind):
             return []
-        words = self._wants.pop(want)
-        self._reply = want, words
-        self.spoke = False
-        return [RequestReply(words)]
+        self._reply = Reply(kind, self._scheduled.pop(kind))
+        self.has_audio = False
+        return [RequestReply(self._reply.instructions)]
 
-    def started(self, response: str) -> Actions:
-        """The model began to reply, perhaps by itself."""
+    def response_started(self, response: str) -> Actions:
+        """The model began a response, perhaps without being asked."""
         if self._response:
             return []  # a model that takes turns itself also calls functions while it speaks
         if self._reply is None:
-            self._reply = ReplyKind.ANSWER, ""
-            self.spoke = False
+            self._reply = Reply(ReplyKind.ANSWER)
+            self.has_audio = False
         self._response = response
         return [CancelReply()] if self._cancelled else []
 
-    def speaks(self) -> None:
-        """The reply has come to audio."""
-        if not self.spoke:
+    def audio_started(self) -> None:
+        """The first audio of the reply has come."""
+        if not self.has_audio:
             self._unheard = self._reply
-        self.spoke, self.expected = True, False
+        self.has_audio, self.expected = True, False
 
-    def heard(self) -> None:
-        """Of what has come the first sample is heard, or none will be."""
+    def audio_heard(self) -> None:
+        """The caller hears the beginning of what has come, or never will: it is not to be said
+        again."""
         self._unheard = None
 
-    def done(self, response: str) -> tuple[ReplyKind, str] | None:
-        """``response`` is over; returns what would have to be said if it failed."""
-        return self.lost() if self._response in ("", response) else None
+    def response_done(self, response: str) -> Reply | None:
+        """``response`` is over. Returns what is to be scheduled if it failed."""
+        return self.end() if self._response in ("", response) else None
 
     def cancel(self) -> Actions:
-        """Stop the reply in flight, as soon as it has a name."""
+        """Cancel the reply in flight, as soon as its response has an id."""
         if self._reply is None or self._cancelled:
             return []
         self._cancelled = True
         return [CancelReply()] if self._response else []
 
-    def lost(self) -> tuple[ReplyKind, str] | None:
-        """The reply in flight will not come; returns what is to be said: it, or the rest of it."""
+    def end(self) -> Reply | None:
+        """Nothing more will come of the reply in flight. Returns what is to be scheduled if it was
+        not complete: the same reply, or its rest; None if it was cancelled."""
         reply = None if self._cancelled else self._reply
         self._reply, self._response, self._cancelled = None, "", False
-        if reply is None or not self.spoke:
+        if reply is None or not self.has_audio:
             return reply
-        return None if reply[0] is ReplyKind.LAST_WORDS else (ReplyKind.ANSWER, CONTINUE)
-
-
-def back_from(destination: str, unreached: str) -> str:
-    """What to say to a caller who returns; ``unreached``: the cause why ``destination`` could not
-    be reached, or empty."""
-    if not unreached:
-        return (
-            f"The caller was connected to {destination} and is back with you now. Ask in a few"
-            " words whether there is anything else."
-        )
-    why = _UNREACHED.get(unreached, "the call could not be connected")
-    return (
-        f"The caller is back with you now, without having spoken to {destination}: {why}. Say so in"
-        " a few words, and ask how else you can help."
-    )
-
-
-_UNREACHED = {
-    "USER_BUSY": "the line is busy",
-    "NO_ANSWER": "nobody answered",
-    "NO_USER_RESPONSE": "nobody answered",
-    "CALL_REJECTED": "the call was declined",
-}
+        # Last words that were heard in part will do.
+        return None if reply.kind is ReplyKind.LAST_WORDS else Reply(ReplyKind.ANSWER, CONTINUE)

@@ -1,7 +1,14 @@
 """What a call must remember to go on in another process. [core]
 
-The words are in its record; this is the rest, written whenever it has changed. Secret digits are
-not remembered: they are typed again.
+A controller can be killed at any moment, and FreeSWITCH then hands its calls to another one. All
+that the other one knows is in the database: the words in the record (``transcript.py``), what was
+decided in the snapshot. It is taken after every event (``conversation_state.py``), and what changed
+is stored by ``session/resume.py``, which also turns what it finds into a ``Resumption``.
+
+What must survive is what the caller would notice: whether they were greeted and are owed an answer,
+how the call is to end, a hold, the limits, which functions were called (none is run twice). What
+must not survive: secret digits, which are typed again, and whatever belongs to connections that are
+gone (responses, items, the stream, the lane).
 """
 
 from __future__ import annotations
@@ -15,22 +22,29 @@ from esl_controller.call.agent import History
 from esl_controller.call.events import ToolCall, Usage
 
 HANGUP: Final = "hangup"
-SOMEBODY: Final = "somebody else"  # to whom a caller was transferred, if we do not know
+SOMEBODY: Final = "somebody else"  # stands for a destination that is not known
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was decided so far. Times are seconds of the call's clock; in the store, of Unix.
+    """What was decided so far. Times are seconds of the call's clock; in the store, Unix seconds.
 
-    ``owes``: the model was to answer, and has not begun. ``leaving``: how the conversation ends if
-    that is decided, HANGUP or the name of a destination; ``goodbye``: what is still to be said
-    before. ``pending``: function calls without a result; ``leaving_call`` is the one that wants to
-    leave, ``hold`` the one that keeps the caller on hold until ``held_until``.
-    ``back_from``: the destination that the caller comes back from; ``returns``: how often that was;
-    ``left_at``: when they went there, or 0. ``speaks``: the caller did, or may have, and nobody
-    knows the words yet.
+    ``ends_at``: the conversation's limit. ``turns`` of the caller so far, and idle ``prompts``
+    since the last of them. ``owes``: the caller waits for an answer and has heard nothing of it.
+    ``speaks``: the caller spoke, or may have, and the words are not known yet.
+
+    ``leaving``: how the conversation ends, HANGUP or the name of a destination; "" if that is not
+    decided. ``goodbye``: the instructions for last words that are still to be said.
+
+    ``pending``: function calls without a result. Among them, by call_id: ``leaving_call`` asked for
+    the exit, ``hold`` keeps the caller on hold until ``held_until``.
+
+    ``back_from``: the destination that the caller went to and comes back from; ``left_at``: when
+    they went there, or 0; ``returns``: how often they came back from a transfer.
     """
 
+    # These names, and those of StoredSnapshot, stand as JSON in databases, where controllers of
+    # other versions read them: they stay as they are, and a new one needs a default.
     ends_at: float = 0.0
     greeted: bool = False
     turns: int = 0
@@ -48,29 +62,27 @@ class Snapshot:
     speaks: bool = False
 
     @property
-    def leaver(self) -> ToolCall | None:
-        """The function call that wants to leave, or wanted a transfer, and has no result."""
+    def exit_call(self) -> ToolCall | None:
+        """The function call that asked for the exit and has no result yet."""
         return next((call for call in self.pending if call.call_id == self.leaving_call), None)
 
     @property
-    def transferred(self) -> Snapshot:
-        """The same once the caller was transferred, for the case that they come back.
-
-        The function call that wanted it gets its result then.
-        """
+    def after_transfer(self) -> Snapshot:
+        """The same once the caller was transferred, in case they come back. The function call that
+        asked for the transfer gets its result then."""
         return replace(
             self,
             owes=False,
             speaks=False,
             leaving="",
             goodbye="",
-            pending=(self.leaver,) if self.leaver else (),
+            pending=(self.exit_call,) if self.exit_call else (),
             back_from=self.leaving or SOMEBODY,
             returns=self.returns + 1,
         )
 
-    def moved(self, seconds: float) -> Snapshot:
-        """The same by another clock."""
+    def shifted(self, seconds: float) -> Snapshot:
+        """The same by a clock that is ``seconds`` ahead of this one."""
         return replace(
             self,
             ends_at=self.ends_at + seconds,
@@ -81,8 +93,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class StoredSnapshot:
-    """What is written down: ``memory``, and what the call's shell knows. ``cut``: a sentence was
-    cut off by an earlier loss, and has not gone on."""
+    """What is stored: the snapshot (``memory``) and what the call's shell knows.
+
+    ``recording``: its path at the switch, or "". ``usage``: what the model has cost so far.
+    ``cut``: the agent was cut off when an earlier controller was killed, and nothing of the rest
+    was heard yet.
+    """
 
     memory: Snapshot
     recording: str = ""
@@ -92,17 +108,18 @@ class StoredSnapshot:
 
 @dataclass(frozen=True)
 class Resumption:
-    """A call that goes on here: what it remembers, and what became of it meanwhile.
+    """A call that goes on here: its snapshot, and what became of it meanwhile.
 
-    ``cut``: we were cut off in mid-sentence; ``lost_words``: what the caller said last is not
-    known. ``away_s``: how long the caller has waited, 0 if that is not known. ``unreached``: why
-    the destination could not be reached that the caller comes back from: FreeSWITCH's cause.
+    ``cut``: the agent was cut off in mid-sentence. ``words_unknown``: what the caller said last is
+    not in the record. ``away_s``: seconds that the caller has waited for us, 0 if not known.
+    ``recorded``: the switch records the call already. ``unreached``: FreeSWITCH's cause why the
+    destination that the caller comes back from could not be reached, or "".
     """
 
     snapshot: Snapshot
     history: History = ()
     cut: bool = False
-    lost_words: bool = False
+    words_unknown: bool = False
     away_s: float = 0.0
     recorded: bool = False
     unreached: str = ""
@@ -112,12 +129,12 @@ _STORED = TypeAdapter(StoredSnapshot)
 
 
 def dump(stored: StoredSnapshot) -> str:
-    """As a JSON text."""
+    """``stored`` as a JSON text."""
     return _STORED.dump_json(stored).decode()
 
 
 def load(text: str) -> StoredSnapshot | None:
-    """What ``dump`` wrote; None for anything else."""
+    """What ``dump`` wrote; None if ``text`` is anything else."""
     try:
         return _STORED.validate_json(text)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""What a conversation does by the clock: ask whether the caller is there, warn, end. [core]
+"""What a conversation does by the clock: idle prompts, the warning, the limit. [core]
 
 Part of ``conversation.py``. Times are seconds of the call's clock.
 """
@@ -10,7 +10,7 @@ from enum import Enum
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.secretaries.schema import Limits
 
-LAST_WORDS_S = 10.0  # the hard cap on a farewell or an announcement
+LAST_WORDS_S = 10.0  # a farewell or an announcement that takes longer is cut off
 
 
 class Due(Enum):
@@ -18,13 +18,16 @@ class Due(Enum):
 
     IDLE = "nobody has said anything for a while"
     WARNING = "the call has to end soon"
-    LIMIT = "it has to end now"
-    LEAVE = "the last words have taken too long"
+    LIMIT = "the call has to end now"
+    LAST_WORDS = "the last words have taken too long"
 
 
 class Timers:
-    """The times of one conversation: of it ``turns`` of the caller so far, ``prompts`` since the
-    last one, and ``limit_at``."""
+    """The limits of one conversation, in time and in turns.
+
+    ``turns``: of the caller, so far; ``prompts``: idle prompts since the last of them;
+    ``limit_at``: when the conversation has to end.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -40,55 +43,56 @@ class Timers:
         if 0 < limits.warn_s < limits.max_call_s:
             self._due[Due.WARNING] = self.limit_at - limits.warn_s
 
-    def resume(self, now: float, memory: Snapshot) -> None:
-        """It goes on; what is due by now is due at once, but for a warning that was given."""
-        self.turns, self.prompts = memory.turns, memory.prompts
-        self.limit_at = self._due[Due.LIMIT] = memory.ends_at
+    def resume(self, now: float, snapshot: Snapshot) -> None:
+        """Go on in another process. A limit that has passed is due at once; a warning that was due
+        meanwhile has probably been given."""
+        self.turns, self.prompts = snapshot.turns, snapshot.prompts
+        self.limit_at = self._due[Due.LIMIT] = snapshot.ends_at
         warning = self.limit_at - self._limits.warn_s
         if self._limits.warn_s and warning > now:
             self._due[Due.WARNING] = warning
 
-    def rest(self, now: float, *, at_rest: bool) -> None:
-        """Whether everybody is silent; from when they are on, time counts."""
-        if at_rest and self._limits.idle_s:
+    def set_idle(self, idle: bool, now: float) -> None:
+        """Note whether the conversation is idle; the time is counted from when that began."""
+        if idle and self._limits.idle_s:
             self._due.setdefault(Due.IDLE, now + self._limits.idle_s)
         else:
             self._due.pop(Due.IDLE, None)
 
-    def caller_acts(self) -> None:
-        """There is somebody."""
+    def caller_active(self) -> None:
+        """The caller said or typed something."""
         self.prompts = 0
 
-    def turn(self) -> bool:
-        """The caller has said something; whether that was more than is allowed."""
-        self.caller_acts()
+    def count_turn(self) -> bool:
+        """Count a turn of the caller. Returns whether it was one too many."""
+        self.caller_active()
         self.turns += 1
         return 0 < self._limits.max_turns < self.turns
 
-    def prompt(self) -> bool:
-        """Nobody answers; whether to ask once more."""
+    def count_prompt(self) -> bool:
+        """Count an idle prompt. Returns whether it may be spoken, or is one too many."""
         self.prompts += 1
         return self.prompts <= self._limits.idle_prompts
 
     def last_words(self, now: float) -> None:
-        """They are said now, and nothing else is due."""
-        self._due = {Due.LEAVE: now + LAST_WORDS_S}
+        """The last words begin: only they can take too long now."""
+        self._due = {Due.LAST_WORDS: now + LAST_WORDS_S}
 
-    def gone(self) -> None:
-        """Nothing is due any more."""
+    def stop(self) -> None:
+        """The conversation is over: nothing is due any more."""
         self._due.clear()
 
-    def back(self) -> None:
-        """The conversation goes on; it has lasted as long as before."""
+    def restart(self) -> None:
+        """The conversation goes on after all. Its limit stands."""
         self._due = {Due.LIMIT: self.limit_at}
 
-    def next(self, now: float) -> Due | None:
-        """What it is time for, once each."""
+    def pop_due(self, now: float) -> Due | None:
+        """One thing that it is time for, if any; each once."""
         due = next((what for what, at in self._due.items() if now >= at), None)
         if due is not None:
             del self._due[due]
         return due
 
     def deadline(self) -> float | None:
-        """When it is time for something."""
+        """When ``pop_due`` has something to return."""
         return min(self._due.values(), default=None)

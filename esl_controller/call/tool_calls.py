@@ -1,7 +1,8 @@
 """The function calls of one conversation, from the model's request to its result. [core]
 
-Part of ``conversation.py``: what takes time (a webhook, a hold, keys to be typed) is kept here, and
-so is what was done already, because models like to call twice.
+Part of ``conversation.py``, which carries out what ends the conversation. Here is the rest: what
+takes time (a webhook function, a hold, digits to be typed) until its result goes back to the model,
+and what was done already, because models tend to call a function twice.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from esl_controller.call.actions import (
     ToolResult,
 )
 from esl_controller.call.events import ToolCall
+from esl_controller.call.instructions import keys_pressed
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.call.tools import Toolbox, ToolError, failure
 
 DONE = json.dumps({"status": "done"})
-PRIVATE_S = 3.0  # after secret digits, keys are still of them: one too many, or one too late
-MOST_KEYS = 64
+PRIVATE_S = 3.0  # keys pressed so soon after secret digits still belong to them
+MAX_KEYS = 64
 INTERRUPTED = (
     "interrupted by a fault of the telephone system; whether it was done is not known. Digits that"
     " were being typed are lost and have to be asked for again."
 )
-KEYS_S = 1.5  # after the last key that nobody asked for, until the model is told
+KEYS_S = 1.5  # from the last key that nobody asked for until the model is told
 
 
 @dataclass
@@ -51,34 +53,38 @@ class _Hold:
 
 @dataclass
 class ToolExecutor:
-    """Takes calls; ``take`` and the others return actions, and ``reply_due`` says whether the model
-    has to be asked to go on."""
+    """Runs function calls. Every method returns actions; ``reply_due`` says whether the model has
+    to be asked for a reply to the results.
+
+    ``webhooks``: those that are being asked, by call_id. ``secret_digits``: by the name that the
+    model gave them; only webhook functions get them.
+    """
 
     toolbox: Toolbox
     reply_due: bool = False
-    running: dict[str, ToolCall] = field(default_factory=dict)  # webhooks, by call_id
+    webhooks: dict[str, ToolCall] = field(default_factory=dict)
     collection: _Collection | None = None
     hold: _Hold | None = None
-    secure: dict[str, str] = field(default_factory=dict, repr=False)
-    _outputs: dict[tuple[str, str], str] = field(default_factory=dict)
-    _again: dict[str, list[ToolCall]] = field(default_factory=dict)
+    secret_digits: dict[str, str] = field(default_factory=dict, repr=False)
+    _outputs: dict[tuple[str, str], str] = field(default_factory=dict)  # in this turn of the caller
+    _duplicates: dict[str, list[ToolCall]] = field(default_factory=dict)  # by the first's call_id
     _private_until: float = 0.0
     _keys: str = field(default="", repr=False)  # that nobody asked for
     _keys_until: float = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether the caller is kept waiting, by whatever."""
-        return bool(self.running or self.collection or self.hold or self._keys)
+        """Whether the conversation waits for a function, or for more keys."""
+        return bool(self.webhooks or self.collection or self.hold or self._keys)
 
     @property
-    def music(self) -> bool:
-        """Whether the caller hears music."""
+    def music_playing(self) -> bool:
+        """Whether the caller hears hold music."""
         return self.hold is not None and self.hold.music
 
     def describe(self) -> str:
-        """What the caller is kept waiting for, for ``Call.describe``; never a digit."""
-        parts = [call.name for call in self.running.values()]
+        """What is waited for, for ``Call.describe``; never a digit."""
+        parts = [call.name for call in self.webhooks.values()]
         if self.collection is not None:
             parts.append("secret digits" if self.collection.wanted.secure else "digits")
         if self.hold is not None:
@@ -91,149 +97,151 @@ class ToolExecutor:
     def pending(self) -> tuple[ToolCall, ...]:
         """Function calls without a result."""
         waiting = [each.call for each in (self.hold, self.collection) if each is not None]
-        again = [call for calls in self._again.values() for call in calls]
-        return (*self.running.values(), *again, *waiting)
+        duplicates = [call for calls in self._duplicates.values() for call in calls]
+        return (*self.webhooks.values(), *duplicates, *waiting)
 
-    def resume(self, memory: Snapshot) -> Actions:
-        """Go on in another process. A hold goes on; of what else was running, nobody knows whether
-        it was done, and it is not done again."""
+    def resume(self, snapshot: Snapshot) -> Actions:
+        """Go on in another process. A hold goes on. Any other call may have been done or not, and
+        is not done again: the model is told so."""
         actions: Actions = []
-        for call in memory.pending:
-            if call.call_id == memory.hold:
-                self.hold = _Hold(call, memory.held_until)
-            elif call.call_id != memory.leaving_call:
-                actions += self.fail(call, INTERRUPTED)
+        for call in snapshot.pending:
+            if call.call_id == snapshot.hold:
+                self.hold = _Hold(call, snapshot.held_until)
+            elif call.call_id != snapshot.leaving_call:
+                actions += self.refuse(call, INTERRUPTED)
         return actions
 
-    def private(self, now: float) -> bool:
-        """Whether a key that is pressed now belongs to secret digits that came to an end."""
+    def is_private(self, now: float) -> bool:
+        """Whether a key pressed now still belongs to secret digits: one too many or too late."""
         return self.collection is None and now < self._private_until
 
     def new_turn(self) -> None:
-        """The caller said or typed something: the same call may now be meant once more."""
+        """The caller said or typed something: from now on the same call is no repetition."""
         self._outputs.clear()
 
     def request(self, call: ToolCall) -> tools.Request | Actions:
-        """What a call asks for; or what is to be done about one that is wrong or repeated."""
+        """What a call asks for; or, if it is wrong or repeated, the actions that answer it."""
         key = _key(call)
         if key in self._outputs:
             return self._finish(call, self._outputs[key])
-        for running in self.running.values():
+        for running in self.webhooks.values():
             if _key(running) == key:
-                self._again.setdefault(running.call_id, []).append(call)
+                self._duplicates.setdefault(running.call_id, []).append(call)
                 return []
         try:
             return self.toolbox.request(call)
         except ToolError as error:
-            return self.fail(call, str(error))
+            return self.refuse(call, str(error))
 
-    def take(self, call: ToolCall, request: tools.Staying, now: float) -> Actions:
+    def run(self, call: ToolCall, request: tools.Staying, now: float) -> Actions:
         """Carry out a request that does not end the conversation."""
         match request:
             case tools.AskServer(tool):
-                self.running[call.call_id] = call
-                given = {name: self.secure.get(digits, "") for name, digits in tool.secure.items()}
-                return [AskWebhook(call.call_id, request, given)]
+                self.webhooks[call.call_id] = call
+                secret = {
+                    argument: self.secret_digits.get(name, "")
+                    for argument, name in tool.secure.items()
+                }
+                return [AskWebhook(call.call_id, request, secret)]
             case tools.TakeMessage():
                 return [StoreMessage(request), *self._done(call)]
             case tools.PressKeys(digits):
                 return [SendDtmf(digits), *self._done(call)]
             case tools.Hold(seconds):
                 if self.hold is not None:
-                    return self.fail(call, "the caller is on hold already")
+                    return self.refuse(call, "the caller is on hold already")
                 self.hold = _Hold(call, now + seconds)
                 return []
             case tools.Unhold():
                 if self.hold is None:
-                    return self.fail(call, "the caller is not on hold")
+                    return self.refuse(call, "the caller is not on hold")
                 return [*self.end_hold("ended"), *self._done(call)]
             case tools.CollectDigits(timeout_s=timeout_s):
                 if self.collection is not None:
-                    return self.fail(call, "digits are being collected already")
-                self.secure.pop(request.name, None)
+                    return self.refuse(call, "digits are being collected already")
+                self.secret_digits.pop(request.name, None)
                 self.collection = _Collection(call, request, now + timeout_s)
-                # Who knows what is asked for begins to type before it is asked.
+                # A caller who knows the question may have begun to type before it was asked.
                 keys, self._keys = self._keys, ""
-                return [action for key in keys for action in self.key(key, now)]
+                return [action for key in keys for action in self.key_pressed(key, now)]
             case _:
                 assert_never(request)
 
     def webhook_done(self, call_id: str, output: str) -> Actions:
-        """A webhook's answer has come."""
-        call = self.running.pop(call_id, None)
+        """The server has answered a webhook function."""
+        call = self.webhooks.pop(call_id, None)
         if call is None:
             return []
         actions = self.end_hold("an answer has come")
-        for one in (call, *self._again.pop(call_id, ())):
-            actions += self._finish(one, output)
-        self.reply_due = not self.running
+        for each in (call, *self._duplicates.pop(call_id, ())):
+            actions += self._finish(each, output)
+        self.reply_due = not self.webhooks
         return actions
 
-    def key(self, digit: str, now: float) -> Actions:
+    def key_pressed(self, digit: str, now: float) -> Actions:
         """The caller pressed a key: for a collection, to end a hold, or without being asked."""
         if self.collection is None:
-            over = self.end_hold("the caller pressed a key")
-            if not over:
-                self._keys = (self._keys + digit)[-MOST_KEYS:]
+            actions = self.end_hold("the caller pressed a key")
+            if not actions:
+                self._keys = (self._keys + digit)[-MAX_KEYS:]
                 self._keys_until = now + KEYS_S
-            return over
+            return actions
         wanted = self.collection.wanted
         if digit == wanted.terminator:
             return self._collected(now, "the caller typed nothing more")
         self.collection.digits += digit
         self.collection.ends = now + wanted.timeout_s
-        full = wanted.count or MOST_KEYS
+        full = wanted.count or MAX_KEYS
         return self._collected(now) if len(self.collection.digits) >= full else []
 
-    def play(self) -> Actions:
-        """All was said: the caller on hold gets music."""
+    def start_music(self) -> Actions:
+        """Play hold music if the caller is on hold; to be called when nothing else is heard."""
         if self.hold is None or self.hold.music:
             return []
         self.hold.music = True
         return [PlayMusic(True)]
 
-    def silenced(self) -> None:
-        """The music was lost with the way to the caller: ``play`` plays it again."""
+    def playout_dropped(self) -> None:
+        """The music is gone with the lane: ``start_music`` starts it again."""
         if self.hold is not None:
             self.hold.music = False
 
-    def time(self, now: float, *, model: bool) -> Actions:
-        """End what has lasted long enough; ``model``: it is there to be told of keys."""
+    def time_up(self, now: float, *, model_ready: bool) -> Actions:
+        """End whatever has lasted long enough. Keys wait until the model is there to be told."""
         actions: Actions = []
-        if model and self._keys and now >= self._keys_until:
-            told = f"(The caller pressed {self._keys} on the telephone's keypad.)"
+        if model_ready and self._keys and now >= self._keys_until:
+            actions.append(TellModel(keys_pressed(self._keys)))
             self._keys, self.reply_due = "", True
-            actions.append(TellModel(told))
         if self.hold is not None and now >= self.hold.ends:
             actions += self.end_hold("the time is over")
         if self.collection is not None and now >= self.collection.ends:
             actions += self._collected(now, "the caller typed nothing more in time")
         return actions
 
-    def deadline(self, *, model: bool) -> float | None:
-        """When ``time`` has something to do."""
+    def deadline(self, *, model_ready: bool) -> float | None:
+        """When ``time_up`` has something to do."""
         ends = [waits.ends for waits in (self.hold, self.collection) if waits is not None]
-        if model and self._keys:
+        if model_ready and self._keys:
             ends.append(self._keys_until)
         return min(ends, default=None)
 
     def end_hold(self, reason: str) -> Actions:
-        """Let the caller talk with the model again, if there is a hold."""
+        """End the hold, if there is one; the model is told the ``reason``."""
         if self.hold is None:
             return []
         hold, self.hold = self.hold, None
         music: Actions = [PlayMusic(False)] if hold.music else []
         return [*music, self._result(hold.call, json.dumps({"hold": "over", "reason": reason}))]
 
-    def leave(self) -> Actions:
-        """The conversation ends: nobody waits for keys any more, or hears music."""
-        music: Actions = [PlayMusic(False)] if self.music else []
+    def stop(self) -> Actions:
+        """The conversation ends: no music, and no more waiting for keys."""
+        music: Actions = [PlayMusic(False)] if self.music_playing else []
         self.hold = self.collection = None
         self._keys = ""
         return music
 
-    def fail(self, call: ToolCall, why: str) -> Actions:
-        """Tell the model why a call came to nothing."""
+    def refuse(self, call: ToolCall, why: str) -> Actions:
+        """Tell the model why a call is not done."""
         return self._finish(call, failure(why))
 
     def _done(self, call: ToolCall) -> Actions:
@@ -244,16 +252,16 @@ class ToolExecutor:
         done, self.collection = self.collection, None
         wanted, digits = done.wanted, done.digits
         complete = len(digits) == wanted.count if wanted.count else bool(digits)
-        told: dict[str, object] = {"status": "complete" if complete else "incomplete"}
+        output: dict[str, object] = {"status": "complete" if complete else "incomplete"}
         if wanted.secure:
             self._private_until = now + PRIVATE_S
             if complete:
-                self.secure[wanted.name] = digits
+                self.secret_digits[wanted.name] = digits
         else:
-            told["digits"] = digits
+            output["digits"] = digits
         if not complete:
-            told["reason"] = reason
-        return [self._result(done.call, json.dumps(told))]
+            output["reason"] = reason
+        return [self._result(done.call, json.dumps(output))]
 
     def _finish(self, call: ToolCall, output: str) -> Actions:
         self._outputs[_key(call)] = output

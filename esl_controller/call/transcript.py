@@ -1,7 +1,14 @@
-"""The minutes of one call: what was said, heard and done, for the record and the model. [core]
+"""The transcript of one call: what was said, heard and done, for the record and the model. [core]
 
-``put`` gets a change for the store whenever something is known that was not; ``history`` is what a
-new connection to the model must know. Times are Unix seconds.
+Both must say what the caller heard, not what the model sent: it sends faster than it is played, and
+the caller cuts it off. "Heard" is what the playout has given to FreeSWITCH, to the millisecond. The
+model does not say which word falls on which millisecond, so a turn that was cut off keeps the same
+share of its text as of its audio, cut back to a whole word: of 3,000 ms of which 1,200 were heard,
+two fifths of the characters.
+
+``put`` gets a change for the store whenever more is known of a turn: the first words as soon as
+they are heard, then once a second, so that a controller that is killed leaves little untold.
+``history`` is what a new connection to the model has to know. Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -14,8 +21,8 @@ from esl_controller.call.agent import Called, History, Said
 from esl_controller.call.events import ToolCall
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 
-NUMBERS = 10_000  # turns in each process that has the call, at most
-PROGRESS_S = 1.0  # so old at most are the words that are known of one who is cut off
+NUMBERS = 10_000  # each process that gets the call numbers its turns from a multiple of this on
+PROGRESS_S = 1.0  # while a turn of the agent is heard, its text is put this often
 
 
 @dataclass
@@ -25,17 +32,17 @@ class _Entry:
     started_at: float
     item: str
     text: str = ""
-    audio_ms: float = 0.0  # received of the agent
-    complete: bool = False  # and nothing more will come
-    heard: bool = False  # its first sample, at least
+    audio_ms: float = 0.0  # received from the agent so far
+    complete: bool = False  # no more audio will come
+    heard: bool = False  # at least its first sample
     put_at: float = 0.0
     ended_at: float | None = None
     latency_ms: int | None = None
-    heard_ms: int | None = None  # where it was cut off
+    heard_ms: int | None = None  # how much was heard, if it was cut off
 
     @property
     def heard_text(self) -> str:
-        """The words that were heard: all, or in proportion to the audio, in whole words."""
+        """The words that were heard; see the module's docstring."""
         if self.heard_ms is None:
             return self.text
         share = min(1.0, self.heard_ms / self.audio_ms) if self.audio_ms else 0.0
@@ -45,8 +52,11 @@ class _Entry:
 
 
 class Transcript:
-    """The minutes. ``silence_ms`` is what the model waits for before it says that the caller has
-    stopped: the last word was so much earlier."""
+    """What one call leaves behind.
+
+    ``silence_ms``: the silence after which the model reports that the caller has stopped; the
+    caller's last word was that much earlier.
+    """
 
     def __init__(
         self, call_uuid: str, put: Callable[[Turn | ToolUsed], None], silence_ms: int = 0
@@ -56,25 +66,24 @@ class Transcript:
         self._silence_s = silence_ms / 1000
         self._entries: list[_Entry | Called] = []
         self._items: dict[str, _Entry] = {}
-        self._began: dict[str, float] = {}  # function calls
+        self._tools_began: dict[str, float] = {}  # by call_id
         self._count = 0
-        self._unanswered: _Entry | None = None  # the caller's last turn, once it is over
+        self._unanswered: _Entry | None = None  # the caller's last turn, once over
 
     def resume(self, claimed: Claimed, lost_at: float) -> bool:
-        """Go on with the minutes of another process, which lost the call at ``lost_at``.
+        """Go on with the transcript of another process, which lost the call at ``lost_at``.
 
         Returns whether the agent was cut off by that.
         """
         self._count = claimed.epoch * NUMBERS
         cut = False
-        told: list[Turn | ToolUsed] = [*claimed.turns, *claimed.tools]
-        for one in sorted(
-            told, key=lambda one: one.at if isinstance(one, ToolUsed) else one.started_at
-        ):
-            if isinstance(one, Turn):
-                cut = self._resume_turn(one, lost_at)
+        changes: list[Turn | ToolUsed] = [*claimed.turns, *claimed.tools]
+        for change in sorted(changes, key=_at):
+            if isinstance(change, Turn):
+                cut = self._resume_turn(change, lost_at)
             else:
-                self._entries.append(Called(one.call_id, one.name, one.arguments, one.output))
+                called = Called(change.call_id, change.name, change.arguments, change.output)
+                self._entries.append(called)
         return cut
 
     def _resume_turn(self, turn: Turn, lost_at: float) -> bool:
@@ -82,12 +91,12 @@ class Transcript:
         entry.latency_ms = turn.latency_ms
         self._entries.append(entry)
         if turn.ended_at is not None or turn.who == "caller":
-            return False  # written down for good; only its words are of use
+            return False  # it is complete
         entry.text, entry.ended_at = turn.text, lost_at
         heard_ms = max(0, round((lost_at - turn.started_at) * 1000))
         cut = turn.audio_ms is None or heard_ms < turn.audio_ms
         if cut:
-            # Of what had not come whole, all that had come was heard.
+            # Where the length is not known, the audio was still coming: all of it was heard.
             entry.audio_ms, entry.heard_ms = turn.audio_ms or heard_ms, heard_ms
         self._changed(entry)
         return cut
@@ -95,27 +104,27 @@ class Transcript:
     # --- the caller -------------------------------------------------------------------------------
 
     def caller_began(self, item: str, at: float) -> None:
-        """A turn of the caller, as the model's ``item`` if it names one."""
+        """A turn of the caller begins; ``item`` is the model's name for it, if it has one."""
         self._add("caller", item or f"caller {self._count}", at)
 
     def caller_ended(self, item: str, at: float) -> None:
-        """The caller has stopped."""
+        """The caller has stopped speaking."""
         entry = self._caller(item)
         if entry is not None and entry.ended_at is None:
             entry.ended_at = max(entry.started_at, at - self._silence_s)
             self._unanswered = entry
-            if entry.text:  # without, it may have been a cough: recorded when it is answered
+            if entry.text:  # otherwise it may be a cough: it is recorded when it is answered
                 self._changed(entry)
 
     def caller_said(self, item: str, text: str) -> None:
-        """The words of a turn; they may come late."""
+        """The whole text of a turn; it may come after the answer."""
         entry = self._caller(item)
         if entry is not None:
             entry.text = text.strip()
             self._changed(entry)
 
     def forget(self, item: str) -> None:
-        """That was no speech."""
+        """The turn was no speech: strike it out."""
         entry = self._items.pop(item, None)
         if entry is not None:
             self._entries.remove(entry)
@@ -131,7 +140,7 @@ class Transcript:
     # --- the agent --------------------------------------------------------------------------------
 
     def agent_says(self, item: str, at: float, *, text: str = "", audio_ms: float = 0.0) -> None:
-        """More of ``item``: words, audio, or both."""
+        """More of the agent's ``item`` has come: words, audio, or both."""
         entry = self._items.get(item) or self._add("agent", item, at)
         entry.text += text
         entry.audio_ms += audio_ms
@@ -140,7 +149,7 @@ class Transcript:
             self._changed(entry, at)
 
     def agent_heard(self, item: str, at: float) -> None:
-        """Its first sample is heard."""
+        """The caller hears the first sample of ``item``."""
         entry = self._items.get(item)
         if entry is not None:
             entry.started_at, entry.heard = at, True
@@ -151,7 +160,7 @@ class Transcript:
             self._changed(entry, at)
 
     def agent_complete(self, item: str) -> None:
-        """All of it has come."""
+        """All audio of ``item`` has come."""
         entry = self._items.get(item)
         if entry is not None:
             entry.complete = True
@@ -159,7 +168,7 @@ class Transcript:
                 self._changed(entry)
 
     def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
-        """It was heard to its end, or up to ``cut_ms``."""
+        """``item`` was heard to its end, or was cut off when ``cut_ms`` of it were heard."""
         entry = self._items.get(item)
         if entry is not None and entry.ended_at is None:
             entry.ended_at, entry.heard_ms = at, cut_ms
@@ -169,11 +178,11 @@ class Transcript:
 
     def tool_began(self, call: ToolCall, at: float) -> None:
         """The model calls a function."""
-        self._began[call.call_id] = at
+        self._tools_began[call.call_id] = at
 
     def tool_ended(self, call: ToolCall, output: str, at: float) -> None:
-        """It has a result."""
-        began = self._began.pop(call.call_id, at)
+        """The function has its result."""
+        began = self._tools_began.pop(call.call_id, at)
         self._entries.append(Called(call.call_id, call.name, call.arguments, output))
         took_ms = round((at - began) * 1000)
         used = ToolUsed(self._uuid, call.call_id, call.name, call.arguments, output, began, took_ms)
@@ -182,14 +191,15 @@ class Transcript:
     # --- for a new connection ---------------------------------------------------------------------
 
     def history(self) -> History:
-        """What was said and done, oldest first; of the agent only what was or will be heard."""
-        told: list[Said | Called] = []
+        """What was said and done, oldest first; of the agent's words, those that were heard or are
+        about to be."""
+        history: list[Said | Called] = []
         for entry in self._entries[-HISTORY:]:
             if isinstance(entry, Called):
-                told.append(entry)
+                history.append(entry)
             elif text := entry.heard_text.strip():
-                told.append(Said(entry.who, text))
-        return told
+                history.append(Said(entry.who, text))
+        return history
 
     def _add(self, who: Literal["caller", "agent"], item: str, at: float) -> _Entry:
         self._count += 1
@@ -198,7 +208,7 @@ class Transcript:
         return entry
 
     def _changed(self, entry: _Entry, at: float = 0.0) -> None:
-        entry.put_at = at if entry.text else 0.0  # the first words are not waited with
+        entry.put_at = at if entry.text else 0.0  # 0: the first words are put as they come
         self._put(
             Turn(
                 self._uuid,
@@ -213,3 +223,7 @@ class Transcript:
                 round(entry.audio_ms) if entry.complete else None,
             )
         )
+
+
+def _at(change: Turn | ToolUsed) -> float:
+    return change.at if isinstance(change, ToolUsed) else change.started_at

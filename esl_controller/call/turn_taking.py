@@ -1,12 +1,19 @@
 """Who has the floor: the caller, or the agent with one reply at a time. [core]
 
-Part of ``conversation.py``. ``TurnTaking`` combines three things: the reply in flight
-(``replies.py``), the items that the caller still hears, and the sound that the caller is making.
+The model reports when the caller begins and stops to speak, often wrongly: a cough, a noise and our
+own echo all look like speech. ``TurnTaking`` knows what the caller hears of us (the items in the
+playout), what will come (``replies.py``) and what the caller does, and says who may speak.
 
-A sound while we speak is either an interruption or a cough. ``Interruption`` pauses our speech at
-once and has the sound checked. If it is speech, the caller takes the floor. If not, our speech goes
-on from the same sample, and for the rest of that reply nothing pauses it before it is confirmed:
-whatever looked like speech once (an echo, say) will do so again.
+A sound while nobody else speaks is a turn: the caller has the floor until it stops, and then gets
+an answer. A sound while we speak may be an interruption. ``Interruption`` pauses our speech at once
+(nothing is lost by that) and has the sound checked. If it is speech, the floor is the caller's: our
+speech is dropped, the reply cancelled, and the model told how much of it was heard. If not, our
+speech goes on from the same sample, the model forgets the sound, and for the rest of that reply
+nothing pauses it before it is confirmed as speech: an echo that was taken for speech once will be
+again.
+
+A model that takes turns itself (``Abilities.takes_turns``) answers and falls silent without being
+asked. Then only the bookkeeping is left to do here.
 """
 
 from __future__ import annotations
@@ -20,169 +27,221 @@ from esl_controller.call.actions import (
     StopCheck,
     Unpause,
 )
-from esl_controller.call.replies import Replies, ReplyKind
+from esl_controller.call.events import ResponseDone
+from esl_controller.call.instructions import ANSWER_NOW
+from esl_controller.call.replies import Replies, Reply, ReplyKind
+
+REPLY_TRIES = 2
 
 
 class Interruption:
-    """``speaking``: the caller has the word; ``paused``: our speech waits for a verdict."""
+    """A sound of the caller while we speak, until it is known what it is.
+
+    ``caller_speaks``: the caller has the floor, by an interruption or otherwise. ``paused``: our
+    speech waits for the verdict.
+    """
 
     def __init__(self) -> None:
-        self.speaking = False
+        self.caller_speaks = False
         self.paused = False
         self._checking = False
-        self._fooled = False
+        self._false_alarm = False  # in this reply
 
-    def new_reply(self) -> None:
-        """What fooled us in the last reply may be a caller in this one."""
-        self._fooled = False
+    def reply_started(self) -> None:
+        """A new reply begins: sounds may pause it again, whatever they were in the last one."""
+        self._false_alarm = False
 
-    def check(self, *, pause: bool) -> Actions:
+    def sound_started(self, *, pause: bool) -> Actions:
         """The caller makes a sound while we speak; ``pause``: it may interrupt us."""
         if self._checking:
             return []
         self._checking = True
-        if self._fooled or not pause:
+        if self._false_alarm or not pause:
             return [CheckSpeech()]
         self.paused = True
         return [Pause(), CheckSpeech()]
 
-    def confirmed(self) -> bool:
-        """It is speech; whether that is news."""
-        news = self._checking and not self.speaking
-        self.speaking = self.speaking or news
+    def speech_confirmed(self) -> bool:
+        """The sound is speech. Returns whether that is news."""
+        news = self._checking and not self.caller_speaks
+        self.caller_speaks = self.caller_speaks or news
         return news
 
-    def doubted(self) -> Actions:
-        """It is none, so far."""
-        if not self._checking or self.speaking:
+    def speech_doubted(self) -> Actions:
+        """The sound is not speech, so far."""
+        if not self._checking or self.caller_speaks:
             return []
-        self._fooled = True
-        return self._resume()
+        self._false_alarm = True
+        return self._unpause()
 
-    def stopped(self, item: str) -> Actions:
-        """The sound, or the turn, is over; without a confirmation it was no speech."""
+    def sound_stopped(self, item: str) -> Actions:
+        """The caller is silent again. If the sound was not confirmed as speech, the model is to
+        forget it; ``item`` is its name for it, or ""."""
         if not self._checking:
-            self.speaking = False
+            self.caller_speaks = False
             return []
-        noise = not self.speaking
-        self._fooled = self._fooled or noise
-        return [*self.release(), *([ForgetItem(item)] if noise and item else [])]
+        noise = not self.caller_speaks
+        self._false_alarm = self._false_alarm or noise
+        return [*self.reset(), *([ForgetItem(item)] if noise and item else [])]
 
-    def silenced(self) -> None:
-        """Our speech was dropped: nothing of it waits any more."""
+    def speech_dropped(self) -> None:
+        """Our speech is gone from the playout: nothing is left to be unpaused."""
         self.paused = False
 
-    def release(self) -> Actions:
-        """Whatever the caller does, it is of no interest any more."""
+    def reset(self) -> Actions:
+        """Ignore what the caller is doing: nobody has the floor."""
         stop: Actions = [StopCheck()] if self._checking else []
-        self.speaking = self._checking = False
-        return [*stop, *self._resume()]
+        self.caller_speaks = self._checking = False
+        return [*stop, *self._unpause()]
 
-    def _resume(self) -> Actions:
-        resume: Actions = [Unpause()] if self.paused else []
+    def _unpause(self) -> Actions:
+        unpause: Actions = [Unpause()] if self.paused else []
         self.paused = False
-        return resume
+        return unpause
 
 
 class TurnTaking:
-    """``own_turns``: we decide when the model replies; ``during_greeting``: it may be interrupted.
+    """The floor of one conversation.
 
-    ``greeted``: the greeting was heard, or the caller had something better to say.
+    ``manual``: we request each reply; otherwise the model takes turns itself. ``during_greeting``:
+    the caller may interrupt the greeting. ``greeted``: the greeting was heard, or the caller had
+    something better to say. ``failures``: responses in a row that failed.
     """
 
-    def __init__(self, *, own_turns: bool, during_greeting: bool) -> None:
-        self.own_turns = own_turns
+    def __init__(self, *, manual: bool, during_greeting: bool) -> None:
+        self.manual = manual
         self.greeted = False
+        self.failures = 0
         self.replies = Replies()
-        self.caller = Interruption()
+        self.interruption = Interruption()
         self._during_greeting = during_greeting
-        self._items: set[str] = set()  # queued or being heard
+        self._items: set[str] = set()  # of the model, in the playout
 
     def describe(self) -> str:
-        """Who has the floor, for ``Call.describe``."""
-        if self.caller.speaking:
+        """Who has the floor, for ``Call.describe``; "caller?" while a sound is being checked."""
+        if self.interruption.caller_speaks:
             return "caller"
-        if self.caller.paused:
+        if self.interruption.paused:
             return "caller?"
         return "agent" if self._items else "nobody"
 
     @property
-    def heard(self) -> bool:
+    def agent_audible(self) -> bool:
         """Whether the caller hears the model, or will in a moment."""
         return bool(self._items)
 
     @property
-    def all_said(self) -> bool:
-        """Whether nothing is heard, in flight or wanted."""
+    def agent_finished(self) -> bool:
+        """Whether the caller has heard all that the model has to say."""
         return self.replies.quiet and not self._items
 
     @property
-    def free(self) -> bool:
-        """Whether nobody speaks or is about to."""
-        return self.all_said and not self.caller_has_it
+    def nobody_speaks(self) -> bool:
+        """Whether neither side speaks or is about to."""
+        return self.agent_finished and not self.caller_has_floor
 
     @property
-    def caller_has_it(self) -> bool:
+    def caller_has_floor(self) -> bool:
         """Whether the caller speaks, or may turn out to."""
-        return self.caller.speaking or self.caller.paused
+        return self.interruption.caller_speaks or self.interruption.paused
 
     @property
-    def over_us(self) -> bool:
-        """Whether a sound of the caller falls into a reply."""
+    def agent_replying(self) -> bool:
+        """Whether the agent is in a reply, so that a sound of the caller may be an interruption."""
         return self.replies.in_flight or bool(self._items)
 
     @property
     def interruptible(self) -> bool:
-        """Whether the caller may take the floor from us now."""
+        """Whether the caller may interrupt us now."""
         return self.greeted or self._during_greeting
 
-    def want(self, want: ReplyKind, words: str = "") -> None:
-        """Have the model speak; one that takes turns itself needs only to be told ``words``, which
-        it cannot know."""
-        if self.own_turns or words:
-            self.replies.want(want, words)
+    @property
+    def model_fails(self) -> bool:
+        """Whether the model is connected and still fails to reply."""
+        return self.failures >= REPLY_TRIES
+
+    # --- the model --------------------------------------------------------------------------------
+
+    def schedule(self, kind: ReplyKind, instructions: str = "") -> None:
+        """Have the model speak. One that takes turns itself is only sent ``instructions``: the rest
+        it says without being asked."""
+        if self.manual or instructions:
+            self.replies.schedule(kind, instructions)
         else:
             self.replies.expected = True
 
-    def may(self, want: ReplyKind) -> bool:
-        """Whether the model may speak now, as far as speech is concerned."""
-        if want is ReplyKind.LAST_WORDS:
+    def may_request(self, kind: ReplyKind) -> bool:
+        """Whether the floor is free for a reply of that kind."""
+        if kind is ReplyKind.LAST_WORDS:
             return True
-        return not self.caller_has_it and (want < ReplyKind.NOTICE or not self._items)
+        return not self.caller_has_floor and (kind < ReplyKind.NOTICE or not self._items)
 
-    def sound(self) -> Actions:
-        """The caller makes one."""
-        if self.over_us and self.own_turns:
-            return self.caller.check(pause=self.interruptible)
-        self.caller.speaking = True  # a model that takes turns itself falls silent by itself
+    def response_done(self, event: ResponseDone) -> bool:
+        """A response is over; if it failed, the reply is tried again. Returns whether it had been
+        cancelled, even if too late."""
+        cancelled = self.replies.is_cancelled(event.id)
+        again = self.replies.response_done(event.id)
+        if event.status == "completed":
+            self.failures = 0
+        elif event.status == "failed":
+            self.failures += 1
+            if self.model_fails:
+                self.replies.discard()
+            elif again is not None:
+                self.schedule(*again)
+        return cancelled
+
+    def model_gone(self, *, leaving: bool, for_good: bool) -> Actions:
+        """The connection to the model is gone. The reply in flight will not come, or not to its
+        end: it is scheduled again for the next connection. What has come of it is heard."""
+        again = self.replies.end()
+        if self.replies.expected and not leaving:
+            again = Reply(ReplyKind.ANSWER, ANSWER_NOW)
+        if again is not None:
+            self.schedule(*again)
+        if for_good:
+            self.replies.discard()
+        return self.interruption.reset()
+
+    # --- the caller -------------------------------------------------------------------------------
+
+    def sound_started(self) -> Actions:
+        """The caller makes a sound."""
+        if self.agent_replying and self.manual:
+            return self.interruption.sound_started(pause=self.interruptible)
+        # A model that takes turns itself falls silent by itself.
+        self.interruption.caller_speaks = True
         return []
 
     def interrupt(self) -> Actions:
-        """Be silent, and have the model know it."""
-        self.silenced()
-        self.replies.heard()
+        """Fall silent, cancel the reply, and let the model know what was heard."""
+        self.playout_dropped()
+        self.replies.audio_heard()
         self._items.clear()
         self.greeted = True
-        self.replies.drop(ReplyKind.ANSWER, ReplyKind.NOTICE, ReplyKind.PROMPT)
+        self.replies.discard(ReplyKind.ANSWER, ReplyKind.NOTICE, ReplyKind.PROMPT)
         return [Interrupt(), *self.replies.cancel()]
 
-    def silenced(self) -> None:
-        """The way to the caller is gone, and what waited in it."""
-        self.caller.silenced()
+    # --- the playout ------------------------------------------------------------------------------
 
-    def queued(self, item: str) -> None:
-        """An item of the model's is to be heard."""
+    def playout_dropped(self) -> None:
+        """What was in the playout is gone."""
+        self.interruption.speech_dropped()
+
+    def item_queued(self, item: str) -> None:
+        """An item of the model is in the playout."""
         self._items.add(item)
-        self.replies.speaks()
+        self.replies.audio_started()
 
-    def started(self, item: str) -> None:
-        """The first sample of an item is heard."""
+    def item_started(self, item: str) -> None:
+        """The caller hears the first sample of an item."""
         if item in self._items:
-            self.replies.heard()
+            self.replies.audio_heard()
 
-    def finished(self, item: str) -> None:
-        """An item was heard, or dropped; others than the model's are music, or a sentence."""
+    def item_finished(self, item: str) -> None:
+        """An item was heard to its end, or dropped. Items that the model did not queue are music or
+        our own sentences."""
         if item in self._items:
-            self.replies.heard()
+            self.replies.audio_heard()
             self._items.discard(item)
             self.greeted = self.greeted or not self._items

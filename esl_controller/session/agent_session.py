@@ -139,7 +139,7 @@ class AgentSession:
     ) -> None:
         # If we are killed now, the next controller must know of it: nothing is asked twice.
         await self._deps.record.flush()
-        self._runner.report(ev.ToolDone(call_id, await self._webhooks.webhook(request, secure)))
+        self._runner.report(ev.WebhookDone(call_id, await self._webhooks.webhook(request, secure)))
 
     def interrupt(self) -> None:
         """Be silent at once, and tell the model how much of each item was heard."""

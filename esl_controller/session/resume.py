@@ -61,7 +61,7 @@ class SnapshotKeeper:
             # is said, the next controller must still know that something is missing.
             again = dump(replace(stored, cut=True))
             self._put(SnapshotSaved(self._channel.uuid, self.epoch, again))
-        self._memory, self._cut = memory.moved(-_offset()), cut
+        self._memory, self._cut = memory.shifted(-_offset()), cut
         if not memory.back_from:
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
@@ -69,7 +69,7 @@ class SnapshotKeeper:
             self._memory,
             history,
             cut,
-            lost_words=not (isinstance(last, Said) and last.who == "caller"),
+            words_unknown=not (isinstance(last, Said) and last.who == "caller"),
             away_s=0.0 if memory.back_from else away_s,
             recorded=bool(stored.recording),
             unreached=unreached,
@@ -80,7 +80,7 @@ class SnapshotKeeper:
         if the destination could not be reached."""
         channel = self._channel
         if channel.returns > memory.returns:
-            memory = memory.transferred  # the controller was killed before it had stored that
+            memory = memory.after_transfer  # the controller was killed before it had stored that
         if not memory.back_from:
             return memory, ""
         if channel.returns < memory.returns:  # somebody transferred the caller back to us
@@ -102,7 +102,7 @@ class SnapshotKeeper:
     def transferred(self) -> None:
         """The caller was transferred, and may come back."""
         left_at = asyncio.get_running_loop().time()
-        memory = replace(self._memory.transferred, left_at=left_at)
+        memory = replace(self._memory.after_transfer, left_at=left_at)
         self._note(f"the caller was transferred to {memory.back_from}")
         self._write(memory)
 
@@ -113,7 +113,7 @@ class SnapshotKeeper:
         # As long as an answer is owed, the rest of the sentence that was cut is.
         self._cut = self._cut and memory.owes
         usage = self._agent_session.usage
-        stored = StoredSnapshot(memory.moved(_offset()), self.recording, usage, self._cut)
+        stored = StoredSnapshot(memory.shifted(_offset()), self.recording, usage, self._cut)
         self._put(SnapshotSaved(self._channel.uuid, self.epoch, dump(stored)))
 
 

@@ -19,8 +19,9 @@ import structlog
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.conversation import Conversation
-from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call, State
+from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call
 from esl_controller.call.records import Claimed
+from esl_controller.call.states import State
 from esl_controller.call.tools import Toolbox
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
@@ -215,7 +216,7 @@ class CallSession:
         talking = self.call.state is State.TALKING
         if talking or self.call.state is State.TRANSFERRING:
             self._keeper.save(self.call.conversation.snapshot())
-        if self._runner.over.done() or (talking and self.call.conversation.at_rest):
+        if self._runner.over.done() or (talking and self.call.conversation.idle):
             self._quiet.set()
         else:
             self._quiet.clear()
@@ -341,9 +342,9 @@ def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed:
     settings = deps.settings
     return Call(
         Conversation(secretary, toolbox, closed=closed, abilities=deps.model.abilities),
-        max_s=secretary.limits.max_call_s,
+        max_call_s=secretary.limits.max_call_s,
         fallback=secretary.destination(secretary.fallback),
         record=secretary.recording.stereo,
         playback=settings.media.playback,
-        model_s=settings.agent.connect_timeout_s,
+        model_timeout_s=settings.agent.connect_timeout_s,
     )

@@ -6,8 +6,8 @@ import pytest
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.machine import State
-from esl_controller.call.replies import ANSWER_NOW
+from esl_controller.call.instructions import ANSWER_NOW
+from esl_controller.call.states import State
 from esl_controller.call.timers import LAST_WORDS_S
 from esl_controller.call.tool_calls import KEYS_S
 from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
@@ -24,7 +24,7 @@ def test_greets_and_then_answers_each_turn_once() -> None:
     assert world.turn() == [do.RequestReply()]
     assert world.reply() == []
     world.hear_all()
-    assert world.call.conversation.at_rest
+    assert world.call.conversation.idle
 
 
 def test_a_turn_while_the_model_thinks_is_answered_when_that_is_over() -> None:
@@ -109,7 +109,7 @@ def test_a_short_sound_without_a_verdict_resumes_and_is_forgotten() -> None:
         do.ForgetItem("u2"),
     ]
     world.hear_all()
-    assert world.call.conversation.at_rest
+    assert world.call.conversation.idle
 
 
 def test_nothing_is_checked_while_nobody_else_speaks() -> None:
@@ -176,10 +176,10 @@ def test_a_model_that_calls_functions_while_it_speaks() -> None:
     )
     assert kinds(actions) == ["AskWebhook"]
     assert world.call.conversation.next_deadline() is not None
-    assert not world.call.conversation.at_rest
+    assert not world.call.conversation.idle
     world.feed(world.done())
     world.hear_all()
-    assert world.feed(ev.ToolDone("c1", "{}")) == [do.ToolResult(call, "{}")]
+    assert world.feed(ev.WebhookDone("c1", "{}")) == [do.ToolResult(call, "{}")]
 
 
 @pytest.mark.parametrize("name", ["end_call", "transfer_call"])
@@ -234,8 +234,8 @@ def test_a_result_that_comes_during_a_response_brings_one_reply_after_it() -> No
     world.asks(tool_call("find", "c1", a=1), tool_call("find", "c2", a=2))
     assert world.asked, "the words for the wait"
     world.feed(world.started(), world.queued())
-    assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult"]
-    assert kinds(world.feed(ev.ToolDone("c2", "{}"))) == ["ToolResult"]
+    assert kinds(world.feed(ev.WebhookDone("c1", "{}"))) == ["ToolResult"]
+    assert kinds(world.feed(ev.WebhookDone("c2", "{}"))) == ["ToolResult"]
     assert world.feed(world.done()) == [do.RequestReply()]
     assert world.reply() == []
 
@@ -246,7 +246,7 @@ def test_results_of_one_response_are_answered_together() -> None:
     actions = world.asks(tool_call("find"), note, speak=True)
     assert "StoreMessage" in kinds(actions)
     assert "RequestReply" not in kinds(actions)
-    assert kinds(world.feed(ev.ToolDone("c1", "{}"))) == ["ToolResult", "RequestReply"]
+    assert kinds(world.feed(ev.WebhookDone("c1", "{}"))) == ["ToolResult", "RequestReply"]
 
 
 def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
@@ -254,7 +254,7 @@ def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
     for call_id in ("c1", "c2"):
         assert "AskWebhook" in kinds(world.asks(tool_call("find", call_id), speak=True))
         world.hear_all()
-        assert "AskWebhook" not in kinds(world.feed(ev.ToolDone(call_id, "{}")))
+        assert "AskWebhook" not in kinds(world.feed(ev.WebhookDone(call_id, "{}")))
         assert kinds(world.reply(tool_call("find", "again"))) == ["ToolResult", "RequestReply"]
         world.reply()
         world.hear_all()
@@ -263,7 +263,7 @@ def test_the_same_call_runs_again_when_the_caller_has_spoken() -> None:
 def test_who_interrupts_needs_no_words_for_the_wait() -> None:
     world = World().greeted()
     world.asks(tool_call("find", "c1", a=1), speak=True)
-    world.feed(ev.ToolDone("c1", "{}"))
+    world.feed(ev.WebhookDone("c1", "{}"))
     # The first sentence is still heard: the words for the wait have to wait.
     assert kinds(world.reply(tool_call("find", "c2", a=2), speak=False)) == ["AskWebhook"]
     world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.machine import State
+from esl_controller.call.states import State
 from tests.call.world import World, secretary, tool_call
 
 CALLS = (
@@ -62,7 +62,7 @@ def step(world: World, kind: str, pick: int) -> None:
         case "key":
             world.feed(ev.Dtmf("0123456789*#"[pick % 12]))
         case "webhook" if world.running:
-            world.feed(ev.ToolDone(world.running.pop(), '{"found": 1}'))
+            world.feed(ev.WebhookDone(world.running.pop(), '{"found": 1}'))
         case "lost" if world.model != "none":
             world.lose(permanent=pick == 7)
         case "back" if world.model == "connecting":

@@ -9,7 +9,7 @@ import pytest
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
 from esl_controller.call.tool_calls import KEYS_S
 from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
 
@@ -19,9 +19,9 @@ from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secr
 def test_hold_begins_when_all_was_said_and_ends_by_time() -> None:
     world = World().greeted()
     assert world.asks(tool_call("hold", seconds=30), speak=True) == []
-    assert not world.call.conversation.held, "the caller still hears the announcement"
+    assert not world.call.conversation.music_playing, "the caller still hears the announcement"
     assert world.hear() == [do.PlayMusic(True)]
-    assert world.call.conversation.held
+    assert world.call.conversation.music_playing
     assert world.later(29.0) == []
     actions = world.later(1.1)
     assert kinds(actions) == ["PlayMusic", "ToolResult", "RequestReply"]
@@ -36,7 +36,7 @@ def test_a_key_a_result_or_the_model_ends_a_hold() -> None:
     world = World().greeted()
     world.asks(tool_call("find", "c1"), tool_call("hold", "c2"), speak=True)
     world.hear()
-    actions = world.feed(ev.ToolDone("c1", '{"ok": 1}'))
+    actions = world.feed(ev.WebhookDone("c1", '{"ok": 1}'))
     assert kinds(actions) == ["PlayMusic", "ToolResult", "ToolResult", "RequestReply"]
 
     world = World(takes_turns=True).greeted()
@@ -97,7 +97,7 @@ def test_keys_typed_ahead_belong_to_the_collection() -> None:
     world.feed(ev.Dtmf("4"), world.done(status="cancelled"))
     collect = tool_call("collect_digits", name="pin", count=4, secure=True)
     world.feed(ev.ResponseStarted("x"), ev.ResponseDone("x", "completed", calls=(collect,)))
-    assert world.call.conversation.secure
+    assert world.call.conversation.secret_digits
     actions = world.feed(*map(ev.Dtmf, "321"))
     assert output(actions) == {"status": "complete"}
 
@@ -105,12 +105,12 @@ def test_keys_typed_ahead_belong_to_the_collection() -> None:
 def test_secret_digits_are_seen_by_the_webhook_only() -> None:
     world = World().greeted()
     world.asks(tool_call("collect_digits", name="pin", count=4, secure=True))
-    assert world.call.conversation.secure
+    assert world.call.conversation.secret_digits
     events = [ev.Dtmf(key) for key in "4711"]
     actions = world.feed(*events)
     actions += world.feed(*map(ev.Dtmf, "47#"))  # more than were asked for
     actions += world.later(5.0)
-    assert not world.call.conversation.secure
+    assert not world.call.conversation.secret_digits
     asked = world.reply(tool_call("check_pin", "c2"), speak=False)
     (webhook,) = (a for a in asked if isinstance(a, do.AskWebhook))
     assert webhook.secure == {"code": "4711"}
@@ -129,7 +129,7 @@ def test_a_second_pin_is_checked_though_the_call_is_the_same() -> None:
         world.feed(*map(ev.Dtmf, pin))
         asked = world.reply(tool_call("check_pin", f"c{number}"), speak=False)
         found += [dict(a.secure) for a in asked if isinstance(a, do.AskWebhook)]
-        world.feed(ev.ToolDone(f"c{number}", '{"ok": false}'))
+        world.feed(ev.WebhookDone(f"c{number}", '{"ok": false}'))
         world.reply()
         world.hear_all()
     assert found == [{"code": "1111"}, {"code": "2222"}]
@@ -299,7 +299,7 @@ def test_a_model_that_takes_turns_itself_is_not_asked_for_its_own_reply() -> Non
     world.feed(world.started())
     world.lose()
     assert world.feed(ev.AgentReady()) == []
-    assert world.call.conversation.at_rest
+    assert world.call.conversation.idle
 
 
 def test_a_pause_of_the_lost_lane_is_over() -> None:

@@ -30,10 +30,11 @@ from esl_controller.call.actions import (
 )
 from esl_controller.call.agent import Abilities
 from esl_controller.call.conversation import Conversation
-from esl_controller.call.machine import BACKSTOP_S, SORRY_S, TRANSFER_S, Call, State
-from esl_controller.call.media_path import LANE_LOST_S, STREAM_BACK_S
-from esl_controller.call.model_link import AGAIN_S, AGE_S, PATIENCE_S, REDIAL_S
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
+from esl_controller.call.machine import BACKSTOP_S, Call
+from esl_controller.call.media_path import LANE_CLOSED_S, STREAM_BACK_S
+from esl_controller.call.model_link import MAX_AGE_S, RECONNECT_S, SILENCE_AGAIN_S, SILENCE_S
+from esl_controller.call.states import APOLOGY_S, TRANSFER_S, State
 from esl_controller.call.tools import Toolbox
 from esl_controller.secretaries.schema import Destination
 from tests.call.world import SALES, World, kinds, secretary, tool_call
@@ -51,10 +52,16 @@ def a_call(
     *,
     fallback: Destination | None = None,
     record: bool = False,
-    model_s: float = 10.0,
+    model_timeout_s: float = 10.0,
 ) -> Call:
-    talk = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
-    return Call(talk, playback=playback, fallback=fallback, record=record, model_s=model_s)
+    conversation = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
+    return Call(
+        conversation,
+        playback=playback,
+        fallback=fallback,
+        record=record,
+        model_timeout_s=model_timeout_s,
+    )
 
 
 def run(call: Call, *events: ev.Event, now: float = 0.0) -> Actions:
@@ -121,8 +128,8 @@ def test_files_when_asked_for_and_when_no_lane_opens() -> None:
 def test_a_lane_lost_in_the_call_is_replaced_by_files() -> None:
     call = talking()
     assert call.handle(ev.LaneFailed("closed"), 5.0) == []  # perhaps it is the hangup
-    assert call.next_deadline() == 5.0 + LANE_LOST_S
-    assert run(call, ev.TimeUp(), now=5.0 + LANE_LOST_S) == [PlayFiles()]
+    assert call.next_deadline() == 5.0 + LANE_CLOSED_S
+    assert run(call, ev.TimeUp(), now=5.0 + LANE_CLOSED_S) == [PlayFiles()]
     assert run(call, ev.FilesReady()) == []
     assert call.state is State.TALKING
     assert call.speaking_by == "file"
@@ -188,7 +195,7 @@ def test_neither_stream_nor_lane_is_an_apology() -> None:
 
 def test_a_lost_model_is_called_again_before_anybody_apologises() -> None:
     world = World().greeted()
-    for wait in REDIAL_S:
+    for wait in RECONNECT_S:
         assert do.ConnectAgent() in world.lose() + world.later(wait + 0.01)
     assert world.lose() == [PlaySentence("sorry")]
     assert world.call.state is State.CLOSING
@@ -206,9 +213,9 @@ def test_a_model_lost_in_the_middle_of_a_word_is_back_and_goes_on() -> None:
 def test_who_waits_for_a_model_hears_a_word() -> None:
     world = World().greeted()
     world.lose()
-    assert world.later(PATIENCE_S - 0.1) == []
+    assert world.later(SILENCE_S - 0.1) == []
     assert world.later(0.2) == [PlaySentence("moment")]
-    assert world.later(AGAIN_S + 0.1) == [PlaySentence("moment")]
+    assert world.later(SILENCE_AGAIN_S + 0.1) == [PlaySentence("moment")]
     world.feed(ev.AgentReady())
     assert world.later(5.0) == []
 
@@ -226,14 +233,14 @@ def test_not_while_words_or_music_are_heard() -> None:
     world.asks(tool_call("hold", seconds=100))
     world.lose()
     assert world.later(20.0) == []
-    assert world.call.conversation.held
+    assert world.call.conversation.music_playing
 
 
 def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
     call = a_call()
     run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
-    assert call.next_deadline() == PATIENCE_S
-    assert run(call, ev.TimeUp(), now=PATIENCE_S) == [PlaySentence("moment")]
+    assert call.next_deadline() == SILENCE_S
+    assert run(call, ev.TimeUp(), now=SILENCE_S) == [PlaySentence("moment")]
     assert run(call, ev.AgentReady(), now=2.0) == BEGIN
 
 
@@ -303,7 +310,7 @@ def test_a_session_is_renewed_in_a_quiet_moment() -> None:
     who = secretary(limits={"idle_s": 0.0, "max_call_s": 8000})
     world = World(who).greeted()
     world.feed(ev.SpeechStarted(0))
-    assert ConnectAgent() not in world.later(AGE_S + 1.0)
+    assert ConnectAgent() not in world.later(MAX_AGE_S + 1.0)
     world.feed(ev.SpeechStopped(0))
     world.reply()
     assert ConnectAgent() not in world.later(1.0)
@@ -327,7 +334,7 @@ def test_the_apology_has_a_hard_cap() -> None:
     call = talking()
     run(call, GONE, now=1.0)
     deadline = call.next_deadline()
-    assert deadline == 1.0 + SORRY_S
+    assert deadline == 1.0 + APOLOGY_S
     assert run(call, ev.TimeUp(), now=deadline) == [Hangup(FAILURE)]
 
 
@@ -354,7 +361,7 @@ def test_a_model_that_never_gets_ready_counts_as_lost() -> None:
     for fallback, action in ((None, PlaySentence("sorry")), (SALES, Transfer(SALES))):
         call = a_call(fallback=fallback)
         run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
-        assert run(call, ev.TimeUp(), now=PATIENCE_S) == [PlaySentence("moment")]
+        assert run(call, ev.TimeUp(), now=SILENCE_S) == [PlaySentence("moment")]
         assert run(call, ev.TimeUp(), ev.TimeUp(), now=16.0)[-1] == action
         assert call.outcome == "model lost"
 
@@ -371,7 +378,7 @@ def test_a_failed_response_is_noted() -> None:
 
 
 def test_a_patient_setting_is_honoured() -> None:
-    call = a_call(model_s=60.0)
+    call = a_call(model_timeout_s=60.0)
     run(call, ev.Arrived(False), ev.Answered(), ev.LaneOpened(8000))
     assert run(call, ev.TimeUp(), ev.TimeUp(), now=59.0) == [PlaySentence("moment")]
     notes = [call.handle(ev.TimeUp(), 80.0) for _ in range(2)][-1]
@@ -414,7 +421,7 @@ def _events() -> st.SearchStrategy[ev.Event]:
         st.builds(ev.Dtmf, st.sampled_from("12#")),
         st.builds(ev.ResponseStarted, ids),
         done,
-        st.builds(ev.ToolDone, st.sampled_from(["c1", "c2"]), st.just("{}")),
+        st.builds(ev.WebhookDone, st.sampled_from(["c1", "c2"]), st.just("{}")),
         st.just(ev.Transferred()),
         st.builds(ev.TransferFailed, text),
         st.just(ev.TimeUp()),

@@ -8,61 +8,61 @@ from esl_controller.call.timers import LAST_WORDS_S, Due, Timers
 from esl_controller.secretaries.schema import Limits
 
 
-def table(**limits: Any) -> Timers:
+def timers_of(**limits: Any) -> Timers:
     """One that began at 100 s."""
-    times = Timers(Limits(**limits))
-    times.begin(100.0)
-    return times
+    timers = Timers(Limits(**limits))
+    timers.begin(100.0)
+    return timers
 
 
 def test_warning_and_limit_come_once_each() -> None:
-    times = table(max_call_s=60, warn_s=20)
-    assert times.deadline() == 140.0
-    assert times.next(139.9) is None
-    assert times.next(140.0) is Due.WARNING
-    assert times.deadline() == 160.0
-    assert times.next(160.0) is Due.LIMIT
-    assert times.next(160.0) is None
-    assert times.deadline() is None
-    assert table(max_call_s=60, warn_s=0).deadline() == 160.0
+    timers = timers_of(max_call_s=60, warn_s=20)
+    assert timers.deadline() == 140.0
+    assert timers.pop_due(139.9) is None
+    assert timers.pop_due(140.0) is Due.WARNING
+    assert timers.deadline() == 160.0
+    assert timers.pop_due(160.0) is Due.LIMIT
+    assert timers.pop_due(160.0) is None
+    assert timers.deadline() is None
+    assert timers_of(max_call_s=60, warn_s=0).deadline() == 160.0
 
 
-def test_idle_counts_from_when_rest_began() -> None:
-    times = table(idle_s=5.0)
-    times.rest(101.0, at_rest=True)
-    times.rest(104.0, at_rest=True)
-    assert times.next(106.0) is Due.IDLE
-    times.rest(107.0, at_rest=True)
-    times.rest(108.0, at_rest=False)
-    assert times.next(113.0) is None
-    never = table(idle_s=0.0)
-    never.rest(101.0, at_rest=True)
-    assert never.next(1000.0) is None
+def test_idle_counts_from_when_idling_began() -> None:
+    timers = timers_of(idle_s=5.0)
+    timers.set_idle(True, 101.0)
+    timers.set_idle(True, 104.0)
+    assert timers.pop_due(106.0) is Due.IDLE
+    timers.set_idle(True, 107.0)
+    timers.set_idle(False, 108.0)
+    assert timers.pop_due(113.0) is None
+    never = timers_of(idle_s=0.0)
+    never.set_idle(True, 101.0)
+    assert never.pop_due(1000.0) is None
 
 
-def test_prompts_begin_anew_when_the_caller_acts() -> None:
-    times = table(idle_prompts=2)
-    assert [times.prompt() for _ in range(3)] == [True, True, False]
-    times.caller_acts()
-    assert times.prompt()
-    times.turn()
-    assert [times.prompt() for _ in range(3)] == [True, True, False]
-    assert not table(idle_prompts=0).prompt()
+def test_idle_prompts_are_counted_anew_once_the_caller_acts() -> None:
+    timers = timers_of(idle_prompts=2)
+    assert [timers.count_prompt() for _ in range(3)] == [True, True, False]
+    timers.caller_active()
+    assert timers.count_prompt()
+    timers.count_turn()
+    assert [timers.count_prompt() for _ in range(3)] == [True, True, False]
+    assert not timers_of(idle_prompts=0).count_prompt()
 
 
 def test_turns_are_counted() -> None:
-    times = table(max_turns=2)
-    assert [times.turn() for _ in range(3)] == [False, False, True]
-    assert not any(table(max_turns=0).turn() for _ in range(100))
+    timers = timers_of(max_turns=2)
+    assert [timers.count_turn() for _ in range(3)] == [False, False, True]
+    assert not any(timers_of(max_turns=0).count_turn() for _ in range(100))
 
 
 def test_last_words_replace_all_else_and_the_limit_comes_back() -> None:
-    times = table(max_call_s=60)
-    times.rest(100.0, at_rest=True)
-    times.last_words(110.0)
-    assert times.deadline() == 110.0 + LAST_WORDS_S
-    times.gone()
-    assert times.deadline() is None
-    times.back()
-    assert times.deadline() == 160.0
-    assert times.next(170.0) is Due.LIMIT
+    timers = timers_of(max_call_s=60)
+    timers.set_idle(True, 100.0)
+    timers.last_words(110.0)
+    assert timers.deadline() == 110.0 + LAST_WORDS_S
+    timers.stop()
+    assert timers.deadline() is None
+    timers.restart()
+    assert timers.deadline() == 160.0
+    assert timers.pop_due(170.0) is Due.LIMIT

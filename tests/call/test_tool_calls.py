@@ -17,7 +17,7 @@ from esl_controller.call.actions import (
     ToolResult,
 )
 from esl_controller.call.events import ToolCall
-from esl_controller.call.tool_calls import DONE, KEYS_S, MOST_KEYS, PRIVATE_S, ToolExecutor
+from esl_controller.call.tool_calls import DONE, KEYS_S, MAX_KEYS, PRIVATE_S, ToolExecutor
 from esl_controller.call.tools import Toolbox
 from tests.call.world import secretary, tool_call
 
@@ -33,12 +33,12 @@ def hand(of: ToolExecutor, call: ToolCall, now: float = 0.0) -> Actions:
     if isinstance(request, list):
         return request
     assert not isinstance(request, tools.EndCall | tools.TransferCall)
-    return of.take(call, request, now)
+    return of.run(call, request, now)
 
 
 def type_(of: ToolExecutor, keys: str, now: float = 0.0) -> Actions:
     """The caller presses keys."""
-    return [action for key in keys for action in of.key(key, now)]
+    return [action for key in keys for action in of.key_pressed(key, now)]
 
 
 def output(actions: Actions) -> dict[str, Any]:
@@ -108,14 +108,14 @@ def test_the_same_call_runs_once_in_a_turn() -> None:
 
 def test_music_plays_once_all_was_said_and_stops_once() -> None:
     of = executor()
-    assert of.play() == []
+    assert of.start_music() == []
     assert hand(of, tool_call("hold", seconds=10), now=5.0) == []
-    assert not of.music
-    assert of.play() == [PlayMusic(True)]
-    assert of.play() == []
-    assert of.deadline(model=True) == 15.0
-    assert of.time(14.9, model=True) == []
-    music, result = of.time(15.0, model=True)
+    assert not of.music_playing
+    assert of.start_music() == [PlayMusic(True)]
+    assert of.start_music() == []
+    assert of.deadline(model_ready=True) == 15.0
+    assert of.time_up(14.9, model_ready=True) == []
+    music, result = of.time_up(15.0, model_ready=True)
     assert music == PlayMusic(False)
     assert output([result]) == {"hold": "over", "reason": "the time is over"}
     assert of.end_hold("again") == []
@@ -133,7 +133,7 @@ def test_one_hold_at_a_time() -> None:
     assert "not on hold" in output(hand(of, tool_call("unhold")))["error"]
     hand(of, tool_call("hold", seconds=10))
     assert "already" in output(hand(of, tool_call("hold", seconds=11)))["error"]
-    of.play()
+    of.start_music()
     of.new_turn()
     music, *results = hand(of, tool_call("unhold"))
     assert music == PlayMusic(False)
@@ -144,7 +144,7 @@ def test_an_answer_ends_a_hold() -> None:
     of = executor()
     hand(of, tool_call("find", "c1"))
     hand(of, tool_call("hold", "c2"))
-    of.play()
+    of.start_music()
     kinds = [type(action) for action in of.webhook_done("c1", "{}")]
     assert kinds == [PlayMusic, ToolResult, ToolResult]
 
@@ -153,14 +153,14 @@ def test_leaving_drops_what_waits_for_the_caller() -> None:
     of = executor()
     hand(of, tool_call("hold"))
     hand(of, tool_call("collect_digits", name="number"))
-    of.play()
-    of.key("1", 0.0)
-    assert of.leave() == [PlayMusic(False)]
-    assert of.leave() == []
-    of.key("2", 0.0)
-    of.leave()
+    of.start_music()
+    of.key_pressed("1", 0.0)
+    assert of.stop() == [PlayMusic(False)]
+    assert of.stop() == []
+    of.key_pressed("2", 0.0)
+    of.stop()
     assert not of.busy
-    assert of.deadline(model=True) is None
+    assert of.deadline(model_ready=True) is None
 
 
 # --- keys -----------------------------------------------------------------------------------------
@@ -176,9 +176,9 @@ def test_digits_by_count_by_terminator_and_by_time() -> None:
     assert output(type_(of, "1#*"))["digits"] == "1#"
     hand(of, tool_call("collect_digits", name="number", terminator="", **collect))
     type_(of, "7#", now=3.0)
-    assert of.deadline(model=True) == 8.0, "each key has its time"
-    assert of.time(7.9, model=True) == []
-    assert output(of.time(8.0, model=True)) == {"status": "complete", "digits": "7#"}
+    assert of.deadline(model_ready=True) == 8.0, "each key has its time"
+    assert of.time_up(7.9, model_ready=True) == []
+    assert output(of.time_up(8.0, model_ready=True)) == {"status": "complete", "digits": "7#"}
 
 
 def test_too_few_digits() -> None:
@@ -187,7 +187,7 @@ def test_too_few_digits() -> None:
     told = output(type_(of, "12#"))
     assert (told["status"], told["digits"]) == ("incomplete", "12")
     hand(of, tool_call("collect_digits", "c2", name="number", count=4, timeout_s=5), now=10.0)
-    told = output(of.time(15.0, model=True))
+    told = output(of.time_up(15.0, model_ready=True))
     assert told["status"] == "incomplete"
     assert "in time" in told["reason"]
 
@@ -195,7 +195,7 @@ def test_too_few_digits() -> None:
 def test_digits_without_a_count_have_a_limit() -> None:
     of = executor()
     hand(of, tool_call("collect_digits", name="number"))
-    assert len(output(type_(of, "1" * MOST_KEYS))["digits"]) == MOST_KEYS
+    assert len(output(type_(of, "1" * MAX_KEYS))["digits"]) == MAX_KEYS
 
 
 def test_one_collection_at_a_time() -> None:
@@ -230,7 +230,7 @@ def test_half_of_them_are_in_no_repr_and_of_no_use() -> None:
     hand(of, tool_call("collect_digits", "c2", name="pin", count=4, secure=True, timeout_s=5))
     type_(of, "98")
     assert "98" not in shown(of)
-    told = of.time(5.0, model=True)
+    told = of.time_up(5.0, model_ready=True)
     assert output(told)["status"] == "incomplete"
     assert "98" not in shown(told)
     (asked,) = hand(of, tool_call("check_pin"))
@@ -241,10 +241,10 @@ def test_half_of_them_are_in_no_repr_and_of_no_use() -> None:
 def test_keys_after_secret_digits_are_secret_for_a_while() -> None:
     of = executor()
     hand(of, tool_call("collect_digits", name="pin", count=1, secure=True))
-    assert not of.private(0.0), "they are asked for"
+    assert not of.is_private(0.0), "they are asked for"
     type_(of, "1", now=10.0)
-    assert of.private(10.0 + PRIVATE_S - 0.1)
-    assert not of.private(10.0 + PRIVATE_S)
+    assert of.is_private(10.0 + PRIVATE_S - 0.1)
+    assert not of.is_private(10.0 + PRIVATE_S)
 
 
 def test_keys_that_nobody_asked_for_are_told_when_they_end() -> None:
@@ -252,11 +252,11 @@ def test_keys_that_nobody_asked_for_are_told_when_they_end() -> None:
     type_(of, "1", now=0.0)
     type_(of, "2", now=1.0)
     assert of.busy
-    assert of.deadline(model=False) is None, "there is nobody to tell"
-    assert of.time(9.0, model=False) == []
-    assert of.deadline(model=True) == 1.0 + KEYS_S
-    assert of.time(1.0 + KEYS_S - 0.1, model=True) == []
-    (told,) = of.time(1.0 + KEYS_S, model=True)
+    assert of.deadline(model_ready=False) is None, "there is nobody to tell"
+    assert of.time_up(9.0, model_ready=False) == []
+    assert of.deadline(model_ready=True) == 1.0 + KEYS_S
+    assert of.time_up(1.0 + KEYS_S - 0.1, model_ready=True) == []
+    (told,) = of.time_up(1.0 + KEYS_S, model_ready=True)
     assert isinstance(told, TellModel)
     assert "12" in told.text
     assert of.reply_due
@@ -268,4 +268,4 @@ def test_keys_typed_ahead_are_collected() -> None:
     type_(of, "47")
     assert hand(of, tool_call("collect_digits", name="pin", count=4, secure=True)) == []
     assert output(type_(of, "11")) == {"status": "complete"}
-    assert of.time(60.0, model=True) == []
+    assert of.time_up(60.0, model_ready=True) == []

@@ -12,11 +12,11 @@ from tests.call.world import tool_call
 
 
 class Book:
-    """Minutes, and what they have put into the store."""
+    """A transcript, and what it has put into the store."""
 
     def __init__(self, silence_ms: int = 0) -> None:
         self.changes: list[Change] = []
-        self.minutes = Transcript("uuid", self.changes.append, silence_ms)
+        self.transcript = Transcript("uuid", self.changes.append, silence_ms)
 
     @property
     def turns(self) -> list[Turn]:
@@ -27,19 +27,19 @@ class Book:
 
 def test_a_turn_and_its_answer() -> None:
     book = Book(silence_ms=500)
-    minutes = book.minutes
-    minutes.caller_began("u1", 10.0)
-    minutes.caller_ended("u1", 12.5)
-    minutes.agent_says("i1", 12.8, text="Good ", audio_ms=300)
-    minutes.agent_heard("i1", 13.0)
-    minutes.agent_says("i1", 13.1, text="day.", audio_ms=400)
-    minutes.caller_said("u1", " Hello. ")
-    minutes.agent_ended("i1", 14.0)
+    transcript = book.transcript
+    transcript.caller_began("u1", 10.0)
+    transcript.caller_ended("u1", 12.5)
+    transcript.agent_says("i1", 12.8, text="Good ", audio_ms=300)
+    transcript.agent_heard("i1", 13.0)
+    transcript.agent_says("i1", 13.1, text="day.", audio_ms=400)
+    transcript.caller_said("u1", " Hello. ")
+    transcript.agent_ended("i1", 14.0)
     assert book.turns == [
         Turn("uuid", 1, "caller", "Hello.", "Hello.", 10.0, 12.0),
         Turn("uuid", 2, "agent", "Good day.", "Good day.", 13.0, 14.0, latency_ms=1000),
     ]
-    assert minutes.history() == [Said("caller", "Hello."), Said("agent", "Good day.")]
+    assert transcript.history() == [Said("caller", "Hello."), Said("agent", "Good day.")]
 
 
 @pytest.mark.parametrize(
@@ -50,102 +50,102 @@ def test_of_a_sentence_that_was_cut_off_only_what_was_heard_counts(
     heard_ms: int, heard: str
 ) -> None:
     book = Book()
-    book.minutes.agent_says("i1", 1.0, text="One two three four", audio_ms=1000)
-    book.minutes.agent_ended("i1", 2.0, cut_ms=heard_ms)
+    book.transcript.agent_says("i1", 1.0, text="One two three four", audio_ms=1000)
+    book.transcript.agent_ended("i1", 2.0, cut_ms=heard_ms)
     (turn,) = book.turns
     assert (turn.text, turn.heard_text) == ("One two three four", heard)
     assert turn.interrupted_ms == heard_ms
-    assert book.minutes.history() == ([Said("agent", heard)] if heard else [])
+    assert book.transcript.history() == ([Said("agent", heard)] if heard else [])
 
 
 def test_a_sentence_ends_once_and_its_late_words_are_kept() -> None:
     book = Book()
-    book.minutes.agent_says("i1", 1.0, text="Good", audio_ms=100)
-    book.minutes.agent_ended("i1", 2.0)
-    book.minutes.agent_ended("i1", 3.0, cut_ms=5)
-    book.minutes.agent_says("i1", 3.0, text=" day.")
+    book.transcript.agent_says("i1", 1.0, text="Good", audio_ms=100)
+    book.transcript.agent_ended("i1", 2.0)
+    book.transcript.agent_ended("i1", 3.0, cut_ms=5)
+    book.transcript.agent_says("i1", 3.0, text=" day.")
     (turn,) = book.turns
     assert (turn.text, turn.ended_at, turn.interrupted_ms) == ("Good day.", 2.0, None)
-    book.minutes.agent_heard("unknown", 4.0)
-    book.minutes.agent_ended("unknown", 4.0)
+    book.transcript.agent_heard("unknown", 4.0)
+    book.transcript.agent_ended("unknown", 4.0)
     assert len(book.turns) == 1
 
 
 def test_a_cough_leaves_no_turn_and_no_latency() -> None:
     book = Book()
-    book.minutes.caller_began("u1", 1.0)
-    book.minutes.caller_ended("u1", 1.2)
-    book.minutes.forget("u1")
-    book.minutes.forget("u1")
-    book.minutes.caller_said("u1", "[cough]")
-    book.minutes.agent_says("i1", 9.0, text="Still there?", audio_ms=100)
-    book.minutes.agent_heard("i1", 9.0)
-    book.minutes.agent_ended("i1", 9.1)
+    book.transcript.caller_began("u1", 1.0)
+    book.transcript.caller_ended("u1", 1.2)
+    book.transcript.forget("u1")
+    book.transcript.forget("u1")
+    book.transcript.caller_said("u1", "[cough]")
+    book.transcript.agent_says("i1", 9.0, text="Still there?", audio_ms=100)
+    book.transcript.agent_heard("i1", 9.0)
+    book.transcript.agent_ended("i1", 9.1)
     (turn,) = book.turns
     assert turn.who == "agent"
     assert turn.latency_ms is None
-    assert book.minutes.history() == [Said("agent", "Still there?")]
+    assert book.transcript.history() == [Said("agent", "Still there?")]
 
 
 def test_words_that_come_before_their_end_or_are_taken_back() -> None:
     book = Book()
-    book.minutes.caller_began("u1", 1.0)
-    book.minutes.caller_said("u1", "Well.")
-    book.minutes.caller_ended("u1", 2.0)
+    book.transcript.caller_began("u1", 1.0)
+    book.transcript.caller_said("u1", "Well.")
+    book.transcript.caller_ended("u1", 2.0)
     assert [turn.ended_at for turn in book.turns] == [2.0]
-    book.minutes.forget("u1")
-    assert book.minutes.history() == []
+    book.transcript.forget("u1")
+    assert book.transcript.history() == []
 
 
 def test_only_the_first_answer_has_a_latency() -> None:
     book = Book()
-    book.minutes.caller_began("u1", 1.0)
-    book.minutes.caller_ended("u1", 2.0)
+    book.transcript.caller_began("u1", 1.0)
+    book.transcript.caller_ended("u1", 2.0)
     for item, at in (("i1", 2.5), ("i2", 5.0)):
-        book.minutes.agent_says(item, at, text="Yes.", audio_ms=100)
-        book.minutes.agent_heard(item, at)
-        book.minutes.agent_ended(item, at + 1)
+        book.transcript.agent_says(item, at, text="Yes.", audio_ms=100)
+        book.transcript.agent_heard(item, at)
+        book.transcript.agent_ended(item, at + 1)
     assert [turn.latency_ms for turn in book.turns] == [None, 500, None]
 
 
 def test_a_model_that_does_not_name_turns() -> None:
     book = Book()
     for at, words in ((1.0, "One."), (5.0, "Two.")):
-        book.minutes.caller_began("", at)
-        book.minutes.caller_ended("", at + 1)
-        book.minutes.caller_said("", words)
+        book.transcript.caller_began("", at)
+        book.transcript.caller_ended("", at + 1)
+        book.transcript.caller_said("", words)
     assert [(turn.text, turn.ended_at) for turn in book.turns] == [("One.", 2.0), ("Two.", 6.0)]
-    Book().minutes.caller_ended("", 1.0)
+    Book().transcript.caller_ended("", 1.0)
 
 
 def test_functions_are_recorded_and_told() -> None:
     book, call = Book(), tool_call("find", day="Monday")
-    book.minutes.tool_began(call, 1.0)
-    book.minutes.tool_ended(call, '{"free": true}', 1.25)
+    book.transcript.tool_began(call, 1.0)
+    book.transcript.tool_ended(call, '{"free": true}', 1.25)
     (used,) = book.changes
     assert used == ToolUsed("uuid", "c1", "find", call.arguments, '{"free": true}', 1.0, 250)
-    assert book.minutes.history() == [Called("c1", "find", call.arguments, '{"free": true}')]
+    assert book.transcript.history() == [Called("c1", "find", call.arguments, '{"free": true}')]
 
 
 def test_a_new_connection_is_told_of_the_last_things() -> None:
-    minutes = Book().minutes
+    transcript = Book().transcript
     for number in range(HISTORY + 5):
-        minutes.caller_began(f"u{number}", float(number))
-        minutes.caller_said(f"u{number}", str(number))
-    history = minutes.history()
+        transcript.caller_began(f"u{number}", float(number))
+        transcript.caller_said(f"u{number}", str(number))
+    history = transcript.history()
     assert len(history) == HISTORY
     assert history[-1] == Said("caller", str(HISTORY + 4))
-    minutes.caller_began("silent", 1e6)
-    assert history[-1] == minutes.history()[-1], "words that nobody knows are not told"
+    transcript.caller_began("silent", 1e6)
+    assert history[-1] == transcript.history()[-1], "words that nobody knows are not told"
 
 
 def test_words_are_written_down_while_they_are_said() -> None:
     book = Book()
-    book.minutes.agent_says("a1", 1.0, audio_ms=100)
-    book.minutes.agent_heard("a1", 1.1)
-    book.minutes.agent_says("a1", 1.2, text="Hello, ")
-    book.minutes.agent_says("a1", 1.3, text="this ")
-    book.minutes.agent_says("a1", 2.3, text="is Ana.")
+    book.transcript.agent_says("a1", 1.0, audio_ms=100)
+    book.transcript.agent_heard("a1", 1.1)
+    book.transcript.agent_says("a1", 1.2, text="Hello, ")
+    book.transcript.agent_says("a1", 1.3, text="this ")
+    book.transcript.agent_says("a1", 2.3, text="is Ana.")
     assert [turn.text for turn in book.turns][-1] == "Hello, this is Ana."
     assert len([one for one in book.changes if isinstance(one, Turn)]) == 3
 
@@ -162,8 +162,8 @@ def test_another_process_knows_what_was_heard() -> None:
         [ToolUsed("u", "c1", "find", "{}", "{}", 5.0, 10)],
     )
     book = Book()
-    assert book.minutes.resume(claimed, lost_at=7.0)
-    assert book.minutes.history() == [
+    assert book.transcript.resume(claimed, lost_at=7.0)
+    assert book.transcript.history() == [
         Said("agent", "Hello."),
         Said("caller", "Book a table."),
         Called("c1", "find", "{}", "{}"),
@@ -171,14 +171,14 @@ def test_another_process_knows_what_was_heard() -> None:
     ]
     (cut,) = book.turns
     assert (cut.number, cut.ended_at, cut.interrupted_ms) == (3, 7.0, 1000)
-    book.minutes.agent_says("a9", 8.0, text="And ")
-    book.minutes.agent_heard("a9", 8.0)
+    book.transcript.agent_says("a9", 8.0, text="And ")
+    book.transcript.agent_heard("a9", 8.0)
     assert book.turns[-1].number > 20_000
 
 
 def test_what_was_heard_to_its_end_was_not_cut() -> None:
     last = Turn("u", 1, "agent", "Hello.", "", 1.0, audio_ms=500)
     book = Book()
-    assert not book.minutes.resume(Claimed(1, "", [last]), lost_at=1.6)
-    assert book.minutes.history() == [Said("agent", "Hello.")]
+    assert not book.transcript.resume(Claimed(1, "", [last]), lost_at=1.6)
+    assert book.transcript.history() == [Said("agent", "Hello.")]
     assert book.turns[-1].interrupted_ms is None

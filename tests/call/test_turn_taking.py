@@ -10,63 +10,65 @@ from esl_controller.call.turn_taking import TurnTaking
 
 
 @pytest.fixture
-def floor() -> TurnTaking:
-    return TurnTaking(own_turns=True, during_greeting=False)
+def turns() -> TurnTaking:
+    return TurnTaking(manual=True, during_greeting=False)
 
 
-def speaking(floor: TurnTaking, item: str) -> None:
-    floor.want(ReplyKind.ANSWER)
-    assert floor.replies.next(floor.may) == [RequestReply("")]
-    floor.replies.started("response")
-    floor.queued(item)
+def speaking(turns: TurnTaking, item: str) -> None:
+    turns.schedule(ReplyKind.ANSWER)
+    assert turns.replies.request_next(turns.may_request) == [RequestReply("")]
+    turns.replies.response_started("response")
+    turns.item_queued(item)
 
 
-def test_a_caller_who_is_not_spoken_to_has_it_at_once(floor: TurnTaking) -> None:
-    assert floor.free
-    assert floor.sound() == []
-    assert floor.caller_has_it
-    assert not floor.free
-    assert [floor.may(want) for want in (ReplyKind.LAST_WORDS, ReplyKind.ANSWER)] == [True, False]
+def test_a_caller_who_is_not_spoken_to_has_it_at_once(turns: TurnTaking) -> None:
+    assert turns.nobody_speaks
+    assert turns.sound_started() == []
+    assert turns.caller_has_floor
+    assert not turns.nobody_speaks
+    assert turns.may_request(ReplyKind.LAST_WORDS)
+    assert not turns.may_request(ReplyKind.ANSWER)
 
 
-def test_the_greeting_is_heard_first_where_it_must_be(floor: TurnTaking) -> None:
-    speaking(floor, "greeting")
-    assert not floor.interruptible
-    assert floor.sound() == [CheckSpeech()]
-    floor.finished("greeting")
-    assert floor.interruptible
+def test_the_greeting_is_heard_first_where_it_must_be(turns: TurnTaking) -> None:
+    speaking(turns, "greeting")
+    assert not turns.interruptible
+    assert turns.sound_started() == [CheckSpeech()]
+    turns.item_finished("greeting")
+    assert turns.interruptible
 
 
-def test_only_items_of_the_model_make_a_greeting(floor: TurnTaking) -> None:
-    floor.finished("music")
-    assert not floor.greeted
+def test_only_items_of_the_model_make_a_greeting(turns: TurnTaking) -> None:
+    turns.item_finished("music")
+    assert not turns.greeted
 
 
-def test_a_reply_is_interrupted(floor: TurnTaking) -> None:
-    floor.greeted = True
-    speaking(floor, "item")
-    floor.want(ReplyKind.PROMPT)
-    assert floor.heard
-    assert floor.sound() == [Pause(), CheckSpeech()]
-    assert floor.interrupt() == [Interrupt(), CancelReply()]
-    assert not floor.heard
-    floor.replies.done("response")
-    assert floor.all_said, "the prompt is not wanted any more"
+def test_a_reply_is_interrupted(turns: TurnTaking) -> None:
+    turns.greeted = True
+    speaking(turns, "item")
+    turns.schedule(ReplyKind.PROMPT)
+    assert turns.agent_audible
+    assert turns.sound_started() == [Pause(), CheckSpeech()]
+    assert turns.interrupt() == [Interrupt(), CancelReply()]
+    assert not turns.agent_audible
+    turns.replies.response_done("response")
+    assert turns.agent_finished, "the prompt is not wanted any more"
 
 
-def test_what_can_wait_waits_until_all_was_heard(floor: TurnTaking) -> None:
-    speaking(floor, "item")
-    assert [floor.may(want) for want in (ReplyKind.ANSWER, ReplyKind.NOTICE)] == [True, False]
-    floor.finished("item")
-    assert floor.may(ReplyKind.NOTICE)
+def test_what_can_wait_waits_until_all_was_heard(turns: TurnTaking) -> None:
+    speaking(turns, "item")
+    assert turns.may_request(ReplyKind.ANSWER)
+    assert not turns.may_request(ReplyKind.NOTICE)
+    turns.item_finished("item")
+    assert turns.may_request(ReplyKind.NOTICE)
 
 
 def test_a_model_that_takes_turns_is_told_only_what_it_cannot_know() -> None:
-    floor = TurnTaking(own_turns=False, during_greeting=True)
-    floor.want(ReplyKind.ANSWER)
-    assert floor.replies.next(floor.may) == []
-    assert floor.replies.owes
-    floor.want(ReplyKind.ANSWER, "the fact")
-    assert floor.replies.next(floor.may) == [RequestReply("the fact")]
-    floor.queued("item")
-    assert floor.sound() == [], "it falls silent by itself"
+    turns = TurnTaking(manual=False, during_greeting=True)
+    turns.schedule(ReplyKind.ANSWER)
+    assert turns.replies.request_next(turns.may_request) == []
+    assert turns.replies.answer_due
+    turns.schedule(ReplyKind.ANSWER, "the fact")
+    assert turns.replies.request_next(turns.may_request) == [RequestReply("the fact")]
+    turns.item_queued("item")
+    assert turns.sound_started() == [], "it falls silent by itself"

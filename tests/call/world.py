@@ -15,8 +15,9 @@ from esl_controller.call import events as ev
 from esl_controller.call.agent import Abilities, Said
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.events import ToolCall
-from esl_controller.call.machine import Call, State
+from esl_controller.call.machine import Call
 from esl_controller.call.snapshot import Resumption, StoredSnapshot, dump, load
+from esl_controller.call.states import State
 from esl_controller.call.timers import LAST_WORDS_S
 from esl_controller.call.tools import Toolbox
 from esl_controller.secretaries.functions import BUILT_INS
@@ -72,14 +73,14 @@ class World:
         self.who = who = who or secretary()
         self.closed, self.fallback = closed, fallback
         self.takes_turns = takes_turns
-        talk = Conversation(
+        conversation = Conversation(
             who,
             Toolbox(who),
             closed=closed,
             abilities=Abilities(truncates=not takes_turns, takes_turns=takes_turns),
         )
-        max_s = who.limits.max_call_s
-        self.call = Call(talk, max_s=max_s, fallback=who.destination(fallback))
+        max_call_s = who.limits.max_call_s
+        self.call = Call(conversation, max_call_s=max_call_s, fallback=who.destination(fallback))
         self.now = 0.0
         self.actions: list[do.Action] = []
         self.model = "none"  # connecting, ready
@@ -153,9 +154,9 @@ class World:
         assert self.call.state is State.TALKING
         return self
 
-    def crashed(self, *, away_s: float = 0.0, lost_words: bool = False) -> World:
+    def crashed(self, *, away_s: float = 0.0, words_unknown: bool = False) -> World:
         """The same call in another process, which has just got it; its clock began elsewhere."""
-        stored = load(dump(StoredSnapshot(self.call.conversation.snapshot().moved(7.0))))
+        stored = load(dump(StoredSnapshot(self.call.conversation.snapshot().shifted(7.0))))
         assert stored is not None
         heard = any(isinstance(action, do.RequestReply) for action in self.actions)
         other = World(
@@ -166,7 +167,7 @@ class World:
             stored.memory,
             (Said("agent", "Clinic"),) if heard else (),
             cut=bool(self.words),
-            lost_words=lost_words,
+            words_unknown=words_unknown,
             away_s=away_s,
         )
         other._count = 1000 * (self._count + 1)
@@ -303,23 +304,23 @@ class World:
     def _gates_are_right(self) -> None:
         talking, conversation = self.call.state is State.TALKING, self.call.conversation
         assert self.gates.agent is talking
-        open_ = talking and not conversation.held
+        open_ = talking and not conversation.music_playing
         assert self.gates.caller == (
-            "closed" if not open_ else "secret" if conversation.secure else "open"
+            "closed" if not open_ else "secret" if conversation.secret_digits else "open"
         )
 
-    def _leave(self, way: do.Hangup | do.Transfer) -> None:
+    def _leave(self, exit_: do.Hangup | do.Transfer) -> None:
         assert not self.over, "left after the end"
         assert not self.transferring, "left twice"
         assert not self.paused
         assert not self.music
-        if self.call.conversation.leaving and way != do.Hangup("NORMAL_TEMPORARY_FAILURE"):
+        if self.call.conversation.leaving and exit_ != do.Hangup("NORMAL_TEMPORARY_FAILURE"):
             since = self._leaving_since
             assert since is not None
             abandoned = self.call.outcome == "model lost"
             said = not self.words or self.now >= since + LAST_WORDS_S
             assert said or abandoned, "the last words were cut off"
-        self.over = isinstance(way, do.Hangup)
+        self.over = isinstance(exit_, do.Hangup)
         self.transferring = not self.over
         if self.transferring:
             self._leaving_since = None

@@ -172,7 +172,7 @@ async def test_who_begins_to_speak_while_others_are_handed_over_is_heard_out(
 
         async def slow(deadline: float) -> None:
             calls[1].speak(*words())
-            await until(lambda: not second.call.conversation.at_rest)
+            await until(lambda: not second.call.conversation.idle)
             await hand_back(deadline)
 
         monkeypatch.setattr(first, "hand_back", slow)

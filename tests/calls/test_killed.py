@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
 from esl_controller.simulator.freeswitch.outbound import OutboundConnection

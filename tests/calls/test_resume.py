@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
 from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStandIn
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import reading

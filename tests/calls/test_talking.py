@@ -184,7 +184,7 @@ async def test_hold_plays_music_and_the_model_hears_nothing() -> None:
         await greeted(call)
         await say(call)
         session = await _session(of, call)
-        await until(lambda: session.call.conversation.held)
+        await until(lambda: session.call.conversation.music_playing)
         appends = of.model.sessions[0].record.append_count
         pcm, rate = words("caller")
         call.speak(pcm, rate)
@@ -193,7 +193,7 @@ async def test_hold_plays_music_and_the_model_hears_nothing() -> None:
         call.dtmf("5")
         await until(lambda: bool(outputs(of)))
         assert outputs(of) == [{"hold": "over", "reason": "the caller pressed a key"}]
-        assert not session.call.conversation.held
+        assert not session.call.conversation.music_playing
         await asyncio.sleep(0.1)
         music = loop(call.rate)[: int(1.5 * call.rate)]
         assert correlation(frames(call), music) > 0.95
@@ -207,7 +207,7 @@ async def test_a_hold_outlives_the_lane() -> None:
         await greeted(call)
         await say(call)
         session = await _session(of, call)
-        await until(lambda: session.call.conversation.held)
+        await until(lambda: session.call.conversation.music_playing)
         of.switch.sessions[call.uuid].channel.unicast.reset()
         await until(lambda: session.call.speaking_by == "file")
         before = len(frames(call))
@@ -243,7 +243,7 @@ parameters = {{ type = "object", properties = {{ account = {{ type = "string" }}
                 await greeted(call)
                 await say(call)
                 session = await _session(of, call)
-                await until(lambda: session.call.conversation.secure)
+                await until(lambda: session.call.conversation.secret_digits)
                 call.dtmf("91827364")
                 await until(lambda: bool(outputs(of)))
                 assert outputs(of) == [{"status": "complete"}]

@@ -212,7 +212,7 @@ async def test_hold_plays_music_and_is_not_paid_for() -> None:
         await say(call)
         (session,) = live.sessions
         held = of.controller.calls.calls[call.uuid].call.conversation
-        await until(lambda: held.held)
+        await until(lambda: held.music_playing)
         appends = session.record.append_count
         await say(call, "caller")
         assert session.record.append_count - appends < 5
@@ -239,7 +239,7 @@ async def test_while_secret_digits_are_typed_the_model_hears_silence_and_speaks_
         await say(call)
         (session,) = live.sessions
         talk = of.controller.calls.calls[call.uuid].call.conversation
-        await until(lambda: talk.secure)
+        await until(lambda: talk.secret_digits)
         began = session.record.heard()[0].size
         await quiet(call, live, 2)
         assert share(call, spoken(session, 1, call.rate)) > 0.9

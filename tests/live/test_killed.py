@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall

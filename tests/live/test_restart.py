@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import reading
 from tests.calls.rig import words_of

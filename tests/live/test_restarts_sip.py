@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from esl_controller.call.replies import CONTINUE
+from esl_controller.call.instructions import CONTINUE
 from esl_controller.freeswitch.dialplan import TONE_HZ, WAITS_MS
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from esl_controller.call.machine import State
+from esl_controller.call.states import State
 from esl_controller.freeswitch.connection import COMMAND_S, PING_S
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch

@@ -80,7 +80,9 @@ async def test_hold_is_music_and_ends_with_a_key(switch: FreeSwitch) -> None:
         async with of.phone() as phone:
             await asks(phone)
             await until(
-                lambda: any(s.call.conversation.held for s in of.controller.calls.calls.values())
+                lambda: any(
+                    s.call.conversation.music_playing for s in of.controller.calls.calls.values()
+                )
             )
             appends = of.record().append_count
             await phone.says("caller")
@@ -101,7 +103,9 @@ async def test_digits_of_a_secure_collection_are_seen_by_nobody(switch: FreeSwit
         async with of.phone() as phone:
             await asks(phone)
             await until(
-                lambda: any(s.call.conversation.secure for s in of.controller.calls.calls.values())
+                lambda: any(
+                    s.call.conversation.secret_digits for s in of.controller.calls.calls.values()
+                )
             )
             switch.api(f"uuid_send_dtmf {phone.leg.uuid} 91827364")
             await until(lambda: bool(outputs(of)))

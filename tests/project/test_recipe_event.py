@@ -39,17 +39,16 @@ STEPS: Final = (
         '        case "CHANNEL_HOLD":\n'
         '            return PutOnHold(header(event, "Caller-Caller-ID-Number"))\n{}',
     ),
-    (MACHINE, "    SwitchLost,\n", "    PutOnHold,\n{}"),
     (
         MACHINE,
         "    def _switch_lost(",
-        "    def _put_on_hold(self, event: PutOnHold, now: float) -> Actions:\n"
-        '        return self._end(f"put on hold by {{event.by}}")\n\n{}',
+        "    def _put_on_hold(self, event: ev.PutOnHold, now: float) -> Actions:\n"
+        '        return self._end(f"put on hold by {{event.by}}", now)\n\n{}',
     ),
     (
         MACHINE,
-        "_TABLE.on(SwitchLost, ",
-        "_TABLE.on(PutOnHold, Call._put_on_hold, *_ALIVE)\n{}",
+        "TRANSITIONS.on(ev.SwitchLost, ",
+        "TRANSITIONS.on(ev.PutOnHold, Call._put_on_hold, *ALIVE)\n{}",
     ),
 )
 FOLLOWED: Final = """

@@ -143,7 +143,7 @@ def test_with_its_request_it_is_offered_checked_and_dispatched(
         box.request(ToolCall("c", "sing", "{}"))
     executor = tool_calls.ToolExecutor(box)
     with pytest.raises(AssertionError, match="Sing"):
-        executor.take(ToolCall("c", "sing", "{}"), cast(tools.Staying, Sing("x")), 0.0)
+        executor.run(ToolCall("c", "sing", "{}"), cast(tools.Staying, Sing("x")), 0.0)
 
 
 def test_every_function_has_a_call_in_the_tests() -> None:

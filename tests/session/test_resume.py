@@ -45,7 +45,7 @@ def resumed(memory: Snapshot, **variables: str) -> tuple[Resumption, list[str]]:
     """What it makes of ``memory``, by the loop's clock; and its notes."""
     put: list[Change] = []
     offset = time.time() - asyncio.get_running_loop().time()
-    stored = dump(StoredSnapshot(memory.moved(offset)))
+    stored = dump(StoredSnapshot(memory.shifted(offset)))
     resumption = recall(put, **variables).resume(Claimed(3, stored))
     assert resumption is not None
     return resumption, [change.text for change in put if isinstance(change, Noted)]
@@ -90,7 +90,7 @@ async def test_a_call_that_lost_its_controller_goes_on_with_what_it_was_about_to
 
 @pytest.mark.parametrize("written", [True, False], ids=["written", "killed before"])
 async def test_a_caller_who_comes_back_is_not_transferred_again(written: bool) -> None:
-    memory = LEAVING.transferred if written else LEAVING
+    memory = LEAVING.after_transfer if written else LEAVING
     resumption, notes = resumed(memory, **away(2))
     assert (
         resumption.snapshot.leaving,
@@ -101,25 +101,28 @@ async def test_a_caller_who_comes_back_is_not_transferred_again(written: bool) -
         "Sales",
         2,
     )
-    assert (resumption.snapshot.leaver, resumption.unreached, resumption.away_s) == (CALL, "", 0.0)
+    assert resumption.snapshot.exit_call == CALL
+    assert (resumption.unreached, resumption.away_s) == ("", 0.0)
     assert resumption.snapshot.ends_at == pytest.approx(140.0, abs=0.1), "the limit stood still"
     assert notes == ["the caller came back from Sales, 90 s after the transfer"]
 
 
 async def test_a_caller_who_has_reached_nobody_comes_back_with_the_cause() -> None:
-    resumption, notes = resumed(LEAVING.transferred, **away(2, "USER_BUSY"))
+    resumption, notes = resumed(LEAVING.after_transfer, **away(2, "USER_BUSY"))
     assert resumption.unreached == "USER_BUSY"
     assert notes[0].endswith(": not reached (USER_BUSY)")
 
 
 async def test_of_who_is_sent_back_by_others_the_switch_tells_nothing() -> None:
     """The last transfer was for good; what the channel says is of the one before it."""
-    resumption, notes = resumed(LEAVING.transferred, **away(1, "USER_BUSY"))
+    resumption, notes = resumed(LEAVING.after_transfer, **away(1, "USER_BUSY"))
     assert (resumption.snapshot.back_from, resumption.unreached) == ("Sales", "")
     assert resumption.snapshot.ends_at == pytest.approx(50.0, abs=0.1)
     assert notes == ["the caller came back from Sales"]
     left_at = asyncio.get_running_loop().time() - 600
-    resumption, _ = resumed(replace(LEAVING.transferred, left_at=left_at), **away(1, "USER_BUSY"))
+    resumption, _ = resumed(
+        replace(LEAVING.after_transfer, left_at=left_at), **away(1, "USER_BUSY")
+    )
     assert resumption.snapshot.ends_at == pytest.approx(650.0, abs=0.2), (
         "the limit is for the time with us"
     )
@@ -170,4 +173,4 @@ async def test_a_transfer_is_noted_and_remembered() -> None:
 
 
 def test_who_went_to_nobody_knows_whom_comes_back_all_the_same() -> None:
-    assert Snapshot().transferred.back_from == SOMEBODY
+    assert Snapshot().after_transfer.back_from == SOMEBODY

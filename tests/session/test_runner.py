@@ -14,6 +14,7 @@ from esl_controller.call import events as ev
 from esl_controller.call.agent import Abilities
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.machine import Call
+from esl_controller.call.states import MAX_S, State
 from esl_controller.call.tools import Toolbox
 from esl_controller.session.runner import CallRunner
 from tests.call.world import secretary
@@ -52,7 +53,7 @@ async def test_what_is_reported_while_an_action_is_done_waits_for_its_turn() -> 
 
 
 async def test_a_deadline_of_the_call_comes_as_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esl_controller.call.machine.ANSWER_S", 0.01)
+    monkeypatch.setitem(MAX_S, State.ANSWERING, 0.01)
     done: asyncio.Queue[do.Action] = asyncio.Queue()
     runner = a_runner(done.put_nowait)
     async with runner.running():

@@ -1,0 +1,30 @@
+"""Which audio passes: the caller's on its way to the agent, the agent's to the caller. [core]
+
+Part of ``machine.py``. Audio never visits the decisions; it passes two gates, which ``SetGates``
+opens and closes: ``session/caller.py`` has the caller's, ``session/speech_output.py`` the agent's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from esl_controller.call.actions import Actions, SetGates
+
+
+class Gates:
+    """The two gates of one call, closed at first."""
+
+    def __init__(self) -> None:
+        self._gates = SetGates()
+
+    def set(self, *, talking: bool, music: bool, secret: bool) -> Actions:
+        """Set them where that changes anything. ``talking``: the call is in a conversation;
+        ``music``: the caller is on hold; ``secret``: digits are typed that nobody may hear."""
+        caller: Literal["closed", "open", "secret"] = "closed"
+        if talking and not music:
+            caller = "secret" if secret else "open"
+        gates = SetGates(caller, agent=talking)
+        if gates == self._gates:
+            return []
+        self._gates = gates
+        return [gates]

@@ -1,0 +1,60 @@
+"""What the model is told to say or do, in our words. [core]
+
+In English, whatever language the caller speaks: the model translates what is not to be said word
+for word.
+"""
+
+from __future__ import annotations
+
+CONTINUE = "You were cut off while you spoke. Go on from there, without a greeting or an apology."
+ANSWER_NOW = "Answer what the caller said last."
+ASK_AGAIN = "You could not hear what the caller said last. Apologise in a few words and ask again."
+STILL_THERE = "Ask in a few words whether the caller is still there."
+
+
+def verbatim(words: str) -> str:
+    """To say ``words``, which are in the secretary's language."""
+    return f"Say exactly this to the caller, and nothing else: {words}"
+
+
+def greeting(words: str) -> str:
+    """To begin the conversation with ``words``."""
+    return f"Greet the caller. {verbatim(words)}"
+
+
+def limit_warning(seconds: float) -> str:
+    """To announce that the call has to end in ``seconds``."""
+    return f"Tell the caller kindly that this call has to end in {seconds:g} seconds."
+
+
+def transfer_announcement(destination: str) -> str:
+    """To announce a transfer to ``destination``, a destination's name."""
+    return f"Say that you now connect the caller to {destination}."
+
+
+def keys_pressed(keys: str) -> str:
+    """What the model is told of keys that it did not ask for."""
+    return f"(The caller pressed {keys} on the telephone's keypad.)"
+
+
+def caller_returned(destination: str, unreached: str) -> str:
+    """To receive a caller who comes back from a transfer to ``destination``; ``unreached`` is
+    FreeSWITCH's cause if nobody could be reached there, otherwise empty."""
+    if not unreached:
+        return (
+            f"The caller was connected to {destination} and is back with you now. Ask in a few"
+            " words whether there is anything else."
+        )
+    why = _UNREACHED.get(unreached, "the call could not be connected")
+    return (
+        f"The caller is back with you now, without having spoken to {destination}: {why}. Say so in"
+        " a few words, and ask how else you can help."
+    )
+
+
+_UNREACHED = {
+    "USER_BUSY": "the line is busy",
+    "NO_ANSWER": "nobody answered",
+    "NO_USER_RESPONSE": "nobody answered",
+    "CALL_REJECTED": "the call was declined",
+}
