@@ -51,7 +51,8 @@ def test_the_files_of_a_recipe_exist(recipe: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_names_of_a_recipe_stand_in_the_file_of_their_step(recipe: str) -> None:
-    for step in re.split(r"^\d+\. ", RECIPES[recipe], flags=re.M)[1:]:
+    for item in re.split(r"^\d+\. ", RECIPES[recipe], flags=re.M)[1:]:
+        step = re.split(r"\n\n(?=\S)", item)[0]  # without the paragraph after the last one
         sources = [ROOT / name for name in files(step) if name.endswith(".py")]
         source = "\n".join(path.read_text(encoding="utf-8") for path in sources)
         for name in re.findall(r"`([A-Za-z_]\w*(?:\.\w+)*)`", step):
