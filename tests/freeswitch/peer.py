@@ -15,7 +15,7 @@ OK = b"Content-Type: command/reply\nReply-Text: +OK\n\n"
 
 
 def messages(name: str, sender: str = "freeswitch") -> list[bytes]:
-    """What one side said in a capture."""
+    """The messages of one side in a capture."""
     lines = (CAPTURES / f"{name}.jsonl").read_text().splitlines()
     said = [json.loads(line) for line in lines]
     return [m["text"].encode() for m in said if m["from"] == sender and "text" in m]

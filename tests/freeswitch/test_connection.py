@@ -1,4 +1,4 @@
-"""What we put on the Event Socket and what we make of what comes, over real sockets."""
+"""Commands and events of one call, over real sockets."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_control_characters_never_reach_the_wire(char: str) -> None:
             with pytest.raises(UnsafeValue):
                 await call
         answering.cancel()
-        # What went out before the bad value was reached is whole and our own.
+        # Commands that were sent before the bad value was met are whole.
         for command in seen:
             assert command.startswith(f"api uuid_setvar {UUID} STREAM_EXTRA_HEADERS")
 

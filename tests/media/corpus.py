@@ -1,9 +1,9 @@
-"""What a caller's line may bring while we speak, and what must be said of it: one table.
+"""One table of the sounds that a caller's line may bring while we speak, and the right verdicts.
 
-Each sound is made at 8 kHz from a seed: the seed moves levels, times, pitches and noise within
-what the name says. Speech and our own echo are the bundled recordings; all else is synthesised
-here. The limits of the check itself were found on recorded telephone speech in three languages and
-on recorded music that are not part of this project, so no seed here is one that it was fitted to.
+Each sound is made at 8 kHz from a seed, which varies its levels, times, pitches and noise. Speech
+and our own echo are the bundled recordings; everything else is synthesised here. The thresholds of
+the check were tuned on recorded telephone speech in three languages and on recorded music that are
+not part of this project, so it was not fitted to these sounds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from media.frame import Samples, to_pcm
 from media.resample import convert
 
 RATE = 8000
-PLAYED_DB = -20.0  # what we play, and what echoes come back from
+PLAYED_DB = -20.0  # the level of what we play, which comes back as echo
 
 Wave = npt.NDArray[np.float64]  # of any level; `Sound.made` sets it
 Chance = np.random.Generator
@@ -40,17 +40,17 @@ VOWEL_MS = {
 }
 
 
-# (At its loudest, "good morning" takes 484 ms where it falls on one of the 20 ms of a frame.)
+# Confirmed later than the rest. "Good morning" takes 484 ms in the worst position within a frame;
 # "Sorry," has less than 240 ms of voice before the pause, and in "I am so-" the pitch hardly moves.
 SLOW = {("caller_interrupts", "en"), ("sorry", "en")}
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One row. `within_ms`: SPEECH so long after the vowel began at `vowel_ms`; None: never.
+    """One row. SPEECH must come `within_ms` of the vowel, which begins at `vowel_ms`; None: never.
 
-    `share`: of the seeds, how many must go so; less than all where the check is known to err, and
-    where NOISE may come before SPEECH.
+    `share`: the share of seeds for which that must hold. It is below 1 where the check is known to
+    err, and where NOISE may come before SPEECH.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Sound:
     behind_db: float = 0.0  # dBFS RMS
 
     def made(self, seed: int, before_ms: int, after_ms: int) -> Samples:
-        """The sound on its line, from `before_ms` before it to `after_ms` after it."""
+        """The sound on its line, with `before_ms` of the line before it and `after_ms` after."""
         chance = np.random.default_rng(seed)
         line = np.pad(
             at_level(self.make(chance), self.db),
@@ -90,12 +90,12 @@ def speech(name: str, language: str, _chance: Chance) -> Wave:
 
 
 def cut(name: str, language: str, start_ms: int, end_ms: int, _chance: Chance) -> Wave:
-    """A word out of a bundled sound."""
+    """A word from a bundled sound."""
     return recorded(name, language)[start_ms * RATE // 1000 : end_ms * RATE // 1000]
 
 
 def echo(name: str, language: str, chance: Chance) -> Wave:
-    """What we say, from anywhere in it, as a room and a line return it: duller, and twice."""
+    """A random part of our own speech as a room and a line return it: duller, and twice."""
     said = recorded(name, language)
     said = said[chance.integers(said.size // 2) :]
     delays = (chance.uniform(0.02, 0.3, 2) * RATE).astype(int)
@@ -106,7 +106,7 @@ def echo(name: str, language: str, chance: Chance) -> Wave:
 
 
 def echo_that_stops(name: str, language: str, chance: Chance) -> Wave:
-    """The same after we paused: what was on its way, 20 to 300 ms of it."""
+    """The echo that still arrives after we paused: 20 to 300 ms of it."""
     returned = echo(name, language, chance)
     return returned[RATE // 2 :][: int(chance.uniform(0.02, 0.3) * RATE)]
 
@@ -128,7 +128,7 @@ def cough(times: int, chance: Chance) -> Wave:
 
 
 def buzz(pitch: Wave) -> Wave:
-    """Harmonics of a pitch in Hz, given for each sample, as a throat makes them."""
+    """The harmonics of a voice whose pitch in Hz is given for each sample."""
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
     sound = np.zeros(pitch.size)
     for k in range(1, 11):
@@ -207,7 +207,7 @@ def pink(chance: Chance, size: int = 3 * RATE) -> Wave:
 
 
 def clicks(chance: Chance) -> Wave:
-    """Ten a second, now and then; each rings for some milliseconds."""
+    """Clicks at random times, ten a second on average; each rings for some milliseconds."""
     line = np.zeros(3 * RATE)
     for at in chance.uniform(0, 2.9, 30):
         time = np.arange(80) / RATE

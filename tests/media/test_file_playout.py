@@ -1,4 +1,4 @@
-"""The speech queue of the file fallback: in order, two files out at most, heard within bounds."""
+"""The playout of files: items in order, at most two files out, and bounds on what was heard."""
 
 from __future__ import annotations
 
@@ -136,12 +136,12 @@ def test_heard_is_bounded_by_the_clock_and_by_the_file() -> None:
     playout = FilePlayout(8000)
     playout.push("a", MS * (FIRST_MS + 8))
     first = _next(playout)
-    assert playout.heard_ms("a", 5.0) == 0  # handed over is not played
+    assert playout.heard_ms("a", 5.0) == 0  # the switch has it, but does not play it yet
     playout.playing(first, 5.0)
     assert playout.heard_ms("a", 4.9) == 0
     assert playout.heard_ms("a", 5.125) == 125
     assert playout.heard_ms("a", 9.0) == FIRST_MS + 8
-    playout.played(first, 5.125)  # its end was told, whatever the clock says
+    playout.played(first, 5.125)  # the event counts, not the clock
     assert playout.heard_ms("a", 5.125) == FIRST_MS + 8
     assert playout.heard_ms("b", 5.125) == 0
 
@@ -162,7 +162,7 @@ def test_flush_tells_what_was_heard_and_drops_the_rest() -> None:
     assert playout.flush(0.375) == [CutOff("b", 125), CutOff("c", 0)]
     assert not playout.speaking
     assert playout.next_segment() is None
-    playout.played(second, 0.36)  # what FreeSWITCH still says of it
+    playout.played(second, 0.36)  # a late event of FreeSWITCH
     playout.playing(second, 0.36)
     for item in "abc":
         assert not playout.wants(item)
@@ -186,7 +186,7 @@ def test_the_unknown_is_ignored() -> None:
     assert _events(playout) == []
     segment = _next(playout)
     playout.played(segment, 0.2)
-    playout.played(segment, 0.2)  # told twice, counted once
+    playout.played(segment, 0.2)  # reported twice, counted once
     assert playout.heard_ms("a", 1.0) == FIRST_MS
 
 
@@ -196,7 +196,7 @@ def test_the_limit_drops_what_comes_on_top_and_counts_it() -> None:
     playout.push("b", MS * 25)
     assert playout.dropped_ms == 15
     assert _ms(_next(playout)) == 290
-    playout.push("b", MS * 25)  # what is out counts no more
+    playout.push("b", MS * 25)  # segments at the switch do not count
     assert playout.dropped_ms == 15
 
 

@@ -1,4 +1,4 @@
-"""Lane and clock against a plain UDP socket, as which FreeSWITCH appears to them.
+"""Lane and clock against a plain UDP socket in the place of FreeSWITCH.
 
 The clock alone, without sockets and to the tick: test_lane_clock.py.
 """
@@ -19,7 +19,7 @@ from media.lane import Clock, Lane, Ports
 from media.playout import Finished, Playout, Started
 
 HOST = "127.0.0.1"
-# For what takes long: the loop that the controller runs on; conftest.py has both for the rest.
+# Long tests run on the controller's loop only, the others on both (conftest.py).
 uvloop_only = pytest.mark.asyncio(loop_factories=["uvloop"])
 SILENCE = bytes(320)
 
@@ -79,7 +79,7 @@ def _ends(clock: Clock) -> Iterator[tuple[Lane, Switch]]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_is_left() -> Iterator[None]:
-    """A socket that nobody closed is a ResourceWarning here, and a warning is an error."""
+    """A socket that is left open gives a ResourceWarning, and warnings are errors here."""
     yield
     gc.collect()
 
@@ -158,7 +158,7 @@ async def test_frames_are_20_ms_apart() -> None:
         lane.start(Playout(8000))
         await switch.until(lambda: len(switch.times) >= 16)
         mean = (switch.times[15] - switch.times[0]) / 15
-        # Deadlines do not drift: one frame's lateness is spread over all of them.
+        # Deadlines do not drift: over all frames, no more than one frame's lateness is left.
         assert mean == pytest.approx(0.020, abs=0.002)
 
 
@@ -190,7 +190,7 @@ async def test_the_caller_is_heard_only_by_whoever_listens() -> None:
         lane.start(Playout(8000))
         switch.socket.sendto(b"unheard " * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 2)
-        lane.receive(heard.append)  # from now on: what came before is old
+        lane.receive(heard.append)  # only what comes from now on
         switch.socket.sendto(b"listened" * 40, lane.local)
         await switch.until(lambda: len(switch.received) >= 4)
         assert heard == [b"listened" * 40]
@@ -286,7 +286,7 @@ async def test_the_clock_stands_still_without_lanes_and_goes_on_with_the_next() 
     with _ends(clock) as (lane, switch):
         lane.start(Playout(8000))
         await switch.until(lambda: len(switch.received) >= 2)
-        assert clock.skipped == 0  # the time without lanes is no stall
+        assert clock.skipped == 0  # the time without lanes is not a stall
 
 
 @uvloop_only
@@ -305,7 +305,7 @@ async def test_no_audio_is_lost_by_a_stall(stall: float) -> None:
         elapsed = time.monotonic() - start
         assert switch.speech == speech
         assert switch.received == speech  # and no silence in between
-        # The schedule is kept: every 20 ms since then were either sent or counted as skipped.
+        # The schedule is kept: each tick since then was either sent or counted as skipped.
         assert clock.ticks + clock.skipped - before == pytest.approx(elapsed / 0.02, abs=2)
         if stall > 0.1:
             assert clock.skipped >= 8

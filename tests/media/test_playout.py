@@ -1,4 +1,4 @@
-"""The speech queue: nothing lost, nothing doubled, and what was heard is exact."""
+"""The playout: nothing is lost or doubled, and what was heard is exact."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_item_from_its_first_to_its_last_sample() -> None:
     assert [playout.pop(), playout.pop()] == [FRAME, FRAME]
     assert _events(playout) == [Started("a")]
     assert playout.pop() == MS * 10 + bytes(160)
-    assert playout.speaking  # its last frame is only now on its way
+    assert playout.speaking  # its last frame has only just been sent
     assert _events(playout) == []
     assert playout.pop() == SILENCE
     assert _events(playout) == [Finished("a", 50)]
@@ -97,11 +97,11 @@ def test_silence_in_the_middle_of_an_item_is_a_gap() -> None:
     playout.pause()
     playout.pop()
     playout.unpause()
-    assert playout.gaps == 2  # a pause is none
+    assert playout.gaps == 2  # a pause is not a gap
     playout.complete("a")
     playout.pop()
     playout.pop()
-    assert playout.gaps == 2  # nor is the end
+    assert playout.gaps == 2  # nor is the end of an item
 
 
 def test_pause_is_silent_at_once_and_resume_goes_on_at_the_same_sample() -> None:
@@ -148,7 +148,7 @@ def test_late_audio_of_what_is_over_is_dropped() -> None:
     assert not playout.speaking
     assert playout.pop() == SILENCE
     assert _events(playout) == []
-    assert playout.dropped_ms == 0  # that is for what did not fit
+    assert playout.dropped_ms == 0  # that counts only what did not fit
 
 
 def test_the_limit_drops_what_comes_on_top_and_counts_it() -> None:
@@ -194,7 +194,7 @@ def test_completing_the_unknown_is_nothing() -> None:
 
 @dataclass
 class Spoken:
-    """An item of the model: what was put in, and what came out."""
+    """What was put into an item, and what came out."""
 
     name: str
     pushed: bytearray = field(default_factory=bytearray)
@@ -204,7 +204,7 @@ class Spoken:
 
 
 class PlayoutMachine(RuleBasedStateMachine):
-    """Pushes numbered samples, in any order of calls, and accounts for every one of them."""
+    """Pushes numbered samples, by any order of calls, and accounts for each of them."""
 
     names = st.sampled_from("abcd")
 
@@ -262,7 +262,7 @@ class PlayoutMachine(RuleBasedStateMachine):
             assert frame == self._expected()
 
     def _expected(self) -> bytes:
-        """The frame that must come now, by the whole of what was pushed."""
+        """The frame that must come now, computed from all that was pushed."""
         if self.playout.paused:
             return bytes(self.size)
         while self.live:

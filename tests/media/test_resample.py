@@ -1,4 +1,4 @@
-"""The resampler of live audio: exact, in phase, telephone quality, and no lumps."""
+"""The resampler of live audio: exact, in phase, of telephone quality, without lumps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _resampled_sine(source: int, target: int, hertz: float) -> npt.NDArray[np.fl
 
 
 def _decibels(values: npt.NDArray[np.float64], reference: npt.NDArray[np.float64]) -> float:
-    """Power of ``values`` over ``reference``; without 10 ms at each end, where the sine is cut."""
+    """Power of ``values`` over ``reference``, without 10 ms at each end, where the sine is cut."""
     edge = len(values) // 25
     power = [float(np.mean(x[edge:-edge] ** 2)) for x in (values, reference)]
     return float(10 * np.log10(max(power[0], 1e-9) / power[1]))
@@ -70,7 +70,7 @@ def test_the_size_of_chunks_changes_nothing(
 @pairs
 @pytest.mark.parametrize("sound", ["noise", "halves"])
 def test_no_size_of_chunks_rounds_otherwise(source: int, target: int, sound: str) -> None:
-    """Also where an output lies half-way between two samples: after a step, in an alternation."""
+    """Even if an output lies half-way between two samples: after a step, or in an alternation."""
     halves = np.r_[np.zeros(99), np.ones(100), np.arange(400) % 2, np.arange(400) // 2 % 2]
     data = NOISE if sound == "noise" else halves.astype("<i2").tobytes()
     expected = _whole(source, target, samples(data)).tobytes()
@@ -143,7 +143,7 @@ def test_telephone_band_passes_at_70_db(source: int, target: int) -> None:
 
 @pytest.mark.parametrize(("source", "target"), [pair for pair in PAIRS if pair[0] > pair[1]])
 def test_aliases_are_60_db_down(source: int, target: int) -> None:
-    """What is above the stop band's edge, 1.15 of the new Nyquist frequency, does not come back."""
+    """Nothing above the stop band's edge, 1.15 of the new Nyquist frequency, comes back."""
     for hertz in np.linspace(0.5 * target * 1.15, 0.5 * source * 0.98, 12):
         out = _resampled_sine(source, target, float(hertz))
         assert _decibels(out, _sine(target, 1000)) <= -60
@@ -236,7 +236,7 @@ def test_soxr_streams_in_lumps_and_this_does_not(
 
 @dataclass
 class HeldBack:
-    """Audio still inside after each of 300 steps of 20 ms, and steps that gave nothing."""
+    """Audio held back after each of 300 steps of 20 ms, and the steps that returned nothing."""
 
     least_ms: float
     most_ms: float

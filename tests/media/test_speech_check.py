@@ -1,4 +1,4 @@
-"""The corpus of caller sounds, row by row; and what holds whatever the sound is."""
+"""The corpus of caller sounds, row by row, and what holds for any sound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOISE_WITHIN_MS = 1000
 
 
 def verdicts(line: Samples, check: SpeechCheck, rate: int = RATE) -> Iterator[tuple[int, Verdict]]:
-    """(ms, verdict), fed as a call feeds it: what led to the start at once, then each frame."""
+    """(ms, verdict), fed as in a call: what led to the report at once, then frame by frame."""
     lead, frame = LEAD_MS * rate // 1000, FRAME_MS * rate // 1000
     for start, end in ((0, lead), *((at, at + frame) for at in range(lead, line.size, frame))):
         verdict = check.feed(line[start:end])
@@ -40,7 +40,7 @@ def confirmed_ms(sound: Sound, seed: int) -> float:
     for ms, verdict in verdicts(line, SpeechCheck(RATE)):
         if verdict is Verdict.SPEECH:
             return ms - before_ms - sound.vowel_ms
-        # The caller would hear us go on while he speaks.
+        # We would go on while the caller speaks.
         assert sound.share < 1, f"NOISE after {ms} ms, seed {seed}"
     return float("inf")
 

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from media.stream import MAX_MESSAGE, ExpectedStream, StreamEndpoint
 
 DOMAIN = "11111111-2222-3333-4444-555555555555"
-TOKEN = "a-token-of-one-call"  # what a call's real one is like does not matter here
+TOKEN = "a-token-of-one-call"  # its form does not matter here
 RIGHT_URL = "/stream/{domain_uuid}/{call_uuid}"
 
 
@@ -61,7 +61,7 @@ Client = TestClient[web.Request, web.Application]
 
 @asynccontextmanager
 async def _serving(*calls: Call) -> AsyncIterator[tuple[StreamEndpoint, Client]]:
-    """The endpoint with these calls live; an exception that nobody caught fails the test."""
+    """The endpoint with these calls live; an uncaught exception fails the test."""
     live = {call.path: ExpectedStream(call, TOKEN) for call in calls}
     endpoint = StreamEndpoint(live.get)
     app = web.Application()
@@ -141,7 +141,7 @@ async def test_a_wrong_token_is_401(headers: dict[str, str]) -> None:
         assert "STREAM_EXTRA_HEADERS" in line["event"]
         assert line["call_uuid"] == call.path.split("/")[-1]
         assert TOKEN not in str(line)
-        assert "another" not in str(line)  # what was shown may be the token of another call
+        assert "another" not in str(line)  # a wrong token may be that of another call
 
 
 async def test_a_token_that_is_no_text_is_401() -> None:
@@ -269,7 +269,7 @@ async def test_a_reconnect_replaces_the_old_connection() -> None:
         assert call.happened == ["opened", "opened"]
         await new.close()
         await call.until(lambda: len(call.happened) == 3)
-        assert call.happened[2] == "closed 1000"  # and nothing of the old one
+        assert call.happened[2] == "closed 1000"  # and nothing about the old connection
 
 
 async def test_many_reconnects_at_once_leave_one_connection() -> None:
@@ -306,7 +306,7 @@ async def test_drop_closes_and_is_not_told() -> None:
             assert (await socket.receive()).data == 1000
             with pytest.raises(ConnectionError):
                 await endpoint.send(call, "too late")
-        async with await _connect(client, call):  # the sptmru build comes again by itself
+        async with await _connect(client, call):  # the sptmru build reconnects by itself
             await call.until(lambda: len(call.happened) == 2)
         assert call.happened[:2] == ["opened", "opened"]
 

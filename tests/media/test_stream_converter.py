@@ -149,7 +149,7 @@ def test_stereo_is_probed_by_one_channel(size: int, every: float, rate: int) -> 
 )
 def test_what_comes_all_at_once_at_the_start_does_not_count(source: Source, rate: int) -> None:
     converter = StreamConverter(pcm(rate), 16000, 8000, "mono")
-    burst = _noise(32000)  # a second of what was said before the connection stood
+    burst = _noise(32000)  # a second of audio from before the connection
     heard = converter.feed(burst, 100.0) + _feed(converter, source, _noise(64000))
     assert converter.rate == rate
     assert heard[: len(burst)] == burst
