@@ -18,8 +18,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from media.frame import Format, pcm
+
+LIMIT_MS: Final = 300_000  # of speech that waits: more than any reply lasts
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Playout:
     go. Audio beyond that is dropped and counted in ``dropped_ms``.
     """
 
-    def __init__(self, rate: int, limit_ms: int = 300_000) -> None:
+    def __init__(self, rate: int, limit_ms: int = LIMIT_MS) -> None:
         self.format: Format = pcm(rate)
         self._size = self.format.frame_bytes
         self.silence = bytes(self._size)

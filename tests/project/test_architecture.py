@@ -116,7 +116,7 @@ def places() -> Iterator[tuple[str, str]]:
                 yield file, quoted
 
 
-@pytest.mark.parametrize(("file", "name"), places())
+@pytest.mark.parametrize(("file", "name"), list(places()))
 def test_what_is_looked_for_is_there(file: str, name: str) -> None:
     assert (ROOT / file).exists()
     assert not name or name in defined(file)
