@@ -142,7 +142,7 @@ async def test_a_stop_does_not_wait_for_a_switch_that_is_silent(
 ) -> None:
     """Each call's command would be waited for, one call after the other."""
     async with rig(model={"greeting": "caller_interrupts"}) as of, wired(of) as (wire, switch):
-        monkeypatch.setattr(server, "LET_GO_S", 0.5)
+        monkeypatch.setattr(server, "HAND_BACK_S", 0.5)
         calls = [await switch.call() for _ in range(4)]
         await greeted(calls[-1])
         wire.swallow()
