@@ -48,7 +48,7 @@ class Ports:
         return port
 
     def give_back(self, port: int) -> None:
-        """Its lane is closed: ``port`` may be taken again."""
+        """Release ``port``, whose lane is closed."""
         self.taken.discard(port)
 
 

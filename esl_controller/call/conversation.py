@@ -156,9 +156,10 @@ class Conversation:
         return actions
 
     def _may_request(self, kind: ReplyKind) -> bool:
-        """Whether the model may speak now. Only last words do not wait for a hold or for digits."""
-        waits = self._tools.hold or self._tools.collection
-        return self._turns.may_request(kind) and (kind is ReplyKind.LAST_WORDS or not waits)
+        """Whether the model may speak now. While the caller is on hold or types digits, only last
+        words may be said."""
+        waiting = self._tools.hold or self._tools.collection
+        return self._turns.may_request(kind) and (kind is ReplyKind.LAST_WORDS or not waiting)
 
     # --- the model's replies and function calls ---------------------------------------------------
 
@@ -177,29 +178,29 @@ class Conversation:
             return [ToolResult(call, interrupted) for call in event.calls]
         actions: Actions = []
         for call in event.calls:
-            actions += self._call(call, now)
+            actions += self._tool_call(call, now)
         if any(call.call_id in self._tools.webhooks for call in event.calls):
             self._tools.reply_due = False  # one reply to all, once the last webhook is done
         return actions
 
-    def _call(self, call: ev.ToolCall, now: float) -> Actions:
+    def _tool_call(self, call: ev.ToolCall, now: float) -> Actions:
         if self.leaving:
             return []
         request = self._tools.request(call)
         if isinstance(request, list):
             return request
         silent = not self._turns.replies.has_audio
-        # What a model that takes turns itself says meanwhile does not belong to this function call.
-        without_words = silent or not self._turns.manual
+        # A model that takes turns itself may be saying something else: that is no goodbye.
+        needs_words = silent or not self._turns.manual
         match request:
             case tools.EndCall():
                 actions = self._decide_to_leave(Hangup(CLEARING), now)
-                if without_words:
+                if needs_words:
                     self._schedule_farewell()
                 return [ToolResult(call, DONE), *actions]
             case tools.TransferCall(destination):
                 actions = self._decide_to_leave(Transfer(destination), now, call)
-                if without_words:
+                if needs_words:
                     words = instructions.transfer_announcement(destination.name)
                     self._turns.schedule(ReplyKind.LAST_WORDS, words)
                 return actions

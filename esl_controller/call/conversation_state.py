@@ -41,7 +41,7 @@ class ConversationState:
 
     def snapshot(self) -> Snapshot:
         """What another process must know to go on from here."""
-        hold, exit_call = self.tools.hold, self.ending.call
+        hold, exit_call = self.tools.hold, self.ending.tool_call
         return Snapshot(
             ends_at=self.timers.limit_at,
             greeted=self.turns.greeted,

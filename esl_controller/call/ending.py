@@ -26,7 +26,7 @@ from esl_controller.call.tools import failure
 from esl_controller.secretaries.secretary import Secretary
 
 CLEARING = "NORMAL_CLEARING"
-# After so many returns of a caller a transfer is for good: two destinations that send callers back
+# After this many returns the next transfer is final: two destinations that send callers back
 # would keep them going round in circles.
 RETURNS = 5
 
@@ -59,7 +59,7 @@ class Ending:
         return HANGUP if isinstance(self._exit, Hangup) else self._exit.destination.name
 
     @property
-    def call(self) -> ToolCall | None:
+    def tool_call(self) -> ToolCall | None:
         """The function call that asked for the exit and has no result yet."""
         return self._call
 
@@ -83,7 +83,7 @@ class Ending:
         self.left = True
 
     def transfer_failed(self) -> ToolCall | None:
-        """The conversation goes on. Returns the function call that has to be told why."""
+        """The conversation goes on. Returns the function call whose result has to say why."""
         self.left, self._exit = False, None
         call, self._call = self._call, None
         return call

@@ -19,7 +19,7 @@ class Gates:
 
     def set(self, *, talking: bool, music: bool, secret: bool) -> Actions:
         """Set them where that changes anything. ``talking``: the call is in a conversation;
-        ``music``: the caller is on hold; ``secret``: digits are typed that nobody may hear."""
+        ``music``: hold music is playing; ``secret``: digits are typed that nobody may hear."""
         caller: Literal["closed", "open", "secret"] = "closed"
         if talking and not music:
             caller = "secret" if secret else "open"

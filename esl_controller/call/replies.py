@@ -115,7 +115,7 @@ class Replies:
             self._scheduled.pop(kind, None)
 
     def request_next(self, may_request: Callable[[ReplyKind], bool]) -> Actions:
-        """Request the most urgent reply, if none is in flight and ``may_request`` it now."""
+        """Request the most urgent reply, if none is in flight and ``may_request`` allows it."""
         if self.in_flight or not self._scheduled:
             return []
         kind = min(self._scheduled)

@@ -68,8 +68,9 @@ class EslSettings(Section):
     )
     share: bool = Field(
         default=False,
-        description="Let other controllers listen on the same [esl] and [web] ports, so that a new"
-        " process takes calls before the old one has ended. [media] takes the next free port.",
+        description="Let other controllers listen on the same [esl] port, so that a new process"
+        " takes calls before the old one has ended. Each takes the next free port for [media] and"
+        " for [web].",
     )
     max_calls: int = Field(
         default=0,

@@ -27,6 +27,10 @@ class SwitchGone(SwitchError):
     """The connection is gone: there is nobody left to send a command to."""
 
 
+class NoSuchChannel(SwitchError):
+    """The channel is gone: the call is over, and its hangup is on the way to us."""
+
+
 class NoSuchCommand(SwitchError):
     """FreeSWITCH does not know the command: the module that brings it is not loaded."""
 
@@ -110,9 +114,12 @@ def header(message: Mapping[str, Any], name: str) -> str:
 
 
 def accepted(command: str, reply: str) -> str:
-    """``reply``, unless it is a refusal of ``command``. Raises SwitchError, NoSuchCommand."""
+    """``reply``, unless it is a refusal of ``command``. Raises SwitchError, NoSuchChannel,
+    NoSuchCommand."""
     if "Command not found" in reply:
         raise NoSuchCommand(f"{command}: {reply}")
+    if reply.startswith("-ERR No such channel"):
+        raise NoSuchChannel(f"{command}: {reply}")
     if reply.startswith("-ERR"):
         raise SwitchError(f"{command}: {reply}")
     return reply

@@ -45,7 +45,7 @@ from media.stream import StreamEndpoint
 log = structlog.stdlib.get_logger(__name__)
 
 THREAD_SWITCH_S = 0.0005  # a thread must let the clock run after this long
-LOW_PID = 300  # only processes that start with the system, or with a container, have such
+LOW_PID = 300  # only processes that start with the system, or with a container, have PIDs this low
 OWN_PORTS = 20  # tried for media and for web each, where several controllers share [esl]
 
 
@@ -84,27 +84,28 @@ class Controller:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
             self.records = CallRecords(self.store, self.name)
         # Entered after the store, so that they end before it is closed.
-        own = await stack.enter_async_context(_owned_tasks(self._died))
-        own(self.secretaries.watch())
+        run_owned = await stack.enter_async_context(_owned_tasks(self._died))
+        run_owned(self.secretaries.watch())
         if self.store is not None:
             outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
-            own(outbox.run())
-            own(self.records.watch(self.calls.calls))
+            run_owned(outbox.run())
+            run_owned(self.records.watch(self.calls.calls))
+            run_owned(self.store.writer_ended())
         self._model = await _open_model(settings.agent, stack)
         # The Event Socket last: when a call comes, everything that it needs is there.
         media, web_address = settings.media, settings.web
         share = settings.esl.share
         streams = self.streams.routes()
-        media_port = await _serve_own(stack, streams, media.host, media.port, share=share)
+        media_port = await _serve_run_owned(stack, streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
         self.media_url = self.calls.probes.media_url = media.base_url(media_port)
         routes = web_routes(self.calls, self.clock, self.shutdown)
         address = web_address.host, web_address.port
-        self.web_port = await _serve_own(stack, routes, *address, share=share)
+        self.web_port = await _serve_run_owned(stack, routes, *address, share=share)
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
         if self.store is not None:
-            own(Heartbeats(self.store, self._heartbeat).run())
+            run_owned(Heartbeats(self.store, self._heartbeat).run())
 
     def _died(self, error: Exception) -> None:
         """Work that all calls need has ended by a bug. So does the process: its supervisor starts
@@ -186,14 +187,17 @@ async def _open_model(settings: AgentSettings, stack: contextlib.AsyncExitStack)
 async def _owned_tasks(
     died: Callable[[Exception], None],
 ) -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Takes work that lasts as long as the controller, a task each; ``died`` if one raises."""
+    """Yields a function that runs work in a task of its own, for as long as the controller lasts;
+    calls ``died`` if it raises."""
     tasks: list[asyncio.Task[None]] = []
 
     async def watched(work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except Exception as error:
-            log.exception("a bug ends work that all calls need: the controller hands over and ends")
+            log.exception(
+                "work that all calls need has crashed: the controller hands its calls over and ends"
+            )
             died(error)
 
     try:
@@ -218,7 +222,7 @@ async def _serve(
     return int(runner.addresses[0][1])
 
 
-async def _serve_own(
+async def _serve_run_owned(
     stack: contextlib.AsyncExitStack,
     routes: list[web.AbstractRouteDef],
     host: str,
@@ -284,7 +288,7 @@ async def _serve_until_stopped(settings: Settings) -> None:
 
 def serve(loaded: Loaded) -> int:
     """Run the controller until SIGTERM or SIGINT, or until a bug ends what all calls need; returns
-    the exit code. Logs are set up."""
+    the exit code. Logging must be set up already."""
     settings = loaded.settings
     switch_fast()
     try:

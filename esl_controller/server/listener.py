@@ -113,7 +113,7 @@ class CallListener:
 
         async def hand_back(session: CallSession) -> None:
             while True:
-                await session.quiet(last - time())
+                await session.wait_quiet(last - time())
                 async with turn:
                     # While the others had their turn, somebody may have begun to speak.
                     if session.is_quiet or time() >= last:
@@ -249,7 +249,7 @@ class CallListener:
             # (captures/transfer_back.*.jsonl).
             while session.successor is not None:
                 session = session.successor
-                await session.over()
+                await session.wait_over()
 
     async def _linger(self, switch: SwitchConnection) -> None:
         """Wait until a call that somebody else has by now is over, or until we stop.

@@ -109,7 +109,9 @@ async def open_lane(
     rate: int,
     report: Report,
 ) -> LanePlayback:
-    """Open the lane of a call, on another port if FreeSWITCH cannot bind the first.
+    """Open the lane of a call, on another port if FreeSWITCH cannot bind the first: a bind that
+    failed leaves nothing behind. A lane that was open cannot be opened again
+    (docs/design/freeswitch.md#the-lane-opens-once-per-park).
 
     ``host`` is our address, ``switch_host`` the one FreeSWITCH binds, ``rate`` the channel's in Hz
     (0: not known). Raises LaneError and SwitchError.

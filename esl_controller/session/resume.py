@@ -1,7 +1,7 @@
 """How a call goes on in another process: its snapshot is kept in the store.
 
 ``SnapshotKeeper.save`` is called after every event and writes what has changed. After a kill -9 the
-switch dials again, the next controller claims the call in the store (``server/app.py``), and
+switch dials again, the next controller claims the call in the store (``server/record.py``), and
 ``SnapshotKeeper.resume`` turns what is stored into a ``Resumption`` for the call's core.
 """
 

@@ -18,8 +18,8 @@ from esl_controller.call.machine import Call
 class CallRunner:
     """What every part of a call's shell shares: where it reports to, and who owns its tasks.
 
-    ``perform`` does one action. ``decided`` is called after each event, once all of its actions are
-    done. ``over`` is done when the call is, with our own bug as its exception if one ended it.
+    ``perform`` does one action. ``after_event`` is called once all actions of an event are done.
+    ``over`` completes when the call ends; if a bug of ours ended it, it carries that exception.
     ``marks``: when things happened for the first time, in seconds since the call came.
     """
 
@@ -29,13 +29,13 @@ class CallRunner:
         log: structlog.stdlib.BoundLogger,
         *,
         perform: Callable[[Action], None],
-        decided: Callable[[], None],
+        after_event: Callable[[], None],
     ) -> None:
         self.call = call
         self.marks: dict[str, float] = {}
         self._log = log
         self._perform = perform
-        self._decided = decided
+        self._after_event = after_event
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -65,8 +65,8 @@ class CallRunner:
                 self._timer.cancel()
 
     def report(self, event: ev.Event) -> None:
-        """Have ``event`` decided on, and the decision done. Safe to call from any callback, also
-        from within ``perform``: events are decided on one after the other."""
+        """Decide on ``event`` and carry out the actions. Safe to call from any callback, also from
+        within ``perform``: events are decided on one after the other."""
         self._events.append(event)
         if self._deciding or self.over.done():
             return
@@ -75,7 +75,7 @@ class CallRunner:
             while self._events:
                 self._decide(self._events.popleft())
             self._set_timer()
-            self._decided()
+            self._after_event()
         except Exception as error:
             self.fail(error)
         finally:
@@ -92,8 +92,8 @@ class CallRunner:
             self._log.debug("an event came too late or too early", event_type=name, where=where)
 
     def fail(self, error: Exception) -> None:
-        """A bug of ours ends this call. It must not reach the caller of ``report``: that may be the
-        clock or a socket of all calls."""
+        """A bug of ours ends this session. The exception must not reach whoever called ``report``:
+        that may be the clock or a socket of all calls."""
         where = self.call.describe()
         self._log.error("a bug in the controller ends this session", where=where, exc_info=error)
         if not self.over.done():

@@ -26,7 +26,7 @@ from esl_controller.call.tools import Toolbox
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import FileEvent, SwitchEvent
-from esl_controller.freeswitch.wire import SwitchError
+from esl_controller.freeswitch.wire import NoSuchChannel, SwitchError
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.schema import Destination
@@ -67,7 +67,7 @@ class CallSession:
         self._deps = deps
         self._quiet = asyncio.Event()  # set while nobody speaks and nothing is awaited
         self._runner = CallRunner(
-            self.call, self.log, perform=self._perform, decided=self._after_event
+            self.call, self.log, perform=self._perform, after_event=self._after_event
         )
         self._speech = SpeechOutput()
         opens_at = opens_next(self.secretary.hours, now) if closed else None
@@ -103,8 +103,8 @@ class CallSession:
     # --- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Hold the call until it ends or is handed back, then free everything. Raises nothing but
-        our own bugs."""
+        """Hold the call until it ends or is handed back, then free everything. Only a bug of
+        ours makes it raise."""
         uuid, channel = self.channel.uuid, self.channel
         self._deps.record.put(
             CallStarted(
@@ -150,7 +150,7 @@ class CallSession:
         )
         if outcome == INTERRUPTED:
             return  # another controller may resume it
-        # One may have done so already without our knowing; then it reports the end, not we.
+        # One may have done so already without our knowledge; then it reports the end.
         transferred = self.call.cause == TRANSFERRED
         if transferred or await self._deps.record.still_ours(self.channel.uuid, self.epoch):
             self._agent_session.call_ended()
@@ -172,7 +172,7 @@ class CallSession:
         """Whether nobody speaks and nothing is awaited, or the session is over."""
         return self._quiet.is_set()
 
-    async def quiet(self, patience_s: float) -> None:
+    async def wait_quiet(self, patience_s: float) -> None:
         """Wait until nobody speaks and nothing is awaited, for at most ``patience_s`` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
@@ -182,17 +182,18 @@ class CallSession:
         """Let go of the call without ending it: FreeSWITCH goes on with the dialplan. The stream is
         stopped first, unless FreeSWITCH does not answer by ``deadline`` (a time of the loop)."""
         with contextlib.suppress(TimeoutError):
-            # The next controller knows only what is written by then. A database that is away
-            # must leave enough time for the calls that are handed back after this one.
+            # The next controller knows only what is written by then. A database that is
+            # away must not use up the time of the calls that are handed back after this one.
             async with asyncio.timeout((deadline - asyncio.get_running_loop().time()) / 10):
                 await self._deps.record.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                # If the connection broke instead, the module could stay mute: see _prove_stream.
+                # If the connection broke instead, the module could stay mute: see
+                # CallMedia._prove_stream.
                 await self._media.stop_stream()
         self.handle(ev.ShutDown())
 
-    async def over(self) -> None:
+    async def wait_over(self) -> None:
         """Wait until the session has ended, however."""
         await asyncio.wait([self._runner.over])
 
@@ -237,7 +238,7 @@ class CallSession:
             case do.Transfer(destination, returns):
                 self._runner.spawn(self._transfer(destination, returns))
             case do.ConfirmTaken():
-                self._runner.spawn(self._ask("to restart the ladder", self._switch.confirm_taken()))
+                self._runner.spawn(self._ask("to re-arm the ladder", self._switch.confirm_taken()))
             case do.LimitCall(seconds):
                 self._runner.spawn(
                     self._ask("to limit the call", self._switch.schedule_hangup(seconds))
@@ -251,7 +252,8 @@ class CallSession:
                 note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
                 self._deps.record.put(note)
             case do.Close():
-                self._switch.buffer_events()  # who lingers on this connection listens from now on
+                # From now on whoever lingers on this connection reads its events.
+                self._switch.buffer_events()
                 self._runner.over.set_result(None)
             case (
                 do.StartStream()
@@ -271,8 +273,10 @@ class CallSession:
         """Ask the switch for something that the call can do without."""
         try:
             await command
+        except NoSuchChannel:
+            self.log.debug(f"the call is over already: {what}")
         except SwitchError as error:
-            self.log.warning(f"the switch refused: {what}", reason=str(error))
+            self.log.warning(f"the switch refused {what}", reason=str(error))
 
     async def _send_dtmf(self, digits: str) -> None:
         # If we are killed now, the next controller must know of it: keys are never sent twice.

@@ -30,9 +30,10 @@ class Store(Reader):
     ``put`` only queues a change; one task writes it (``Writer`` states the limits and rules).
     """
 
-    def __init__(self, engine: AsyncEngine, writer: Writer) -> None:
+    def __init__(self, engine: AsyncEngine, writer: Writer, writing: asyncio.Task[None]) -> None:
         super().__init__(engine)
         self._writer = writer
+        self._writing = writing
         self._claims = Claims("")  # the latest ones; more calls may join them
         self._claimed: asyncio.Task[dict[str, Claimed]] | None = None
 
@@ -46,7 +47,7 @@ class Store(Reader):
         engine = await open_engine(url)
         writer = Writer(engine)
         writing = asyncio.create_task(writer.run(), name="call record")
-        store = cls(engine, writer)
+        store = cls(engine, writer, writing)
         try:
             yield store
         finally:
@@ -62,6 +63,12 @@ class Store(Reader):
                 await asyncio.wait([writing])
                 await store.finish()
                 await engine.dispose()
+
+    async def writer_ended(self) -> None:
+        """Wait while changes can be written. Raises the bug that ends the writer, if one does."""
+        await asyncio.wait([self._writing])
+        if not self._writing.cancelled():
+            self._writing.result()
 
     @property
     def dropped(self) -> int:

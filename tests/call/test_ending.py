@@ -50,7 +50,7 @@ def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
     snapshot = Snapshot(leaving="Desk", leaving_call="c1", pending=(call,), returns=1)
     ending = Ending()
     assert ending.resume(Resumption(snapshot), secretary(destinations=[DESK])) == []
-    assert ending.call == call
+    assert ending.tool_call == call
     assert ending.leave() == [Transfer(DESK, 2)]
 
 

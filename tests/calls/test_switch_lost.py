@@ -162,7 +162,7 @@ async def test_a_call_comes_back_once_its_switch_can_be_reached_again(
         session = of.controller.calls.calls[call.uuid]
         monkeypatch.setattr(module, "COMMAND_S", 0.5)
         monkeypatch.setattr(of.switch, "api", silent)
-        await session.over()
+        await session.wait_over()
         monkeypatch.undo()
         await until(lambda: of.controller.calls.taken == 2)
         assert "the switch no longer answers" in session.call.cause

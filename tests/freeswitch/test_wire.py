@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esl_controller.freeswitch import wire
-from esl_controller.freeswitch.wire import NoSuchCommand, SwitchError, UnsafeValue
+from esl_controller.freeswitch.wire import NoSuchChannel, NoSuchCommand, SwitchError, UnsafeValue
 
 CONTROLS = ["\n", "\r", "\0", "\x1b", "\x7f"]
 
@@ -87,8 +87,10 @@ def test_a_header_may_be_missing_or_come_twice() -> None:
 def test_a_refusal_is_an_error_and_anything_else_is_accepted() -> None:
     for reply in ("+OK", "true", "", "_undef_", "no -ERR at the beginning"):
         assert wire.accepted("uuid_x", reply) == reply
-    with pytest.raises(SwitchError, match="uuid_x: -ERR No such channel!") as refused:
+    with pytest.raises(NoSuchChannel, match="uuid_x: -ERR No such channel!"):
         wire.accepted("uuid_x", "-ERR No such channel!")
+    with pytest.raises(SwitchError, match="uuid_x: -ERR no reply") as refused:
+        wire.accepted("uuid_x", "-ERR no reply")
     assert not isinstance(refused.value, NoSuchCommand)
     with pytest.raises(NoSuchCommand, match="uuid_x"):
         wire.accepted("uuid_x", "-ERR uuid_x Command not found!")

@@ -26,7 +26,7 @@ def a_runner(perform: Perform, decided: Callable[[], None] = lambda: None) -> Ca
     who = secretary()
     conversation = Conversation(who, Toolbox(who), closed=False, abilities=Abilities())
     log = structlog.stdlib.get_logger("esl_controller.test")
-    return CallRunner(Call(conversation), log, perform=perform, decided=decided)
+    return CallRunner(Call(conversation), log, perform=perform, after_event=decided)
 
 
 async def test_actions_are_done_in_order_and_then_it_is_decided() -> None:

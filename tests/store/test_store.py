@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from esl_controller.store import Store, StoreError, reading, sqlite
 from esl_controller.store import store as store_module
+from esl_controller.store.writing import Writer
 from tests.store.conftest import Database
 from tests.store.samples import UUID, deliver, turn
 
@@ -125,3 +127,16 @@ async def test_who_waits_no_longer_leaves_no_lock(url: str) -> None:
             await asyncio.gather(*asks, return_exceptions=True)
             async with asyncio.timeout(2):
                 await store.flush()
+
+
+async def test_a_bug_that_ends_the_writer_does_not_stay_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: Writer) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(Writer, "run", broken)
+    monkeypatch.setattr(store_module, "CLOSE_S", 0.01)
+    async with Store.open(f"sqlite:///{tmp_path}/calls.db") as store:
+        with pytest.raises(RuntimeError, match="bug"):
+            await store.writer_ended()
