@@ -31,7 +31,7 @@ demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no 
 	@$(VENV)/bin/esl-controller demo
 
 test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
-	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # What changes with the versions: the model's WebSocket, the Event Socket, settings, the record.
 LOWEST_TESTS ?= tests/agents tests/config tests/freeswitch tests/media tests/project tests/secretaries \
