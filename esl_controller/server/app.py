@@ -196,7 +196,7 @@ async def _owned_tasks(
             await work
         except Exception as error:
             log.exception(
-                "work that all calls need has crashed: the controller hands its calls over and ends"
+                "work that all calls need has crashed: the controller hands over and ends"
             )
             died(error)
 

@@ -154,7 +154,7 @@ async def test_a_whole_call_at_debug_level_logs_no_secret(tmp_path: Path) -> Non
                     await greeted(call)
                     await say(call)
                 assert await call.ended(timeout=20) == "NORMAL_CLEARING"
-                await served.said("webhook delivered")
+                await served.said("delivery made")
             served.process.send_signal(signal.SIGTERM)
             assert await served.process.wait() == 0
     assert server.asked["check"]["arguments"] == {"card": DIGITS}
@@ -164,7 +164,7 @@ async def test_a_whole_call_at_debug_level_logs_no_secret(tmp_path: Path) -> Non
     assert told["Received an event"] > 20
     assert told["Send command"] >= 10
     assert served.text.count("Received an event: 'DTMF'") == len(DIGITS)
-    for event in ("a webhook function failed", "webhook delivered", "call over", "stopping"):
+    for event in ("a webhook function failed", "delivery made", "call over", "stopping"):
         assert told[event] == 1
     assert f"{call.uuid} STREAM_EXTRA_HEADERS" in served.text
     assert "Traceback" not in served.text

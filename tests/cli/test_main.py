@@ -173,7 +173,7 @@ def test_call_gets_a_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         monkeypatch,
         "diagnostics.place_call",
         CallFailed=CallFailed,
-        Plan=SimpleNamespace,
+        CallPlan=SimpleNamespace,
         read_wav=lambda path: (path.name, 8000),
         bundled_words=lambda language: (language, 24000),
         call=call,

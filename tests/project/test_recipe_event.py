@@ -61,7 +61,7 @@ async def main() -> None:
         await call.wait_heard()
         session = of.controller.calls.calls[call.uuid]
         of.switch.sessions[call.uuid].channel.fire("CHANNEL_HOLD")
-        await asyncio.wait_for(session.over(), 5)
+        await asyncio.wait_for(session.wait_over(), 5)
         print(session.call.cause)
 
 asyncio.run(main())

@@ -152,7 +152,7 @@ RECORD_AWAY = fault(
 )
 RECORD_WITH_HOLES = fault(
     "record with holes",
-    r"(?P<what>the call record has holes|the end of the call record was not written)",
+    r"(?P<what>the call record has (?:gaps|holes)|the end of the call record was not written)",
     "The database was away for too long, and a part of the record cannot be recovered.",
     "Bring the database back.",
 )
