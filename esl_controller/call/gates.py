@@ -1,7 +1,8 @@
 """Which audio passes: the caller's on its way to the agent, the agent's to the caller. [core]
 
 Part of ``machine.py``. Audio never visits the decisions; it passes two gates, which ``SetGates``
-opens and closes: ``session/caller.py`` has the caller's, ``session/speech_output.py`` the agent's.
+opens and closes: the caller's in ``session/caller.py``, the agent's in
+``session/agent_session.py`` (``SpeechOutput.gate_open``).
 """
 
 from __future__ import annotations
