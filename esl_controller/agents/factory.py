@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from esl_controller.agents.base import Model
-from esl_controller.agents.gpt_live import GptLiveModel
-from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.agents.openai.gpt_live import GptLiveModel
+from esl_controller.agents.openai.realtime import RealtimeModel
 from esl_controller.config.settings import AgentSettings
 
 MODELS: Final[dict[str, Callable[[AgentSettings], Model]]] = {

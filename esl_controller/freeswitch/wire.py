@@ -113,12 +113,16 @@ def header(message: Mapping[str, Any], name: str) -> str:
     return first(message.get(name))
 
 
+# mod_commands.c, of each command that we send; uuid_record says the second.
+_CHANNEL_GONE = ("-ERR No such channel", "-ERR Cannot locate session")
+
+
 def accepted(command: str, reply: str) -> str:
     """``reply``, unless it is a refusal of ``command``. Raises SwitchError, NoSuchChannel,
     NoSuchCommand."""
     if "Command not found" in reply:
         raise NoSuchCommand(f"{command}: {reply}")
-    if reply.startswith("-ERR No such channel"):
+    if reply.startswith(_CHANNEL_GONE):
         raise NoSuchChannel(f"{command}: {reply}")
     if reply.startswith("-ERR"):
         raise SwitchError(f"{command}: {reply}")

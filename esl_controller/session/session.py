@@ -274,9 +274,13 @@ class CallSession:
         try:
             await command
         except NoSuchChannel:
-            self.log.debug(f"the call is over already: {what}")
+            self._over_already(what)
         except SwitchError as error:
             self.log.warning(f"the switch refused {what}", reason=str(error))
+
+    def _over_already(self, what: str) -> None:
+        """A command found no channel. That is no fault: the hangup is on the way to us."""
+        self.log.debug("the call is over already", asked=what)
 
     async def _send_dtmf(self, digits: str) -> None:
         # If we are killed now, the next controller must know of it: keys are never sent twice.
@@ -288,6 +292,8 @@ class CallSession:
         path = f"{folder}/{self.channel.uuid}.wav"
         try:
             await self._switch.start_recording(path)
+        except NoSuchChannel:
+            self._over_already("to record it")
         except SwitchError as error:
             self._perform(do.Note("the call is not recorded", str(error)))
         else:
@@ -308,10 +314,12 @@ class CallSession:
         to = destination.number, context, destination.timeout_s
         try:
             await self._switch.transfer(*to, returns)
+        except NoSuchChannel:
+            self._over_already("to transfer the caller")
         except SwitchError as error:
             self.handle(ev.TransferFailed(str(error)))
-            return
-        self.handle(ev.Transferred())
+        else:
+            self.handle(ev.Transferred())
 
     async def _watch_switch(self) -> None:
         self.handle(ev.SwitchLost(await self._switch.wait_lost()))

@@ -10,8 +10,8 @@ import pytest
 
 from esl_controller.agents.base import Model
 from esl_controller.agents.factory import MODELS, make_model
-from esl_controller.agents.gpt_live import GptLiveModel
-from esl_controller.agents.realtime import RealtimeModel
+from esl_controller.agents.openai.gpt_live import GptLiveModel
+from esl_controller.agents.openai.realtime import RealtimeModel
 from esl_controller.config.settings import DEFAULT_MODELS, AgentSettings, Kind
 from tests.paths import ROOT
 

@@ -16,6 +16,8 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.wire import NoSuchChannel
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds
@@ -164,6 +166,29 @@ async def test_a_recording_that_the_switch_refuses_is_in_no_record(tmp_path: Pat
         assert [note["text"] for note in stored["notes"]] == [
             "the call is not recorded: uuid_record: -ERR Cannot record session!"
         ]
+
+
+@pytest.mark.parametrize("command", ["start_recording", "transfer"])
+async def test_a_channel_that_is_gone_when_it_is_asked_for_something_is_no_fault(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def gone(*_: object) -> None:
+        raise NoSuchChannel(f"{command}: -ERR No such channel!")
+
+    monkeypatch.setattr(SwitchConnection, command, gone)
+    script = (ScriptedCall(1, "transfer_call", '{"destination": "Sales"}'),)
+    secretary = f"[recording]\nstereo = true\n{SALES}"
+    with capture_logs() as logs:
+        recordings = {"FREESWITCH_RECORDINGS": str(tmp_path)}
+        async with rig(model={"script": script}, secretary=secretary, settings=recordings) as of:
+            call = await of.switch.call()
+            await greeted(call)
+            await say(call)
+            await until(lambda: "the call is over already" in {line["event"] for line in logs})
+            call.hangup()
+            await of.no_calls()
+            assert not (await of.record(call.uuid))["notes"]
+    assert not [line for line in logs if line["log_level"] in ("warning", "error")]
 
 
 async def test_a_call_is_not_recorded_unless_that_is_wanted(tmp_path: Path) -> None:

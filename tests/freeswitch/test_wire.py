@@ -89,6 +89,8 @@ def test_a_refusal_is_an_error_and_anything_else_is_accepted() -> None:
         assert wire.accepted("uuid_x", reply) == reply
     with pytest.raises(NoSuchChannel, match="uuid_x: -ERR No such channel!"):
         wire.accepted("uuid_x", "-ERR No such channel!")
+    with pytest.raises(NoSuchChannel, match="uuid_record: -ERR Cannot locate session!"):
+        wire.accepted("uuid_record", "-ERR Cannot locate session!")
     with pytest.raises(SwitchError, match="uuid_x: -ERR no reply") as refused:
         wire.accepted("uuid_x", "-ERR no reply")
     assert not isinstance(refused.value, NoSuchCommand)

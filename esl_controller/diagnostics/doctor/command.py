@@ -61,6 +61,17 @@ def misconfigured(mistakes: str, *, as_json: bool) -> int:
     return _end(report, as_json=as_json)
 
 
+def checks(*, fusionpbx: bool, call: bool) -> tuple[Check, ...]:
+    """All checks, in the order in which a call meets what they test; with ``call`` a test call ends
+    them."""
+    return (
+        *(*switch_checks.CHECKS, *stream_module_checks.CHECKS),
+        *(fusionpbx_checks.CHECKS if fusionpbx else ()),
+        *(*dialplan_checks.CHECKS, *reach_checks.CHECKS, *controller_checks.CHECKS),
+        *(call_check.CHECKS if call else ()),
+    )
+
+
 async def examined(
     loaded: Loaded,
     number: str,
@@ -72,20 +83,13 @@ async def examined(
     as_json: bool = False,
     wanted: Ask | None = None,
 ) -> Report:
-    """Run all checks for calls to ``number`` in ``context``, in the order in which a call meets
-    what they test; with ``call`` a test call ends them. ``wanted`` is asked before each fix.
+    """Run ``checks`` for calls to ``number`` in ``context``. ``wanted`` is asked before each fix.
     FusionPBX's: its ``domain`` (default: the context), its file ``configured`` (the usual one)."""
     async with AsyncExitStack() as stack:
         case = Case(loaded, number, context, stack, domain, configured)
-        checks: tuple[Check, ...] = (
-            *(*switch_checks.CHECKS, *stream_module_checks.CHECKS),
-            *(fusionpbx_checks.CHECKS if fusionpbx_checks.is_here(configured) else ()),
-            *(*dialplan_checks.CHECKS, *reach_checks.CHECKS, *controller_checks.CHECKS),
-            *(call_check.CHECKS if call else ()),
-        )
         return await examine(
             case,
-            checks,
+            checks(fusionpbx=fusionpbx_checks.is_here(configured), call=call),
             lambda name, finding: _show(name, finding, as_json=as_json),
             wanted,
         )

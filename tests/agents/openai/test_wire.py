@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 from websockets.utils import apply_mask
 
-from esl_controller.agents.wire import WRITE_AHEAD, ModelConnection, _text_frame
+from esl_controller.agents.openai.wire import WRITE_AHEAD, ModelConnection, _text_frame
 from tests.paths import ROOT
 from tests.waiting import until
 

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from esl_controller.agents.wire import ModelConnection
+from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.config.settings import AgentSettings
 from media.frame import PCMU, Format, pcm
 

@@ -12,10 +12,10 @@ from openai.types import realtime
 from pydantic import TypeAdapter
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.realtime_events import EventReader
+from esl_controller.agents.openai.realtime_events import EventReader
 from esl_controller.call import events as ev
 from media.frame import PCMU, pcm
-from tests.agents.rig import nonsense
+from tests.agents.openai.rig import nonsense
 
 PCM = pcm(24000)
 SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(realtime.RealtimeServerEvent)

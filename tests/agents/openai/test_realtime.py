@@ -15,10 +15,10 @@ from aiohttp import web
 from openai.types.realtime import RealtimeClientEventParam
 from pydantic import TypeAdapter
 
-from esl_controller.agents import realtime
-from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
-from esl_controller.agents.openai_endpoint import PCM
-from esl_controller.agents.realtime import RealtimeAgent, RealtimeModel
+from esl_controller.agents.openai import realtime
+from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT
+from esl_controller.agents.openai.endpoint import PCM
+from esl_controller.agents.openai.realtime import RealtimeAgent, RealtimeModel
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Called, History, Said
 from esl_controller.config.loading import load
@@ -32,7 +32,7 @@ from esl_controller.simulator.model import (
 from media import sounds
 from media.frame import PCMU, Format, encode
 from media.resample import convert
-from tests.agents.rig import Conversation, nonsense, running, say, server
+from tests.agents.openai.rig import Conversation, nonsense, running, say, server
 from tests.waiting import until
 
 PATH = "realtime"

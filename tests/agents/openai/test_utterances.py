@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esl_controller.agents.utterances import LEAD_MS, SILENCE_MS, Cut, Utterances
+from esl_controller.agents.openai.utterances import LEAD_MS, SILENCE_MS, Cut, Utterances
 from media.frame import FRAME_MS, PCMU, Format, encode, pcm
 
 FORMATS = (pcm(24000), PCMU)

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import Connection
-from esl_controller.agents.openai_endpoint import OpenAIEndpoint
-from esl_controller.agents.realtime_events import EventReader
+from esl_controller.agents.openai.connection import Connection
+from esl_controller.agents.openai.endpoint import OpenAIEndpoint
+from esl_controller.agents.openai.realtime_events import EventReader
 from esl_controller.call.agent import Abilities, Called, History, Said
 from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
 from esl_controller.config.settings import AgentSettings

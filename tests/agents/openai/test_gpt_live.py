@@ -15,16 +15,16 @@ from aiohttp import web
 from openai.types.live import ClientEventParam
 from pydantic import TypeAdapter
 
-from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT
-from esl_controller.agents.gpt_live import (
+from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT
+from esl_controller.agents.openai.endpoint import PCM
+from esl_controller.agents.openai.gpt_live import (
     ASKED_MS,
     HISTORY_CHARACTERS,
     STALL_MS,
     GptLiveAgent,
     GptLiveModel,
 )
-from esl_controller.agents.openai_endpoint import PCM
-from esl_controller.agents.utterances import LEAD_MS
+from esl_controller.agents.openai.utterances import LEAD_MS
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Called, History, Said
 from esl_controller.config.loading import load
@@ -34,7 +34,7 @@ from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds
 from media.frame import PCMU, Format, encode
 from media.resample import convert
-from tests.agents.rig import Conversation, nonsense, running, say, server
+from tests.agents.openai.rig import Conversation, nonsense, running, say, server
 from tests.waiting import until
 
 PATH = "live/sessions"

@@ -18,11 +18,11 @@ import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import Connection
-from esl_controller.agents.delegation import Delegations
 from esl_controller.agents.messages import Reader, read, text, told
-from esl_controller.agents.openai_endpoint import OpenAIEndpoint
-from esl_controller.agents.utterances import Utterances
+from esl_controller.agents.openai.connection import Connection
+from esl_controller.agents.openai.delegation import Delegations
+from esl_controller.agents.openai.endpoint import OpenAIEndpoint
+from esl_controller.agents.openai.utterances import Utterances
 from esl_controller.call.agent import Abilities, Called, History, Said
 from esl_controller.call.events import (
     AgentAudio,

@@ -12,14 +12,14 @@ from typing import Any, Literal
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from esl_controller.agents import openai_endpoint
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import Connection
-from esl_controller.agents.openai_endpoint import IMPORTED_LATE, PCM, OpenAIEndpoint
-from esl_controller.agents.wire import ModelConnection
+from esl_controller.agents.openai import endpoint as endpoint_module
+from esl_controller.agents.openai.connection import Connection
+from esl_controller.agents.openai.endpoint import IMPORTED_LATE, PCM, OpenAIEndpoint
+from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.config.settings import AgentSettings
 from media.frame import PCMU, Format
-from tests.agents.rig import say, server
+from tests.agents.openai.rig import say, server
 
 NOBODY = "http://127.0.0.1:9/v1"
 
@@ -68,8 +68,8 @@ async def test_whoever_waits_for_the_client_has_a_limit(monkeypatch: pytest.Monk
         loaded.wait(5)
         return real(*args)
 
-    real = openai_endpoint._make_client
-    monkeypatch.setattr(openai_endpoint, "_make_client", make_client)
+    real = endpoint_module._make_client
+    monkeypatch.setattr(endpoint_module, "_make_client", make_client)
     settings = AgentSettings(connect_timeout_s=0.5, base_url=NOBODY)
     endpoint = OpenAIEndpoint(settings, "realtime")
     connection = Connection(endpoint, PCM, "audio.append", Counters())
@@ -128,7 +128,7 @@ async def test_the_package_connects_with_our_options(api: Literal["realtime", "l
         async with connect():
             (wire,) = made
             assert isinstance(wire, ClientConnection)
-            assert wire.protocol.max_size == openai_endpoint.MAX_MESSAGE
+            assert wire.protocol.max_size == endpoint_module.MAX_MESSAGE
             assert not wire.protocol.extensions
         await endpoint.close()
 
@@ -150,8 +150,8 @@ def test_the_package_connects_through_what_is_imported_ahead() -> None:
 async def test_nothing_is_imported_by_a_first_connection() -> None:
     code = """
 import asyncio, sys
-from esl_controller.agents.openai_endpoint import OpenAIEndpoint
-from esl_controller.agents.wire import ModelConnection
+from esl_controller.agents.openai.endpoint import OpenAIEndpoint
+from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.config.settings import AgentSettings
 
 async def main():

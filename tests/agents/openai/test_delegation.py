@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from esl_controller.agents.delegation import LIMIT, Delegations
+from esl_controller.agents.openai.delegation import LIMIT, Delegations
 from esl_controller.call.events import ResponseDone, ToolCall, Usage
 
 

@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.connection import BACKLOG_MS, CONTROL_LIMIT, Connection
-from esl_controller.agents.openai_endpoint import PCM, OpenAIEndpoint
-from esl_controller.agents.wire import ModelConnection
+from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT, Connection
+from esl_controller.agents.openai.endpoint import PCM, OpenAIEndpoint
+from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.events import AgentFailed
 from esl_controller.config.settings import AgentSettings
-from tests.agents.rig import Talk, say, server
+from tests.agents.openai.rig import Talk, say, server
 from tests.waiting import until
 
 FRAME = bytes(PCM.frame_bytes)

@@ -17,8 +17,8 @@ import pybase64
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.openai_endpoint import Connect, OpenAIEndpoint
-from esl_controller.agents.wire import ModelConnection
+from esl_controller.agents.openai.endpoint import Connect, OpenAIEndpoint
+from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.events import AgentFailed
 from media.frame import Format
 
