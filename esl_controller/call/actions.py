@@ -53,9 +53,9 @@ class HearByLane:
 class SetGates:
     """Which audio passes from now on (``gates.py``).
 
-    ``caller``, on the way to the agent: ``closed`` before the conversation, after it, and while the
-    caller is on hold; ``secret`` while digits are typed that nobody may hear. ``agent``: whether
-    the agent's speech goes to the caller.
+    ``caller``, on the way to the agent: ``closed`` before the conversation, after it, and while
+    hold music plays; ``secret`` while digits are typed that nobody may hear. ``agent``: whether the
+    agent's speech goes to the caller.
     """
 
     caller: Literal["closed", "open", "secret"] = "closed"

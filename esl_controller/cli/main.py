@@ -244,15 +244,11 @@ def _configure_logs(loaded: Loaded, level: Literal["error"] | None = None) -> No
     """Set up the log, and log where the settings come from. ``level`` overrides theirs."""
     import structlog
 
+    from esl_controller.config.settings import secrets
     from esl_controller.server import logs
 
     settings = loaded.settings
-    secrets = (settings.agent.api_key, settings.freeswitch.password, settings.webhook.secret)
-    logs.configure(
-        settings.log.format,
-        level or settings.log.level,
-        secrets=[secret.get_secret_value() for secret in secrets],
-    )
+    logs.configure(settings.log.format, level or settings.log.level, secrets=secrets(settings))
     log = structlog.get_logger(__name__)
     log.info("settings read", file=str(loaded.path) if loaded.path else "none, all defaults")
     for name in loaded.ignored:

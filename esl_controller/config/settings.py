@@ -142,8 +142,21 @@ If you did not hear the caller well, say so and ask again. Never invent facts.
 
 
 Kind: TypeAlias = Literal["auto", "realtime", "live", "standin"]
-DEFAULT_MODELS: Final[dict[str, str]] = {"realtime": "gpt-realtime-2.1", "live": "gpt-live-1"}
-"""The model of each kind, if none is set."""
+
+
+@dataclass(frozen=True)
+class OfKind:
+    """``model``: the name of the kind's usual model; ``key``: the setting of [agent] that has the
+    key of its endpoint."""
+
+    model: str
+    key: str = "api_key"
+
+
+KINDS: Final[dict[str, OfKind]] = {
+    "realtime": OfKind("gpt-realtime-2.1"),
+    "live": OfKind("gpt-live-1"),
+}
 
 
 class AgentSettings(Section):
@@ -165,7 +178,7 @@ class AgentSettings(Section):
         description="https:// or http:// URL of the endpoint, with /v1. Empty: OpenAI's.",
     )
     model: Name = Field(
-        default=DEFAULT_MODELS["realtime"],
+        default=KINDS["realtime"].model,
         description="Name of the model. With kind live, gpt-live-1 if not set.",
     )
     backend_model: Name = Field(
@@ -206,8 +219,8 @@ class AgentSettings(Section):
     @property
     def resolved_model(self) -> str:
         """`model`, or the default model of the kind if not set."""
-        unset = "model" not in self.model_fields_set
-        return DEFAULT_MODELS.get(self.kind, self.model) if unset else self.model
+        known = KINDS.get(self.kind)
+        return known.model if known and "model" not in self.model_fields_set else self.model
 
     @property
     def spoken_greeting(self) -> str:
@@ -217,11 +230,10 @@ class AgentSettings(Section):
 
     @model_validator(mode="after")
     def _has_key(self) -> AgentSettings:
-        needs_key = self.kind not in ("auto", "standin")
-        if needs_key and not (self.api_key.get_secret_value() or self.base_url):
-            raise ValueError(
-                f'kind = "{self.kind}" needs a key: set OPENAI_API_KEY in the environment'
-            )
+        known = KINDS.get(self.kind)
+        if known and not (getattr(self, known.key).get_secret_value() or self.base_url):
+            variable = secret_variable(type(self).model_fields[known.key])
+            raise ValueError(f'kind = "{self.kind}" needs a key: set {variable} in the environment')
         return self
 
 
@@ -336,3 +348,12 @@ def schema() -> Iterator[tuple[str, str, FieldInfo]]:
     for section, table in Settings.model_fields.items():
         for key, field in type(table.default).model_fields.items():
             yield section, key, field
+
+
+def secrets(settings: Settings) -> list[str]:
+    """The values of all secret settings, empty ones included, in the order of the schema."""
+    return [
+        getattr(getattr(settings, section), key).get_secret_value()
+        for section, key, field in schema()
+        if secret_variable(field)
+    ]

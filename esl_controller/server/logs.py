@@ -32,6 +32,7 @@ _SECRET_TEXT = tuple(
         r"(STREAM_EXTRA_HEADERS\W{0,4}).+",
         r"((?:authorization|cookie)[\"']?\s*[=:,]\s*).+",
         r"((?:token|password|passwd|secret|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&}]+",
+        r"([?&]\w*key=)[^\s\"',;&}]+",
         r"(\w://)[^/\s@]+(?=@)",
     )
 )

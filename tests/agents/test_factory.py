@@ -12,7 +12,7 @@ from esl_controller.agents.base import Model
 from esl_controller.agents.factory import MODELS, make_model
 from esl_controller.agents.openai.gpt_live import GptLiveModel
 from esl_controller.agents.openai.realtime import RealtimeModel
-from esl_controller.config.settings import DEFAULT_MODELS, AgentSettings, Kind
+from esl_controller.config.settings import KINDS, AgentSettings, Kind
 from tests.paths import ROOT
 
 URL = "http://127.0.0.1:9/v1"
@@ -32,7 +32,7 @@ async def test_the_kind_decides_which_model_is_made(kind: Kind, made: type[Model
 
 def test_each_kind_has_a_model_and_a_default_name() -> None:
     decided = {"auto", "standin"}
-    assert set(get_args(Kind)) - decided == set(MODELS) == set(DEFAULT_MODELS)
+    assert set(get_args(Kind)) - decided == set(MODELS) == set(KINDS)
 
 
 def test_the_stand_in_is_not_made_here() -> None:

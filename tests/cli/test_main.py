@@ -17,7 +17,7 @@ import pytest
 
 from esl_controller.cli.main import main
 from esl_controller.config.loading import describe, example, load
-from esl_controller.config.settings import Settings
+from esl_controller.config.settings import Settings, schema, secret_variable
 from esl_controller.freeswitch.dialplan import EXAMPLE_DOMAIN_UUID, EXAMPLE_SECRETARY_UUID, render
 from esl_controller.server import logs
 
@@ -135,6 +135,19 @@ def test_serve_gets_the_settings_and_the_log_masks_their_secrets(
     monkeypatch.setenv("ESL_CONTROLLER_WEBHOOK_SECRET", "hook-0123")
     assert main(["serve"]) == 3
     assert configured["secrets"] == ["sk-0123456789", "ClueCon", "hook-0123"]
+
+
+def test_every_secret_setting_is_masked_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured: dict[str, Any] = {}
+    monkeypatch.setattr(logs, "configure", lambda *args, **kwargs: configured.update(kwargs))
+    stand_in(monkeypatch, "server.app", serve=lambda loaded: 0)
+    given = []
+    for section, key, field in schema():
+        if variable := secret_variable(field):
+            given.append(f"the-{section}-{key}")
+            monkeypatch.setenv(variable, given[-1])
+    assert main(["serve"]) == 0
+    assert configured["secrets"] == given
 
 
 def test_no_garbage_is_looked_for_while_serve_starts(monkeypatch: pytest.MonkeyPatch) -> None:

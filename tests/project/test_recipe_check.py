@@ -11,6 +11,9 @@ from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.command import checks
 from esl_controller.diagnostics.doctor.report import Finding, Status, failed, ok
 from tests.diagnostics.doctor.clinic import Clinic, clinic, ill
+from tests.diagnostics.doctor.conftest import idle_machine
+
+__all__ = ["idle_machine"]
 
 
 async def rain(case: Case) -> Finding:

@@ -1,7 +1,7 @@
 """CONTRIBUTING.md's recipe "Add a model", followed with a toy: a model that hums.
 
-The toy is registered in the factory and named in the settings, and nothing else is touched. The
-doctor's probe and a whole call must get along with it.
+The toy is registered in the factory, and has its kind and its key in the settings; nothing else is
+touched. The doctor's probe and a whole call must get along with it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pytest
+from pydantic import Field, SecretStr
 
 from esl_controller.agents import factory
 from esl_controller.agents.base import Counters, Model
@@ -30,8 +30,9 @@ from esl_controller.call.events import (
     ResponseStarted,
     Usage,
 )
-from esl_controller.config.loading import load
-from esl_controller.config.settings import AgentSettings, Loaded
+from esl_controller.config import loading, settings
+from esl_controller.config.setting_types import Secret
+from esl_controller.config.settings import AgentSettings, Loaded, OfKind, Settings, SettingsError
 from esl_controller.diagnostics.doctor import controller_checks
 from esl_controller.diagnostics.doctor.case import Case
 from esl_controller.diagnostics.doctor.report import Status
@@ -119,18 +120,35 @@ class HummingModel:
         return "honey"
 
 
-@pytest.fixture
+class HummingSettings(AgentSettings):
+    """Step 3 of the recipe: its kind, and a key of its own."""
+
+    kind: Literal["auto", "standin", "humming"] = "auto"  # type: ignore[assignment]
+    honey: Secret = Field(
+        default=SecretStr(""), description="Its key.", json_schema_extra={"variable": "HONEY"}
+    )
+
+
+class PlantedSettings(Settings):
+    """All settings, the toy's among them."""
+
+    agent: HummingSettings = HummingSettings()
+
+
+@pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(factory.MODELS, "humming", HummingModel)
+    monkeypatch.setitem(settings.KINDS, "humming", OfKind("bee-1", key="honey"))
+    for module in (loading, settings):
+        monkeypatch.setattr(module, "Settings", PlantedSettings)
 
 
-def humming(**environment: str) -> Loaded:
-    """Settings with the toy's kind. (The schema would refuse it: that is step 3 of the recipe.)"""
-    ports = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
-    no_record = {"ESL_CONTROLLER_STORE_URL": ""}
-    loaded = load(None, {"OPENAI_API_KEY": "sk-test", **ports, **no_record, **environment})
-    agent = loaded.settings.agent.model_copy(update={"kind": "humming"})
-    return replace(loaded, settings=loaded.settings.model_copy(update={"agent": agent}))
+def humming(honey: str = "sweet-1234", **environment: str) -> Loaded:
+    """Settings with the toy's kind and key."""
+    ports = dict.fromkeys(("ESL_PORT", "MEDIA_PORT", "WEB_PORT"), "0")
+    given = ports | {"STORE_URL": "", "AGENT_KIND": "humming"} | environment
+    prefixed = {f"{settings.PREFIX}{name}": value for name, value in given.items()}
+    return loading.load(None, {"HONEY": honey, **prefixed})
 
 
 @contextlib.asynccontextmanager
@@ -139,15 +157,20 @@ async def case(**environment: str) -> AsyncIterator[Case]:
         yield Case(humming(**environment), "8000", "default", stack)
 
 
-@pytest.mark.usefixtures("_registered")
+def test_its_key_is_asked_for_and_masked() -> None:
+    with pytest.raises(SettingsError, match='"humming" needs a key: set HONEY in the environment'):
+        humming(honey="")
+    assert "sweet-1234" in settings.secrets(humming().settings)
+    assert humming().settings.agent.resolved_model == "bee-1"
+
+
 async def test_the_factory_makes_it() -> None:
     model: Model = factory.make_model(humming().settings.agent)
     assert isinstance(model, HummingModel)
 
 
-@pytest.mark.usefixtures("_registered")
 async def test_the_doctor_probes_it() -> None:
-    async with case() as well, case(ESL_CONTROLLER_AGENT_VOICE="hoarse") as ill:
+    async with case() as well, case(AGENT_VOICE="hoarse") as ill:
         found = await controller_checks.model(well)
         assert (found.status, "the kitchen confirmed a session" in found.found) == (Status.OK, True)
         found = await controller_checks.model(ill)
@@ -156,7 +179,6 @@ async def test_the_doctor_probes_it() -> None:
         assert found.remedy == "honey"
 
 
-@pytest.mark.usefixtures("_registered")
 async def test_a_caller_hears_it() -> None:
     async with (
         running(humming().settings) as controller,

@@ -124,6 +124,7 @@ def test_libraries_are_heard_from_warnings_up_unless_at_debug(
         f"<CIMultiDictProxy('Authorization': 'Basic {TOKEN}')>",
         f"('Cookie', 'a=b; session={TOKEN}')",
         f"GET ws://127.0.0.1:8085/stream/d/u?token={TOKEN}&x=1",
+        f"wss://host/v1?key={TOKEN}&x=1",
         f"https://user:{TOKEN}@host/v1",
         f"Incorrect API key provided: sk-proj-{TOKEN}.",
         f'{{"api_key": "{TOKEN}"}}',
