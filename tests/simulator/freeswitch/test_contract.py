@@ -83,9 +83,18 @@ async def replay(
 
 
 def swap(text: str, pairs: list[tuple[str, str]]) -> str:
-    for old, new in pairs:
-        text = text.replace(old, new)
-    return text
+    """``text`` with each first one replaced by its second one, the longest first, and nothing
+    replaced twice: the folder for temporary files may be in its own name, and in that of others."""
+    new = dict(pairs)
+    olds = sorted(new, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, olds)), lambda found: new[found[0]], text)
+
+
+def test_a_folder_that_is_in_its_own_name_is_swapped_once() -> None:
+    pairs = [("/srv/tone.wav", "/tmp/a/tmp/tone.wav"), ("/tmp/", "/tmp/a/tmp/")]
+    here = "/tmp/a/tmp/tone.wav /tmp/a/tmp/x.r8"
+    assert swap("/srv/tone.wav /tmp/x.r8", pairs) == here
+    assert swap(here, [(new, old) for old, new in pairs]) == "/srv/tone.wav /tmp/x.r8"
 
 
 async def test_conversation(tmp_path: Path) -> None:
