@@ -39,6 +39,11 @@ class Model(Protocol):
 class Agent(Protocol):
     """One connection to a voice model.
 
+    An error is reported with what helps against it (``call.agent.Recovery``): a request to speak
+    that is refused by ``ReplyRefused``, a response that fails by its ``ResponseDone``, what ends
+    the connection by ``AgentFailed``. What can be done without is only counted and logged.
+    ``AgentAudio`` holds whole samples, and nothing of a response that was cancelled or is over.
+
     ``run`` is its only task: it connects, reports ``AgentReady``, and returns once it has reported
     ``AgentFailed`` or was cancelled. All other methods return at once; ``run`` sends what they ask
     for, in order, once the session is ready. Events are reported in the event loop, through the
@@ -58,7 +63,7 @@ class Agent(Protocol):
 
     def respond(self, instructions: str = "") -> None:
         """Speak now: what the conversation asks for, or what ``instructions`` say. Reported by
-        ``ResponseStarted``; not to be called while a response is in flight."""
+        ``ResponseStarted`` or ``ReplyRefused``; not to be called while a response is in flight."""
 
     def cancel(self) -> None:
         """Stop the response in flight; after this only its ``ResponseDone`` is reported."""

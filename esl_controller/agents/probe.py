@@ -18,7 +18,7 @@ async def probe(model: Model, persona: Persona) -> AgentReady | AgentFailed:
             outcome.set_result(event)
 
     running = asyncio.create_task(model.agent(persona, (), g711=True).run(on_event))
-    running.add_done_callback(lambda _: on_event(AgentFailed("it ended without a word", False)))
+    running.add_done_callback(lambda _: on_event(AgentFailed("it ended without a word")))
     try:
         return await outcome
     finally:

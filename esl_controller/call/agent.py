@@ -1,10 +1,13 @@
-"""What the core and every agent share: the history of a call, and what an agent can do. [core]"""
+"""What the core and every agent share: the history, abilities, how errors are met. [core]"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+PATIENCE_S: Final = 12.0  # that a caller has for a model that errs; then we do without it
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,15 @@ class Called:
 
 
 History: TypeAlias = Sequence[Said | Called]
+
+
+class Recovery(Enum):
+    """What helps against an error of a model. Each vendor's package maps its errors to these."""
+
+    ASK_AGAIN = "ask again"  # the same request, on the same connection
+    RECONNECT = "reconnect"  # another connection to the same model
+    NEXT_MODEL = "next model"  # this model is of no use now: its key, its quota, its name
+    GIVE_UP = "give up"  # nothing helps: do without what was asked for
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from dataclasses import replace
 from esl_controller.call import events as ev
 from esl_controller.call import instructions, tools
 from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Transfer
-from esl_controller.call.agent import Abilities
+from esl_controller.call.agent import Abilities, Recovery
 from esl_controller.call.conversation_state import ConversationState
 from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
-from esl_controller.call.replies import ReplyKind
+from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Resumption, Snapshot
 from esl_controller.call.timers import Due, Timers
 from esl_controller.call.tool_calls import DONE, ToolExecutor
@@ -69,9 +69,16 @@ class Conversation:
         return self._ending.decided
 
     @property
-    def model_fails(self) -> bool:
-        """Whether the model is connected and still fails to reply."""
-        return self._turns.model_fails
+    def model_needs(self) -> Recovery:
+        """What is to be done about a model that fails to reply: ASK_AGAIN is done already."""
+        return self._turns.failures.needs
+
+    @property
+    def waiting(self) -> Waiting:
+        """What the caller waits for."""
+        if self._turns.caller_has_floor or self._tools.music_playing:
+            return Waiting.NOTHING
+        return self._turns.waiting
 
     @property
     def agent_audible(self) -> bool:
@@ -91,7 +98,11 @@ class Conversation:
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due."""
-        times = (self._timers.deadline(), self._tools.deadline(model_ready=self._model_ready))
+        times = (
+            self._timers.deadline(),
+            self._tools.deadline(model_ready=self._model_ready),
+            self._turns.asked_again_at if self._model_ready else None,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def begin(self, now: float) -> Actions:
@@ -144,7 +155,7 @@ class Conversation:
         if self._turns.agent_finished:
             actions += self._leave()
         if self._model_ready and not self._ending.left:
-            actions += self._turns.replies.request_next(self._may_request)
+            actions += self._turns.request_next(self._may_request, now)
         self._timers.set_idle(self._model_ready and self.idle, now)
         return actions
 
@@ -168,7 +179,7 @@ class Conversation:
         return self._turns.replies.response_started(event.id)
 
     def _response_done(self, event: ev.ResponseDone, now: float) -> Actions:
-        cancelled = self._turns.response_done(event)
+        cancelled = self._turns.response_done(event, now)
         if event.status == "failed":
             return [Note("the model failed to reply", event.reason)]
         if event.status != "completed":
@@ -182,6 +193,10 @@ class Conversation:
         if any(call.call_id in self._tools.webhooks for call in event.calls):
             self._tools.reply_due = False  # one reply to all, once the last webhook is done
         return actions
+
+    def _reply_refused(self, event: ev.ReplyRefused, now: float) -> Actions:
+        self._turns.reply_refused(event, now)
+        return [Note("the model did not begin a reply", event.reason)]
 
     def _tool_call(self, call: ev.ToolCall, now: float) -> Actions:
         if self.leaving:
@@ -343,9 +358,12 @@ class Conversation:
         self._model_ready = False
         return self._carry_on(actions, now)
 
-    def model_ready(self, now: float) -> Actions:
-        """A new connection is there; the model has been given the history."""
+    def model_ready(self, now: float, *, turn_lost: bool = False) -> Actions:
+        """A new connection is there; the model has been given the history. ``turn_lost``: except
+        what the caller said last."""
         self._model_ready = True
+        if turn_lost and not self.leaving:
+            self._turns.turn_lost()
         return self._carry_on([], now)
 
 
@@ -357,6 +375,7 @@ _DUE: dict[Due, Callable[[Conversation, float], Actions]] = {
 }
 TRANSITIONS: Transitions[Conversation] = Transitions()
 TRANSITIONS.on(ev.ResponseStarted, Conversation._response_started)
+TRANSITIONS.on(ev.ReplyRefused, Conversation._reply_refused)
 TRANSITIONS.on(ev.ResponseDone, Conversation._response_done)
 TRANSITIONS.on(ev.WebhookDone, Conversation._webhook_done)
 TRANSITIONS.on(ev.SpeechStarted, Conversation._speech_started)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from esl_controller.call.agent import Recovery
+
 # --- the switch -----------------------------------------------------------------------------------
 
 
@@ -162,18 +164,25 @@ class Dtmf:
 
 @dataclass(frozen=True)
 class AgentReady:
-    """The model has confirmed the session: it may be sent audio and asked to speak."""
+    """The model has confirmed the session: it may be sent audio and asked to speak.
+
+    ``turn_lost``: what the caller said last is not in the history that the model was given.
+    """
+
+    turn_lost: bool = False
 
 
 @dataclass(frozen=True)
 class AgentFailed:
     """The connection to the model is gone, or could not be made.
 
-    ``reason`` says why, and what to do; ``permanent``: another try is of no use.
+    ``reason`` says why, and what to do. ``after_s``: so long the service wants us to wait before we
+    connect again.
     """
 
     reason: str
-    permanent: bool = False
+    recovery: Recovery = Recovery.RECONNECT
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -206,6 +215,15 @@ class ResponseStarted:
 
 
 @dataclass(frozen=True)
+class ReplyRefused:
+    """The model will not begin the reply that was requested. Fields as in ``AgentFailed``."""
+
+    reason: str
+    recovery: Recovery = Recovery.ASK_AGAIN
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class ToolCall:
     """A function that the model calls; ``arguments`` is a JSON text, not checked."""
 
@@ -232,6 +250,7 @@ class ResponseDone:
     """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed.
 
     ``calls`` are in the model's order; those of a response that was not completed must not be run.
+    Of one that failed, ``reason``, ``recovery`` and ``after_s`` are as in ``AgentFailed``.
     """
 
     id: str
@@ -239,6 +258,8 @@ class ResponseDone:
     reason: str = ""
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
+    recovery: Recovery = Recovery.ASK_AGAIN
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -270,6 +291,14 @@ class CallerTranscript:
 
     item: str
     text: str
+
+
+@dataclass(frozen=True)
+class TranscriptMissing:
+    """A caller's turn ``item`` has no text; "": no turn has, from now on. Not for the core."""
+
+    item: str
+    reason: str
 
 
 # --- what was done --------------------------------------------------------------------------------
@@ -336,6 +365,7 @@ Event: TypeAlias = (
     | SpeechStarted
     | SpeechStopped
     | ResponseStarted
+    | ReplyRefused
     | ResponseDone
     | TimeUp
     | ShutDown
@@ -352,10 +382,12 @@ AgentEvent: TypeAlias = (
     | SpeechStarted
     | SpeechStopped
     | ResponseStarted
+    | ReplyRefused
     | ResponseDone
     | AgentAudio
     | AgentAudioDone
     | AgentText
     | CallerTranscript
+    | TranscriptMissing
 )
 """What an agent reports. Audio and texts go to the playout and the transcript, past the core."""

@@ -43,10 +43,13 @@ from esl_controller.call.actions import (
     StartRecording,
     Transfer,
 )
+from esl_controller.call.agent import Recovery
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.gates import Gates
 from esl_controller.call.media_path import MediaPath
 from esl_controller.call.model_link import ModelLink
+from esl_controller.call.patience import Patience
+from esl_controller.call.replies import Waiting
 from esl_controller.call.snapshot import Resumption
 from esl_controller.call.states import ALIVE, MAX_S, WITH_CALLER, WITH_MEDIA, WITH_MODEL, State
 from esl_controller.call.transitions import Transitions
@@ -95,6 +98,7 @@ class Call:
         self._media_path = MediaPath(playback)
         self._model_timeout_s = model_timeout_s
         self._model_link = ModelLink()
+        self._patience = Patience()
         self._deadline: float | None = None  # of the present state
         self._gates = Gates()
 
@@ -144,10 +148,9 @@ class Call:
             further = self.conversation.handle(event, now)
             actions += self._enter_exit(further or [], now)
             decided = decided or further is not None
-        fails = self.state is State.TALKING and self.conversation.model_fails
-        if fails and not self._model_link.given_up:
-            self._model_link.give_up()
-            actions += self._model_gone(now)
+        if self.state is State.TALKING:
+            actions += self._help_model(now)
+        self._patience.follow(self._waiting, now)
         self.ignored += not decided
         gates = self._gates.set(
             talking=self.state is State.TALKING,
@@ -203,9 +206,7 @@ class Call:
         self._enter(State.PREPARING, now, extra_s=self._model_timeout_s)
         recorded = self.resumption is not None and self.resumption.recorded
         record = [StartRecording()] if self._record and not recorded else []
-        actions = [*self._connect(), *self._media_path.open(again=again), *record]
-        self._model_link.caller_waits(now)
-        return actions
+        return [*self._connect(), *self._media_path.open(again=again), *record]
 
     def _media_changed(self, event: ev.MediaEvent, now: float) -> Actions:
         actions = self._media_path.handle(event, now)
@@ -249,6 +250,14 @@ class Call:
     # --- the model --------------------------------------------------------------------------------
 
     @property
+    def _waiting(self) -> Waiting:
+        """What the caller waits for."""
+        if self.state not in WITH_MEDIA:
+            return Waiting.NOTHING
+        ready = self._model_link.state == "ready"
+        return self.conversation.waiting if ready else Waiting.THE_MODEL
+
+    @property
     def _silent(self) -> bool:
         """Whether the caller hears nothing, and could."""
         audible = self.conversation.agent_audible or self.conversation.music_playing
@@ -262,20 +271,39 @@ class Call:
     def _model_deadline(self) -> float | None:
         if self.state not in WITH_MODEL:
             return None
-        return self._model_link.deadline(idle=self._idle, silent=self._silent)
+        times = (
+            self._model_link.deadline(idle=self._idle),
+            self._patience.deadline(silent=self._silent),
+        )
+        return min((time for time in times if time is not None), default=None)
 
     def _model_time_up(self, now: float) -> Actions:
         was_ready = self._model_link.state == "ready"
-        actions = self._model_link.time_up(now, idle=self._idle, silent=self._silent)
+        actions = self._model_link.time_up(now, idle=self._idle)
+        if actions and self._model_link.given_up:
+            return [*actions, *self._model_gone(now)]
         if was_ready and self._model_link.state != "ready":
             return [*self.conversation.model_gone(now), *actions]
-        return actions
+        return actions or self._patience.time_up(now, silent=self._silent)
 
     def _agent_ready(self, event: ev.AgentReady, now: float) -> Actions:
+        if self._model_link.given_up:
+            return []
         self._model_link.ready(now)
         if self.state in (State.TALKING, State.TRANSFERRING):
-            return self._enter_exit(self.conversation.model_ready(now), now)
+            further = self.conversation.model_ready(now, turn_lost=event.turn_lost)
+            return self._enter_exit(further, now)
         return self._talk_if_ready(now)
+
+    def _help_model(self, now: float) -> Actions:
+        """Do about a model that fails to reply what asking again has not done."""
+        needs = self.conversation.model_needs
+        if self._model_link.given_up or needs is Recovery.ASK_AGAIN:
+            return []
+        if needs is Recovery.RECONNECT:
+            return [*self._model_gone(now), *self._model_link.connect()]
+        self._model_link.give_up()
+        return self._model_gone(now)
 
     def _agent_failed(self, event: ev.AgentFailed, now: float) -> Actions:
         if self._model_link.given_up:
@@ -285,7 +313,6 @@ class Call:
     def _model_gone(self, now: float) -> Actions:
         actions: Actions = []
         if self.state in (State.TALKING, State.TRANSFERRING):
-            self._model_link.caller_waits(now)
             further = self.conversation.model_gone(now, for_good=self._model_link.given_up)
             actions += self._enter_exit(further, now)
         if self._model_link.given_up and not self.conversation.leaving:
@@ -308,7 +335,7 @@ class Call:
 
     def _transfer_failed(self, event: ev.TransferFailed, now: float) -> Actions:
         note = Note("the caller could not be transferred", event.reason)
-        if self._model_link.given_up or self.conversation.model_fails:
+        if self._model_link.given_up:
             return [note, *self._apologise(now)]
         self._enter(State.TALKING, now)
         further = self.conversation.transfer_failed(event.reason, now)

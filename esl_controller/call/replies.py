@@ -18,7 +18,7 @@ audio had come, and otherwise as an ANSWER that goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from esl_controller.call.actions import Actions, CancelReply, RequestReply
@@ -34,6 +34,15 @@ class ReplyKind(IntEnum):
     NOTICE = 4  # that a webhook function may take a while
     WARNING = 5  # that the call has to end soon
     PROMPT = 6  # to a caller who has not said anything for a while
+
+
+class Waiting(Enum):
+    """What a caller is waiting for who has heard nothing yet of what is to be said to them."""
+
+    NOTHING = "nobody waits"
+    THE_MODEL = "the model errs"
+    A_BEGINNING = "a reply was requested"
+    AUDIO = "the reply has begun"
 
 
 class Reply(NamedTuple):
@@ -76,6 +85,15 @@ class Replies:
         reply = self._pending
         asked = reply is not None and reply.kind is ReplyKind.ANSWER
         return asked or self.expected or ReplyKind.ANSWER in self._scheduled
+
+    @property
+    def waiting(self) -> Waiting:
+        """What the caller waits for. Nobody misses a prompt, a notice or a warning."""
+        if self._reply is not None and not self.has_audio:
+            if self._reply.kind > ReplyKind.ANSWER or self._cancelled:
+                return Waiting.NOTHING
+            return Waiting.AUDIO if self._response else Waiting.A_BEGINNING
+        return Waiting.NOTHING
 
     @property
     def unheard_last_words(self) -> str:
@@ -145,6 +163,11 @@ class Replies:
         """The caller hears the beginning of what has come, or never will: it is not to be said
         again."""
         self._unheard = None
+
+    def refused(self) -> Reply | None:
+        """The model will not begin the reply that was requested. Returns what is to be
+        scheduled."""
+        return None if self._response else self.end()
 
     def response_done(self, response: str) -> Reply | None:
         """``response`` is over. Returns what is to be scheduled if it failed."""

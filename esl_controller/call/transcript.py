@@ -123,6 +123,12 @@ class Transcript:
             entry.text = text.strip()
             self._changed(entry)
 
+    @property
+    def turn_unknown(self) -> bool:
+        """Whether the last thing in the call is a turn of the caller whose words are not known."""
+        last = self._entries[-1] if self._entries else None
+        return isinstance(last, _Entry) and last.who == "caller" and not last.text
+
     def forget(self, item: str) -> None:
         """The turn was no speech: strike it out."""
         entry = self._items.pop(item, None)

@@ -18,6 +18,8 @@ asked. Then only the bookkeeping is left to do here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from esl_controller.call.actions import (
     Actions,
     CheckSpeech,
@@ -27,11 +29,10 @@ from esl_controller.call.actions import (
     StopCheck,
     Unpause,
 )
-from esl_controller.call.events import ResponseDone
-from esl_controller.call.instructions import ANSWER_NOW
-from esl_controller.call.replies import Replies, Reply, ReplyKind
-
-REPLY_TRIES = 2
+from esl_controller.call.events import ReplyRefused, ResponseDone
+from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN
+from esl_controller.call.replies import Replies, Reply, ReplyKind, Waiting
+from esl_controller.call.reply_failures import ReplyFailures
 
 
 class Interruption:
@@ -105,13 +106,13 @@ class TurnTaking:
 
     ``manual``: we request each reply; otherwise the model takes turns itself. ``during_greeting``:
     the caller may interrupt the greeting. ``greeted``: the greeting was heard, or the caller had
-    something better to say. ``failures``: responses in a row that failed.
+    something better to say.
     """
 
     def __init__(self, *, manual: bool, during_greeting: bool) -> None:
         self.manual = manual
         self.greeted = False
-        self.failures = 0
+        self.failures = ReplyFailures()
         self.replies = Replies()
         self.interruption = Interruption()
         self._during_greeting = during_greeting
@@ -156,9 +157,16 @@ class TurnTaking:
         return self.greeted or self._during_greeting
 
     @property
-    def model_fails(self) -> bool:
-        """Whether the model is connected and still fails to reply."""
-        return self.failures >= REPLY_TRIES
+    def waiting(self) -> Waiting:
+        """What the caller waits for."""
+        if self.failures.any and not (self.replies.quiet or self._items):
+            return Waiting.THE_MODEL
+        return self.replies.waiting
+
+    @property
+    def asked_again_at(self) -> float | None:
+        """When a reply that failed is to be asked for again."""
+        return self.failures.not_before or None
 
     # --- the model --------------------------------------------------------------------------------
 
@@ -176,20 +184,29 @@ class TurnTaking:
             return True
         return not self.caller_has_floor and (kind < ReplyKind.NOTICE or not self._items)
 
-    def response_done(self, event: ResponseDone) -> bool:
+    def request_next(self, may_request: Callable[[ReplyKind], bool], now: float) -> Actions:
+        """Request the most urgent reply, if it may be said now."""
+        return self.replies.request_next(may_request) if self.failures.may_ask(now) else []
+
+    def response_done(self, event: ResponseDone, now: float) -> bool:
         """A response is over; if it failed, the reply is tried again. Returns whether it had been
         cancelled, even if too late."""
         cancelled = self.replies.is_cancelled(event.id)
         again = self.replies.response_done(event.id)
-        if event.status == "completed":
-            self.failures = 0
-        elif event.status == "failed":
-            self.failures += 1
-            if self.model_fails:
-                self.replies.discard()
-            elif again is not None:
-                self.schedule(*again)
+        if event.status == "failed":
+            self._failed(again, event, now)
+        else:
+            self.failures.succeeded()
         return cancelled
+
+    def reply_refused(self, event: ReplyRefused, now: float) -> None:
+        """The model will not begin a reply now."""
+        self._failed(self.replies.refused(), event, now)
+
+    def _failed(self, again: Reply | None, why: ResponseDone | ReplyRefused, now: float) -> None:
+        if again is not None:
+            self.schedule(*again)
+        self.failures.failed(why.recovery, why.after_s, now)
 
     def model_gone(self, *, leaving: bool, for_good: bool) -> Actions:
         """The connection to the model is gone. The reply in flight will not come, or not to its
@@ -201,7 +218,12 @@ class TurnTaking:
             self.schedule(*again)
         if for_good:
             self.replies.discard()
+        self.failures.reconnected()
         return self.interruption.reset()
+
+    def turn_lost(self) -> None:
+        """The new connection knows nothing of what the caller said last."""
+        self.schedule(ReplyKind.ANSWER, ASK_AGAIN)
 
     # --- the caller -------------------------------------------------------------------------------
 

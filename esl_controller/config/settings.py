@@ -186,6 +186,11 @@ class AgentSettings(Section):
         description="With kind live: the model that thinks and calls functions for the speaking"
         " one.",
     )
+    transcription_model: Line = Field(
+        default="gpt-transcribe",
+        description="With kind realtime: the model that writes down what callers say, for the call"
+        " record and for a connection that replaces a broken one. Empty: none.",
+    )
     voice: Name = Field(default="marin", description="Name of its voice.")
     language: Language = Field(
         default="en",

@@ -29,6 +29,7 @@ from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.session.webhooks import Webhooks
+from esl_controller.store.records import Noted
 from media.frame import Format
 
 
@@ -55,6 +56,8 @@ class AgentSession:
         silence_ms = turns.silence_ms if isinstance(turns, BySilence) and not own_turns else 0
         self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
         self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put)
+        self._channel = channel
+        self._untranscribed = False  # a turn of the caller was not, and that is noted
         self._earlier = Counters()  # of earlier agents of the call
         self._agent: Agent | None = None
         self._connection: asyncio.Task[None] | None = None
@@ -87,11 +90,14 @@ class AgentSession:
             self._connection.cancel()
         self._earlier, self.reported = self.counters, self.usage
         history = self._transcript.history()
+        lost = self._transcript.turn_unknown
         self._agent = agent = self._deps.model.agent(self._persona, history, g711=channel.is_g711)
         self._speech.source = agent.output
         self.caller.connect(agent)
 
         def on_event(event: ev.AgentEvent) -> None:
+            if isinstance(event, ev.AgentReady):
+                event = ev.AgentReady(turn_lost=lost)
             if self._agent is agent:
                 self._agent_event(event)
 
@@ -167,11 +173,21 @@ class AgentSession:
                     self._transcript.agent_says(item, time.time(), text=text)
                 case ev.CallerTranscript(item, text):
                     self._transcript.caller_said(item, text)
+                case ev.TranscriptMissing(_, reason):
+                    self._not_transcribed(reason)
                 case _:
                     self._note(event)
                     self._runner.report(event)
         except Exception as error:
             self._runner.fail(error)
+
+    def _not_transcribed(self, reason: str) -> None:
+        """What the caller says is not written down: noted once a call, which goes on."""
+        if not self._untranscribed:
+            self._untranscribed = True
+            self._log.warning("what the caller says is not written down", reason=reason)
+            text = f"what the caller says is not written down: {reason}"
+            self._deps.record.put(Noted(self._channel.uuid, time.time(), text))
 
     def _speak(self, item: str, data: bytes) -> None:
         if self._speech.is_new(item):

@@ -46,6 +46,9 @@ class SpeechOutput:
             return
         converter = self._converters.get(item)
         if converter is None:
+            # A model says one thing after the other. One that never finishes an item must not
+            # silence what comes after it.
+            self.complete_all()
             converter = Converter(self.source, pcm(self.playback.rate), lead=True)
             self._converters[item] = converter
             self._lead_ms = converter.lead_ms

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from esl_controller.agents.probe import probe
+from esl_controller.call.agent import Recovery
 from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady
 from esl_controller.secretaries.persona import Persona
 
 PERSONA = Persona("m", "v", "en", "Be brief.")
-REFUSED = AgentFailed("the key was refused", permanent=True)
+REFUSED = AgentFailed("the key was refused", Recovery.NEXT_MODEL)
 
 
 class Scripted:
@@ -47,8 +48,8 @@ class Scripted:
         (Scripted(AgentReady(), lasts=True), AgentReady()),
         (Scripted(AgentReady(), REFUSED), AgentReady()),
         (Scripted(REFUSED), REFUSED),
-        (Scripted(), AgentFailed("it ended without a word", permanent=False)),
-        (Scripted(raises=True), AgentFailed("it ended without a word", permanent=False)),
+        (Scripted(), AgentFailed("it ended without a word")),
+        (Scripted(raises=True), AgentFailed("it ended without a word")),
     ],
 )
 async def test_the_first_word_counts_and_nothing_runs_on(model: Any, outcome: AgentEvent) -> None:

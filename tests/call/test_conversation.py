@@ -53,20 +53,12 @@ def test_a_reply_that_fails_is_asked_for_again_as_it_was() -> None:
     world = World().talking()
     greeting = world.actions[-1]
     world.feed(world.started())
-    assert world.feed(world.done(status="failed")) == [greeting]
+    assert world.feed(world.done(status="failed")) == []
+    assert world.later(0.3) == [greeting]
     world.feed(world.started(), world.queued())
     world.hear_all()
     world.feed(world.done())
     assert world.turn() == [do.RequestReply()]  # the failures are forgotten
-
-
-def test_a_model_that_cannot_reply_counts_as_lost() -> None:
-    world = World(fallback="Sales").greeted()
-    world.turn()
-    world.feed(world.started(), world.done(status="failed"))
-    world.feed(world.started())
-    assert world.feed(world.done(status="failed")) == [do.Transfer(SALES)]
-    assert world.call.outcome == "model lost"
 
 
 # --- interruptions --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Recovery
 from esl_controller.call.states import State
 from tests.call.world import World, secretary, tool_call
 
@@ -25,7 +26,7 @@ CALLS = (
     tool_call("no_such_function"),
 )
 STEPS = (
-    *("answers", "answers", "starts", "speaks", "speaks", "ends", "ends", "ends"),
+    *("answers", "answers", "starts", "speaks", "speaks", "ends", "ends", "ends", "refused"),
     *("heard", "heard", "heard", "began", "began", "stopped", "stopped", "confirmed", "doubted"),
     *("key", "webhook", "lost", "back", "back", "transfer", "lane", "files", "wait"),
 )
@@ -41,6 +42,9 @@ def step(world: World, kind: str, pick: int) -> None:
             world.reply(*_calls(world, pick, 1), speak=pick % 2 == 0)
         case "starts" if present and may_start:
             world.feed(world.started())
+        case "refused" if present and world.asked and not world.response:
+            recovery = {5: Recovery.RECONNECT, 7: Recovery.NEXT_MODEL}.get(pick)
+            world.feed(world.refused(recovery=recovery or Recovery.ASK_AGAIN))
         case "speaks" if present and world.response and not world.cancelled:
             if world.call.state is State.TALKING and not world.music:
                 world.feed(world.queued())
@@ -64,9 +68,9 @@ def step(world: World, kind: str, pick: int) -> None:
         case "webhook" if world.running:
             world.feed(ev.WebhookDone(world.running.pop(), '{"found": 1}'))
         case "lost" if world.model != "none":
-            world.lose(permanent=pick == 7)
+            world.lose(Recovery.NEXT_MODEL if pick == 7 else Recovery.RECONNECT)
         case "back" if world.model == "connecting":
-            world.feed(ev.AgentReady())
+            world.feed(ev.AgentReady(turn_lost=pick % 4 == 0))
         case "transfer" if world.transferring:
             world.feed(ev.TransferFailed("busy") if pick % 4 else ev.Transferred())
         case "lane" if world.call.speaking_by == "lane" and pick == 3:

@@ -9,6 +9,7 @@ import pytest
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Recovery
 from esl_controller.call.instructions import CONTINUE
 from esl_controller.call.tool_calls import KEYS_S
 from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
@@ -291,7 +292,7 @@ def test_the_farewell_survives_the_connection() -> None:
 def test_without_a_model_there_is_no_farewell_to_wait_for() -> None:
     world = World(fallback="Sales").greeted()
     world.asks(tool_call("end_call"))
-    assert world.lose(permanent=True) == [HANGUP]
+    assert world.lose(Recovery.NEXT_MODEL) == [HANGUP]
 
 
 def test_a_model_that_takes_turns_itself_is_not_asked_for_its_own_reply() -> None:

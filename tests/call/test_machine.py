@@ -28,12 +28,13 @@ from esl_controller.call.actions import (
     StartStream,
     Transfer,
 )
-from esl_controller.call.agent import Abilities
+from esl_controller.call.agent import PATIENCE_S, Abilities, Recovery
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.instructions import CONTINUE
 from esl_controller.call.machine import BACKSTOP_S, Call
 from esl_controller.call.media_path import LANE_CLOSED_S, STREAM_BACK_S
-from esl_controller.call.model_link import MAX_AGE_S, RECONNECT_S, SILENCE_AGAIN_S, SILENCE_S
+from esl_controller.call.model_link import MAX_AGE_S
+from esl_controller.call.patience import SILENCE_AGAIN_S, SILENCE_S
 from esl_controller.call.states import APOLOGY_S, TRANSFER_S, State
 from esl_controller.call.tools import Toolbox
 from esl_controller.secretaries.schema import Destination
@@ -43,7 +44,7 @@ Playback = Literal["lane", "file"]
 WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
 GREET = RequestReply("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
 BEGIN = [ConfirmTaken(), LimitCall(3600 + BACKSTOP_S), GREET]
-GONE = ev.AgentFailed("401", permanent=True)
+GONE = ev.AgentFailed("401", Recovery.NEXT_MODEL)
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
 
@@ -173,6 +174,7 @@ def test_a_stream_that_comes_back_replaces_the_lane() -> None:
 
 def test_a_closed_stream_gets_its_time_to_come_back() -> None:
     call = talking()
+    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
     assert call.handle(ev.StreamClosed(1001), 5.0) == []
     assert call.next_deadline() == 5.0 + STREAM_BACK_S
     run(call, ev.StreamOpened(), now=5.02)
@@ -195,9 +197,15 @@ def test_neither_stream_nor_lane_is_an_apology() -> None:
 
 def test_a_lost_model_is_called_again_before_anybody_apologises() -> None:
     world = World().greeted()
-    for wait in RECONNECT_S:
-        assert do.ConnectAgent() in world.lose() + world.later(wait + 0.01)
-    assert world.lose() == [PlaySentence("sorry")]
+    actions: list[do.Action] = []
+    while world.call.state is State.TALKING:
+        assert world.now < PATIENCE_S + 3.0
+        actions += world.lose() if world.model == "connecting" else world.later(0.1)
+        actions += world.lose() if not actions else []
+    assert actions.count(do.ConnectAgent()) > 4
+    assert actions.count(PlaySentence("moment")) == 2
+    assert actions[-1] == PlaySentence("sorry")
+    assert world.now > PATIENCE_S - 3.0
     assert world.call.state is State.CLOSING
     assert world.call.outcome == "model lost"
 
@@ -225,14 +233,15 @@ def test_not_while_words_or_music_are_heard() -> None:
     world.turn()
     world.feed(world.started(), world.queued())
     world.lose()
-    assert world.later(20.0) == []
+    world.feed(ev.AgentFailed("closed", after_s=5.0))
+    assert world.later(4.5) == []
     world.hear()
     assert world.later(0.3) == [PlaySentence("moment")]
 
     world = World().greeted()
     world.asks(tool_call("hold", seconds=100))
     world.lose()
-    assert world.later(20.0) == []
+    assert world.later(PATIENCE_S - 0.1) == []
     assert world.call.conversation.music_playing
 
 
@@ -272,7 +281,7 @@ def test_an_apology_is_heard_before_the_hangup() -> None:
 def test_the_caller_is_set_free_before_an_apology() -> None:
     world = World().greeted()
     world.asks(tool_call("hold", seconds=100))
-    assert world.lose(permanent=True) == [do.PlayMusic(False), PlaySentence("sorry")]
+    assert world.lose(Recovery.NEXT_MODEL) == [do.PlayMusic(False), PlaySentence("sorry")]
 
 
 def test_a_model_that_fails_before_the_lane_opens() -> None:
@@ -302,7 +311,7 @@ def test_a_model_that_is_gone_for_good_does_not_stop_a_transfer() -> None:
     world = World().greeted()
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear()
-    assert world.lose(permanent=True) == []
+    assert world.lose(Recovery.NEXT_MODEL) == []
     assert world.feed(ev.TransferFailed("busy")) == [PlaySentence("sorry")]
 
 

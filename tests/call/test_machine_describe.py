@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Recovery
 from esl_controller.call.machine import Call
 from esl_controller.call.states import State
 from tests.call.world import World, tool_call
@@ -125,7 +126,7 @@ def test_what_is_broken() -> None:
     world.feed(ev.StreamClosed(1006), ev.LaneFailed("closed"))
     assert where(world) == "talking; hears: no; speaks: no; model: connecting; floor: nobody"
     other = World().greeted()
-    other.lose(permanent=True)
+    other.lose(Recovery.NEXT_MODEL)
     assert where(other) == "closing; hears: stream; speaks: lane; model: lost"
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from esl_controller.call.actions import ConnectAgent, Note, PlaySentence
+import pytest
+
+from esl_controller.call.actions import ConnectAgent, Note
+from esl_controller.call.agent import PATIENCE_S, Recovery
 from esl_controller.call.events import AgentFailed
-from esl_controller.call.model_link import (
-    MAX_AGE_S,
-    RECONNECT_S,
-    SILENCE_AGAIN_S,
-    SILENCE_S,
-    STABLE_S,
-    ModelLink,
-)
+from esl_controller.call.model_link import MAX_AGE_S, RECONNECT_S, STABLE_S, ModelLink
 
 FAILED = AgentFailed("closed")
-MOMENT = [PlaySentence("moment")]
 
 
 def ready(now: float = 0.0) -> ModelLink:
@@ -31,79 +26,98 @@ def fail(link: ModelLink, now: float) -> float | None:
     assert isinstance(actions[0], Note)
     if ConnectAgent() in actions:
         return now
-    again = link.deadline(idle=False, silent=False)
-    if again is not None:
-        assert link.time_up(again - 0.01, idle=False, silent=False) == []
-        assert link.time_up(again, idle=False, silent=False) == [ConnectAgent()]
-    return again
+    again = link.deadline(idle=False)
+    if again is None:
+        return None
+    assert link.time_up(again - 0.01, idle=False) == []
+    return again if link.time_up(again, idle=False) == [ConnectAgent()] else None
+
+
+def lost_after(link: ModelLink, now: float) -> float:
+    """Let every connection fail at once; returns when the link gives up."""
+    while not link.given_up:
+        again = fail(link, now)
+        now = now if again is None else again
+        assert now < 100
+    return now
 
 
 def test_is_called_again_at_once_and_then_more_and_more_slowly() -> None:
     link = ready()
-    assert [fail(link, 1.0) for _ in range(5)] == [*(1.0 + wait for wait in RECONNECT_S), None]
-    assert link.given_up
-    assert sum(RECONNECT_S) > 2.0
+    now, waits = 1.0, []
+    for _ in range(len(RECONNECT_S) + 1):
+        again = fail(link, now)
+        assert again is not None
+        waits.append(round(again - now, 3))
+        now = again
+    assert waits == [*RECONNECT_S, RECONNECT_S[-1]]
 
 
-def test_a_permanent_failure_is_the_end() -> None:
+def test_time_gives_it_up_not_a_number_of_tries() -> None:
     link = ready()
-    (note,) = link.failed(AgentFailed("401", permanent=True), 1.0)
+    assert lost_after(link, 5.0) == pytest.approx(5.0 + PATIENCE_S, abs=RECONNECT_S[-1])
+    assert 10.0 <= PATIENCE_S <= 15.0
+
+
+def test_a_connection_that_takes_too_long_is_not_waited_for() -> None:
+    link = ready()
+    assert link.failed(FAILED, 5.0)[-1] == ConnectAgent()
+    assert link.deadline(idle=False) == 5.0 + PATIENCE_S
+    assert link.time_up(4.9 + PATIENCE_S, idle=False) == []
+    (note,) = link.time_up(5.0 + PATIENCE_S, idle=False)
+    assert isinstance(note, Note)
+    assert link.given_up
+    assert link.deadline(idle=False) is None
+
+
+@pytest.mark.parametrize("recovery", [Recovery.NEXT_MODEL, Recovery.GIVE_UP])
+def test_a_model_that_is_of_no_use_is_not_called_again(recovery: Recovery) -> None:
+    link = ready()
+    (note,) = link.failed(AgentFailed("401", recovery), 1.0)
     assert note == Note("the model cannot be had, the call goes on without it", "401")
     assert link.given_up
 
 
-def test_the_tries_begin_anew_after_a_good_connection() -> None:
+def test_the_service_says_when() -> None:
     link = ready()
-    for _ in RECONNECT_S:
-        fail(link, 1.0)
-    link.ready(2.0)
-    assert fail(link, 2.0 + STABLE_S) == 2.0 + STABLE_S
-    # One that fails again and again soon after it is up is none.
-    for now in range(30, 30 + len(RECONNECT_S) - 1):
-        link.ready(now)
-        fail(link, now + 0.5)
-    link.ready(40.0)
-    fail(link, 41.0)
-    assert link.given_up
-
-
-def test_the_caller_is_told_after_a_while_and_again() -> None:
+    link.failed(AgentFailed("429", after_s=2.5), 1.0)
+    assert link.deadline(idle=False) == 3.5
     link = ready()
-    link.failed(FAILED, 10.0)
-    link.caller_waits(10.0)
-    link.caller_waits(11.0)
-    told = 10.0 + SILENCE_S
-    assert link.deadline(idle=False, silent=False) is None
-    assert link.deadline(idle=False, silent=True) == told
-    assert link.time_up(told, idle=False, silent=False) == [], "something is heard"
-    assert link.time_up(told - 0.1, idle=False, silent=True) == []
-    assert link.time_up(told, idle=False, silent=True) == MOMENT
-    assert link.deadline(idle=False, silent=True) == told + SILENCE_AGAIN_S
-    assert link.time_up(told + SILENCE_AGAIN_S - 0.1, idle=False, silent=True) == []
-    assert link.time_up(told + SILENCE_AGAIN_S, idle=False, silent=True) == MOMENT
-    link.ready(30.0)
-    assert link.time_up(60.0, idle=False, silent=True) == []
+    link.failed(AgentFailed("429", after_s=PATIENCE_S + 1), 1.0)
+    assert link.given_up, "nobody waits so long on the telephone"
 
 
-def test_nobody_misses_a_model_that_is_there() -> None:
+def test_a_good_connection_makes_up_for_the_failures_before_it() -> None:
     link = ready()
-    link.caller_waits(1.0)
-    assert link.deadline(idle=False, silent=True) is None
+    fail(link, 1.0)
+    fail(link, 1.0)
+    link.ready(11.0)
+    assert fail(link, 11.0 + STABLE_S) == 11.0 + STABLE_S
+
+
+def test_one_that_fails_again_and_again_soon_after_it_is_up_is_none() -> None:
+    link = ready()
+    now = 50.0
+    while not link.given_up:
+        again = fail(link, now)
+        if again is not None:
+            link.ready(again + 0.1)
+            now = again + 1.0
+    assert 50.0 + PATIENCE_S <= now < 53.5 + PATIENCE_S
 
 
 def test_is_renewed_at_rest_before_the_api_ends_it() -> None:
     link = ready(5.0)
-    assert link.deadline(idle=False, silent=True) is None
-    assert link.deadline(idle=True, silent=True) == 5.0 + MAX_AGE_S
-    assert link.time_up(4.0 + MAX_AGE_S, idle=True, silent=True) == []
-    assert link.time_up(5.0 + MAX_AGE_S, idle=False, silent=True) == [], "somebody speaks"
-    assert link.time_up(5.0 + MAX_AGE_S, idle=True, silent=True) == [ConnectAgent()]
+    assert link.deadline(idle=False) is None
+    assert link.deadline(idle=True) == 5.0 + MAX_AGE_S
+    assert link.time_up(4.0 + MAX_AGE_S, idle=True) == []
+    assert link.time_up(5.0 + MAX_AGE_S, idle=False) == [], "somebody speaks"
+    assert link.time_up(5.0 + MAX_AGE_S, idle=True) == [ConnectAgent()]
 
 
-def test_a_renewal_has_all_its_tries() -> None:
+def test_a_renewal_has_all_the_time() -> None:
     link = ready()
-    for _ in RECONNECT_S:
-        fail(link, 1.0)
-    link.ready(2.0)
+    fail(link, 1.0)
+    link.ready(12.0)
     link.connect()
-    assert fail(link, 2.0 + MAX_AGE_S) == 2.0 + MAX_AGE_S
+    assert lost_after(link, 20.0) > 20.0 + PATIENCE_S - RECONNECT_S[-1] - 0.1

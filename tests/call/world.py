@@ -12,7 +12,7 @@ from typing import Any
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Abilities, Said
+from esl_controller.call.agent import Abilities, Recovery, Said
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.events import ToolCall
 from esl_controller.call.machine import Call
@@ -184,9 +184,9 @@ class World:
         self.talking().reply()
         return self.hear_all()
 
-    def lose(self, *, permanent: bool = False) -> list[do.Action]:
+    def lose(self, recovery: Recovery = Recovery.RECONNECT) -> list[do.Action]:
         """The model is gone."""
-        return self.feed(ev.AgentFailed("closed", permanent))
+        return self.feed(ev.AgentFailed("closed", recovery))
 
     def started(self) -> ev.Event:
         """The model begins a reply."""
@@ -199,9 +199,13 @@ class World:
         self._count += 1
         return ev.ItemQueued(f"i{self._count}")
 
-    def done(self, *calls: ToolCall, status: str = "completed") -> ev.Event:
+    def refused(self, **error: Any) -> ev.Event:
+        """The model will not begin the reply that was requested."""
+        return ev.ReplyRefused("busy", **error)
+
+    def done(self, *calls: ToolCall, status: str = "completed", **error: Any) -> ev.Event:
         """The reply in flight is over."""
-        return ev.ResponseDone(self._last, status, calls=calls)
+        return ev.ResponseDone(self._last, status, calls=calls, **error)
 
     def reply(self, *calls: ToolCall, speak: bool = True) -> list[do.Action]:
         """A whole reply of the model; its item waits to be heard."""
@@ -238,6 +242,8 @@ class World:
                 self.model, self.asked, self.response = "none", False, ""
             case ev.ResponseStarted(response) if not self.response:
                 self.asked, self.cancelled, self.response = False, False, response
+            case ev.ReplyRefused():
+                self.asked = self.asked and bool(self.response)
             case ev.ResponseDone(response) if response == self.response:
                 self.response, self.cancelled = "", False
             case ev.ItemQueued(item):

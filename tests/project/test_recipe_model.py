@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr
 
 from esl_controller.agents import factory
 from esl_controller.agents.base import Counters, Model
-from esl_controller.call.agent import Abilities, Called, History
+from esl_controller.call.agent import Abilities, Called, History, Recovery
 from esl_controller.call.events import (
     AgentAudio,
     AgentAudioDone,
@@ -65,7 +65,7 @@ class HummingAgent:
 
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
         if self._refuses:
-            on_event(AgentFailed("it has a sore throat", permanent=True))
+            on_event(AgentFailed("it has a sore throat", Recovery.NEXT_MODEL))
             return
         on_event(AgentReady())
         while True:

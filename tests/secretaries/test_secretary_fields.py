@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Recovery
 from esl_controller.call.tools import TakeMessage, Toolbox
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.prompt import persona
@@ -136,7 +137,7 @@ def interrupting(own: Secretary) -> object:
 def failing(own: Secretary) -> object:
     """A model that is not to be had."""
     world = World(own, fallback=own.fallback).greeted()
-    return world.lose(permanent=True)
+    return world.lose(Recovery.NEXT_MODEL)
 
 
 def asking(own: Secretary) -> object:

@@ -136,7 +136,7 @@ def _history(record: SessionRecord) -> list[Any]:
 
 async def apology(call: CallStandIn) -> None:
     """The caller hears a sentence to its end, then the call is ended."""
-    cause = await call.ended(timeout=15)
+    cause = await call.ended(timeout=25)
     assert cause == "NORMAL_TEMPORARY_FAILURE"
     seconds = sum(
         20e-3 for _, frame in call.heard if np.abs(np.frombuffer(frame, "<i2")).max() > 500
@@ -183,7 +183,7 @@ async def test_a_model_that_never_comes_back_is_an_apology() -> None:
         with capture_logs() as logs:
             await apology(await of.switch.call())
         warnings = [line["event"] for line in logs if line["log_level"] == "warning"]
-        assert warnings.count("the model is called again") == 4
+        assert warnings.count("the model is called again") >= 4
         assert warnings[-1] == "the model cannot be had, the call goes on without it"
 
 

@@ -234,3 +234,18 @@ def test_closing_frees_the_playback(speech: SpeechOutput) -> None:
     speech.close()
     assert ear.closed == 1
     assert pcm(ear.rate).frame_bytes == 640
+
+
+def test_an_item_that_is_never_finished_does_not_silence_the_next_one(
+    speech: SpeechOutput, ear: Ear
+) -> None:
+    speech.speak("i1", SECOND)
+    speech.speak("i2", SECOND)
+    ear.hear(60)
+    assert ear.finished == ["i1"]
+    assert not silent(ear.hear(10))
+    speech.speak("i1", SECOND)  # too late
+    speech.complete("i2")
+    ear.hear(60)
+    assert ear.finished == ["i1", "i2"]
+    assert silent(ear.hear(10))

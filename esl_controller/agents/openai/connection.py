@@ -15,23 +15,21 @@ from typing import Any
 
 import pybase64
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import Close
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.openai.endpoint import Connect, OpenAIEndpoint
+from esl_controller.agents.openai.errors import ModelError, of_close, of_http
 from esl_controller.agents.openai.wire import ModelConnection
+from esl_controller.call.agent import PATIENCE_S, Recovery
 from esl_controller.call.events import AgentFailed
 from media.frame import Format
+from media.resample import Converter
 
 BACKLOG_MS = 5000  # of the caller's audio, while the model connects or its network hesitates
 CONTROL_LIMIT = 256  # control events that wait; with more, the model takes nothing any more
 
-_HINTS = {
-    401: "the key was refused: check OPENAI_API_KEY",
-    403: "the key has no access to this model",
-    404: "no such model or endpoint: check [agent] model and base_url",
-    429: "too many requests, or the quota is used up",
-}
-_PERMANENT = (400, 401, 403, 404)
+FRAME_MS = 2000  # of the caller's audio in which the rest of a message does not come
 
 
 class Connection:
@@ -45,17 +43,23 @@ class Connection:
         self._format = audio
         self._head = f'{{"type":"{append}","audio":"'.encode()
         self._counters = counters
+        self._hellos: deque[Mapping[str, Any]] = deque()  # sent before the session is confirmed
         self._control: deque[Mapping[str, Any]] = deque()
         self._most = CONTROL_LIMIT
         self._audio: deque[bytes] = deque()
         self._audio_ms = 0.0
         self._wire: ModelConnection | None = None
         self._limit: asyncio.Timeout
+        self._converter: Converter | None = None  # to the format in which the model hears
+        self._unfinished_ms = 0.0  # of the caller's audio, since a message began to come
         self._wake = asyncio.Event()
         self._failure: AgentFailed | None = None
 
     def hear(self, audio: bytes) -> None:
         """Send the caller's audio, at once if nothing waits before it."""
+        self._look_at_frame(audio)
+        if self._converter is not None:
+            audio = self._converter.feed(audio)
         straight = self.ready and not self._audio and not self._control
         if straight and self._wire is not None and self._wire.send_now(self._append(audio)):
             self._counters.appends += 1
@@ -66,6 +70,28 @@ class Connection:
             oldest = self._format.ms(len(self._audio.popleft()))
             self._audio_ms -= oldest
             self._counters.dropped_ms += oldest
+        self._wake.set()
+
+    def _look_at_frame(self, audio: bytes) -> None:
+        """A model that stops in the middle of a message will not go on: its network is gone."""
+        if self._wire is None or not self._wire.in_frame:
+            self._unfinished_ms = 0.0
+            return
+        self._unfinished_ms += self._format.ms(len(audio))
+        if self._unfinished_ms > FRAME_MS:
+            self.give_up(f"the model stopped in the middle of a message {FRAME_MS / 1000:g} s ago")
+
+    def hear_as(self, audio: Format) -> None:
+        """The model takes the caller's audio in this format."""
+        if audio == self._format:
+            return
+        self._converter = Converter(self._format, audio)
+        self._audio = deque([self._converter.feed(b"".join(self._audio))])
+        self._format = audio
+
+    def greet(self, event: Mapping[str, Any]) -> None:
+        """Send what sets the session up, before it is confirmed."""
+        self._hellos.append(event)
         self._wake.set()
 
     def ask(self, event: Mapping[str, Any]) -> None:
@@ -84,13 +110,16 @@ class Connection:
         self._control.extendleft(reversed(first))
         self._most += len(first)
         self.ready = True
+        self._endpoint.health.connected()
         self._limit.reschedule(None)
         self._wake.set()
         return True
 
-    def give_up(self, reason: str, *, permanent: bool = False) -> None:
+    def give_up(
+        self, reason: str, recovery: Recovery = Recovery.RECONNECT, after_s: float = 0.0
+    ) -> None:
         """Close the connection. ``run`` then returns the first reason that was given."""
-        self._failure = self._failure or AgentFailed(reason, permanent)
+        self._failure = self._failure or AgentFailed(reason, recovery, after_s)
         self._wake.set()
 
     async def run(
@@ -98,28 +127,25 @@ class Connection:
     ) -> AgentFailed:
         """Connect, send ``hello``, hand messages to ``on_message`` until the connection ends, and
         return why it ended. Raises nothing for what the model or the network does."""
-        patience = self._endpoint.settings.connect_timeout_s
-        reason, permanent = "the model closed the connection", False
+        health, patience = self._endpoint.health, self._endpoint.settings.connect_timeout_s
+        if health.wait_s > PATIENCE_S:  # the service said so
+            reason = f"the model's service takes no calls for another {health.wait_s:.0f} s"
+            return AgentFailed(reason, after_s=health.wait_s)
+        ticket = None
         try:
             async with asyncio.timeout(patience) as self._limit:
+                ticket = await health.admit()
+                self._limit.reschedule(asyncio.get_running_loop().time() + patience)
                 async with self._endpoint.connected(connect, self._make_wire):
                     await self._converse(hello, on_message)
-        except TimeoutError:
-            reason = f"the model was not ready within {patience:g} s"
-        except InvalidStatus as error:
-            status = error.response.status_code
-            hint = _HINTS.get(status, "")
-            permanent = status in _PERMANENT
-            reason = f"the model refused the connection: HTTP {status}{hint and '; ' + hint}"
-        except ConnectionClosed as error:
-            close = error.rcvd
-            told = f"{close.code} {close.reason}".strip() if close else "without a word"
-            reason = f"the model closed the connection: {told}"
-        except (WebSocketException, OSError, EOFError) as error:
-            reason = f"no connection to the model: {error or type(error).__name__}"
-        finally:
-            self.ready = False
-        return self._failure or AgentFailed(reason, permanent)
+            error = ModelError("the model closed the connection", Recovery.RECONNECT)
+        except Exception as exception:
+            error = _why(exception, patience)
+        confirmed, self.ready = self.ready, False
+        failed = self._failure or AgentFailed(error.told, error.recovery, error.after_s)
+        if ticket is not None and not confirmed and failed.recovery is Recovery.RECONNECT:
+            health.failed(ticket, failed.after_s)
+        return failed
 
     def _make_wire(self, *args: Any, **kwargs: Any) -> ModelConnection:
         self._wire = ModelConnection(*args, **kwargs)
@@ -131,12 +157,10 @@ class Connection:
         """Set the session up, then send and receive. Ends by ConnectionClosed."""
         assert self._wire is not None
         wire = self._wire
+        self.greet(hello)
         wire.on_message = on_message
         sender = asyncio.create_task(self._send_all(wire))
         try:
-            # A model that refuses us may have closed by now; its reason is still to be read.
-            with contextlib.suppress(ConnectionClosed):
-                await wire.send(json.dumps(hello))
             while True:
                 # Only what came before ``wire.on_message`` was set, or in fragments.
                 on_message(await wire.recv(decode=False))
@@ -148,10 +172,14 @@ class Connection:
 
     async def _send_all(self, wire: ModelConnection) -> None:
         """Send what could not be sent at once, control before audio, until the connection ends."""
-        with contextlib.suppress(ConnectionClosed):  # ``_converse`` gets it from ``recv``
+        # ``_converse`` gets it from ``recv``; there the reason of a refusal is still to be read.
+        with contextlib.suppress(ConnectionClosed):
             while not self._failure:
                 await self._wake.wait()
                 self._wake.clear()
+                while self._hellos:
+                    await wire.send(json.dumps(self._hellos.popleft()))
+                    await asyncio.sleep(0)
                 while self.ready and self._control:
                     # Not the package's ``send``, whose type checks take a millisecond: a call's
                     # history may be hundreds of events, and all calls share the loop.
@@ -167,3 +195,21 @@ class Connection:
 
     def _append(self, audio: bytes) -> bytes:
         return b'%b%b"}' % (self._head, pybase64.b64encode(audio))
+
+
+def _why(exception: Exception, patience: float) -> ModelError:
+    """Why a connection ended. Raises the exception again if it is a bug of ours."""
+    match exception:
+        case TimeoutError():
+            reason = f"the model was not ready within {patience:g} s"
+        case InvalidStatus(response=response):
+            return of_http(response.status_code, response.headers, response.body)
+        case ConnectionClosed(rcvd=Close(code=code, reason=why)):
+            return of_close(code, why)
+        case ConnectionClosed():
+            reason = "the model closed the connection: without a word"
+        case WebSocketException() | OSError() | EOFError():
+            reason = f"no connection to the model: {exception or type(exception).__name__}"
+        case _:
+            raise exception
+    return ModelError(reason, Recovery.RECONNECT)

@@ -18,9 +18,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from esl_controller.agents.health import EndpointHealth
 from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.config.settings import AgentSettings
-from media.frame import PCMU, Format, pcm
+from media.frame import PCMA, PCMU, Format, pcm
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 PCM: Final = pcm(24000)  # the only linear format of OpenAI's APIs
 HEAD_START_S = 0.5  # for callers who wait for this process, before the import takes the interpreter
 MAX_MESSAGE = 16 << 20  # bytes; an audio delta has a few kilobytes
+_FORMATS: Final = {"audio/pcm": PCM, "audio/pcmu": PCMU, "audio/pcma": PCMA}
+PING_S = 5.0  # between pings, and for the answer; else a dead connection is found when it is needed
 
 IMPORTED_LATE: Final = ("openai.lib._websocket", "anyio._backends._asyncio")
 """Modules that the first connection would import, during which every call's clock would stand
 still. They are private; the tests fail if they move. Then only that first connection is late."""
 
+DIFFERENT: Final = "the model confirmed other audio than it was asked for; it is converted"
 _KEY_REMEDY: Final = (
     "OPENAI_API_KEY in the environment: a key of this endpoint, without spaces around it"
 )
@@ -44,12 +48,26 @@ Connect: TypeAlias = (
 """Opens a connection of the package's client with these options."""
 
 
+def confirmed(form: object, asked: Format) -> Format:
+    """The format that a session confirmed by its ``format`` object; ``asked`` if it does not say.
+
+    Raises ValueError for one that we do not have.
+    """
+    kind = form.get("type") if isinstance(form, dict) else None
+    if kind is None:
+        return asked
+    if kind not in _FORMATS:
+        raise ValueError(f"audio that we do not have: {kind!s:.100}")
+    return _FORMATS[kind]
+
+
 class OpenAIEndpoint:
     """One client and one TLS context for the agents of all calls. Made in the event loop."""
 
     def __init__(self, settings: AgentSettings, api: Literal["realtime", "live"]) -> None:
         self.settings = settings
         self.service = settings.base_url or "OpenAI"
+        self.health = EndpointHealth()
         # The client insists on a key, even for an endpoint that asks for none.
         key = settings.api_key.get_secret_value() or "none"
         self._client = asyncio.create_task(_load_client(key, settings.base_url, api))
@@ -58,6 +76,8 @@ class OpenAIEndpoint:
             "compression": None,
             "open_timeout": None,  # the agent has its own limit
             "close_timeout": 0.3,  # the call is over: nobody waits for a goodbye
+            "ping_interval": PING_S,
+            "ping_timeout": PING_S,
         }
         if urlsplit(settings.base_url).hostname in ("127.0.0.1", "localhost", "::1"):
             self._options["proxy"] = None  # no proxy leads to this machine

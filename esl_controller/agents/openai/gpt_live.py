@@ -12,18 +12,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.messages import Reader, read, text, told
+from esl_controller.agents.messages import Reader, read, text
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.delegation import Delegations
-from esl_controller.agents.openai.endpoint import OpenAIEndpoint
+from esl_controller.agents.openai.endpoint import DIFFERENT, OpenAIEndpoint, confirmed
+from esl_controller.agents.openai.errors import LOGGED, of_event, refused_session
+from esl_controller.agents.openai.gpt_live_session import start, words
 from esl_controller.agents.openai.utterances import Utterances
-from esl_controller.call.agent import Abilities, Called, History, Said
+from esl_controller.call.agent import Abilities, Called, History, Recovery
 from esl_controller.call.events import (
     AgentAudio,
     AgentAudioDone,
@@ -31,6 +34,7 @@ from esl_controller.call.events import (
     AgentReady,
     AgentText,
     CallerTranscript,
+    ReplyRefused,
     ResponseDone,
     ResponseStarted,
     SpeechStarted,
@@ -40,27 +44,18 @@ from esl_controller.call.events import (
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.persona import Persona
 from media.frame import Format
+from media.resample import Converter
 
 if TYPE_CHECKING:
-    from openai.types.live.audio_format_param import AudioFormatParam
     from openai.types.live.client_event_param import ClientEventParam
-    from openai.types.live.initial_item_param import InitialItemParam
 
 log = structlog.stdlib.get_logger(__name__)
 
-HISTORY_ITEMS = 128  # the API takes no more
-HISTORY_CHARACTERS = 16_000  # the API takes 8,192 tokens, of two characters or more in any language
 TURN_PAUSE_MS = 800  # a pause that ends the caller's turn
-STALL_MS = 5000  # of the caller's audio, for which the model sends nothing, not even silence
+STALL_MS = 3000  # of the caller's audio, for which the model sends nothing, not even silence
 ASKED_MS = 8000  # a model that was told to speak and has not by then has decided not to
 
 _APPEND = "session.input_audio.append"
-_DELEGATE = """
-
-# What you can have done
-Another model does this for you: delegate to it as soon as the caller wants one of these things.
-Never say that it is done before you are told so. Whatever the list says, do not say goodbye and do
-not announce a transfer by yourself: you are told when, and with which words."""
 
 
 class GptLiveModel(OpenAIEndpoint):
@@ -112,8 +107,12 @@ class GptLiveAgent:
         self._item = ""  # the utterance being spoken, or whose words came ahead of its audio
         self._turn: _Turn | None = None
         self._delegations = Delegations()
+        self._went_on = ""  # the event that asked for the last response
         self._unanswered_ms = 0.0
         self._asked_ms: float | None = None  # since it was told to speak, until it does
+        self._asked = ""  # the event that told it so
+        self._event_ids = count(1)
+        self._from_model = Converter(audio, audio)
         self._clock_ms = 0.0  # of the session
         self._used_ms = 0.0  # of the session, to be paid
         self._reported_ms = 0.0  # of that, in a ``ResponseDone``
@@ -140,7 +139,9 @@ class GptLiveAgent:
     def respond(self, instructions: str = "") -> None:
         if instructions:
             self._asked_ms = 0.0
-            self._speak(f"Do this now, do not wait for the caller to speak. {instructions}")
+            self._asked = self._speak(
+                f"Do this now, do not wait for the caller to speak. {instructions}"
+            )
 
     def cancel(self) -> None:
         """Nothing: the model hears the caller, and falls silent by itself."""
@@ -154,7 +155,7 @@ class GptLiveAgent:
     def tool_result(self, call: Called, *, last: bool = False) -> None:
         if not self._delegations.answer(call.call_id, last=last):
             if not last:
-                self._speak(_words(call))
+                self._speak(words(call))
             return
         self._ask(
             {
@@ -176,15 +177,20 @@ class GptLiveAgent:
         seconds = (self._used_ms - self._reported_ms) / 1000
         return replace(self._delegations.usage, seconds=seconds)
 
-    def _speak(self, content: str) -> None:
-        self._ask({"type": "session.commentary.append", "content": content, "delegation_id": None})
+    def _speak(self, content: str) -> str:
+        return self._ask(
+            {"type": "session.commentary.append", "content": content, "delegation_id": None}
+        )
 
     def _go_on(self) -> None:
         if self._delegations.can_go_on():
-            self._ask({"type": "response.create"})
+            self._went_on = self._ask({"type": "response.create"})
 
-    def _ask(self, event: ClientEventParam) -> None:
-        self._connection.ask(event)
+    def _ask(self, event: ClientEventParam) -> str:
+        """Send a control event; returns the id by which an error names it."""
+        event_id = f"{event['type'].replace('.', '_')}_{next(self._event_ids)}"
+        self._connection.ask({**event, "event_id": event_id})
+        return event_id
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -209,10 +215,20 @@ class GptLiveAgent:
     # --- what the model says ----------------------------------------------------------------------
 
     def _started(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
+        audio = (event.get("session") or {}).get("audio") or {}
+        try:
+            agreed = confirmed(audio.get("format"), self.input)
+        except ValueError as error:
+            self._connection.give_up(f"the model confirmed {error}", Recovery.NEXT_MODEL)
+            return ()
+        if agreed != self.input:
+            log.warning(DIFFERENT, asked=str(self.input), hears=str(agreed), speaks=str(agreed))
+            self._connection.hear_as(agreed)
+            self._from_model = Converter(agreed, self.output)
         return (AgentReady(),) if self._connection.confirm() else ()
 
     def _audio(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        data = pybase64.b64decode(event["delta"])
+        data = self._from_model.feed(pybase64.b64decode(event["delta"]))
         cut = self._utterances.feed(data)
         self.counters.deltas += 1
         events = self._pass_time(self.output.ms(len(data)))
@@ -300,77 +316,21 @@ class GptLiveAgent:
         return self._used(event)
 
     def _error(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        error = told(event["error"])
+        given = event["error"]
+        error = of_event(given)
         self.counters.errors += 1
-        log.warning("the model reports an error", error=error, param=event["error"].get("param"))
+        if self.counters.errors <= LOGGED:
+            log.warning("the model reports an error", error=error.told, param=given.get("param"))
+        answered = given.get("client_event_id") or event.get("client_event_id")
         if not self._connection.ready:
-            self._connection.give_up(f"the model refused the session: {error}", permanent=True)
+            refused = refused_session(error)
+            self._connection.give_up(refused.reason, refused.recovery, refused.after_s)
+        elif error.recovery in (Recovery.NEXT_MODEL, Recovery.RECONNECT):
+            self._connection.give_up(f"the model: {error.told}", error.recovery, error.after_s)
+        elif self._asked_ms is not None and answered in (self._asked, None):
+            self._asked_ms = None
+            return (ReplyRefused(error.told, after_s=error.after_s),)
+        elif answered and answered == self._went_on:
+            # Nothing comes of the functions' results here; a new session gets them as history.
+            self._connection.give_up(f"the model does not go on: {error.told}")
         return ()
-
-
-def start(
-    persona: Persona, history: History, audio: Format, backend_model: str
-) -> ClientEventParam:
-    """The event that starts a session."""
-    form: AudioFormatParam
-    if audio.encoding == "pcm":
-        form = {"type": "audio/pcm", "rate": 24000}
-    else:
-        form = {"type": "audio/pcmu", "rate": 8000}
-    return {
-        "type": "session.start",
-        "session": {
-            "model": persona.model,
-            "instructions": _instructions(persona),
-            "input": _items(history),
-            "audio": {"format": form, "output": {"voice": persona.voice}},
-            "delegation": {
-                "type": "responses",
-                "responses": {
-                    "model": backend_model,
-                    "instructions": persona.instructions,
-                    "tools": [
-                        {
-                            "type": "function",
-                            "name": tool.name,
-                            "description": tool.description,
-                            "parameters": dict(tool.parameters),
-                        }
-                        for tool in persona.tools
-                    ],
-                },
-            },
-        },
-    }
-
-
-def _instructions(persona: Persona) -> str:
-    """For the model that speaks, which does not see the tools."""
-    if not persona.tools:
-        return persona.instructions
-    functions = "".join(f"\n- {tool.name}: {tool.description}" for tool in persona.tools)
-    return persona.instructions + _DELEGATE + functions
-
-
-def _items(history: History) -> list[InitialItemParam]:
-    """As much of the end of ``history`` as the API takes, oldest first."""
-    items: list[InitialItemParam] = []
-    room = HISTORY_CHARACTERS
-    for entry in reversed(history[-HISTORY_ITEMS:]):
-        words = _words(entry)[:room]
-        room -= len(words)
-        if not words:
-            continue
-        if isinstance(entry, Called):
-            items.append({"role": "developer", "content": [{"type": "input_text", "text": words}]})
-        elif entry.who == "caller":
-            items.append({"role": "user", "content": [{"type": "input_text", "text": words}]})
-        else:
-            items.append({"role": "assistant", "content": [{"type": "output_text", "text": words}]})
-    return items[::-1]
-
-
-def _words(entry: Said | Called) -> str:
-    if isinstance(entry, Said):
-        return entry.text
-    return f"The function {entry.name} was called with {entry.arguments}: {entry.output}"

@@ -12,14 +12,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.endpoint import OpenAIEndpoint
 from esl_controller.agents.openai.realtime_events import EventReader
-from esl_controller.call.agent import Abilities, Called, History, Said
-from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady, ResponseDone, Usage
+from esl_controller.call.agent import Abilities, Called, History, Recovery, Said
+from esl_controller.call.events import (
+    AgentEvent,
+    AgentFailed,
+    AgentReady,
+    ResponseStarted,
+    TranscriptMissing,
+    Usage,
+)
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona
 from media.frame import Format
@@ -41,10 +50,11 @@ if TYPE_CHECKING:
         RealtimeResponseCreateParamsParam,
     )
 
-STALL_S = 8.0  # without any event, while a response is due
+STALL_S = 8.0  # until a response that has begun has something to say: some models think first
+SIGN_S = 4.0  # until a response begins, and between two signs of life of it
+TRANSCRIBER_S = 600.0  # in which a transcription model that was refused is not asked for again
 
 _APPEND = "input_audio_buffer.append"
-_TRANSCRIBER = "gpt-4o-mini-transcribe"
 
 
 class RealtimeModel(OpenAIEndpoint):
@@ -54,6 +64,18 @@ class RealtimeModel(OpenAIEndpoint):
 
     def __init__(self, settings: AgentSettings) -> None:
         super().__init__(settings, "realtime")
+        self._loop = asyncio.get_running_loop()
+        self._no_transcripts_until = 0.0
+
+    @property
+    def transcriber(self) -> str:
+        """The model that writes down what callers say, or "" if there is none."""
+        refused = self._loop.time() < self._no_transcripts_until
+        return "" if refused else self.settings.transcription_model
+
+    def do_without_transcripts(self) -> None:
+        """The service has refused the transcription model."""
+        self._no_transcripts_until = self._loop.time() + TRANSCRIBER_S
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> RealtimeAgent:
         """An agent that has not connected yet."""
@@ -71,14 +93,19 @@ class RealtimeAgent:
     ) -> None:
         self.input = self.output = audio
         self.counters = Counters()
+        self._model = model
         self._persona = persona
         self._history = history
         self._connection = Connection(model, audio, _APPEND, self.counters)
         self._reader = EventReader(audio, self.counters)
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._loop = asyncio.get_running_loop()
-        self._due = False  # a response was asked for and is not over
-        self._last_event = 0.0
+        self._event_ids = count(1)
+        self._confirmed = False
+        self._transcriber = model.transcriber
+        self._patience_s = SIGN_S  # with the reply that is due
+        self._progress = 0  # of the reader, when it was last looked at
+        self._alive_at = 0.0  # when that was more than before
         self._stall: asyncio.TimerHandle | None = None
 
     # --- what a call asks for ---------------------------------------------------------------------
@@ -87,18 +114,16 @@ class RealtimeAgent:
         self._connection.hear(audio)
 
     def respond(self, instructions: str = "") -> None:
-        self._due = True
-        self._last_event = self._loop.time()
-        if self._stall is None:
-            self._stall = self._loop.call_later(STALL_S, self._look_for_stall)
         if instructions:
             said: RealtimeResponseCreateParamsParam = {
                 "instructions": instructions,
                 "tool_choice": "none",
             }
-            self._ask({"type": "response.create", "response": said})
+            self._reader.request = self._ask({"type": "response.create", "response": said})
         else:
-            self._ask({"type": "response.create"})
+            self._reader.request = self._ask({"type": "response.create"})
+        if self._confirmed:
+            self._watch(SIGN_S)
 
     def cancel(self) -> None:
         if self._reader.response:
@@ -125,50 +150,89 @@ class RealtimeAgent:
     def tell(self, text: str) -> None:
         self._ask({"type": "conversation.item.create", "item": _said("user", text)})
 
-    def _ask(self, event: RealtimeClientEventParam) -> None:
-        self._connection.ask(event)
+    def _ask(self, event: RealtimeClientEventParam) -> str:
+        """Send a control event; returns the id by which an error names it."""
+        named = self._named(event)
+        self._connection.ask(named)
+        return str(named["event_id"])
+
+    def _named(self, event: RealtimeClientEventParam) -> dict[str, Any]:
+        name = event["type"].replace(".", "_")
+        return {**event, "event_id": f"{name}_{next(self._event_ids)}"}
+
+    def _watch(self, patience_s: float) -> None:
+        """Expect a sign of life of the reply that is due within ``patience_s``."""
+        self._patience_s, self._alive_at = patience_s, self._loop.time()
+        self._progress = self._reader.progress
+        if self._stall is not None:
+            self._stall.cancel()
+        self._stall = self._loop.call_later(patience_s / 4, self._look_for_stall)
 
     def _look_for_stall(self) -> None:
         self._stall = None
-        if not self._due:
+        if not (self._reader.request or self._reader.response):
             return
-        rest = self._last_event + STALL_S - self._loop.time()
-        if rest <= 0:
-            reason = f"the model said nothing for {STALL_S:g} s though a response was due"
-            self._connection.give_up(reason)
+        if self._reader.progress != self._progress:
+            self._watch(SIGN_S)
+        elif self._loop.time() >= self._alive_at + self._patience_s:
+            waited = f"the model said nothing for {self._patience_s:g} s"
+            self._connection.give_up(f"{waited} though a response was due")
         else:
-            self._stall = self._loop.call_later(rest, self._look_for_stall)
+            self._stall = self._loop.call_later(self._patience_s / 4, self._look_for_stall)
 
     # --- the connection ---------------------------------------------------------------------------
 
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
-        self._emit = on_event
+        self._emit, wanted = on_event, self._transcriber
         try:
             failed = await self._connection.run(
                 lambda client, options: client.realtime.connect(
                     model=self._persona.model, websocket_connection_options=options
                 ),
-                {"type": "session.update", "session": self._session()},
+                self._named({"type": "session.update", "session": self._session()}),
                 self._message,
             )
         finally:
             if self._stall is not None:
                 self._stall.cancel()
+        if self._transcriber != wanted and not self._confirmed:
+            # It refused the session for the transcripts only: without them it will take it.
+            failed = replace(failed, recovery=Recovery.RECONNECT)
         self._emit(failed)
 
     def _message(self, message: bytes) -> None:
-        self._last_event = self._loop.time()
         for event in self._reader.read(message):
             match event:
                 case AgentReady():
-                    if not self._connection.confirm(self._past()):
+                    if not self._confirm():
                         continue
-                case AgentFailed(reason, permanent):
-                    self._connection.give_up(reason, permanent=permanent)
+                case AgentFailed(reason, recovery, after_s):
+                    self._connection.give_up(reason, recovery, after_s)
                     continue
-                case ResponseDone():
-                    self._due = False
+                case TranscriptMissing("") if not self._confirmed:
+                    self._drop_transcripts(event.reason)
+                case ResponseStarted():
+                    self._watch(STALL_S)
             self._emit(event)
+
+    def _confirm(self) -> bool:
+        """The session is confirmed. Returns whether there was still time for it."""
+        self._connection.hear_as(self._reader.hears)
+        self._confirmed = self._connection.confirm([self._named(event) for event in self._past()])
+        if self._confirmed and self._reader.request:
+            self._watch(SIGN_S)
+        return self._confirmed
+
+    def _drop_transcripts(self, reason: str) -> None:
+        """The session was refused for its transcription model: ask for one without."""
+        if not self._transcriber:
+            self._connection.give_up(
+                f"the model refused the session: {reason}", Recovery.NEXT_MODEL
+            )
+            return
+        self._transcriber = ""
+        self._model.do_without_transcripts()
+        self._connection.greet(self._named({"type": "session.update", "session": self._session()}))
 
     def _past(self) -> list[RealtimeClientEventParam]:
         """The events that tell a new session the call so far."""
@@ -186,12 +250,13 @@ class RealtimeAgent:
         persona = self._persona
         hearing: RealtimeAudioConfigInputParam = {
             "format": form,
-            "transcription": {
-                "model": _TRANSCRIBER,
-                "language": persona.language.partition("-")[0],
-            },
             "turn_detection": _turn_detection(persona.turn_detection),
         }
+        if self._transcriber:
+            hearing["transcription"] = {
+                "model": self._transcriber,
+                "language": persona.language.partition("-")[0],
+            }
         if persona.noise_reduction != "off":
             hearing["noise_reduction"] = {"type": persona.noise_reduction}
         session: RealtimeSessionCreateRequestParam = {

@@ -48,6 +48,11 @@ class ModelConnection(ClientConnection):
         self._begun = bytearray()  # an incomplete frame
         self._due = 0  # its length, or that of its head as long as that is incomplete
 
+    @property
+    def in_frame(self) -> bool:
+        """Whether a message has begun to come and is not complete."""
+        return bool(self._begun)
+
     def data_received(self, data: bytes) -> None:
         """Called by the transport with what the socket received."""
         while data and self.protocol.state is State.CONNECTING:

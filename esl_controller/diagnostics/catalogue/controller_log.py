@@ -108,7 +108,8 @@ MODEL_KEY = fault(
 )
 MODEL_QUOTA = fault(
     "model's quota",
-    r"too many requests, or the quota is used up",
+    r"too many requests, or the quota is used up|the quota is used up|insufficient_quota"
+    r"|the model's service takes no calls",
     "The voice model refuses sessions: callers get the fallback or an apology.",
     "Look at the usage, the limits and the balance of the key's project, at the service.",
 )
@@ -116,8 +117,8 @@ MODEL_GONE = fault(
     "model",
     r"(?:the model cannot be had, the call goes on without it|the model refused the session)"
     r"(?:: (?P<what>.+))?",
-    "The model refuses sessions, or calling it again failed four times. The call goes on without"
-    " it: to the fallback, or to an apology.",
+    "The model refuses sessions, or was away for 12 s. The call goes on without it: to the"
+    " fallback, or to an apology.",
     "`esl-controller doctor` tries a session. Is [agent] model right, does the network work?",
     MODEL_KEY,
     MODEL_QUOTA,
@@ -126,12 +127,36 @@ MODEL_GONE = fault(
 MODEL_CALLED_AGAIN = fault(
     "model called again",
     r"the model is called again(?:: (?P<what>.+))?",
-    "The connection to the model broke, or the model said nothing for 8 s. It is called again, with"
-    " the conversation so far.",
+    "The connection to the model broke, or the model said nothing for seconds. It is called again,"
+    " with the conversation so far.",
     "Single ones need nothing. If it happens often, look at the network.",
     MODEL_KEY,
     MODEL_QUOTA,
     row="`the model is called again`",
+)
+MODEL_REFUSED_REPLY = fault(
+    "model refused a reply",
+    r"the model (?:did not begin a reply|failed to reply)(?:: (?P<what>.+))?",
+    "The model refused a request, or failed at it. It is asked again; the caller may notice a"
+    " pause.",
+    "Single ones need nothing. If it happens often, look at the service's status and limits.",
+    MODEL_QUOTA,
+    row="`the model did not begin a reply`",
+)
+OTHER_AUDIO = fault(
+    "model's audio",
+    r"the model confirmed other audio than it was asked for",
+    "The model's endpoint takes or gives another audio format than we asked for. It is converted.",
+    "Set [agent] audio to the format that the endpoint has.",
+    row="`the model confirmed other audio`",
+)
+NO_TRANSCRIPT = fault(
+    "transcript",
+    r"what the caller says is not written down(?:: (?P<what>.+))?",
+    "The service refused the transcription model, or failed at a transcript. The call goes on; its"
+    " record lacks the caller's words.",
+    "Set [agent] transcription_model to one that the endpoint has, or to nothing.",
+    row="`what the caller says is not written down`",
 )
 STAND_IN = fault(
     "stand-in",
@@ -232,7 +257,8 @@ BUG = fault(
 ALL: Final[tuple[Fault, ...]] = (
     *(NOT_ALLOWED, NO_CALL, CALL_NOT_TAKEN, WRONG_STREAM, NO_DOMAIN),
     *(MODULE_NOT_LOADED, NO_STREAM, LANE_SILENT, NO_LANE, NO_AUDIO),
-    *(MODEL_KEY, MODEL_QUOTA, MODEL_GONE, MODEL_CALLED_AGAIN, STAND_IN),
+    *(MODEL_KEY, MODEL_QUOTA, MODEL_GONE, MODEL_CALLED_AGAIN, MODEL_REFUSED_REPLY),
+    *(OTHER_AUDIO, NO_TRANSCRIPT, STAND_IN),
     *(RECORD_AWAY, RECORD_WITH_HOLES, BEGINS_ANEW),
     *(TAKEN_OVER, LOST_CALL, SWITCH_HANGS),
     *(NOT_TRANSFERRED, NOT_RECORDED, SECRETARY, NOT_DELIVERED, FUNCTION_FAILED, BUG),

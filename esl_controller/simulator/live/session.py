@@ -38,6 +38,7 @@ class LiveSession(StandInSession):
         self.config: LiveConfig | None = None
         self.backend: Backend
         self._acknowledge = acknowledge
+        self._refused = 0
         self._voice: ModelVoice
         self._muted = False
         self._spoken_bytes = 0
@@ -102,10 +103,14 @@ class LiveSession(StandInSession):
 
     async def _append(self, event: ClientEvent) -> None:
         """Take context. Commentary makes the stand-in speak its greeting."""
+        commentary = event["type"] == "session.commentary.append"
+        if commentary and self._refused < self.faults.refuse_requests:
+            self._refused += 1
+            raise ProtocolError("overloaded", "Try again.", kind="server_error")
         kind = event["type"] + "ed"
         now = self._input.end_ms
         await self._emit(kind, event, start_ms=now, end_ms=now)
-        if kind == "session.commentary.appended":
+        if commentary:
             self._due.append((now + self._behaviour.think_ms, None))
 
     async def _emit(self, kind: str, cause: ClientEvent, **fields: Any) -> None:

@@ -7,13 +7,19 @@ the controller or of its agents. The `openai` package's types decide what is a r
 
 from esl_controller.simulator.model.server import ModelStandIn
 from esl_controller.simulator.model.session import ModelSession
-from esl_controller.simulator.model_base.behaviour import Behaviour, ModelFaults, ScriptedCall
+from esl_controller.simulator.model_base.behaviour import (
+    Behaviour,
+    ModelFailure,
+    ModelFaults,
+    ScriptedCall,
+)
 from esl_controller.simulator.model_base.record import Append, Delta, SessionRecord, Spoken
 
 __all__ = [
     "Append",
     "Behaviour",
     "Delta",
+    "ModelFailure",
     "ModelFaults",
     "ModelSession",
     "ModelStandIn",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Final
 
 from esl_controller.simulator.model.config import SessionConfig
 from esl_controller.simulator.model.conversation import ConversationItems
 from esl_controller.simulator.model.protocol import CLIENT_EVENTS
 from esl_controller.simulator.model.response import Pacing, Response
+from esl_controller.simulator.model_base.behaviour import ModelFailure
 from esl_controller.simulator.model_base.listening import InputAudio
 from esl_controller.simulator.model_base.session import SessionSetup, StandInSession
 from esl_controller.simulator.model_base.utterance import ModelUtterance
@@ -17,7 +19,7 @@ from media.frame import Format, decode, encode
 from media.resample import convert
 
 _LEAST_COMMIT_MS: Final = 100
-_FAILURE: Final = {"type": "server_error", "code": "overloaded", "message": "Try again."}
+_FAILURE: Final = ModelFailure("server_error", "overloaded", "Try again.")
 _NOT_SUPPORTED: Final = ("conversation", "input", "audio", "prompt")
 
 
@@ -37,6 +39,7 @@ class ModelSession(StandInSession):
         self._turn: tuple[str, int] | None = None
         self._last_turn: tuple[bytes, Format] | None = None
         self._failures = 0
+        self._refused = 0
         self._greeted = False
         self._response: Response | None = None
         self._answering: asyncio.Task[None] | None = None
@@ -78,7 +81,15 @@ class ModelSession(StandInSession):
         if self.faults.refuse_update:
             raise ProtocolError("invalid_value", "This session takes no update.", "session")
         fmt, detection = self.config.input_format, self.config.turn_detection
+        before = self.config.body
         self.config.update(event["session"], has_spoken=self._greeted)
+        if self.faults.refuse_transcription and self.config.transcribes:
+            self.config.body = before
+            param = "session.audio.input.transcription.model"
+            raise ProtocolError("invalid_value", f"Invalid value for '{param}'.", param)
+        if self.faults.confirm_audio:
+            for side in ("input", "output"):
+                self.config.body["audio"][side]["format"] = {"type": self.faults.confirm_audio}
         if self.config.input_format != fmt:
             self._input = InputAudio(
                 self.config.input_format, self.config.voice_activity(), self._input.end_ms
@@ -148,6 +159,11 @@ class ModelSession(StandInSession):
             seconds = fmt.ms(len(audio)) / 1000
             text = item.body["content"][0]["transcript"] = self.transcript(seconds)
             kind = "conversation.item.input_audio_transcription"
+            if self.faults.fail_transcripts:
+                item.body["content"][0]["transcript"] = None
+                error = {"type": "server_error", "message": "Input transcription failed."}
+                await emit(f"{kind}.failed", item_id=item_id, content_index=0, error=error)
+                return
             await emit(f"{kind}.delta", item_id=item_id, content_index=0, delta=text)
             await emit(
                 f"{kind}.completed",
@@ -198,6 +214,10 @@ class ModelSession(StandInSession):
             raise ProtocolError(
                 "not_supported", "The stand-in answers in audio.", "response.output_modalities"
             )
+        if self._refused < self.faults.refuse_requests:
+            self._refused += 1
+            failure = self.faults.failure or _FAILURE
+            raise ProtocolError(failure.code, failure.message, kind=failure.type)
         self._refuse_while_answering()
         choice = params.get("tool_choice", self.config.body["tool_choice"])
         await self._answer(params.get("metadata"), calls=choice != "none")
@@ -239,7 +259,8 @@ class ModelSession(StandInSession):
             await asyncio.sleep(self._behaviour.think_ms / 1000)
             if self._failures < self.faults.fail_responses:
                 self._failures += 1
-                await response.finish("failed", error=_FAILURE)
+                error = asdict(self.faults.failure or _FAILURE)
+                await response.finish("failed", error=error)
                 return
             calls = self.calls_due() if may_call else []
             for scripted in calls:
@@ -249,6 +270,8 @@ class ModelSession(StandInSession):
                 if not await response.speak(self.utterance(), pacing):
                     return
             await response.finish("completed")
+            if self.faults.freeze:
+                self._sender.freeze()
             if not self._behaviour.monologue or self._turn is not None:
                 return
             response = await self._begin(None)
@@ -271,7 +294,12 @@ class ModelSession(StandInSession):
         fmt = self.config.output_format
         if self._last_turn is None or not self._greeted or self._behaviour.speech is not None:
             self._greeted = True
-            return self._greeting(fmt)
+            said = self._greeting(fmt)
+            if not self.faults.odd_deltas:
+                return said
+            audio = b"".join(said.chunks)
+            delta_ms = self._behaviour.delta_ms
+            return ModelUtterance.of(audio, fmt, said.transcript, delta_ms, odd=True)
         audio, heard = self._last_turn
         if heard != fmt:
             samples = convert(decode(audio, heard.encoding), heard.rate, fmt.rate)

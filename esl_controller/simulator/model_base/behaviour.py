@@ -8,6 +8,15 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
+class ModelFailure:
+    """An error as the service words it."""
+
+    type: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class ModelFaults:
     """What goes wrong with every session that connects while these are set.
 
@@ -20,10 +29,24 @@ class ModelFaults:
     3000 and "invalid_request_error.invalid_api_key", as clients of the real service report."""
     too_many: bool = False
     """HTTP 429 in the handshake."""
+    retry_after_s: int = 0
+    """What that says in Retry-After; 0: nothing."""
     connect_delay_ms: int = 0
     """How long the handshake waits."""
     refuse_update: bool = False
     """Answer each session.update with an error event."""
+    refuse_transcription: bool = False
+    """Answer a session.update that wants transcripts with an error event."""
+    fail_transcripts: bool = False
+    """Fail at the transcript of each turn."""
+    confirm_audio: str = ""
+    """Use this format, such as audio/pcmu, whatever is asked for, and confirm it."""
+    odd_deltas: bool = False
+    """Split the audio in the middle of its samples."""
+    refuse_requests: int = 0
+    """Refuse this many requests for a response, from the first on, with ``failure``."""
+    forget_events: bool = False
+    """Name no event of the client in an error, as many servers do."""
     close_after_ms: int | None = None
     """Close in the middle of a response, after this much of its audio."""
     close_how: Literal["clean", "abrupt"] = "clean"
@@ -32,6 +55,10 @@ class ModelFaults:
     """Send nothing any more after this much of a response's audio; 0: from response.created on."""
     fail_responses: int = 0
     """This many responses, from the first on, end at once with the status failed."""
+    failure: ModelFailure | None = None
+    """Why they do."""
+    freeze: bool = False
+    """Stop for good in the middle of a message, after the first response."""
     sprinkle_every: int = 0
     """After every n-th event comes a message that no client expects: malformed JSON, an event of
     unknown type, JSON that is no object, a binary message, in turn."""

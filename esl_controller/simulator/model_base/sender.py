@@ -68,6 +68,12 @@ class EventSender:
             await self.close(1011, "internal_error", abrupt=faults.close_how == "abrupt")
         return self._stalled or self._ws.closed
 
+    def freeze(self) -> None:
+        """Send the beginning of a message, and nothing any more."""
+        self._stalled = True
+        if self._transport is not None:
+            self._transport.write(b"\x81\x7e\x10\x00{")
+
     async def close(self, code: int, reason: str, *, abrupt: bool = False) -> None:
         """End the session: with a close frame, or by cutting the TCP connection."""
         if not abrupt:

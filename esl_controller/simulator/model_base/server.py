@@ -144,7 +144,8 @@ class StandInServer(ABC, Generic[SessionT]):
     def refuse(self, status: int, error: ProtocolError) -> web.Response:
         """The HTTP answer in place of a WebSocket."""
         body = {"error": self.client_events.error(error, None)}
-        return web.json_response(body, status=status)
+        wait = {"Retry-After": str(self.faults.retry_after_s)} if self.faults.retry_after_s else {}
+        return web.json_response(body, status=status, headers=wait)
 
     def greeting(self, fmt: Format) -> ModelUtterance:
         """What a session with this format says first; made and encoded once."""

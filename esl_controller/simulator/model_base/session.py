@@ -158,7 +158,8 @@ class StandInSession(ABC):
             await self._error(error, event_id)
 
     async def _error(self, error: ProtocolError, event_id: str | None) -> None:
-        await self._sender.emit("error", error=self.client_events.error(error, event_id))
+        named = None if self.faults.forget_events else event_id
+        await self._sender.emit("error", error=self.client_events.error(error, named))
 
     async def _expire(self) -> None:
         await asyncio.sleep(self.faults.expire_s or 0)

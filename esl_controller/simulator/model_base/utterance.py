@@ -20,8 +20,11 @@ class ModelUtterance:
     transcript: str
 
     @classmethod
-    def of(cls, audio: bytes, fmt: Format, transcript: str, delta_ms: int) -> ModelUtterance:
-        """Cut `audio` into deltas of `delta_ms` milliseconds, and encode them."""
-        size = fmt.rate * delta_ms // 1000 * fmt.sample_bytes
+    def of(
+        cls, audio: bytes, fmt: Format, transcript: str, delta_ms: int, *, odd: bool = False
+    ) -> ModelUtterance:
+        """Cut `audio` into deltas of `delta_ms` milliseconds, and encode them; `odd`: each a byte
+        too long."""
+        size = fmt.rate * delta_ms // 1000 * fmt.sample_bytes + odd
         chunks = [audio[at : at + size] for at in range(0, len(audio), size)]
         return cls(fmt, chunks, [base64.b64encode(c).decode() for c in chunks], transcript)

@@ -29,8 +29,15 @@ _INVALID_TYPE: Final = ("invalid_type", "Invalid type for '{param}': {reason}.")
 class ProtocolError(Exception):
     """Something that the client sent is wrong; the session goes on."""
 
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+    ) -> None:
         super().__init__(message)
+        self.kind = kind
         self.code = code
         self.message = message
         self.param = param
@@ -77,7 +84,7 @@ class ClientEvents:
     def error(self, error: ProtocolError, event_id: str | None) -> dict[str, Any]:
         """The `error` field of an error event about the client's event `event_id`."""
         return {
-            "type": "invalid_request_error",
+            "type": error.kind,
             "code": error.code,
             "message": error.message,
             "param": error.param,

@@ -12,9 +12,15 @@ import pytest
 from aiohttp import web
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT, Connection
+from esl_controller.agents.openai.connection import (
+    BACKLOG_MS,
+    CONTROL_LIMIT,
+    FRAME_MS,
+    Connection,
+)
 from esl_controller.agents.openai.endpoint import PCM, OpenAIEndpoint
 from esl_controller.agents.openai.wire import ModelConnection
+from esl_controller.call.agent import Recovery
 from esl_controller.call.events import AgentFailed
 from esl_controller.config.settings import AgentSettings
 from tests.agents.openai.rig import Talk, say, server
@@ -57,11 +63,11 @@ async def test_nobody_there_is_one_line() -> None:
         failed = await run(connection)
     assert failed.reason.startswith("no connection to the model: ")
     assert "\n" not in failed.reason
-    assert not failed.permanent
+    assert failed.recovery is Recovery.RECONNECT
 
 
 @pytest.mark.parametrize(
-    ("status", "permanent", "hint"),
+    ("status", "for_good", "hint"),
     [
         (400, True, ""),
         (401, True, "; the key was refused: check OPENAI_API_KEY"),
@@ -73,12 +79,13 @@ async def test_nobody_there_is_one_line() -> None:
     ],
 )
 async def test_to_try_again_is_of_use_where_the_request_was_right(
-    status: int, permanent: bool, hint: str
+    status: int, for_good: bool, hint: str
 ) -> None:
     async with server("realtime", say([]), status) as url, connection_to(url) as connection:
         failed = await run(connection)
     assert failed == AgentFailed(
-        f"the model refused the connection: HTTP {status}{hint}", permanent
+        f"the model refused the connection: HTTP {status}{hint}",
+        Recovery.NEXT_MODEL if for_good else Recovery.RECONNECT,
     )
 
 
@@ -118,9 +125,9 @@ async def test_the_past_goes_first_then_what_was_asked_then_audio() -> None:
         ]
         assert answers == [True]
         assert not connection.confirm()
-        connection.give_up("enough", permanent=True)
+        connection.give_up("enough", Recovery.NEXT_MODEL)
         connection.give_up("the first reason counts")
-        assert await running == AgentFailed("enough", permanent=True)
+        assert await running == AgentFailed("enough", Recovery.NEXT_MODEL)
         assert not connection.ready
 
 
@@ -159,3 +166,64 @@ async def test_what_no_text_can_hold_ends_no_connection() -> None:
         await until(lambda: len(seen) == 2)
         connection.give_up("enough")
         await running
+
+
+async def test_a_service_that_limits_us_says_when_and_the_next_call_knows() -> None:
+    dialled = 0
+
+    async def limiting(request: web.Request) -> web.StreamResponse:
+        nonlocal dialled
+        dialled += 1
+        return web.Response(status=429, headers={"Retry-After": "30"})
+
+    application = web.Application()
+    application.router.add_get("/v1/realtime", limiting)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with connection_to(f"http://127.0.0.1:{runner.addresses[0][1]}/v1") as connection:
+        failed = await run(connection)
+        assert (failed.recovery, failed.after_s) == (Recovery.RECONNECT, 30.0)
+        again = Connection(connection._endpoint, PCM, "audio.append", Counters())
+        failed = await run(again)
+        assert failed.after_s > 20.0
+        assert "takes no calls for another" in failed.reason
+        assert dialled == 1
+    await runner.cleanup()
+
+
+async def test_the_body_of_a_refusal_tells_a_quota_from_a_limit() -> None:
+    async def refusing(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"code": "insufficient_quota"}}, status=429)
+
+    application = web.Application()
+    application.router.add_get("/v1/realtime", refusing)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with connection_to(f"http://127.0.0.1:{runner.addresses[0][1]}/v1") as connection:
+        failed = await run(connection)
+        assert failed.recovery is Recovery.NEXT_MODEL
+        assert connection._endpoint.health.wait_s == 0.0, "the endpoint is well"
+    await runner.cleanup()
+
+
+async def test_a_model_that_stops_in_mid_message_is_given_up() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_str("{}")
+        transport = socket._req.transport if socket._req else None
+        assert transport is not None
+        transport.write(b"\x81\x7e\x10\x00{")
+        await asyncio.sleep(10)
+
+    async with server("realtime", talk) as url, connection_to(url) as connection:
+        running = asyncio.create_task(run(connection, lambda message: connection.confirm()))
+        await until(lambda: connection._wire is not None and connection._wire.in_frame)
+        for _ in range(FRAME_MS // 20):
+            connection.hear(FRAME)
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        connection.hear(FRAME)
+        failed = await running
+        assert "in the middle of a message" in failed.reason
+        assert failed.recovery is Recovery.RECONNECT

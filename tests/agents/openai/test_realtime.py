@@ -20,7 +20,7 @@ from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.openai.endpoint import PCM
 from esl_controller.agents.openai.realtime import RealtimeAgent, RealtimeModel
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Called, History, Said
+from esl_controller.call.agent import Called, History, Recovery, Said
 from esl_controller.config.loading import load
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona, Tool
 from esl_controller.simulator.model import (
@@ -337,7 +337,8 @@ async def test_the_callers_turn_is_answered_when_asked_for() -> None:
         assert not talk.of(ev.ResponseStarted)
         talk.agent.respond()
         await talk.until(ev.ResponseDone)
-        assert sent(standin, "response.create") == [{"type": "response.create"}]
+        (asked,) = sent(standin, "response.create")
+        assert set(asked) == {"type", "event_id"}
 
 
 async def test_what_was_no_speech_is_forgotten() -> None:
@@ -434,6 +435,7 @@ async def test_a_cancelled_response_ends_its_audio() -> None:
         done = {"id": "r1", "status": "cancelled"}
         await socket.send_json({"type": "response.done", "response": done})
         await socket.send_json({**delta, "item_id": "i1"})
+        await socket.send_json({"type": "response.created", "response": {"id": "r2"}})
         await socket.send_json({**delta, "item_id": "i3", "response_id": "r2"})
         await socket.receive()
 
@@ -453,21 +455,21 @@ async def test_a_cancelled_response_ends_its_audio() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "reason", "permanent"),
+    ("faults", "reason", "recovery"),
     [
         (
             ModelFaults(refuse_key="http"),
             "HTTP 401; the key was refused: check OPENAI_API_KEY",
-            True,
+            Recovery.NEXT_MODEL,
         ),
-        (ModelFaults(refuse_key="close"), "invalid_api_key", True),
-        (ModelFaults(too_many=True), "HTTP 429; too many requests", False),
-        (ModelFaults(refuse_update=True), "the model refused the session", True),
-        (ModelFaults(connect_delay_ms=3000), "not ready within 0.5 s", False),
+        (ModelFaults(refuse_key="close"), "invalid_api_key", Recovery.NEXT_MODEL),
+        (ModelFaults(too_many=True), "HTTP 429; too many requests", Recovery.RECONNECT),
+        (ModelFaults(refuse_update=True), "the model refused the session", Recovery.NEXT_MODEL),
+        (ModelFaults(connect_delay_ms=3000), "not ready within 0.5 s", Recovery.RECONNECT),
     ],
 )
 async def test_a_model_that_cannot_be_had_says_why(
-    faults: ModelFaults, reason: str, permanent: bool
+    faults: ModelFaults, reason: str, recovery: Recovery
 ) -> None:
     async with (
         ModelStandIn(faults=faults) as standin,
@@ -476,7 +478,7 @@ async def test_a_model_that_cannot_be_had_says_why(
         await talk.until(ev.AgentFailed)
         (failed,) = talk.of(ev.AgentFailed)
         assert reason in failed.reason
-        assert failed.permanent is permanent
+        assert failed.recovery is recovery
         assert not talk.of(ev.AgentReady)
 
 
@@ -493,7 +495,7 @@ async def test_a_model_that_closes_in_mid_word_is_reported_once(how: Any) -> Non
         assert talk.of(ev.AgentAudio)
         (failed,) = talk.of(ev.AgentFailed)
         assert "the model closed the connection" in failed.reason
-        assert not failed.permanent
+        assert failed.recovery is Recovery.RECONNECT
 
 
 async def test_a_session_that_is_over_is_reported() -> None:
@@ -504,7 +506,7 @@ async def test_a_session_that_is_over_is_reported() -> None:
         await talk.until(ev.AgentFailed)
         (failed,) = talk.of(ev.AgentFailed)
         assert failed == ev.AgentFailed(
-            "the model closed the connection: 1001 session_expired", permanent=False
+            "the model: session_expired: Your session hit the maximum duration."
         )
 
 
@@ -525,6 +527,7 @@ async def test_a_model_that_stalls_counts_as_failed(
     after_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(realtime, "STALL_S", 0.2)
+    monkeypatch.setattr(realtime, "SIGN_S", 0.2)
     async with (
         ModelStandIn(**FAST, faults=ModelFaults(stall_after_ms=after_ms)) as standin,
         talking_to(standin.base_url) as talk,
@@ -534,13 +537,14 @@ async def test_a_model_that_stalls_counts_as_failed(
         await talk.until(ev.AgentFailed)
         (failed,) = talk.of(ev.AgentFailed)
         assert failed.reason == "the model said nothing for 0.2 s though a response was due"
-        assert not failed.permanent
+        assert failed.recovery is Recovery.RECONNECT
 
 
 async def test_a_model_that_is_slow_or_has_nothing_to_say_has_not_stalled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(realtime, "STALL_S", 0.2)
+    monkeypatch.setattr(realtime, "SIGN_S", 0.2)
     async with (
         ModelStandIn(pace=6, think_ms=20, greeting="caller_interrupts") as standin,
         talking_to(standin.base_url) as talk,

@@ -7,14 +7,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from openai.types import realtime
 from pydantic import TypeAdapter
+from structlog.testing import capture_logs
 
 from esl_controller.agents.base import Counters
+from esl_controller.agents.openai.endpoint import DIFFERENT
+from esl_controller.agents.openai.errors import LOGGED
 from esl_controller.agents.openai.realtime_events import EventReader
 from esl_controller.call import events as ev
-from media.frame import PCMU, pcm
+from esl_controller.call.agent import Recovery
+from media.frame import PCMA, PCMU, decode, encode, pcm
 from tests.agents.openai.rig import nonsense
 
 PCM = pcm(24000)
@@ -143,7 +148,7 @@ def _error(reader: EventReader, code: str) -> list[ev.AgentEvent]:
 def test_an_error_before_the_session_is_confirmed_refuses_it_for_good(reader: EventReader) -> None:
     (failed,) = _error(reader, "invalid_value")
     assert isinstance(failed, ev.AgentFailed)
-    assert failed.permanent
+    assert failed.recovery is Recovery.NEXT_MODEL
     assert failed.reason.startswith("the model refused the session: invalid_value: No.")
 
 
@@ -155,12 +160,203 @@ def test_a_later_error_is_counted(reader: EventReader) -> None:
     assert reader._counters.errors == 1  # it only came too late
 
 
-@pytest.mark.parametrize(("encoding", "usable"), [(PCM, False), (PCMU, True)])
-def test_half_a_sample_is_dropped(encoding: Any, usable: bool) -> None:
-    counters = Counters()
-    reader = EventReader(encoding, counters)
-    assert bool(delta(reader, "i1", "r1", b"\1\2\3")) is usable
-    assert counters.ignored == (not usable)
+def heard(events: Sequence[Any]) -> bytes:
+    return b"".join(event.data for event in events if isinstance(event, ev.AgentAudio))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 5), (2, 7, 1)])
+def test_a_sample_in_two_pieces_is_whole_again(reader: EventReader, sizes: tuple[int]) -> None:
+    created(reader, "r1")
+    data = bytes(range(1, 31))
+    events: list[Any] = []
+    for size in sizes:
+        events += delta(reader, "i1", "r1", data[:size])
+        data = data[size:]
+    events += delta(reader, "i1", "r1", data)
+    assert heard(events) == bytes(range(1, 31))
+    assert all(len(event.data) % 2 == 0 for event in events)
+
+
+def test_half_a_sample_of_one_item_is_no_part_of_the_next(reader: EventReader) -> None:
+    created(reader, "r1")
+    delta(reader, "i1", "r1", b"\1\2\3")
+    assert heard(delta(reader, "i2", "r1", b"\4\5")) == b"\4\5"
+
+
+def session(**formats: str) -> dict[str, Any]:
+    audio = {side: {"format": {"type": kind}} for side, kind in formats.items()}
+    return {"session": {"type": "realtime", "audio": audio}}
+
+
+def test_audio_in_another_format_than_asked_for_is_converted_and_told() -> None:
+    reader = EventReader(PCM, Counters())
+    with capture_logs() as logs:
+        answer = read(reader, "session.updated", **session(input="audio/pcma", output="audio/pcmu"))
+    assert answer == [ev.AgentReady()]
+    assert [line["event"] for line in logs] == [DIFFERENT]
+    assert (logs[0]["hears"], logs[0]["speaks"]) == ("pcma/8000", "pcmu/8000")
+    assert reader.hears == PCMA
+    created(reader, "r1")
+    loud = np.repeat(np.array([8000, -8000], np.int16), 4)[np.arange(800) % 8]
+    events = delta(reader, "i1", "r1", encode(loud, "pcmu"))
+    at = {"item_id": "i1", "response_id": "r1", "output_index": 0, "content_index": 0}
+    events = [*events, *read(reader, "response.output_audio.done", **at)]
+    said = decode(heard(events), "pcm")
+    assert said.size == 2400
+    assert 6000 < np.abs(said).mean() < 9000
+    assert events[-1] == ev.AgentAudioDone("i1")
+
+
+def test_audio_that_we_do_not_have_ends_the_session() -> None:
+    reader = EventReader(PCM, Counters())
+    event = {"type": "session.updated", **session(output="audio/opus")}
+    (failed,) = reader.read(json.dumps(event).encode())
+    assert isinstance(failed, ev.AgentFailed)
+    assert failed.recovery is Recovery.NEXT_MODEL
+    assert "audio/opus" in failed.reason
+
+
+def test_the_format_asked_for_needs_no_line() -> None:
+    reader = EventReader(PCMU, Counters())
+    with capture_logs() as logs:
+        read(reader, "session.updated", **session(input="audio/pcmu", output="audio/pcmu"))
+    assert not logs
+
+
+def test_nothing_comes_of_any_response_that_is_over(reader: EventReader) -> None:
+    for response in ("r1", "r2"):
+        created(reader, response)
+        delta(reader, "i1", response)
+        reader.cancel()
+        done(reader, response, "cancelled")
+    created(reader, "r3")
+    for response in ("r1", "r2"):
+        assert delta(reader, "late", response) == words(reader, "late", response) == []
+    assert delta(reader, "i3", "r3") == [ev.AgentAudio("i3", SOUND)]
+
+
+def test_a_response_that_never_ends_leaves_no_item_open(reader: EventReader) -> None:
+    created(reader, "r1")
+    delta(reader, "i1", "r1")
+    assert created(reader, "r2") == [ev.AgentAudioDone("i1"), ev.ResponseStarted("r2")]
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def confirmed(reader: EventReader) -> EventReader:
+    read(reader, "session.updated", session={"type": "realtime"})
+    return reader
+
+
+def failing(reader: EventReader, **error: Any) -> list[ev.AgentEvent]:
+    return read(reader, "error", error={"type": "invalid_request_error", "message": "No.", **error})
+
+
+BUSY = "conversation_already_has_active_response"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": BUSY, "event_id": "e7"},
+        {"code": BUSY},
+        {"message": "Conversation already has an active response"},
+        {"code": "invalid_value", "param": "response.instructions"},
+        {"code": "no_such_code", "event_id": "e7"},
+        {"type": "server_error", "code": None},
+    ],
+)
+def test_an_error_that_answers_the_request_refuses_it(
+    reader: EventReader, error: dict[str, Any]
+) -> None:
+    confirmed(reader).request = "e7"
+    (refused,) = failing(reader, **error)
+    assert isinstance(refused, ev.ReplyRefused)
+    assert reader.request == ""
+    assert failing(reader, **error) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": BUSY, "event_id": "e6"},
+        {"code": "invalid_value", "message": "Audio content of 1ms is already shorter than 2ms"},
+        {"code": "item_delete_invalid_item_id", "param": "item_id"},
+    ],
+)
+def test_an_error_that_answers_something_else_leaves_the_request(
+    reader: EventReader, error: dict[str, Any]
+) -> None:
+    confirmed(reader).request = "e7"
+    assert failing(reader, **error) == []
+    assert reader.request == "e7"
+
+
+def test_a_refusal_tells_how_long_to_wait(reader: EventReader) -> None:
+    confirmed(reader).request = "e7"
+    error = {"type": "rate_limit_error", "code": "rate_limit_exceeded"}
+    (refused,) = failing(reader, **error, message="Please try again in 1.5 s.")
+    assert isinstance(refused, ev.ReplyRefused)
+    assert refused.after_s == 1.5
+
+
+@pytest.mark.parametrize(
+    ("error", "recovery"),
+    [
+        ({"type": "insufficient_quota", "code": "insufficient_quota"}, Recovery.NEXT_MODEL),
+        ({"code": "invalid_api_key"}, Recovery.NEXT_MODEL),
+        ({"code": "session_expired"}, Recovery.RECONNECT),
+    ],
+)
+def test_an_error_that_ends_a_session(
+    reader: EventReader, error: dict[str, Any], recovery: Recovery
+) -> None:
+    (failed,) = failing(confirmed(reader), **error)
+    assert isinstance(failed, ev.AgentFailed)
+    assert failed.recovery is recovery
+
+
+def test_of_many_errors_some_are_logged_and_all_are_counted(reader: EventReader) -> None:
+    confirmed(reader)
+    with capture_logs() as logs:
+        for _ in range(1000):
+            failing(reader, code="invalid_value")
+    assert len(logs) == LOGGED
+    assert reader._counters.errors == 1000
+
+
+def test_a_failed_response_says_what_helps(reader: EventReader) -> None:
+    error = {
+        "type": "tokens",
+        "code": "rate_limit_exceeded",
+        "message": "Rate limit reached. Please try again in 1.5s.",
+    }
+    (event,) = done(reader, "r1", "failed", status_details={"type": "failed", "error": error})
+    assert (event.recovery, event.after_s) == (Recovery.ASK_AGAIN, 1.5)
+    error = {"type": "insufficient_quota", "code": "insufficient_quota"}
+    (event,) = done(reader, "r1", "failed", status_details={"type": "failed", "error": error})
+    assert event.recovery is Recovery.NEXT_MODEL
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+def test_a_transcription_that_is_refused_costs_the_transcript(
+    reader: EventReader, is_confirmed: bool
+) -> None:
+    if is_confirmed:
+        confirmed(reader)
+    param = "session.audio.input.transcription.model"
+    (missing,) = failing(reader, code="invalid_model", param=param)
+    assert isinstance(missing, ev.TranscriptMissing)
+    assert missing.item == ""
+
+
+def test_a_transcription_that_fails_costs_the_transcript(reader: EventReader) -> None:
+    error = {"type": "server_error", "message": "Input transcription failed for item 'i1'."}
+    kind = "conversation.item.input_audio_transcription.failed"
+    assert read(reader, kind, item_id="i1", content_index=0, error=error) == [
+        ev.TranscriptMissing("i1", "server_error: Input transcription failed for item 'i1'.")
+    ]
 
 
 def test_what_cannot_be_used_leaves_everything_as_it_was(reader: EventReader) -> None:
