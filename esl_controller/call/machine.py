@@ -165,6 +165,7 @@ class Call:
             self._deadline,
             self._media_path.deadline() if self.state in WITH_MEDIA else None,
             self._model_deadline(),
+            self._patience.deadline(silent=self._silent),
             self.conversation.next_deadline() if self.state is State.TALKING else None,
         ]
         return min((time for time in times if time is not None), default=None)
@@ -252,10 +253,9 @@ class Call:
     @property
     def _waiting(self) -> Waiting:
         """What the caller waits for."""
-        if self.state not in WITH_MEDIA:
-            return Waiting.NOTHING
         ready = self._model_link.state == "ready"
-        return self.conversation.waiting if ready else Waiting.THE_MODEL
+        waiting = self.conversation.waiting if ready else Waiting.THE_MODEL
+        return waiting if self.state in WITH_MEDIA else Waiting.NOTHING
 
     @property
     def _silent(self) -> bool:
@@ -271,11 +271,7 @@ class Call:
     def _model_deadline(self) -> float | None:
         if self.state not in WITH_MODEL:
             return None
-        times = (
-            self._model_link.deadline(idle=self._idle),
-            self._patience.deadline(silent=self._silent),
-        )
-        return min((time for time in times if time is not None), default=None)
+        return self._model_link.deadline(idle=self._idle)
 
     def _model_time_up(self, now: float) -> Actions:
         was_ready = self._model_link.state == "ready"
