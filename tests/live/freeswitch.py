@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from esl_controller.freeswitch import dialplan
+from tests.live.machine import run_as_packaged
 
 PASSWORD: Final = "live-tests"
 DOMAIN_UUID: Final = "6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"
@@ -88,6 +89,7 @@ class FreeSwitch:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                preexec_fn=run_as_packaged,
             )
         try:
             self._wait_ready()
