@@ -146,6 +146,8 @@ class Conversation:
         if self._model_ready and not self._ending.left:
             actions += self._turns.replies.request_next(self._may_request)
         self._timers.set_idle(self._model_ready and self.idle, now)
+        silent = not (self._turns.agent_audible or self._ending.left)
+        self._timers.set_silent_end(self.leaving and silent, now)
         return actions
 
     def _leave(self) -> Actions:
@@ -353,6 +355,7 @@ _DUE: dict[Due, Callable[[Conversation, float], Actions]] = {
     Due.IDLE: Conversation._caller_idle,
     Due.WARNING: Conversation._limit_near,
     Due.LIMIT: Conversation._limit_reached,
+    Due.UNSAID: Conversation._last_words_too_long,
     Due.LAST_WORDS: Conversation._last_words_too_long,
 }
 TRANSITIONS: Transitions[Conversation] = Transitions()

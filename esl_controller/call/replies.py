@@ -147,7 +147,8 @@ class Replies:
         self._unheard = None
 
     def response_done(self, response: str) -> Reply | None:
-        """``response`` is over. Returns what is to be scheduled if it failed."""
+        """``response`` is over. Returns what is to be scheduled if it failed, and the same reply
+        if nothing of it was spoken."""
         return self.end() if self._response in ("", response) else None
 
     def cancel(self) -> Actions:

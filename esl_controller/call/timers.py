@@ -10,7 +10,8 @@ from enum import Enum
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.secretaries.schema import Limits
 
-LAST_WORDS_S = 10.0  # a farewell or an announcement that takes longer is cut off
+UNSAID_S = 10.0  # of silence for which a farewell or an announcement is waited for
+LAST_WORDS_S = 120.0  # for all that is said and waited for at the end: a backstop, heard by nobody
 
 
 class Due(Enum):
@@ -19,6 +20,7 @@ class Due(Enum):
     IDLE = "nobody has said anything for a while"
     WARNING = "the call has to end soon"
     LIMIT = "the call has to end now"
+    UNSAID = "the last words do not come"
     LAST_WORDS = "the last words have taken too long"
 
 
@@ -77,6 +79,14 @@ class Timers:
     def last_words(self, now: float) -> None:
         """The last words begin: only they can take too long now."""
         self._due = {Due.LAST_WORDS: now + LAST_WORDS_S}
+
+    def set_silent_end(self, silent: bool, now: float) -> None:
+        """Note whether the conversation is ending and the caller hears nothing of it. What is heard
+        may take as long as it is."""
+        if silent:
+            self._due.setdefault(Due.UNSAID, now + UNSAID_S)
+        else:
+            self._due.pop(Due.UNSAID, None)
 
     def stop(self) -> None:
         """The conversation is over: nothing is due any more."""

@@ -32,6 +32,7 @@ from esl_controller.call.instructions import ANSWER_NOW
 from esl_controller.call.replies import Replies, Reply, ReplyKind
 
 REPLY_TRIES = 2
+LAST_WORDS_TRIES = 3  # some models call a function again in place of the last words
 
 
 class Interruption:
@@ -116,6 +117,7 @@ class TurnTaking:
         self.interruption = Interruption()
         self._during_greeting = during_greeting
         self._items: set[str] = set()  # of the model, in the playout
+        self._wordless = 0  # last words in a row without a word
 
     def describe(self) -> str:
         """Who has the floor, for ``Call.describe``; "caller?" while a sound is being checked."""
@@ -177,12 +179,16 @@ class TurnTaking:
         return not self.caller_has_floor and (kind < ReplyKind.NOTICE or not self._items)
 
     def response_done(self, event: ResponseDone) -> bool:
-        """A response is over; if it failed, the reply is tried again. Returns whether it had been
-        cancelled, even if too late."""
+        """A response is over; if it failed, or brought no last words, the reply is tried again.
+        Returns whether it had been cancelled, even if too late."""
         cancelled = self.replies.is_cancelled(event.id)
         again = self.replies.response_done(event.id)
         if event.status == "completed":
             self.failures = 0
+            if again is not None and again.kind is ReplyKind.LAST_WORDS:
+                self._wordless += 1
+                if self._wordless < LAST_WORDS_TRIES:
+                    self.schedule(*again)
         elif event.status == "failed":
             self.failures += 1
             if self.model_fails:
@@ -231,6 +237,7 @@ class TurnTaking:
     def item_queued(self, item: str) -> None:
         """An item of the model is in the playout."""
         self._items.add(item)
+        self._wordless = 0
         self.replies.audio_started()
 
     def item_started(self, item: str) -> None:

@@ -83,6 +83,22 @@ async def test_the_farewell_is_heard_to_its_end_before_the_hangup() -> None:
         assert correlation(frames(call), sent) > 0.95
 
 
+async def test_a_farewell_of_twelve_seconds_is_heard_to_its_end(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).normal(0, 3000, 12 * 24_000).astype(np.int16)
+    speech = tmp_path / "speech.wav"
+    with wave.open(str(speech), "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        file.writeframes(noise.tobytes())
+    script = (ScriptedCall(1, "end_call"),)
+    async with rig(model={"script": script, "speech": speech}) as of:
+        call = await of.switch.call()
+        await call.wait_heard()
+        await say(call)  # into the greeting, which is as long
+        assert await call.ended(timeout=30) == "NORMAL_CLEARING"
+        last = spoken(of, -1, call.rate)[-2 * call.rate :]
+        assert correlation(frames(call), last) > 0.95
+
+
 async def test_a_transfer_is_announced_and_goes_to_a_listed_destination_only() -> None:
     script = (
         ScriptedCall(1, "transfer_call", '{"destination": "the president"}'),

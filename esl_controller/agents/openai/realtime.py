@@ -93,8 +93,10 @@ class RealtimeAgent:
             self._stall = self._loop.call_later(STALL_S, self._look_for_stall)
         if instructions:
             said: RealtimeResponseCreateParamsParam = {
-                "instructions": instructions,
+                # They replace the session's, which say how to speak and what not to say.
+                "instructions": f"{self._persona.instructions}\n\n# Do this now\n{instructions}",
                 "tool_choice": "none",
+                "tools": [],  # some models call a function even so
             }
             self._ask({"type": "response.create", "response": said})
         else:
