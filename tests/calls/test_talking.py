@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -81,6 +82,17 @@ async def test_the_farewell_is_heard_to_its_end_before_the_hangup() -> None:
         # The stand-in says as its farewell what it heard of the caller, all of it.
         sent = spoken(of, -1, call.rate)
         assert correlation(frames(call), sent) > 0.95
+
+
+async def test_the_model_knows_the_date_and_who_seems_to_call_in_all_that_it_says() -> None:
+    async with rig(secretary='[hours]\nzone = "America/Sao_Paulo"') as of:
+        call = await of.switch.call()
+        await greeted(call)
+        session = await asked(of.model.sessions[0].record, "session.update")
+        call.hangup()
+        for told in (session["session"]["instructions"], replies(of)[0]["instructions"]):
+            assert re.search(r"It began on \w+day, 20\d\d-\d\d-\d\d at \d\d:\d\d \(America/S", told)
+            assert 'the telephone network shows the number "' in told
 
 
 async def test_a_farewell_of_twelve_seconds_is_heard_to_its_end(tmp_path: Path) -> None:
