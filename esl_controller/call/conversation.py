@@ -121,7 +121,12 @@ class Conversation:
     def handle(self, event: ev.Event, now: float) -> Actions | None:
         """Decide on ``event``; None if it does not concern the conversation."""
         decide = TRANSITIONS.find(event)
-        return None if decide is None else self._carry_on(decide(self, event, now), now)
+        if decide is None:
+            return None
+        actions = decide(self, event, now)
+        if self._timers.limit_waits and not self._turns.caller_has_floor:
+            actions = [*actions, *self._limit_reached(now)]
+        return self._carry_on(actions, now)
 
     # --- what follows from every decision ---------------------------------------------------------
 
@@ -331,8 +336,16 @@ class Conversation:
             self._turns.schedule(ReplyKind.WARNING, words)
         return []
 
+    def _cannot_wait_to_warn(self, now: float) -> Actions:
+        self._turns.must_warn = True
+        return []
+
     def _limit_reached(self, now: float) -> Actions:
-        return [*self._say_goodbye(now), *self._interrupt()]
+        if self._turns.caller_has_floor and self._timers.wait_for_caller(now):
+            return []
+        # A warning is heard to its end, and the goodbye comes after it.
+        cut = [] if self._turns.warning else self._interrupt()
+        return [*self._say_goodbye(now), *cut]
 
     def _last_words_too_long(self, now: float) -> Actions:
         return [*self._interrupt(), *self._leave()]
@@ -354,6 +367,7 @@ class Conversation:
 _DUE: dict[Due, Callable[[Conversation, float], Actions]] = {
     Due.IDLE: Conversation._caller_idle,
     Due.WARNING: Conversation._limit_near,
+    Due.WARNING_NOW: Conversation._cannot_wait_to_warn,
     Due.LIMIT: Conversation._limit_reached,
     Due.UNSAID: Conversation._last_words_too_long,
     Due.LAST_WORDS: Conversation._last_words_too_long,

@@ -12,6 +12,8 @@ from esl_controller.secretaries.schema import Limits
 
 UNSAID_S = 10.0  # of silence for which a farewell or an announcement is waited for
 LAST_WORDS_S = 120.0  # for all that is said and waited for at the end: a backstop, heard by nobody
+WARNING_PATIENCE_S = 5.0  # for a caller who speaks when they are to be warned
+LIMIT_PATIENCE_S = 10.0  # for a caller who speaks when the call has to end
 
 
 class Due(Enum):
@@ -19,6 +21,7 @@ class Due(Enum):
 
     IDLE = "nobody has said anything for a while"
     WARNING = "the call has to end soon"
+    WARNING_NOW = "and the caller does not stop speaking"
     LIMIT = "the call has to end now"
     UNSAID = "the last words do not come"
     LAST_WORDS = "the last words have taken too long"
@@ -88,6 +91,18 @@ class Timers:
         else:
             self._due.pop(Due.UNSAID, None)
 
+    @property
+    def limit_waits(self) -> bool:
+        """Whether the limit has passed, and a caller who speaks may finish."""
+        return self._due.get(Due.LIMIT, self.limit_at) > self.limit_at
+
+    def wait_for_caller(self, now: float) -> bool:
+        """Let a caller who speaks at the limit finish. Returns False if that took too long."""
+        until = self.limit_at + LIMIT_PATIENCE_S
+        if now < until:
+            self._due[Due.LIMIT] = until
+        return now < until
+
     def stop(self) -> None:
         """The conversation is over: nothing is due any more."""
         self._due.clear()
@@ -101,6 +116,8 @@ class Timers:
         due = next((what for what, at in self._due.items() if now >= at), None)
         if due is not None:
             del self._due[due]
+        if due is Due.WARNING:
+            self._due[Due.WARNING_NOW] = now + min(WARNING_PATIENCE_S, self._limits.warn_s / 2)
         return due
 
     def deadline(self) -> float | None:

@@ -205,7 +205,7 @@ def _whole(schema: Any) -> Any:
         return [_whole(each) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    whole = {}
+    whole: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "pattern":
             whole[key] = _python_pattern(value)

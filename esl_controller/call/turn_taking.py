@@ -106,17 +106,20 @@ class TurnTaking:
 
     ``manual``: we request each reply; otherwise the model takes turns itself. ``during_greeting``:
     the caller may interrupt the greeting. ``greeted``: the greeting was heard, or the caller had
-    something better to say. ``failures``: responses in a row that failed.
+    something better to say. ``failures``: responses in a row that failed. ``must_warn``: the caller
+    is to be warned of the end even while they speak.
     """
 
     def __init__(self, *, manual: bool, during_greeting: bool) -> None:
         self.manual = manual
         self.greeted = False
         self.failures = 0
+        self.must_warn = False
         self.replies = Replies()
         self.interruption = Interruption()
         self._during_greeting = during_greeting
         self._items: set[str] = set()  # of the model, in the playout
+        self._warning: set[str] = set()  # those that warn of the end
         self._wordless = 0  # last words in a row without a word
 
     def describe(self) -> str:
@@ -155,7 +158,13 @@ class TurnTaking:
     @property
     def interruptible(self) -> bool:
         """Whether the caller may interrupt us now."""
-        return self.greeted or self._during_greeting
+        return (self.greeted or self._during_greeting) and not self.warning
+
+    @property
+    def warning(self) -> bool:
+        """Whether the caller is being told that the call has to end soon, or will be in a moment.
+        They may speak over that, and it is said to its end."""
+        return self.replies.kind is ReplyKind.WARNING or not self._warning.isdisjoint(self._items)
 
     @property
     def model_fails(self) -> bool:
@@ -176,6 +185,8 @@ class TurnTaking:
         """Whether the floor is free for a reply of that kind."""
         if kind is ReplyKind.LAST_WORDS:
             return True
+        if kind is ReplyKind.WARNING and self.must_warn:
+            return not self._items
         return not self.caller_has_floor and (kind < ReplyKind.NOTICE or not self._items)
 
     def response_done(self, event: ResponseDone) -> bool:
@@ -237,6 +248,8 @@ class TurnTaking:
     def item_queued(self, item: str) -> None:
         """An item of the model is in the playout."""
         self._items.add(item)
+        if self.replies.kind is ReplyKind.WARNING:
+            self._warning.add(item)
         self._wordless = 0
         self.replies.audio_started()
 

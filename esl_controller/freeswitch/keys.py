@@ -1,7 +1,7 @@
 """One press of a key is one key, however many DTMF events tell of it. [core]
 
-A trunk may send a key as a telephone event, as a tone and as SIP INFO at once, or repeat a telephone
-event with another time stamp. FreeSWITCH then fires a DTMF event for each, with its
+A trunk may send a key as a telephone event, as a tone and as SIP INFO at once, or repeat a
+telephone event with another time stamp. FreeSWITCH then fires a DTMF event for each, with its
 ``DTMF-Source``; ``DTMF-Duration`` is how long the key was pressed, in samples of 8 kHz
 (``switch_channel_dequeue_dtmf`` in switch_channel.c). It fires one with each frame at most, so they
 are 20 ms apart.

@@ -170,7 +170,9 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     assert "anything else" in words
     assert output(other.actions) == {"status": "done; the caller has come back"}
     assert do.Transfer(SALES) not in other.actions
-    assert do.LimitCall(3600 + BACKSTOP_S) in other.actions, "the switch was told to forget the limit"
+    assert do.LimitCall(3600 + BACKSTOP_S) in other.actions, (
+        "the switch was told to forget the limit"
+    )
     later = other.crashed().resumed()
     assert later.call.conversation.snapshot().returns == 1
 

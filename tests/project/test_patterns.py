@@ -32,9 +32,9 @@ def loose(source: str) -> Iterator[str]:
         if not of_re or node.func.attr not in TAKES_A_PATTERN or not node.args:
             continue
         for part in ast.walk(node.args[0]):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                if "$" in _outside_classes(part.value):
-                    yield f"line {node.lineno}: $ in {part.value!r}"
+            text = part.value if isinstance(part, ast.Constant) else None
+            if isinstance(text, str) and "$" in _outside_classes(text):
+                yield f"line {node.lineno}: $ in {text!r}"
 
 
 def _outside_classes(pattern: str) -> str:
