@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from esl_controller.secretaries.hours import DAYS, Hours
+from esl_controller.secretaries.hours import ALL_DAY, DAYS, Hours
 from esl_controller.secretaries.persona import Persona, Tool
 from esl_controller.secretaries.schema import Destination
 from esl_controller.secretaries.secretary import Secretary
@@ -109,12 +109,14 @@ def _who(secretary: Secretary) -> Iterator[str]:
 def _hours(hours: Hours, closed: bool, opens_at: float | None) -> Iterator[str]:
     if hours.always_open:
         return
-    if any(hours.week):
+    if hours.always_closed:
+        yield "Closed every day."
+    elif any(times != ALL_DAY for times in hours.week):
         for day, spans in zip(DAYS, hours.week, strict=True):
             yield f"{day.capitalize()}: {', '.join(map(str, spans)) or 'closed'}"
     if hours.holidays:
         yield f"Closed on (month-day): {', '.join(map(str, hours.holidays))}"
-    yield f"Time zone: {hours.zone}"
+    yield f"Time zone: {hours.zone}" if hours.zone else ""
     if closed:
         yield _CLOSED[hours.do]
     if closed and opens_at is not None:

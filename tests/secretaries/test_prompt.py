@@ -7,6 +7,7 @@ import time
 import pytest
 
 from esl_controller.config.settings import AgentSettings
+from esl_controller.secretaries.hours import DAYS
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Tool
 from esl_controller.secretaries.prompt import SHOWN_LIMIT, ThisCall, instructions, persona
 from esl_controller.secretaries.reading import read
@@ -211,3 +212,11 @@ def test_what_a_stranger_wrote_stays_one_short_quoted_line() -> None:
 def test_the_part_about_the_call_stands_last_so_that_the_rest_can_be_cached() -> None:
     own = secretary(guardrails=["politics"])
     assert instructions(own, (), call=ThisCall(AT)).startswith(instructions(own, ()))
+
+
+def test_a_company_that_never_opens() -> None:
+    own = secretary(hours=dict.fromkeys(DAYS, ()))
+    told = instructions(own, (), closed=True)
+    assert "# Opening hours\nClosed every day.\nThe company is closed now." in told
+    open_but_sundays = secretary(hours={"zone": "Europe/London", "sunday": []})
+    assert "Saturday: 00:00-24:00\nSunday: closed" in instructions(open_but_sundays, ())
