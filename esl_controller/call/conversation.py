@@ -29,6 +29,7 @@ from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
 from esl_controller.call.replies import ReplyKind
 from esl_controller.call.snapshot import Resumption, Snapshot
 from esl_controller.call.timers import Due, Timers
+from esl_controller.call.tool_budget import IN_RESPONSE
 from esl_controller.call.tool_calls import DONE, ToolExecutor
 from esl_controller.call.tools import Toolbox, failure
 from esl_controller.call.transitions import Transitions
@@ -133,7 +134,7 @@ class Conversation:
     def _carry_on(self, actions: Actions, now: float) -> Actions:
         """``actions``, which were decided on, and what follows from them."""
         actions = [*actions, *self._next(now)]
-        if not self.leaving:
+        if not (self.leaving or self._tools.budget.spent):
             return actions
         return [replace(a, last=True) if isinstance(a, ToolResult) else a for a in actions]
 
@@ -143,8 +144,8 @@ class Conversation:
             return []
         if self._tools.reply_due:
             self._tools.reply_due = False
-            if not self.leaving:
-                self._turns.schedule(ReplyKind.ANSWER)
+            if not self.leaving and (words := self._tools.budget.next_words()) is not None:
+                self._turns.schedule(ReplyKind.ANSWER, words)
         actions = [] if self._turns.agent_audible else self._tools.start_music()
         if self._turns.agent_finished:
             actions += self._leave()
@@ -184,7 +185,9 @@ class Conversation:
             interrupted = failure("not done: the caller interrupted")
             return [ToolResult(call, interrupted) for call in event.calls]
         actions: Actions = []
-        for call in event.calls:
+        if event.calls:
+            self._tools.budget.new_round()
+        for call in event.calls[:IN_RESPONSE]:
             actions += self._tool_call(call, now)
         if any(call.call_id in self._tools.webhooks for call in event.calls):
             self._tools.reply_due = False  # one reply to all, once the last webhook is done

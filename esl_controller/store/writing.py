@@ -50,9 +50,7 @@ class Writer:
         self._engine = engine
         self._waiting: deque[Entry] = deque()
         self._of_call: Counter[str | None] = Counter()  # how many of these
-        self._gaps: set[str | None] = (
-            set()
-        )  # calls that have lost something
+        self._gaps: set[str | None] = set()  # calls that have lost something
         self._not_empty = asyncio.Event()
         self._hurry = asyncio.Event()  # somebody waits for the next transaction
         self._taken = 0  # changes that have left the queue since the start
