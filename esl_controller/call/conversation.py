@@ -259,6 +259,7 @@ class Conversation:
     # --- the caller -------------------------------------------------------------------------------
 
     def _speech_started(self, event: ev.SpeechStarted, now: float) -> Actions:
+        self._turns.interruption.tone = False
         # Thanks and goodbyes do not interrupt a farewell.
         return [] if self.leaving else self._turns.sound_started()
 
@@ -272,8 +273,13 @@ class Conversation:
     def _speech_doubted(self, event: ev.SpeechDoubted, now: float) -> Actions:
         return self._turns.interruption.speech_doubted()
 
+    def _tone_heard(self, event: ev.ToneHeard, now: float) -> Actions:
+        if self._turns.interruption.tone_heard(alone=event.alone) and not self.leaving:
+            self._timers.tone_heard()
+        return []
+
     def _speech_stopped(self, event: ev.SpeechStopped, now: float) -> Actions:
-        caller_spoke = self._turns.interruption.caller_speaks
+        caller_spoke = self._turns.interruption.caller_spoke
         actions = self._turns.interruption.sound_stopped(event.item)
         return [*actions, *self._turn(now)] if caller_spoke else actions
 
@@ -382,6 +388,7 @@ TRANSITIONS.on(ev.WebhookDone, Conversation._webhook_done)
 TRANSITIONS.on(ev.SpeechStarted, Conversation._speech_started)
 TRANSITIONS.on(ev.SpeechConfirmed, Conversation._speech_confirmed)
 TRANSITIONS.on(ev.SpeechDoubted, Conversation._speech_doubted)
+TRANSITIONS.on(ev.ToneHeard, Conversation._tone_heard)
 TRANSITIONS.on(ev.SpeechStopped, Conversation._speech_stopped)
 TRANSITIONS.on(ev.Dtmf, Conversation._dtmf)
 TRANSITIONS.on(ev.ItemQueued, Conversation._item_queued)

@@ -12,6 +12,8 @@ speech goes on from the same sample, the model forgets the sound, and for the re
 nothing pauses it before it is confirmed as speech: an echo that was taken for speech once will be
 again.
 
+A machine's tone is no turn: it gives the floor back, and the model forgets it.
+
 A model that takes turns itself (``Abilities.takes_turns``) answers and falls silent without being
 asked. Then only the bookkeeping is left to do here.
 """
@@ -39,12 +41,14 @@ class Interruption:
     """A sound of the caller while we speak, until it is known what it is.
 
     ``caller_speaks``: the caller has the floor, by an interruption or otherwise. ``paused``: our
-    speech waits for the verdict.
+    speech waits for the verdict. ``tone``: what had the floor is a tone by now.
     """
 
     def __init__(self) -> None:
         self.caller_speaks = False
         self.paused = False
+        self.tone = False
+        self._words = False  # before that tone
         self._checking = False
         self._false_alarm = False  # in this reply
 
@@ -64,9 +68,24 @@ class Interruption:
 
     def speech_confirmed(self) -> bool:
         """The sound is speech. Returns whether that is news."""
-        news = self._checking and not self.caller_speaks
+        news = (self._checking or self.tone) and not self.caller_speaks
         self.caller_speaks = self.caller_speaks or news
+        self.tone = self.tone and not news
         return news
+
+    def tone_heard(self, *, alone: bool) -> bool:
+        """The sound is a tone. Returns whether it had the floor. One that is being checked will be
+        found to be no speech."""
+        if self._checking:
+            return False
+        had_floor, self.caller_speaks = self.caller_speaks, False
+        self.tone, self._words = True, had_floor and not alone
+        return had_floor
+
+    @property
+    def caller_spoke(self) -> bool:
+        """Whether the caller has said something in what the model takes for speech."""
+        return self.caller_speaks or (self.tone and self._words)
 
     def speech_doubted(self) -> Actions:
         """The sound is not speech, so far."""
@@ -79,8 +98,9 @@ class Interruption:
         """The caller is silent again. If the sound was not confirmed as speech, the model is to
         forget it; ``item`` is its name for it, or ""."""
         if not self._checking:
-            self.caller_speaks = False
-            return []
+            nothing = self.tone and not self._words
+            self.caller_speaks = self.tone = False
+            return [ForgetItem(item)] if nothing and item else []
         noise = not self.caller_speaks
         self._false_alarm = self._false_alarm or noise
         return [*self.reset(), *([ForgetItem(item)] if noise and item else [])]
@@ -218,6 +238,7 @@ class TurnTaking:
             self.schedule(*again)
         if for_good:
             self.replies.discard()
+        self.interruption.tone = False
         return self.interruption.reset()
 
     # --- the caller -------------------------------------------------------------------------------

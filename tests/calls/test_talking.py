@@ -325,6 +325,22 @@ async def test_a_silent_caller_is_asked_twice_and_wished_goodbye() -> None:
         assert "Say exactly this" in asked_for[3]
 
 
+async def test_a_fax_gets_no_answer_and_the_call_ends() -> None:
+    time = np.arange(24_000 * 7 // 2) / 24_000
+    calling = (5000 * np.sin(2 * np.pi * 1100 * time) * (time < 0.5)).astype(np.int16)
+    async with rig(secretary="[limits]\nidle_s = 4\nidle_prompts = 0\nmax_turns = 1") as of:
+        call = await of.switch.call()
+        await greeted(call)
+        for _ in range(10):
+            call.speak(calling, 24_000)
+        assert await call.ended(timeout=20) == "NORMAL_CLEARING"
+        assert len(replies(of)) == 2, "the greeting and the farewell"
+        events = of.model.sessions[0].record.client_events
+        assert [e for e in events if e["type"] == "conversation.item.delete"]
+        stored = await of.record(call.uuid)
+        assert [turn for turn in stored["turns"] if turn["who"] == "caller"] == []
+
+
 async def test_a_call_that_lasts_too_long_is_warned_and_ended() -> None:
     limits = "[limits]\nmax_call_s = 10\nwarn_s = 5\nidle_s = 0"
     async with rig(secretary=limits) as of:
