@@ -149,8 +149,8 @@ class StoreMessage:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """Give the model the result of a function call; ``output`` is a JSON text. ``last``: the
-    conversation is ending, and no reply is wanted."""
+    """Give the model the result of a function call; ``output`` is a JSON text. ``last``: it is not
+    to go on from there by itself."""
 
     call: ToolCall
     output: str

@@ -29,6 +29,7 @@ from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
 from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Resumption, Snapshot
 from esl_controller.call.timers import Due, Timers
+from esl_controller.call.tool_budget import IN_RESPONSE
 from esl_controller.call.tool_calls import DONE, ToolExecutor
 from esl_controller.call.tools import Toolbox, failure
 from esl_controller.call.transitions import Transitions
@@ -132,14 +133,19 @@ class Conversation:
     def handle(self, event: ev.Event, now: float) -> Actions | None:
         """Decide on ``event``; None if it does not concern the conversation."""
         decide = TRANSITIONS.find(event)
-        return None if decide is None else self._carry_on(decide(self, event, now), now)
+        if decide is None:
+            return None
+        actions = decide(self, event, now)
+        if self._timers.limit_waits and not self._turns.caller_has_floor:
+            actions = [*actions, *self._limit_reached(now)]
+        return self._carry_on(actions, now)
 
     # --- what follows from every decision ---------------------------------------------------------
 
     def _carry_on(self, actions: Actions, now: float) -> Actions:
         """``actions``, which were decided on, and what follows from them."""
         actions = [*actions, *self._next(now)]
-        if not self.leaving:
+        if not (self.leaving or self._tools.budget.spent):
             return actions
         return [replace(a, last=True) if isinstance(a, ToolResult) else a for a in actions]
 
@@ -149,14 +155,16 @@ class Conversation:
             return []
         if self._tools.reply_due:
             self._tools.reply_due = False
-            if not self.leaving:
-                self._turns.schedule(ReplyKind.ANSWER)
+            if not self.leaving and (words := self._tools.budget.next_words()) is not None:
+                self._turns.schedule(ReplyKind.ANSWER, words)
         actions = [] if self._turns.agent_audible else self._tools.start_music()
         if self._turns.agent_finished:
             actions += self._leave()
         if self._model_ready and not self._ending.left:
             actions += self._turns.request_next(self._may_request, now)
         self._timers.set_idle(self._model_ready and self.idle, now)
+        silent = not (self._turns.agent_audible or self._ending.left)
+        self._timers.set_silent_end(self.leaving and silent, now)
         return actions
 
     def _leave(self) -> Actions:
@@ -188,7 +196,9 @@ class Conversation:
             interrupted = failure("not done: the caller interrupted")
             return [ToolResult(call, interrupted) for call in event.calls]
         actions: Actions = []
-        for call in event.calls:
+        if event.calls:
+            self._tools.budget.new_round()
+        for call in event.calls[:IN_RESPONSE]:
             actions += self._tool_call(call, now)
         if any(call.call_id in self._tools.webhooks for call in event.calls):
             self._tools.reply_due = False  # one reply to all, once the last webhook is done
@@ -264,6 +274,7 @@ class Conversation:
     # --- the caller -------------------------------------------------------------------------------
 
     def _speech_started(self, event: ev.SpeechStarted, now: float) -> Actions:
+        self._turns.interruption.tone = False
         # Thanks and goodbyes do not interrupt a farewell.
         return [] if self.leaving else self._turns.sound_started()
 
@@ -277,8 +288,13 @@ class Conversation:
     def _speech_doubted(self, event: ev.SpeechDoubted, now: float) -> Actions:
         return self._turns.interruption.speech_doubted()
 
+    def _tone_heard(self, event: ev.ToneHeard, now: float) -> Actions:
+        if self._turns.interruption.tone_heard(alone=event.alone) and not self.leaving:
+            self._timers.tone_heard()
+        return []
+
     def _speech_stopped(self, event: ev.SpeechStopped, now: float) -> Actions:
-        caller_spoke = self._turns.interruption.caller_speaks
+        caller_spoke = self._turns.interruption.caller_spoke
         actions = self._turns.interruption.sound_stopped(event.item)
         return [*actions, *self._turn(now)] if caller_spoke else actions
 
@@ -344,8 +360,16 @@ class Conversation:
             self._turns.schedule(ReplyKind.WARNING, words)
         return []
 
+    def _cannot_wait_to_warn(self, now: float) -> Actions:
+        self._turns.must_warn = True
+        return []
+
     def _limit_reached(self, now: float) -> Actions:
-        return [*self._say_goodbye(now), *self._interrupt()]
+        if self._turns.caller_has_floor and self._timers.wait_for_caller(now):
+            return []
+        # A warning is heard to its end, and the goodbye comes after it.
+        cut = [] if self._turns.warning else self._interrupt()
+        return [*self._say_goodbye(now), *cut]
 
     def _last_words_too_long(self, now: float) -> Actions:
         return [*self._interrupt(), *self._leave()]
@@ -370,7 +394,9 @@ class Conversation:
 _DUE: dict[Due, Callable[[Conversation, float], Actions]] = {
     Due.IDLE: Conversation._caller_idle,
     Due.WARNING: Conversation._limit_near,
+    Due.WARNING_NOW: Conversation._cannot_wait_to_warn,
     Due.LIMIT: Conversation._limit_reached,
+    Due.UNSAID: Conversation._last_words_too_long,
     Due.LAST_WORDS: Conversation._last_words_too_long,
 }
 TRANSITIONS: Transitions[Conversation] = Transitions()
@@ -381,6 +407,7 @@ TRANSITIONS.on(ev.WebhookDone, Conversation._webhook_done)
 TRANSITIONS.on(ev.SpeechStarted, Conversation._speech_started)
 TRANSITIONS.on(ev.SpeechConfirmed, Conversation._speech_confirmed)
 TRANSITIONS.on(ev.SpeechDoubted, Conversation._speech_doubted)
+TRANSITIONS.on(ev.ToneHeard, Conversation._tone_heard)
 TRANSITIONS.on(ev.SpeechStopped, Conversation._speech_stopped)
 TRANSITIONS.on(ev.Dtmf, Conversation._dtmf)
 TRANSITIONS.on(ev.ItemQueued, Conversation._item_queued)

@@ -7,8 +7,8 @@ Part of ``conversation.py``, in three steps:
    the caller's turns and the model's function calls do not count any more.
 2. The last words are said: the farewell, or the announcement of the transfer.
 3. When the caller has heard them (after every event, ``Conversation._next`` asks whether anything
-   is still to be said), or after ``timers.LAST_WORDS_S``, ``leave`` returns the ``Hangup`` or the
-   ``Transfer``, once. ``machine.py`` changes the state of the call with it.
+   is still to be said), or when they do not come (``timers.UNSAID_S``), ``leave`` returns the
+   ``Hangup`` or the ``Transfer``, once. ``machine.py`` changes the state of the call with it.
 
 A transfer that fails undoes the decision (``transfer_failed``), and the conversation goes on.
 """

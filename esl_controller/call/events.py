@@ -153,6 +153,14 @@ class SpeechDoubted:
 
 
 @dataclass(frozen=True)
+class ToneHeard:
+    """What the model takes for speech is a machine's tone by now (media/tone_check.py); ``alone``:
+    it was nothing else before."""
+
+    alone: bool
+
+
+@dataclass(frozen=True)
 class Dtmf:
     """The caller pressed a key: one of 0-9, *, #, A-D. Never to be logged."""
 
@@ -356,6 +364,7 @@ Event: TypeAlias = (
     | ItemFinished
     | SpeechConfirmed
     | SpeechDoubted
+    | ToneHeard
     | Dtmf
     | WebhookDone
     | Transferred

@@ -56,7 +56,7 @@ from esl_controller.call.transitions import Transitions
 from esl_controller.secretaries.schema import Destination
 
 AWAY_S = 1.0  # a caller who has waited longer for the next controller hears that we are back
-BACKSTOP_S = 60.0  # this long after the call's limit, FreeSWITCH ends the call itself
+BACKSTOP_S = 180.0  # this long after the call's limit, FreeSWITCH ends the call itself
 
 TRANSFERRED = "transferred"
 INTERRUPTED = "interrupted"

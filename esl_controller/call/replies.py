@@ -70,6 +70,11 @@ class Replies:
         self._unheard: Reply | None = None  # its audio has come, and waits to be heard
 
     @property
+    def kind(self) -> ReplyKind | None:
+        """That of the reply in flight."""
+        return self._reply.kind if self._reply is not None else None
+
+    @property
     def in_flight(self) -> bool:
         """Whether a reply was requested and is not done."""
         return self._reply is not None
@@ -133,11 +138,9 @@ class Replies:
             self._scheduled.pop(kind, None)
 
     def request_next(self, may_request: Callable[[ReplyKind], bool]) -> Actions:
-        """Request the most urgent reply, if none is in flight and ``may_request`` allows it."""
-        if self.in_flight or not self._scheduled:
-            return []
-        kind = min(self._scheduled)
-        if not may_request(kind):
+        """Request the most urgent reply that ``may_request`` allows, if none is in flight."""
+        kind = min(filter(may_request, self._scheduled), default=None)
+        if self.in_flight or kind is None:
             return []
         self._reply = Reply(kind, self._scheduled.pop(kind))
         self.has_audio = False
@@ -170,7 +173,8 @@ class Replies:
         return None if self._response else self.end()
 
     def response_done(self, response: str) -> Reply | None:
-        """``response`` is over. Returns what is to be scheduled if it failed."""
+        """``response`` is over. Returns what is to be scheduled if it failed, and the same reply
+        if nothing of it was spoken."""
         return self.end() if self._response in ("", response) else None
 
     def cancel(self) -> Actions:

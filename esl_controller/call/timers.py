@@ -10,7 +10,11 @@ from enum import Enum
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.secretaries.schema import Limits
 
-LAST_WORDS_S = 10.0  # a farewell or an announcement that takes longer is cut off
+TONES_S = 60.0  # in place of idle_s = 0, once a tone was heard: a line of nothing else must end
+UNSAID_S = 10.0  # of silence for which a farewell or an announcement is waited for
+LAST_WORDS_S = 120.0  # for all that is said and waited for at the end: a backstop, heard by nobody
+WARNING_PATIENCE_S = 5.0  # for a caller who speaks when they are to be warned
+LIMIT_PATIENCE_S = 10.0  # for a caller who speaks when the call has to end
 
 
 class Due(Enum):
@@ -18,7 +22,9 @@ class Due(Enum):
 
     IDLE = "nobody has said anything for a while"
     WARNING = "the call has to end soon"
+    WARNING_NOW = "and the caller does not stop speaking"
     LIMIT = "the call has to end now"
+    UNSAID = "the last words do not come"
     LAST_WORDS = "the last words have taken too long"
 
 
@@ -35,6 +41,8 @@ class Timers:
         self.turns = 0
         self.limit_at = 0.0
         self._due: dict[Due, float] = {}
+        self._tones = False  # since the caller said or typed something
+        self._silent_until: float | None = None  # the last IDLE that a sound put off
 
     def begin(self, now: float) -> None:
         """The conversation begins."""
@@ -54,14 +62,22 @@ class Timers:
 
     def set_idle(self, idle: bool, now: float) -> None:
         """Note whether the conversation is idle; the time is counted from when that began."""
-        if idle and self._limits.idle_s:
-            self._due.setdefault(Due.IDLE, now + self._limits.idle_s)
-        else:
-            self._due.pop(Due.IDLE, None)
+        idle_s = self._limits.idle_s or (TONES_S if self._tones else 0.0)
+        if idle and idle_s:
+            self._due.setdefault(Due.IDLE, now + idle_s)
+        elif Due.IDLE in self._due:
+            self._silent_until = self._due.pop(Due.IDLE)
+
+    def tone_heard(self) -> None:
+        """The sound that ended the silence was not the caller: it is counted on."""
+        self._tones = True
+        if self._silent_until is not None:
+            self._due[Due.IDLE] = self._silent_until
 
     def caller_active(self) -> None:
         """The caller said or typed something."""
         self.prompts = 0
+        self._tones, self._silent_until = False, None
 
     def count_turn(self) -> bool:
         """Count a turn of the caller. Returns whether it was one too many."""
@@ -72,11 +88,31 @@ class Timers:
     def count_prompt(self) -> bool:
         """Count an idle prompt. Returns whether it may be spoken, or is one too many."""
         self.prompts += 1
-        return self.prompts <= self._limits.idle_prompts
+        return self.prompts <= (self._limits.idle_prompts if self._limits.idle_s else 0)
 
     def last_words(self, now: float) -> None:
         """The last words begin: only they can take too long now."""
         self._due = {Due.LAST_WORDS: now + LAST_WORDS_S}
+
+    def set_silent_end(self, silent: bool, now: float) -> None:
+        """Note whether the conversation is ending and the caller hears nothing of it. What is heard
+        may take as long as it is."""
+        if silent:
+            self._due.setdefault(Due.UNSAID, now + UNSAID_S)
+        else:
+            self._due.pop(Due.UNSAID, None)
+
+    @property
+    def limit_waits(self) -> bool:
+        """Whether the limit has passed, and a caller who speaks may finish."""
+        return self._due.get(Due.LIMIT, self.limit_at) > self.limit_at
+
+    def wait_for_caller(self, now: float) -> bool:
+        """Let a caller who speaks at the limit finish. Returns False if that took too long."""
+        until = self.limit_at + LIMIT_PATIENCE_S
+        if now < until:
+            self._due[Due.LIMIT] = until
+        return now < until
 
     def stop(self) -> None:
         """The conversation is over: nothing is due any more."""
@@ -91,6 +127,10 @@ class Timers:
         due = next((what for what, at in self._due.items() if now >= at), None)
         if due is not None:
             del self._due[due]
+        if due is Due.IDLE:
+            self._silent_until = None
+        if due is Due.WARNING:
+            self._due[Due.WARNING_NOW] = now + min(WARNING_PATIENCE_S, self._limits.warn_s / 2)
         return due
 
     def deadline(self) -> float | None:

@@ -15,6 +15,7 @@ from esl_controller.call import tools
 from esl_controller.call.actions import (
     Actions,
     AskWebhook,
+    Note,
     PlayMusic,
     SendDtmf,
     StoreMessage,
@@ -24,6 +25,7 @@ from esl_controller.call.actions import (
 from esl_controller.call.events import ToolCall
 from esl_controller.call.instructions import keys_pressed
 from esl_controller.call.snapshot import Snapshot
+from esl_controller.call.tool_budget import CALLS, ToolBudget
 from esl_controller.call.tools import Toolbox, ToolError, failure
 
 DONE = json.dumps({"status": "done"})
@@ -33,6 +35,11 @@ INTERRUPTED = (
     "interrupted by a fault of the telephone system; whether it was done is not known. Digits that"
     " were being typed are lost and have to be asked for again."
 )
+TOO_MANY = (
+    "not done: too many functions were called since the caller spoke last. Tell the caller what you"
+    " know, and wait for an answer."
+)
+_TOO_MANY_NOTE = Note("the model calls functions without end", "it is asked to speak")
 KEYS_S = 1.5  # from the last key that nobody asked for until the model is told
 
 
@@ -61,6 +68,7 @@ class ToolExecutor:
     """
 
     toolbox: Toolbox
+    budget: ToolBudget = field(default_factory=ToolBudget)
     reply_due: bool = False
     webhooks: dict[str, ToolCall] = field(default_factory=dict)
     collection: _Collection | None = None
@@ -118,6 +126,7 @@ class ToolExecutor:
     def new_turn(self) -> None:
         """The caller said or typed something: from now on the same call is no repetition."""
         self._outputs.clear()
+        self.budget.new_turn()
 
     def request(self, call: ToolCall) -> tools.Request | Actions:
         """What a call asks for; or, if it is wrong or repeated, the actions that answer it."""
@@ -135,7 +144,12 @@ class ToolExecutor:
 
     def run(self, call: ToolCall, request: tools.Staying, now: float) -> Actions:
         """Carry out a request that does not end the conversation."""
+        if not self.budget.take():
+            refused = self.refuse(call, TOO_MANY)
+            return [_TOO_MANY_NOTE, *refused] if self.budget.refused == 1 else refused
         match request:
+            case tools.AskServer() if len(self.webhooks) >= CALLS:
+                return self.refuse(call, "not done: too many functions are still running")
             case tools.AskServer(tool):
                 self.webhooks[call.call_id] = call
                 secret = {

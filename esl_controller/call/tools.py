@@ -8,6 +8,7 @@ here. The built-in functions come from ``secretaries/functions.py``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
@@ -154,7 +155,7 @@ class Toolbox:
         offered += [_webhook(webhook) for webhook in secretary.tools.webhooks]
         self.tools = tuple(tool for tool, _ in offered)
         self._offered = {
-            tool.name: (jsonschema.Draft202012Validator(tool.parameters), parser)
+            tool.name: (jsonschema.Draft202012Validator(_whole(tool.parameters)), parser)
             for tool, parser in offered
         }
 
@@ -190,6 +191,35 @@ def _arguments(text: str) -> Mapping[str, Any]:
     if not isinstance(given, dict):
         raise ToolError("the arguments are not a JSON object")
     return given
+
+
+_OF_PATTERN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+_OF_SCHEMAS = ("properties", "$defs", "dependentSchemas")
+_OF_VALUES = ("const", "enum", "default", "examples")
+
+
+def _whole(schema: Any) -> Any:
+    """A JSON schema whose patterns mean the same to Python: its ``$`` would also match before a
+    line break at the end."""
+    if isinstance(schema, list):
+        return [_whole(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    whole: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "pattern":
+            whole[key] = _python_pattern(value)
+        elif key == "patternProperties":
+            whole[key] = {_python_pattern(name): _whole(each) for name, each in value.items()}
+        elif key in _OF_SCHEMAS:
+            whole[key] = {name: _whole(each) for name, each in value.items()}
+        else:
+            whole[key] = value if key in _OF_VALUES else _whole(value)
+    return whole
+
+
+def _python_pattern(pattern: str) -> str:
+    return _OF_PATTERN.sub(lambda part: r"\Z" if part[0] == "$" else part[0], pattern)
 
 
 def failure(why: str) -> str:

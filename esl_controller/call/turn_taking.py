@@ -12,6 +12,8 @@ speech goes on from the same sample, the model forgets the sound, and for the re
 nothing pauses it before it is confirmed as speech: an echo that was taken for speech once will be
 again.
 
+A machine's tone is no turn: it gives the floor back, and the model forgets it.
+
 A model that takes turns itself (``Abilities.takes_turns``) answers and falls silent without being
 asked. Then only the bookkeeping is left to do here.
 """
@@ -34,17 +36,21 @@ from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN
 from esl_controller.call.replies import Replies, Reply, ReplyKind, Waiting
 from esl_controller.call.reply_failures import ReplyFailures
 
+LAST_WORDS_TRIES = 3  # some models call a function again in place of the last words
+
 
 class Interruption:
     """A sound of the caller while we speak, until it is known what it is.
 
     ``caller_speaks``: the caller has the floor, by an interruption or otherwise. ``paused``: our
-    speech waits for the verdict.
+    speech waits for the verdict. ``tone``: what had the floor is a tone by now.
     """
 
     def __init__(self) -> None:
         self.caller_speaks = False
         self.paused = False
+        self.tone = False
+        self._words = False  # before that tone
         self._checking = False
         self._false_alarm = False  # in this reply
 
@@ -64,9 +70,24 @@ class Interruption:
 
     def speech_confirmed(self) -> bool:
         """The sound is speech. Returns whether that is news."""
-        news = self._checking and not self.caller_speaks
+        news = (self._checking or self.tone) and not self.caller_speaks
         self.caller_speaks = self.caller_speaks or news
+        self.tone = self.tone and not news
         return news
+
+    def tone_heard(self, *, alone: bool) -> bool:
+        """The sound is a tone. Returns whether it had the floor. One that is being checked will be
+        found to be no speech."""
+        if self._checking:
+            return False
+        had_floor, self.caller_speaks = self.caller_speaks, False
+        self.tone, self._words = True, had_floor and not alone
+        return had_floor
+
+    @property
+    def caller_spoke(self) -> bool:
+        """Whether the caller has said something in what the model takes for speech."""
+        return self.caller_speaks or (self.tone and self._words)
 
     def speech_doubted(self) -> Actions:
         """The sound is not speech, so far."""
@@ -79,8 +100,9 @@ class Interruption:
         """The caller is silent again. If the sound was not confirmed as speech, the model is to
         forget it; ``item`` is its name for it, or ""."""
         if not self._checking:
-            self.caller_speaks = False
-            return []
+            nothing = self.tone and not self._words
+            self.caller_speaks = self.tone = False
+            return [ForgetItem(item)] if nothing and item else []
         noise = not self.caller_speaks
         self._false_alarm = self._false_alarm or noise
         return [*self.reset(), *([ForgetItem(item)] if noise and item else [])]
@@ -106,17 +128,21 @@ class TurnTaking:
 
     ``manual``: we request each reply; otherwise the model takes turns itself. ``during_greeting``:
     the caller may interrupt the greeting. ``greeted``: the greeting was heard, or the caller had
-    something better to say.
+    something better to say. ``must_warn``: the caller is to be warned of the end even while they
+    speak.
     """
 
     def __init__(self, *, manual: bool, during_greeting: bool) -> None:
         self.manual = manual
         self.greeted = False
         self.failures = ReplyFailures()
+        self.must_warn = False
         self.replies = Replies()
         self.interruption = Interruption()
         self._during_greeting = during_greeting
         self._items: set[str] = set()  # of the model, in the playout
+        self._warning: set[str] = set()  # those that warn of the end
+        self._wordless = 0  # last words in a row without a word
 
     def describe(self) -> str:
         """Who has the floor, for ``Call.describe``; "caller?" while a sound is being checked."""
@@ -154,7 +180,13 @@ class TurnTaking:
     @property
     def interruptible(self) -> bool:
         """Whether the caller may interrupt us now."""
-        return self.greeted or self._during_greeting
+        return (self.greeted or self._during_greeting) and not self.warning
+
+    @property
+    def warning(self) -> bool:
+        """Whether the caller is being told that the call has to end soon, or will be in a moment.
+        They may speak over that, and it is said to its end."""
+        return self.replies.kind is ReplyKind.WARNING or not self._warning.isdisjoint(self._items)
 
     @property
     def waiting(self) -> Waiting:
@@ -182,6 +214,8 @@ class TurnTaking:
         """Whether the floor is free for a reply of that kind."""
         if kind is ReplyKind.LAST_WORDS:
             return True
+        if kind is ReplyKind.WARNING and self.must_warn:
+            return not self._items
         return not self.caller_has_floor and (kind < ReplyKind.NOTICE or not self._items)
 
     def request_next(self, may_request: Callable[[ReplyKind], bool], now: float) -> Actions:
@@ -189,14 +223,18 @@ class TurnTaking:
         return self.replies.request_next(may_request) if self.failures.may_ask(now) else []
 
     def response_done(self, event: ResponseDone, now: float) -> bool:
-        """A response is over; if it failed, the reply is tried again. Returns whether it had been
-        cancelled, even if too late."""
+        """A response is over; if it failed, or brought no last words, the reply is tried again.
+        Returns whether it had been cancelled, even if too late."""
         cancelled = self.replies.is_cancelled(event.id)
         again = self.replies.response_done(event.id)
         if event.status == "failed":
             self._failed(again, event, now)
         else:
             self.failures.succeeded()
+        if event.status == "completed" and again and again.kind is ReplyKind.LAST_WORDS:
+            self._wordless += 1
+            if self._wordless < LAST_WORDS_TRIES:
+                self.schedule(*again)
         return cancelled
 
     def reply_refused(self, event: ReplyRefused, now: float) -> None:
@@ -219,6 +257,7 @@ class TurnTaking:
         if for_good:
             self.replies.discard()
         self.failures.reconnected()
+        self.interruption.tone = False
         return self.interruption.reset()
 
     def turn_lost(self) -> None:
@@ -253,6 +292,9 @@ class TurnTaking:
     def item_queued(self, item: str) -> None:
         """An item of the model is in the playout."""
         self._items.add(item)
+        if self.replies.kind is ReplyKind.WARNING:
+            self._warning.add(item)
+        self._wordless = 0
         self.replies.audio_started()
 
     def item_started(self, item: str) -> None:

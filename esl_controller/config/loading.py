@@ -48,7 +48,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
 
 def _line(mistake: str) -> int:
     """The line of a mistake, to sort by; those in the environment come last."""
-    match = re.match(r".*?:(\d+): ", mistake)
+    match = re.search(r":(\d+): ", mistake)
     return int(match[1]) if match else sys.maxsize
 
 

@@ -36,6 +36,7 @@ class Channel:
     variables: Mapping[str, str] = field(repr=False)
     created_us: int = 0  # microseconds of Unix time, by the switch's clock
     now_us: int = 0
+    caller_name: str = ""
 
     @property
     def media_path(self) -> str:
@@ -104,6 +105,7 @@ class Channel:
             variables=variables,
             created_us=_number(headers.get("Caller-Channel-Created-Time")),
             now_us=_number(headers.get("Event-Date-Timestamp")),
+            caller_name=header(headers, "Caller-Caller-ID-Name"),
         )
 
 

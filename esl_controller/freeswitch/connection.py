@@ -28,6 +28,7 @@ from uuid import uuid4
 
 import structlog
 
+from esl_controller.call.events import Dtmf
 from esl_controller.freeswitch import dialplan, events, wire
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.esl import (
@@ -38,6 +39,7 @@ from esl_controller.freeswitch.esl import (
     Session,
 )
 from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
+from esl_controller.freeswitch.keys import KeyPresses
 from esl_controller.freeswitch.wire import Command, SwitchError, SwitchGone, word
 
 log = structlog.stdlib.get_logger(__name__)
@@ -61,6 +63,7 @@ class SwitchConnection:
         self._buffered: deque[SwitchEvent] = deque(maxlen=EARLY_EVENTS)
         self._handler: Callable[[SwitchEvent], None] = self._buffered.append
         self._plays: dict[str, asyncio.Event] = {}  # by id; set when the file was played
+        self._keys = KeyPresses()
         session.on("*", self._received)
 
     @classmethod
@@ -298,6 +301,8 @@ class SwitchConnection:
             return
         if isinstance(typed, FilePlaying | FilePlayed) and typed.id not in self._plays:
             return  # an application that is not one of our files
+        if isinstance(typed, Dtmf) and not self._keys.is_new(event):
+            return  # the same press, told once more
         if isinstance(typed, FilePlayed):
             self._plays.pop(typed.id).set()
         if typed is not None:

@@ -20,7 +20,8 @@ class SecretaryError(Exception):
 
 
 def check(paths: Sequence[Path], settings: Settings) -> tuple[str, bool]:
-    """A line for each mistake in the files and folders, or how many secretaries are right.
+    """A line for each mistake in the files and folders, or how many secretaries are right, and
+    which of them are never open.
 
     The second value is whether all are right. Without ``paths`` the folder in the settings is
     checked. Raises SecretaryError.
@@ -33,7 +34,13 @@ def check(paths: Sequence[Path], settings: Settings) -> tuple[str, bool]:
     if mistakes:
         return "\n".join(mistakes) + "\n", False
     count = len(files)
-    return f"{count} secretaries are right\n" if count != 1 else "1 secretary is right\n", True
+    right = f"{count} secretaries are right" if count != 1 else "1 secretary is right"
+    closed = [
+        f"{file.reading.path}: [hours] no day has times and all are []: it is always closed"
+        for file in files
+        if file.in_force is not None and file.in_force.hours.always_closed
+    ]
+    return "\n".join([*closed, right]) + "\n", True
 
 
 def show(name: str, settings: Settings, *, prompt_only: bool) -> str:

@@ -32,6 +32,9 @@ class Span(NamedTuple):
         return f"{self.start // 60:02}:{self.start % 60:02}-{self.end // 60:02}:{self.end % 60:02}"
 
 
+ALL_DAY = (Span(0, 1440),)
+
+
 class Holiday(NamedTuple):
     """A day of one year, or of every year (``year`` is 0)."""
 
@@ -109,18 +112,21 @@ class Hours(Section):
     zone: Annotated[str, AfterValidator(_zone_name)] = Field(
         default="",
         description="IANA time zone of the times below, such as America/Sao_Paulo.",
+        examples=["America/Sao_Paulo"],
     )
-    monday: Day = Field(
-        default=(),
+    monday: Day | None = Field(
+        default=None,
         description='Times such as "08:00-12:00", any number a day, up to "24:00". A day without'
-        " times is closed. If no day has times, it is always open.",
+        " times is closed. If no day has times, those that are not [] are open all day: without any"
+        " of these keys it is always open, and with seven times [] always closed.",
+        examples=[["08:00-12:00", "13:30-18:00"]],
     )
-    tuesday: Day = Field(default=(), description="As above.")
-    wednesday: Day = Field(default=(), description="As above.")
-    thursday: Day = Field(default=(), description="As above.")
-    friday: Day = Field(default=(), description="As above.")
-    saturday: Day = Field(default=(), description="As above.")
-    sunday: Day = Field(default=(), description="As above.")
+    tuesday: Day | None = Field(default=None, description="As above.", examples=[[]])
+    wednesday: Day | None = Field(default=None, description="As above.", examples=[[]])
+    thursday: Day | None = Field(default=None, description="As above.", examples=[[]])
+    friday: Day | None = Field(default=None, description="As above.", examples=[[]])
+    saturday: Day | None = Field(default=None, description="As above.", examples=[[]])
+    sunday: Day | None = Field(default=None, description="As above.", examples=[[]])
     holidays: Holidays = Field(
         default=(),
         description='Days on which it is closed: "2026-11-20", or "12-25" for every year.',
@@ -142,17 +148,24 @@ class Hours(Section):
     @property
     def week(self) -> tuple[tuple[Span, ...], ...]:
         """The times of each day, Monday to Sunday."""
-        return tuple(getattr(self, day) for day in DAYS)
+        written: list[tuple[Span, ...] | None] = [getattr(self, day) for day in DAYS]
+        otherwise = () if any(written) else ALL_DAY
+        return tuple(otherwise if times is None else times for times in written)
 
     @property
     def always_open(self) -> bool:
         """Whether it is never closed."""
-        return not any(self.week) and not self.holidays
+        return all(times == ALL_DAY for times in self.week) and not self.holidays
+
+    @property
+    def always_closed(self) -> bool:
+        """Whether it is never open."""
+        return not any(self.week)
 
     @model_validator(mode="after")
     def _consistent(self) -> Hours:
         mistakes = []
-        if not (self.always_open or self.zone):
+        if not (self.always_open or self.always_closed or self.zone):
             mistakes.append(("zone", "is missing: in which time zone?"))
         if self.do == "transfer" and not self.destination:
             mistakes.append(("destination", 'is missing: do = "transfer" needs one'))
@@ -165,8 +178,8 @@ class Hours(Section):
 
 def is_open(hours: Hours, unix_time: float) -> bool:
     """Whether calls are taken at ``unix_time``."""
-    if hours.always_open:
-        return True
+    if hours.always_open or hours.always_closed:
+        return hours.always_open
     now = datetime.fromtimestamp(unix_time, _zone(hours.zone))
     minute = now.hour * 60 + now.minute
     return any(span.start <= minute < span.end for span in _spans(hours, now.date()))
@@ -176,6 +189,8 @@ def opens_next(hours: Hours, unix_time: float) -> float | None:
     """When it opens next: ``unix_time`` if it is open, None if it stays closed for a year."""
     if is_open(hours, unix_time):
         return unix_time
+    if hours.always_closed:
+        return None
     today = datetime.fromtimestamp(unix_time, _zone(hours.zone)).date()
     openings = (
         opening
@@ -191,7 +206,7 @@ def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
         hours.holidays
     ):
         return ()
-    return hours.week[day.weekday()] if any(hours.week) else (Span(0, 1440),)
+    return hours.week[day.weekday()]
 
 
 def _openings(hours: Hours, day: date) -> Iterator[float]:

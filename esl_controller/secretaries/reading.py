@@ -67,7 +67,7 @@ def _with_key(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _line(mistake: str) -> tuple[int, str]:
     """The line of a mistake, to sort by."""
-    match = re.match(r".*?:(\d+): ", mistake)
+    match = re.search(r":(\d+): ", mistake)
     return (int(match[1]) if match else 0), mistake
 
 

@@ -37,7 +37,7 @@ def _values(
         value = effective.get(name, written)
         if field.description:
             source = places.get(name, "default") if value == written else "default"
-            yield f"{key} = {toml(value)}  # {source}"
+            yield f"# {key} is not set" if value is None else f"{key} = {toml(value)}  # {source}"
         elif isinstance(value, BaseModel):
             inner.append((name, value))
         else:

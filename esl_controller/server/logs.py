@@ -20,7 +20,7 @@ from structlog.typing import EventDict, Processor
 MASK = "***"
 
 _SECRET_NAME = re.compile(
-    r"(token|authorization|password|passwd|secret|cookie|apikey|extra_headers|(^|[_-])key)$", re.I
+    r"(token|authorization|password|passwd|secret|cookie|apikey|extra_headers|(^|[_-])key)\Z", re.I
 )
 _SECRET_TEXT = tuple(
     re.compile(pattern, re.I)

@@ -178,6 +178,7 @@ class AgentSession:
                 case _:
                     self._note(event)
                     self._runner.report(event)
+                    self.caller.follow(event)
         except Exception as error:
             self._runner.fail(error)
 

@@ -1,4 +1,4 @@
-"""The caller's audio on its way to the agent: the gate, and the check whether it is speech.
+"""The caller's audio on its way to the agent: the gate, and the checks whether it is speech.
 
 Data takes the short way: ``media.py`` converts a frame and gives it to ``CallerAudio.hear``, which
 gives it to the agent. The decisions only set the gate.
@@ -11,23 +11,32 @@ from collections.abc import Callable
 from typing import Literal
 
 from esl_controller.agents.base import Agent
-from esl_controller.call.events import SpeechConfirmed, SpeechDoubted
+from esl_controller.call.events import (
+    AgentEvent,
+    SpeechConfirmed,
+    SpeechDoubted,
+    SpeechStarted,
+    SpeechStopped,
+    ToneHeard,
+)
 from media.frame import decode
 from media.speech_check import SpeechCheck, Verdict
+from media.tone_check import ToneCheck
 
 BEFORE_MS = 500  # what led the model to say that speech began is checked, too
 MESSAGES = BEFORE_MS // 20  # audio messages that hold at least that
 
 
 class CallerAudio:
-    """Passes the caller's audio to the agent, and checks on demand whether it is speech.
+    """Passes the caller's audio to the agent, checks on demand whether it is speech, and always
+    whether it is a tone.
 
     ``gate``: see ``actions.SetGates``. ``confirm_ms`` milliseconds of speech make an interruption;
     with 0 every sound is one. ``report`` gets the verdicts.
     """
 
     def __init__(
-        self, confirm_ms: int, report: Callable[[SpeechConfirmed | SpeechDoubted], None]
+        self, confirm_ms: int, report: Callable[[SpeechConfirmed | SpeechDoubted | ToneHeard], None]
     ) -> None:
         self.gate: Literal["closed", "open", "secret"] = "closed"
         self._confirm_ms = confirm_ms
@@ -35,12 +44,13 @@ class CallerAudio:
         self._agent: Agent
         self._before: deque[bytes] = deque(maxlen=MESSAGES)
         self._check: SpeechCheck | None = None
+        self._tone: ToneCheck | None = None
 
     def connect(self, agent: Agent) -> None:
         """From now on ``agent`` hears the caller. Before audio can pass, there must be one."""
         self._agent = agent
         self._before.clear()
-        self._check = None
+        self._check = self._tone = None
 
     def hear(self, audio: bytes) -> None:
         """More of the caller, in the agent's format; any size."""
@@ -55,6 +65,17 @@ class CallerAudio:
         self._before.append(audio)
         if self._check is not None:
             self._feed(audio)
+        if self._tone is not None:
+            self._feed_tone(audio)
+
+    def follow(self, event: AgentEvent) -> None:
+        """The model has reported ``event``: between the beginning and the end of what it takes for
+        speech, tones are looked for."""
+        if isinstance(event, SpeechStarted):
+            self._tone = ToneCheck(self._agent.input.rate)
+            self._feed_tone(b"".join(self._before))
+        elif isinstance(event, SpeechStopped):
+            self._check = self._tone = None
 
     def check(self) -> None:
         """Begin to check, from the last moments on."""
@@ -79,3 +100,13 @@ class CallerAudio:
             self._report(SpeechConfirmed())
         elif verdict is Verdict.NOISE:
             self._report(SpeechDoubted())
+
+    def _feed_tone(self, audio: bytes) -> None:
+        assert self._tone is not None
+        tone = self._tone
+        if tone.feed(decode(audio, self._agent.input.encoding)):
+            self._tone = None
+            if self._check is None and self._confirm_ms:
+                # The caller may speak yet, before the model says that the sound has ended.
+                self._check = SpeechCheck(self._agent.input.rate, self._confirm_ms, lead_ms=0)
+            self._report(ToneHeard(tone.alone))

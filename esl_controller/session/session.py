@@ -71,7 +71,13 @@ class CallSession:
         )
         self._speech = SpeechOutput()
         opens_at = opens_next(self.secretary.hours, now) if closed else None
-        persona = prompt.persona(self.secretary, toolbox.tools, closed=closed, opens_at=opens_at)
+        persona = prompt.persona(
+            self.secretary,
+            toolbox.tools,
+            call=prompt.ThisCall(now - channel.age_s, channel.caller, channel.caller_name),
+            closed=closed,
+            opens_at=opens_at,
+        )
         self._agent_session = AgentSession(
             channel, self.secretary, persona, deps, self._speech, self._runner
         )

@@ -8,7 +8,7 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.instructions import ANSWER_NOW
 from esl_controller.call.states import State
-from esl_controller.call.timers import LAST_WORDS_S
+from esl_controller.call.timers import LAST_WORDS_S, UNSAID_S
 from esl_controller.call.tool_calls import KEYS_S
 from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
 
@@ -321,12 +321,52 @@ def test_nothing_is_said_while_the_caller_is_on_the_way() -> None:
     assert actions[-1] == do.Interrupt(), "the limit holds"
 
 
-def test_a_farewell_has_a_hard_cap() -> None:
+def test_a_farewell_is_heard_to_its_end_under_a_backstop() -> None:
     world = World().greeted()
     world.asks(tool_call("end_call"))
     world.feed(world.started(), world.queued())
     assert world.later(LAST_WORDS_S - 0.1) == []
     assert world.later(0.2)[-1] == HANGUP
+
+
+@pytest.mark.parametrize("name", ["end_call", "transfer_call"])
+def test_what_waits_to_be_heard_and_the_last_words_after_it_take_as_long_as_they_are(
+    name: str,
+) -> None:
+    world = World().greeted()
+    world.asks(tool_call("find"), speak=True)
+    world.feed(ev.WebhookDone("c1", "{}"))
+    given = {"destination": "Sales"} if name == "transfer_call" else {}
+    world.reply(tool_call(name, "c2", **given), speak=False)
+    assert world.later(12.0) == [], "the answer is still heard"
+    world.reply()
+    world.hear()
+    assert world.later(12.0) == [], "and then the last words"
+    assert isinstance(world.hear()[-1], do.Hangup | do.Transfer)
+
+
+def test_a_farewell_that_does_not_come_is_not_waited_for() -> None:
+    world = World().greeted()
+    world.asks(tool_call("end_call"))
+    world.feed(world.started())
+    assert HANGUP not in world.later(UNSAID_S - 0.1)
+    world.hear_all()  # of "one moment", because nothing came
+    assert world.later(0.2)[-1] == HANGUP
+
+
+def test_a_model_that_calls_end_call_again_is_asked_again_for_its_farewell() -> None:
+    world = World().greeted()
+    world.asks(tool_call("end_call", "c1"))
+    assert world.reply(tool_call("end_call", "c2"), speak=False) == [FAREWELL]
+    world.reply()
+    assert world.hear() == [HANGUP]
+
+
+def test_a_model_that_never_says_a_farewell_is_not_asked_for_ever() -> None:
+    world = World().greeted()
+    world.asks(tool_call("end_call", "c1"))
+    asked = [world.reply(tool_call("end_call", f"c{i}"), speak=False) for i in (2, 3, 4)]
+    assert asked == [[FAREWELL], [FAREWELL], [HANGUP]]
 
 
 def test_a_pause_ends_when_the_end_is_decided() -> None:

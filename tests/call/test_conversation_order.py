@@ -28,6 +28,7 @@ CALLS = (
 STEPS = (
     *("answers", "answers", "starts", "speaks", "speaks", "ends", "ends", "ends", "refused"),
     *("heard", "heard", "heard", "began", "began", "stopped", "stopped", "confirmed", "doubted"),
+    *("tone", "words and a tone"),
     *("key", "webhook", "lost", "back", "back", "transfer", "lane", "files", "wait"),
 )
 LIMITS = {"idle_s": 6.0, "idle_prompts": 1, "max_call_s": 200, "warn_s": 30}
@@ -63,6 +64,8 @@ def step(world: World, kind: str, pick: int) -> None:
             world.feed(ev.SpeechConfirmed())
         case "doubted":
             world.feed(ev.SpeechDoubted())
+        case "tone" | "words and a tone":
+            world.feed(ev.ToneHeard(alone=kind == "tone"))
         case "key":
             world.feed(ev.Dtmf("0123456789*#"[pick % 12]))
         case "webhook" if world.running:

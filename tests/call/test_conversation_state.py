@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN, CONTINUE
+from esl_controller.call.machine import BACKSTOP_S
 from esl_controller.call.snapshot import Snapshot, StoredSnapshot, dump
 from esl_controller.call.states import State
 from tests.call.test_conversation_order import LIMITS, STEPS, let_it_end, step
@@ -169,7 +170,9 @@ def test_who_comes_back_from_a_transfer_is_asked_whether_there_is_more() -> None
     assert "anything else" in words
     assert output(other.actions) == {"status": "done; the caller has come back"}
     assert do.Transfer(SALES) not in other.actions
-    assert do.LimitCall(3660) in other.actions, "the switch was told to forget the limit"
+    assert do.LimitCall(3600 + BACKSTOP_S) in other.actions, (
+        "the switch was told to forget the limit"
+    )
     later = other.crashed().resumed()
     assert later.call.conversation.snapshot().returns == 1
 

@@ -11,6 +11,7 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
 from esl_controller.call.instructions import CONTINUE
+from esl_controller.call.timers import LIMIT_PATIENCE_S
 from esl_controller.call.tool_calls import KEYS_S
 from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
 
@@ -197,8 +198,9 @@ def test_the_limit_is_announced_and_kept() -> None:
     world.reply()
     world.hear_all()
     world.feed(ev.SpeechStarted(0))
-    # Also in the middle of the caller's words.
-    assert world.later(20.0) == [do.Interrupt(), FAREWELL]
+    # Also in the middle of the caller's words, if they do not come to an end.
+    assert world.later(20.0) == []
+    assert world.later(LIMIT_PATIENCE_S) == [do.Interrupt(), FAREWELL]
     world.reply()
     assert world.hear() == [HANGUP]
 

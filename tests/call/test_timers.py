@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from esl_controller.call.timers import LAST_WORDS_S, Due, Timers
+from esl_controller.call.timers import (
+    LAST_WORDS_S,
+    LIMIT_PATIENCE_S,
+    WARNING_PATIENCE_S,
+    Due,
+    Timers,
+)
 from esl_controller.secretaries.schema import Limits
 
 
@@ -20,6 +26,8 @@ def test_warning_and_limit_come_once_each() -> None:
     assert timers.deadline() == 140.0
     assert timers.pop_due(139.9) is None
     assert timers.pop_due(140.0) is Due.WARNING
+    assert timers.deadline() == 140.0 + WARNING_PATIENCE_S
+    assert timers.pop_due(150.0) is Due.WARNING_NOW
     assert timers.deadline() == 160.0
     assert timers.pop_due(160.0) is Due.LIMIT
     assert timers.pop_due(160.0) is None
@@ -66,3 +74,21 @@ def test_last_words_replace_all_else_and_the_limit_comes_back() -> None:
     timers.restart()
     assert timers.deadline() == 160.0
     assert timers.pop_due(170.0) is Due.LIMIT
+
+
+def test_a_warning_close_to_the_end_has_less_patience() -> None:
+    timers = timers_of(max_call_s=60, warn_s=2)
+    assert timers.pop_due(158.0) is Due.WARNING
+    assert timers.deadline() == 159.0
+
+
+def test_the_limit_waits_once_for_a_caller() -> None:
+    timers = timers_of(max_call_s=60, warn_s=0)
+    assert not timers.limit_waits
+    assert timers.pop_due(160.0) is Due.LIMIT
+    assert timers.wait_for_caller(160.0)
+    assert timers.limit_waits
+    assert timers.deadline() == 160.0 + LIMIT_PATIENCE_S
+    assert timers.pop_due(170.0) is Due.LIMIT
+    assert not timers.wait_for_caller(170.0)
+    assert not timers.limit_waits

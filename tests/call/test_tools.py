@@ -84,6 +84,29 @@ def test_bad_calls_say_what_is_wrong(name: str, arguments: dict[str, Any], says:
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("send_dtmf", {"digits": "1\n"}),
+        ("collect_digits", {"name": "pin\n"}),
+        ("book", {"day": "Monday\n"}),
+        ("book", {"day": "Monday", "room_1\n": 1}),
+    ],
+)
+def test_a_line_break_at_the_end_fits_no_pattern(name: str, arguments: dict[str, Any]) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"day": {"type": "string", "pattern": r"^[A-Z][a-z$]+$"}},
+        "patternProperties": {"^room_[0-9]$": {}},
+        "additionalProperties": False,
+    }
+    webhook = {"name": "book", "description": "Book.", "url": "http://h/", "parameters": parameters}
+    box = Toolbox(secretary(tools={"enabled": list(ALL_TOOLS), "webhooks": [webhook]}))
+    with pytest.raises(ToolError):
+        box.request(_call(name, arguments))
+    box.request(_call("book", {"day": "Monday", "room_1": 1}))
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("{", "not valid JSON"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -81,6 +82,33 @@ async def test_the_farewell_is_heard_to_its_end_before_the_hangup() -> None:
         # The stand-in says as its farewell what it heard of the caller, all of it.
         sent = spoken(of, -1, call.rate)
         assert correlation(frames(call), sent) > 0.95
+
+
+async def test_the_model_knows_the_date_and_who_seems_to_call_in_all_that_it_says() -> None:
+    async with rig(secretary='[hours]\nzone = "America/Sao_Paulo"') as of:
+        call = await of.switch.call()
+        await greeted(call)
+        session = await asked(of.model.sessions[0].record, "session.update")
+        call.hangup()
+        for told in (session["session"]["instructions"], replies(of)[0]["instructions"]):
+            assert re.search(r"It began on \w+day, 20\d\d-\d\d-\d\d at \d\d:\d\d \(America/S", told)
+            assert 'the telephone network shows the number "' in told
+
+
+async def test_a_farewell_of_twelve_seconds_is_heard_to_its_end(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).normal(0, 3000, 12 * 24_000).astype(np.int16)
+    speech = tmp_path / "speech.wav"
+    with wave.open(str(speech), "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        file.writeframes(noise.tobytes())
+    script = (ScriptedCall(1, "end_call"),)
+    async with rig(model={"script": script, "speech": speech}) as of:
+        call = await of.switch.call()
+        await call.wait_heard()
+        await say(call)  # into the greeting, which is as long
+        assert await call.ended(timeout=30) == "NORMAL_CLEARING"
+        last = spoken(of, -1, call.rate)[-2 * call.rate :]
+        assert correlation(frames(call), last) > 0.95
 
 
 async def test_a_transfer_is_announced_and_goes_to_a_listed_destination_only() -> None:
@@ -269,7 +297,7 @@ parameters = {{ type = "object", properties = {{ account = {{ type = "string" }}
                 await say(call)
                 session = await _session(of, call)
                 await until(lambda: session.call.conversation.secret_digits)
-                call.dtmf("91827364")
+                call.dtmf("999182773644")  # the trunk tells some keys more than once
                 await until(lambda: bool(outputs(of)))
                 assert outputs(of) == [{"status": "complete"}]
                 await greeted(call)
@@ -295,6 +323,22 @@ async def test_a_silent_caller_is_asked_twice_and_wished_goodbye() -> None:
         assert "still there" in asked_for[1]
         assert "still there" in asked_for[2]
         assert "Say exactly this" in asked_for[3]
+
+
+async def test_a_fax_gets_no_answer_and_the_call_ends() -> None:
+    time = np.arange(24_000 * 7 // 2) / 24_000
+    calling = (5000 * np.sin(2 * np.pi * 1100 * time) * (time < 0.5)).astype(np.int16)
+    async with rig(secretary="[limits]\nidle_s = 4\nidle_prompts = 0\nmax_turns = 1") as of:
+        call = await of.switch.call()
+        await greeted(call)
+        for _ in range(10):
+            call.speak(calling, 24_000)
+        assert await call.ended(timeout=20) == "NORMAL_CLEARING"
+        assert len(replies(of)) == 2, "the greeting and the farewell"
+        events = of.model.sessions[0].record.client_events
+        assert [e for e in events if e["type"] == "conversation.item.delete"]
+        stored = await of.record(call.uuid)
+        assert [turn for turn in stored["turns"] if turn["who"] == "caller"] == []
 
 
 async def test_a_call_that_lasts_too_long_is_warned_and_ended() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from esl_controller.cli import argument_groups
 from esl_controller.cli.main import main
+from esl_controller.secretaries.hours import DAYS
 from esl_controller.secretaries.reading import read, tables
 from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
 
@@ -35,6 +36,18 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 def test_the_examples_are_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "check", str(EXAMPLES)) == (0, "2 secretaries are right\n", "")
     assert run(capsys, "check", str(CLINICA)) == (0, "1 secretary is right\n", "")
+
+
+def test_check_says_who_is_never_open(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    never = "[hours]\n" + "".join(f"{day} = []\n" for day in DAYS)
+    (folder / "default.toml").write_text(never)
+    status, out, err = run(capsys, "check")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"{folder}/default.toml: [hours] no day has times and all are []: it is always closed",
+        "1 secretary is right",
+    ]
 
 
 def test_check_prints_a_line_a_mistake(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

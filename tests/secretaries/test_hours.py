@@ -184,3 +184,27 @@ def test_mistakes(keys: dict[str, Any], message: str) -> None:
 
 def test_contiguous_times_and_the_29th_of_february_are_right() -> None:
     assert hours(monday=["08:00-12:00", "12:00-13:00"], holidays=["02-29"]).week[0][1].start == 720
+
+
+CLOSED: dict[str, Any] = {day: [] for day in DAYS}
+
+
+def test_seven_days_without_times_are_always_closed() -> None:
+    never = Hours.model_validate(CLOSED)
+    assert never.always_closed
+    assert not never.always_open
+    assert not is_open(never, at("2026-11-23 09:00"))
+    assert opens_next(never, at("2026-11-23 09:00")) is None
+    assert not is_open(hours(**CLOSED, holidays=["12-25"]), at("2026-11-23 09:00"))
+
+
+def test_where_no_day_has_times_those_that_are_not_written_are_open() -> None:
+    rests = hours(sunday=[])
+    assert not rests.always_open
+    assert is_open(rests, at("2026-11-21 23:59"))  # a Saturday
+    assert not is_open(rests, at("2026-11-22 12:00"))
+    assert opens_next(rests, at("2026-11-22 12:00")) == at("2026-11-23 00:00")
+
+
+def test_a_day_is_closed_where_others_have_times() -> None:
+    assert hours(monday=["08:00-12:00"]).week[1:] == ((),) * 6

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from esl_controller.call.agent import Abilities
-from esl_controller.call.events import SpeechConfirmed, SpeechDoubted
+from esl_controller.call.events import (
+    SpeechConfirmed,
+    SpeechDoubted,
+    SpeechStarted,
+    SpeechStopped,
+    ToneHeard,
+)
 from esl_controller.session.caller import BEFORE_MS, CallerAudio
 from media import sounds, speech_check
 from media.frame import FRAME_MS, PCMU, Format, Samples, encode, pcm
@@ -31,7 +37,7 @@ class Check:
     """A caller, and the verdicts."""
 
     def __init__(self, format_: Format = PCM, confirm_ms: int = 240) -> None:
-        self.verdicts: list[SpeechConfirmed | SpeechDoubted] = []
+        self.verdicts: list[SpeechConfirmed | SpeechDoubted | ToneHeard] = []
         self.agent = Agent(format_)
         self.audio = CallerAudio(confirm_ms, self.verdicts.append)
         self.audio.connect(self.agent)  # type: ignore[arg-type]
@@ -196,3 +202,35 @@ def test_another_agent_hears_from_then_on() -> None:
     check.audio.connect(other)  # type: ignore[arg-type]
     check.audio.hear(LOUD)
     assert (check.agent.heard, other.heard) == (before, LOUD)
+
+
+def tone(ms: int, hertz: float = 1100) -> Samples:
+    """That of a fax that calls (ITU-T T.30)."""
+    return (3000 * np.sin(2 * np.pi * hertz * np.arange(24 * ms) / 24_000)).astype(np.int16)
+
+
+@pytest.mark.parametrize("format_", [PCM, PCMU])
+def test_a_tone_is_reported_before_it_has_ended(format_: Format) -> None:
+    caller = Check(format_)
+    caller.hear(np.concatenate((silence(600), tone(150))))
+    caller.audio.follow(SpeechStarted(0))
+    caller.hear(tone(350))
+    assert caller.verdicts == [ToneHeard(alone=True)]
+    caller.audio.follow(SpeechStopped(0))
+
+
+def test_words_after_a_tone_are_heard() -> None:
+    caller = Check()
+    caller.audio.follow(SpeechStarted(0))
+    caller.hear(np.concatenate((tone(600), words(1500))))
+    assert caller.verdicts[0] == ToneHeard(alone=True)
+    assert SpeechConfirmed() in caller.verdicts
+
+
+def test_words_are_no_tone_and_nothing_is_looked_for_after_them() -> None:
+    caller = Check()
+    caller.audio.follow(SpeechStarted(0))
+    caller.hear(words(2000))
+    caller.audio.follow(SpeechStopped(0))
+    caller.hear(np.concatenate((silence(500), tone(3000))))
+    assert caller.verdicts == []

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from esl_controller.call.records import Turn
 from esl_controller.store import Store, sqlite, statements, writing
-from esl_controller.store.records import BODY_LIMIT
+from esl_controller.store.records import BODY_LIMIT, DeliveryQueued
 from esl_controller.store.statements import Entry
 from tests.store.conftest import Database
-from tests.store.samples import AT, STARTED, UUID, deliver, turn
+from tests.store.samples import AT, ENDED, STARTED, UUID, deliver, turn
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,45 @@ async def test_above_the_limit_the_newest_is_dropped_and_counted(
     store.put(turn(30))
     await store.flush()
     assert 30 in await numbers(store)
+
+
+async def test_a_call_that_goes_wild_costs_no_other_call_its_record_and_not_its_own_end(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LIMIT", 20)
+    monkeypatch.setattr(writing, "CALL_LIMIT", 10)
+    with capture_logs() as logs:
+        with database.away():
+            store.put(STARTED)
+            for number in range(1000):
+                store.put(turn(number))
+            store.put(ENDED)
+            store.put(turn(1, "other"))
+        await store.flush()
+    assert await numbers(store) == list(range(9))
+    assert await numbers(store, "other") == [1]
+    call = await store.call(UUID)
+    assert call is not None
+    assert call.cause == ENDED.cause
+    assert store.dropped == 991
+    gaps = [line for line in logs if "gaps" in line["event"]]
+    assert [(line["call_uuid"], line["waiting"]) for line in gaps] == [(UUID, 10)]
+
+
+async def test_a_full_queue_still_takes_the_end_of_a_call(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LIMIT", 10)
+    with database.away():
+        for number in range(25):
+            store.put(turn(number, f"call {number}"))
+        store.put(ENDED)
+        store.put(DeliveryQueued("http://h", "call_ended", "", UUID))
+    await store.flush()
+    call = await store.call(UUID)
+    assert call is not None
+    assert call.cause == ENDED.cause
+    assert [due.kind for due in await store.take_due(AT * 2, 10, AT * 3)] == ["call_ended"]
 
 
 async def test_a_change_that_is_refused_does_not_take_the_others_with_it(store: Store) -> None:

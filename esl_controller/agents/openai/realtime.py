@@ -116,8 +116,10 @@ class RealtimeAgent:
     def respond(self, instructions: str = "") -> None:
         if instructions:
             said: RealtimeResponseCreateParamsParam = {
-                "instructions": instructions,
+                # They replace the session's, which say how to speak and what not to say.
+                "instructions": f"{self._persona.instructions}\n\n# Do this now\n{instructions}",
                 "tool_choice": "none",
+                "tools": [],  # some models call a function even so
             }
             self._reader.request = self._ask({"type": "response.create", "response": said})
         else:

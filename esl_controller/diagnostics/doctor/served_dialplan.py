@@ -94,7 +94,7 @@ def stream_faults(text: str) -> list[str]:
     faults = []
     if re.search(r"/ws/", text):
         faults.append("a path that begins with /ws/, where it must be /stream/{domain}/{call}")
-    words = re.search(r"\b([a-z]+) +(\d+k?)(?=[\"')]|$)", text)
+    words = re.search(r"\b([a-z]+) +(\d+k?)(?=[\"')]|\Z)", text)
     if words and words[1] not in _MIXES:
         faults.append(f"the mix type {words[1]!r}, which is none of {', '.join(_MIXES)}")
     if words and words[2] not in _RATES:

@@ -15,10 +15,10 @@ MOST_FAULTS = 200  # a file that is not a log must not fill the memory
 MOST_CALLS = 20
 REMEMBERED = 5000  # calls whose faults are remembered
 # A test leg of `esl-controller doctor`, which asks for what will be refused, and reports it itself.
-_DOCTORS = re.compile(r"Channel \[null/doctor\] has been answered$")
+_DOCTORS = re.compile(r"Channel \[null/doctor\] has been answered\Z")
 _NOT_A_CALL = "the doctor's"
 # What sptmru's build logs before it closes its WebSocket because it was told to.
-_STOPPED = re.compile(r"stream_session_cleanup: connection closed$")
+_STOPPED = re.compile(r"stream_session_cleanup: connection closed\Z")
 
 
 @dataclass

@@ -35,7 +35,7 @@ _STREAM_USAGE = (
     "[wss-url | path] [mono | mixed | stereo] [8000 | 16000] [metadata]\n"
 )
 _WORDS = re.compile(r"'([^']*)'|(\S+)")
-_URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?\Z")
+_URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?")
 
 
 def _create_uuid(_: Switch, __: str) -> str:
@@ -281,7 +281,7 @@ def _stream_start(switch: Switch, session: SwitchSession, rest: list[str]) -> st
         return ""
     rates = {"8k": 8000, "16k": 16000}
     rate = rates.get(rate_text, int(rate_text) if rate_text.isdigit() else 0)
-    if not _URL.match(url) or rate not in rates.values():
+    if not _URL.fullmatch(url) or rate not in rates.values():
         return _FAILED
     channel = session.channel
     build = switch.build_for(channel)

@@ -75,7 +75,7 @@ def _leg(switch: Switch, profile: Profile, audio: Codec) -> SimulatedChannel:
 
 
 def _codec(text: str) -> Codec:
-    match = _CODEC.match(text)
+    match = _CODEC.fullmatch(text)
     if match is None:
         return codec_of("L16", 8000)
     return codec_of(match[1], int(match[2]) if match[2] else 8000)

@@ -21,7 +21,7 @@ ANSWER_SECONDS = 60.0
 
 _ORIGINATE = re.compile(r"(?:\{(?P<vars>[^}]*)\})?(?P<dial>\S+)\s+(?P<then>&\w+(?:\(.*\))?|\S+)")
 _VARIABLE = re.compile(r"([^=,\s]+)=('[^']*'|[^,]*)")
-_APPLICATION = re.compile(r"&(\w+)(?:\((.*)\))?\Z")
+_APPLICATION = re.compile(r"&(\w+)(?:\((.*)\))?")
 _LOOPBACK = re.compile(r"loopback/([^/]+)(?:/([^/]+))?")
 _NULL = re.compile(r"null/(.+)")
 
@@ -56,7 +56,7 @@ async def dial(
     Only ``loopback/NUMBER/CONTEXT`` is ever reached; anything else fails as ``endpoints`` of the
     switch says, by default with SUBSCRIBER_ABSENT. Raises :class:`DialFailed`.
     """
-    match = _LOOPBACK.match(target)
+    match = _LOOPBACK.fullmatch(target)
     if match is None:
         raise DialFailed(switch.endpoints.get(target, "SUBSCRIBER_ABSENT"))
     near, far = loopback.legs(switch, match[1], match[2] or "default", variables, parent)
@@ -112,7 +112,7 @@ def _alone(switch: Switch, name: str, variables: dict[str, str]) -> SwitchSessio
 
 async def originate(switch: Switch, arg: str) -> str:
     """The API command: replies once the far end has answered or failed."""
-    match = _ORIGINATE.match(arg)
+    match = _ORIGINATE.fullmatch(arg)
     if match is None:
         return USAGE
     variables = parse_variables(match["vars"] or "")
@@ -126,7 +126,7 @@ async def originate(switch: Switch, arg: str) -> str:
     except ValueError:
         return "-ERR INCOMPATIBLE_DESTINATION\n"
     number = near.channel.profile.number
-    application = _APPLICATION.match(match["then"])
+    application = _APPLICATION.fullmatch(match["then"])
     if application:
         then = (DialplanAction(application[1], _argument(application[2] or "")),)
         switch.spawn(near.run({number: then}))

@@ -76,7 +76,7 @@ def read_wav(path: Path | str) -> tuple[Samples, int]:
 
 def _silence(text: str) -> Sound:
     """``silence_stream://MS``; -1 for ever."""
-    match = re.match(r"(-?\d+)", text)
+    match = re.fullmatch(r"(-?\d+).*", text, re.DOTALL)
     if match is None:
         raise NotFound(text)
     milliseconds = int(match[1])
@@ -87,7 +87,7 @@ def _silence(text: str) -> Sound:
 
 def _tone(text: str) -> Sound:
     """``tone_stream://%(ON,OFF,HZ[,HZ...]);loops=N``, times in ms; the one form used here."""
-    match = re.match(r"%\((\d+),(\d+),([\d.,]+)\)", text)
+    match = re.fullmatch(r"%\((\d+),(\d+),([\d.,]+)\).*", text, re.DOTALL)
     if match is None:
         raise NotFound(text)
     on, off = int(match[1]), int(match[2])

@@ -89,7 +89,7 @@ def _header(line: str) -> tuple[str, str]:
 
 def _integer(value: str) -> int:
     """A number as C's ``atoi`` reads it; never negative."""
-    match = re.match(r"\s*\+?(\d+)", value)
+    match = re.fullmatch(r"\s*\+?(\d+).*", value, re.DOTALL)
     return int(match[1]) if match else 0
 
 

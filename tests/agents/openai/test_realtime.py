@@ -276,7 +276,10 @@ async def test_what_is_to_be_said_is_said_without_calling_functions() -> None:
         talk.agent.respond("Say goodbye.")
         await talk.until(ev.ResponseDone)
         (asked,) = sent(standin, "response.create")
-        assert asked["response"] == {"instructions": "Say goodbye.", "tool_choice": "none"}
+        response = asked["response"]
+        assert response["tool_choice"] == "none"
+        assert response["tools"] == []
+        assert response["instructions"] == "Seja breve.\n\n# Do this now\nSay goodbye."
 
 
 async def test_audio_arrives_whole_and_in_order() -> None:
