@@ -46,6 +46,7 @@ LANE_CLOSED_S = 1.0
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
 EARLY_EVENTS = 100  # buffered without a handler; the oldest go, because the last may be a hangup
 PING_S = 10.0  # how often the switch is asked whether the call exists
+LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of a call that is over
 
 
 class SwitchConnection:
@@ -95,12 +96,14 @@ class SwitchConnection:
     async def connect(self) -> Channel:
         """Get the channel's data and subscribe to its events; returns the data.
 
-        ``linger`` keeps the connection open after the hangup, so that the last events are read. The
-        four commands go out together; FreeSWITCH replies in order. Raises SwitchError.
+        ``linger`` keeps the connection open after the hangup, so that the last events are read. It
+        has to have an end: without a number, a controller that is frozen by then would keep the
+        channel for as long as it is (docs/design/freeswitch.md#linger). The four commands go out
+        together; FreeSWITCH replies in order. Raises SwitchError.
         """
         replies = await asyncio.gather(
             self._send(wire.line("connect")),
-            self._send(wire.line("linger")),
+            self._send(wire.line(f"linger {LINGER_S}")),
             self._send(wire.line("myevents")),
             self._send(wire.line(events.SUBSCRIPTION)),
             return_exceptions=True,
@@ -239,7 +242,9 @@ class SwitchConnection:
         await self._api("uuid_send_dtmf", self._uuid, word("digits", digits))
 
     async def schedule_hangup(self, seconds: float) -> None:
-        """Have the switch hang up after ``seconds``, whatever becomes of us."""
+        """Have the switch hang up after ``seconds``, whatever becomes of us. An earlier limit is
+        lifted: FreeSWITCH would keep both."""
+        await self._api("sched_del", self._uuid)
         await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid)
 
     async def start_recording(self, path: str) -> None:
