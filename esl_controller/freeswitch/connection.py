@@ -13,8 +13,8 @@ Replies come in order, and a reply proves only that the command was accepted:
 - ``unicast``: ``+OK`` even if the port could not be bound; the first datagram is the proof.
 - ``uuid_audio_stream ... start``: ``+OK`` before the module has connected; its audio is the proof.
 
-Genesis frames the messages and matches replies to commands. What may be sent is checked in
-``wire.py``; ``events.py`` reads what comes.
+Genesis frames the messages and matches replies to commands; ``reader.py`` bounds what it gets. What
+may be sent is checked in ``wire.py``; ``events.py`` reads what comes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import cast
 from uuid import uuid4
 
 import structlog
@@ -38,6 +39,7 @@ from esl_controller.freeswitch.esl import (
     Session,
 )
 from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
+from esl_controller.freeswitch.reader import BoundedReader
 from esl_controller.freeswitch.wire import Command, SwitchError, SwitchGone, word
 
 log = structlog.stdlib.get_logger(__name__)
@@ -69,8 +71,10 @@ class SwitchConnection:
     async def over(
         cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> AsyncIterator[SwitchConnection]:
-        """Use a connection that was accepted; it is closed at the end."""
-        async with Session(reader, writer) as session:
+        """Use a connection that was accepted with ``limit=BLOCK_LIMIT``; it is closed at the
+        end."""
+        bounded = cast(asyncio.StreamReader, BoundedReader(reader))
+        async with Session(bounded, writer) as session:
             guard = asyncio.create_task(_stop_when_unreadable(session))
             try:
                 yield cls(session)
@@ -318,5 +322,5 @@ async def _stop_when_unreadable(session: Session) -> None:
     assert reader is not None
     await asyncio.wait([reader])
     if not reader.cancelled() and (error := reader.exception()) is not None:
-        log.warning("FreeSWITCH sent bytes that are no Event Socket message", error=str(error))
+        log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=str(error))
         await session.stop()

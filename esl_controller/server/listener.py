@@ -22,6 +22,7 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import SwitchEvent
 from esl_controller.freeswitch.probes import VARIABLE, Probes
+from esl_controller.freeswitch.reader import BLOCK_LIMIT
 from esl_controller.freeswitch.wire import SwitchError, SwitchGone
 from esl_controller.session.session import CallSession
 from media.stream import StreamLookup
@@ -72,6 +73,7 @@ class CallListener:
             self._accept,
             self._settings.host,
             self._settings.port,
+            limit=BLOCK_LIMIT,
             reuse_port=self._settings.share or None,
         )
 
