@@ -76,8 +76,8 @@ class EslSettings(Section):
         default=0,
         ge=0,
         le=100_000,
-        description="How many calls we take at once; the dialplan goes on with any more. 0: no"
-        " limit.",
+        description="How many calls we take at once. While so many live, our port is closed (the"
+        " dialplan tries the next host, or goes on) and /readyz says 503. 0: no limit.",
     )
 
 

@@ -22,8 +22,8 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import SwitchEvent
 from esl_controller.freeswitch.probes import VARIABLE, Probes
-from esl_controller.freeswitch.reader import BLOCK_LIMIT
 from esl_controller.freeswitch.wire import SwitchError, SwitchGone
+from esl_controller.server.door import Door
 from esl_controller.session.session import CallSession
 from media.stream import StreamLookup
 
@@ -32,6 +32,7 @@ log = structlog.stdlib.get_logger(__name__)
 STOP_S = 5.0  # for everything that a stop does after its patience has ended
 HAND_BACK_S = 3.0  # of these, for telling the switch, which may hang
 OVER = 100  # calls that have ended and are still recognised by their media path
+FULL = "there are [esl] max_calls calls already"
 APART_S = 0.03  # between two calls that are handed back: about what it costs to take one
 
 
@@ -60,7 +61,9 @@ class CallListener:
         self._settings = settings
         self._make_session = make_session
         self._claim = claim
-        self._server: asyncio.Server | None = None
+        self.door = Door(settings, self._accept)
+        # Shuts the door if the event loop is late; asked before a connection is admitted.
+        self.check_loop: Callable[[], None] = lambda: None
         self._connections: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None]] = set()  # connections that have a call of ours
         self._over: deque[str] = deque(maxlen=OVER)  # media paths of the last calls
@@ -69,29 +72,21 @@ class CallListener:
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
-        self._server = await asyncio.start_server(
-            self._accept,
-            self._settings.host,
-            self._settings.port,
-            limit=BLOCK_LIMIT,
-            reuse_port=self._settings.share or None,
-        )
+        await self.door.open()
 
     @property
     def port(self) -> int:
         """The port that we listen on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self.door.port
 
     @property
     def ready(self) -> bool:
         """Whether new calls are taken."""
-        return self._server is not None and self._server.is_serving()
+        return self.door.is_open
 
     def close(self) -> None:
         """Take no more calls."""
-        if self._server is not None:
-            self._server.close()
+        self.door.close()
 
     async def drain(self, limit_s: float) -> None:
         """Take no more calls, and wait until those that live are over, or ``limit_s`` seconds."""
@@ -105,9 +100,7 @@ class CallListener:
     async def stop(self, patience_s: float = 0.0) -> None:
         """Take no more calls, and hand back the live ones without ending them: each when nobody
         speaks in it, or after ``patience_s``. Takes at most ``STOP_S`` longer than that."""
-        if self._server is None:
-            return
-        self._server.close()
+        self.door.close()
         time = asyncio.get_running_loop().time
         last = time() + patience_s
         # One after the other: a controller that takes up thirty at once lets each wait for all.
@@ -130,7 +123,7 @@ class CallListener:
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
+        await self.door.wait_closed()
 
     def expected_stream(self, path: str) -> StreamLookup:
         """For the media server: the live call whose WebSocket path this is."""
@@ -183,24 +176,29 @@ class CallListener:
             address = address.ipv4_mapped or address  # our socket listens on both
         if not any(address in network for network in self._settings.allow):
             return "its address is not within [esl] allow"
-        if not self.ready:
-            return "the controller is stopping"
-        return self._full()
+        self.check_loop()
+        return self.door.why_shut
 
-    def _full(self) -> str:
-        if 0 < self._settings.max_calls <= len(self.calls):
-            return f"there are [esl] max_calls = {self._settings.max_calls} calls already"
-        return ""
+    def _full(self) -> bool:
+        return 0 < self._settings.max_calls <= len(self.calls)
+
+    def _mind_door(self) -> None:
+        """Refuse connections while there is no room for a call, so that the dialplan's ``A|B``
+        tries B at once."""
+        if self._full():
+            self.door.shut(FULL)
+        else:
+            self.door.lift(FULL)
 
     def _takes(self, channel: Channel, peer: str) -> bool:
         """Whether the call can still be taken: while we waited, others may have come, or a stop."""
-        reason = "the controller is stopping"
-        if self.ready:
-            reason = "" if channel.uuid in self.calls else self._full()
-        if reason:
+        full = self._full() and channel.uuid not in self.calls
+        if full or self.door.closed:
+            reason = self.door.why_shut
             self.refused += 1
             log.warning("call not taken", reason=reason, peer=peer)
-        return not reason
+            return False
+        return True
 
     async def _call(self, switch: SwitchConnection, peer: str) -> None:
         channel = await switch.connect()
@@ -225,6 +223,7 @@ class CallListener:
                     return
             session = self._make_session(switch, channel, claimed)
             older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
+            self._mind_door()
             if older is not None:
                 # The switch dialled again, so the older connection has no call any more.
                 older.successor = session
@@ -244,6 +243,7 @@ class CallListener:
                 if self.calls.get(channel.uuid) is session:
                     del self.calls[channel.uuid]
                     self._over.append(channel.media_path)
+                    self._mind_door()
             if session.call.cause == TRANSFERRED or session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
