@@ -308,6 +308,8 @@ class CallSession:
         return ours
 
     async def _transfer(self, destination: Destination, returns: int) -> None:
+        # If we are killed now, the next controller must know whether the caller was to be sent on.
+        await self._deps.record.flush()
         if not await self._is_ours():
             return
         context = destination.context or self.channel.context or "default"
