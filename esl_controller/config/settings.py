@@ -248,7 +248,8 @@ class SecretariesSettings(Section):
 
 
 class FreeswitchSettings(Section):
-    """FreeSWITCH's own Event Socket (mod_event_socket), for `esl-controller call` and others."""
+    """FreeSWITCH's own Event Socket (mod_event_socket): for `esl-controller call` and `doctor`, and
+    for taking back calls whose connection is dead."""
 
     host: Host = Field(default="127.0.0.1", description="Host of FreeSWITCH.")
     port: Port = Field(default=8021, description="TCP port of the Event Socket.")

@@ -40,7 +40,7 @@ from esl_controller.freeswitch.esl import (
 )
 from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
 from esl_controller.freeswitch.reader import BoundedReader
-from esl_controller.freeswitch.wire import Command, SwitchError, SwitchGone, word
+from esl_controller.freeswitch.wire import Command, NoSuchChannel, SwitchError, SwitchGone, word
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -54,12 +54,15 @@ LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of
 class SwitchConnection:
     """One call's connection. Use: ``async with SwitchConnection.over(reader, writer) as switch``.
 
-    ``dropped`` counts events that were malformed or another call's.
+    ``dropped`` counts events that were malformed or another call's. ``mute_since``: when the
+    switch was asked something that it did not answer, by the loop's clock; None if it answers or
+    the connection is gone (``wait_lost``).
     """
 
     def __init__(self, session: Session) -> None:
         self.channel: Channel | None = None
         self.dropped = 0
+        self.mute_since: float | None = None
         self._session = session
         self._buffered: deque[SwitchEvent] = deque(maxlen=EARLY_EVENTS)
         self._handler: Callable[[SwitchEvent], None] = self._buffered.append
@@ -137,9 +140,12 @@ class SwitchConnection:
             except ConnectionLost:
                 return "the Event Socket connection was lost"
             except TimeoutError:
+                asked_at = asyncio.get_running_loop().time()
                 try:
                     await self._api("uuid_exists", self._uuid)
                 except SwitchError as error:
+                    if not isinstance(error, SwitchGone | NoSuchChannel):
+                        self.mute_since = asked_at
                     return f"the switch no longer answers: {error}"
 
     # --- commands ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from esl_controller.call.records import Claimed
 from esl_controller.config.settings import AgentSettings, Loaded, Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.rescue import Rescue
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
@@ -63,7 +64,8 @@ class Controller:
         self.shutdown = shutdown
         self.clock = Clock()
         self.name = _name()
-        self.calls = CallListener(settings.esl, self._make_session, self._claim)
+        rescue = Rescue(settings.freeswitch)
+        self.calls = CallListener(settings.esl, self._make_session, self._claim, rescue.take_back)
         self.service_manager = ServiceManager(os.environ)
         self._loop_watch = LoopWatch(self.calls.door, self.service_manager)
         self.calls.check_loop = self._loop_watch.check

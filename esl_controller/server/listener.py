@@ -21,6 +21,7 @@ from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import SwitchEvent
+from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.freeswitch.wire import SwitchError, SwitchGone
 from esl_controller.server.door import Door
@@ -39,7 +40,8 @@ APART_S = 0.03  # between two calls that are handed back: about what it costs to
 class CallListener:
     """Listens for the dialplan's ``socket`` action; one ``CallSession`` a call.
 
-    ``claim`` takes over what is known of a call that was answered before. ``refused`` counts the
+    ``claim`` takes over what is known of a call that was answered before; ``take_back`` moves a
+    call away from a connection that is mute (``freeswitch/rescue.py``). ``refused`` counts the
     connections that were closed at once, ``last_refusal`` says whose the last one was, and why.
     ``taken`` counts the calls so far; ``probes`` are the doctor's legs, which are no calls.
     Closing a connection ends no call: the dialplan goes on with its next action
@@ -52,6 +54,7 @@ class CallListener:
         settings: EslSettings,
         make_session: Callable[[SwitchConnection, Channel, Claimed | None], CallSession],
         claim: Callable[[Channel], Awaitable[Claimed | None]],
+        take_back: Callable[[Channel, int], Awaitable[None]] | None = None,
     ) -> None:
         self.refused = 0
         self.last_refusal = ""
@@ -61,6 +64,8 @@ class CallListener:
         self._settings = settings
         self._make_session = make_session
         self._claim = claim
+        self._take_back = take_back
+        self._mute: dict[str, CallSession] = {}  # over here, and their connection is still open
         self.door = Door(settings, self._accept)
         # Shuts the door if the event loop is late; asked before a connection is admitted.
         self.check_loop: Callable[[], None] = lambda: None
@@ -222,7 +227,8 @@ class CallListener:
                 if not self._takes(channel, peer):
                     return
             session = self._make_session(switch, channel, claimed)
-            older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
+            older = self.calls.get(channel.uuid) or self._mute.get(channel.uuid)
+            self.calls[channel.uuid] = session
             self._mind_door()
             if older is not None:
                 # The switch dialled again, so the older connection has no call any more.
@@ -244,7 +250,9 @@ class CallListener:
                     del self.calls[channel.uuid]
                     self._over.append(channel.media_path)
                     self._mind_door()
-            if session.call.cause == TRANSFERRED or session.stepped_back:
+            if switch.mute_since is not None and not session.stepped_back:
+                await self._rescue(switch, session, switch.mute_since)
+            elif session.call.cause == TRANSFERRED or session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
             # newer one's park, and the dialplan would dial once more
@@ -252,6 +260,25 @@ class CallListener:
             while session.successor is not None:
                 session = session.successor
                 await session.wait_over()
+
+    async def _rescue(
+        self, switch: SwitchConnection, session: CallSession, mute_since: float
+    ) -> None:
+        """Have a call taken back whose connection is mute, and hold that until the call is over."""
+        if self._take_back is None:
+            return
+        channel = session.channel
+        self._mute[channel.uuid] = session
+        mute_s = asyncio.get_running_loop().time() - mute_since
+        lost_at_us = channel.now_us + int((session.age_s - mute_s) * 1e6)
+        try:
+            await self._take_back(channel, lost_at_us)
+            session.log.info("the call was taken back from a mute connection")
+            await self._linger(switch)
+        except CallFailed as error:
+            session.log.warning("the call cannot be taken back", reason=str(error))
+        finally:
+            del self._mute[channel.uuid]
 
     async def _linger(self, switch: SwitchConnection) -> None:
         """Wait until a call that somebody else has by now is over, or until we stop.
