@@ -150,7 +150,10 @@ class Controller:
         return CallSession(switch, channel, services, claimed)
 
     async def _claim(self, channel: Channel) -> Claimed | None:
-        return await self.records.claim(channel)
+        if channel.answered:
+            return await self.records.claim(channel)
+        await self.records.check_new(channel)
+        return None
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(

@@ -25,7 +25,10 @@ from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.freeswitch.wire import SwitchError, SwitchGone
 from esl_controller.server.door import Door
+from esl_controller.server.record import identity
 from esl_controller.session.session import CallSession
+from esl_controller.store import NotThisCall
+from esl_controller.store.identity import misfit
 from media.stream import StreamLookup
 
 log = structlog.stdlib.get_logger(__name__)
@@ -40,9 +43,10 @@ APART_S = 0.03  # between two calls that are handed back: about what it costs to
 class CallListener:
     """Listens for the dialplan's ``socket`` action; one ``CallSession`` a call.
 
-    ``claim`` takes over what is known of a call that was answered before; ``take_back`` moves a
-    call away from a connection that is mute (``freeswitch/rescue.py``). ``refused`` counts the
-    connections that were closed at once, ``last_refusal`` says whose the last one was, and why.
+    ``claim`` takes over what is known of a call that was answered before, and raises NotThisCall
+    for a channel that only names its UUID. ``take_back`` moves a call away from a connection that
+    is mute (``freeswitch/rescue.py``). ``refused`` counts the connections that were closed at once,
+    ``last_refusal`` says whose the last one was, and why.
     ``taken`` counts the calls so far; ``probes`` are the doctor's legs, which are no calls.
     Closing a connection ends no call: the dialplan goes on with its next action
     (captures/controller_lost.*.jsonl; ``socket_resume=true`` makes it do so at once,
@@ -205,6 +209,36 @@ class CallListener:
             return False
         return True
 
+    def _check_live(self, channel: Channel) -> None:
+        """Raise NotThisCall if a live call of ours has the channel's UUID and is another one."""
+        live = self.calls.get(channel.uuid)
+        if live is not None and (reason := misfit(identity(live.channel), identity(channel))):
+            raise NotThisCall(reason)
+
+    def _refuse_rival(self, peer: str, reason: str) -> None:
+        self.refused += 1
+        self.last_refusal = f"{peer}: {reason}"
+        log.warning(
+            "a call is refused: it is not the one that its UUID names", peer=peer, reason=reason
+        )
+
+    async def _session(
+        self, switch: SwitchConnection, channel: Channel, peer: str
+    ) -> CallSession | None:
+        """A session for the call that a connection brings; None if the call is not taken."""
+        if f"/{channel.domain_uuid}/" not in channel.media_path:
+            log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
+        if channel.answered and await _has_left(switch):
+            return None
+        try:
+            self._check_live(channel)
+            claimed = await self._claim(channel)
+            self._check_live(channel)  # it may have come while we waited
+        except NotThisCall as error:
+            self._refuse_rival(peer, str(error))
+            return None
+        return self._make_session(switch, channel, claimed) if self._takes(channel, peer) else None
+
     async def _call(self, switch: SwitchConnection, peer: str) -> None:
         channel = await switch.connect()
         if VARIABLE in channel.variables:
@@ -217,16 +251,9 @@ class CallListener:
         with structlog.contextvars.bound_contextvars(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         ):
-            if f"/{channel.domain_uuid}/" not in channel.media_path:
-                log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
-            claimed = None
-            if channel.answered:
-                if await _has_left(switch):
-                    return
-                claimed = await self._claim(channel)
-                if not self._takes(channel, peer):
-                    return
-            session = self._make_session(switch, channel, claimed)
+            session = await self._session(switch, channel, peer)
+            if session is None:
+                return
             older = self.calls.get(channel.uuid) or self._mute.get(channel.uuid)
             self.calls[channel.uuid] = session
             self._mind_door()

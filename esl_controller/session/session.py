@@ -112,6 +112,7 @@ class CallSession:
                 *(channel.caller, channel.number, time.time()),
                 owner=self._deps.name,
                 call_ended_url=self.secretary.events.call_ended_url,
+                created_us=channel.created_us,
             )
         )
         try:
@@ -346,8 +347,10 @@ class CallSession:
         if isinstance(event, FileEvent):
             self._media.file_event(event)
             return
-        if isinstance(event, ev.Answered) and event.codec:
-            self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
+        if isinstance(event, ev.Answered):
+            self.channel = replace(self.channel, answered=True)
+            if event.codec:
+                self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
         self.handle(event)
 
 

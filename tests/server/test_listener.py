@@ -19,6 +19,7 @@ from esl_controller.config.loading import load
 from esl_controller.server.web.client import drain, list_calls
 from esl_controller.simulator.freeswitch import DialplanAction, Ladder, SwitchStandIn
 from esl_controller.store import Store
+from esl_controller.store.identity import Identity
 from tests.calls.rig import greeted, rig
 from tests.freeswitch.peer import OK, api_reply, messages
 from tests.waiting import until
@@ -184,10 +185,10 @@ class SlowClaim:
         self._claim = store.claim
         patch.setattr(store, "claim", self)
 
-    async def __call__(self, call_uuid: str, owner: str) -> Claimed:
+    async def __call__(self, call_uuid: str, owner: str, comes: Identity) -> Claimed:
         self.asked.set()
         await self.may_claim.wait()
-        return await self._claim(call_uuid, owner)
+        return await self._claim(call_uuid, owner, comes)
 
 
 async def test_a_call_that_is_still_claimed_when_the_end_comes_is_not_taken(
