@@ -187,12 +187,17 @@ class Call:
     # --- the way to the conversation --------------------------------------------------------------
 
     def _arrived(self, event: ev.Arrived, now: float) -> Actions:
+        # If we freeze in a moment, nobody else would end the call.
+        limit: Actions = [LimitCall(self._max_call_s + BACKSTOP_S)]
+        if self.resumption is not None and not self.resumption.snapshot.back_from:
+            limit = []  # the switch still has the one of the first controller
         if event.answered:
             # mod_audio_stream may still stream the call to an earlier controller.
-            return self._prepare(now, again=True)
+            return [*limit, *self._prepare(now, again=True)]
         self._enter(State.ANSWERING, now)
         # The format of the model's audio depends on the caller's codec.
-        return [*self._connect(), Answer()] if event.codec_known else [Answer()]
+        connect = self._connect() if event.codec_known else []
+        return [*limit, *connect, Answer()]
 
     def _connect(self) -> Actions:
         return [] if self._model_link.state != "none" else self._model_link.connect()
@@ -231,14 +236,11 @@ class Call:
         if self._model_link.state != "ready":
             return announcement
         self._enter(State.TALKING, now)
-        limit = [LimitCall(self._max_call_s + BACKSTOP_S)]
         if self.resumption is None:
             first = self._enter_exit(self.conversation.begin(now), now)
-            return [ConfirmTaken(), *limit, *first]
-        if not self.resumption.snapshot.back_from:
-            limit = []  # the switch still has the one of the first controller
+            return [ConfirmTaken(), *first]
         first = self._enter_exit(self.conversation.resume(self.resumption, now), now)
-        return [ConfirmTaken(), *limit, *announcement, *first]
+        return [ConfirmTaken(), *announcement, *first]
 
     def _announce_return(self) -> Actions:
         """A caller who has waited long for us hears at once, and once, that we are back; the model

@@ -76,8 +76,8 @@ class EslSettings(Section):
         default=0,
         ge=0,
         le=100_000,
-        description="How many calls we take at once; the dialplan goes on with any more. 0: no"
-        " limit.",
+        description="How many calls we take at once. While so many live, our port is closed (the"
+        " dialplan tries the next host, or goes on) and /readyz says 503. 0: no limit.",
     )
 
 
@@ -253,7 +253,8 @@ class SecretariesSettings(Section):
 
 
 class FreeswitchSettings(Section):
-    """FreeSWITCH's own Event Socket (mod_event_socket), for `esl-controller call` and others."""
+    """FreeSWITCH's own Event Socket (mod_event_socket): for `esl-controller call` and `doctor`, and
+    for taking back calls whose connection is dead."""
 
     host: Host = Field(default="127.0.0.1", description="Host of FreeSWITCH.")
     port: Port = Field(default=8021, description="TCP port of the Event Socket.")

@@ -13,8 +13,8 @@ Replies come in order, and a reply proves only that the command was accepted:
 - ``unicast``: ``+OK`` even if the port could not be bound; the first datagram is the proof.
 - ``uuid_audio_stream ... start``: ``+OK`` before the module has connected; its audio is the proof.
 
-Genesis frames the messages and matches replies to commands. What may be sent is checked in
-``wire.py``; ``events.py`` reads what comes.
+Genesis frames the messages and matches replies to commands; ``reader.py`` bounds what it gets. What
+may be sent is checked in ``wire.py``; ``events.py`` reads what comes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import cast
 from uuid import uuid4
 
 import structlog
@@ -40,7 +41,8 @@ from esl_controller.freeswitch.esl import (
 )
 from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
 from esl_controller.freeswitch.keys import KeyPresses
-from esl_controller.freeswitch.wire import Command, SwitchError, SwitchGone, word
+from esl_controller.freeswitch.reader import BoundedReader
+from esl_controller.freeswitch.wire import Command, NoSuchChannel, SwitchError, SwitchGone, word
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -48,17 +50,21 @@ LANE_CLOSED_S = 1.0
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
 EARLY_EVENTS = 100  # buffered without a handler; the oldest go, because the last may be a hangup
 PING_S = 10.0  # how often the switch is asked whether the call exists
+LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of a call that is over
 
 
 class SwitchConnection:
     """One call's connection. Use: ``async with SwitchConnection.over(reader, writer) as switch``.
 
-    ``dropped`` counts events that were malformed or another call's.
+    ``dropped`` counts events that were malformed or another call's. ``mute_since``: when the
+    switch was asked something that it did not answer, by the loop's clock; None if it answers or
+    the connection is gone (``wait_lost``).
     """
 
     def __init__(self, session: Session) -> None:
         self.channel: Channel | None = None
         self.dropped = 0
+        self.mute_since: float | None = None
         self._session = session
         self._buffered: deque[SwitchEvent] = deque(maxlen=EARLY_EVENTS)
         self._handler: Callable[[SwitchEvent], None] = self._buffered.append
@@ -71,8 +77,10 @@ class SwitchConnection:
     async def over(
         cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> AsyncIterator[SwitchConnection]:
-        """Use a connection that was accepted; it is closed at the end."""
-        async with Session(reader, writer) as session:
+        """Use a connection that was accepted with ``limit=BLOCK_LIMIT``; it is closed at the
+        end."""
+        bounded = cast(asyncio.StreamReader, BoundedReader(reader))
+        async with Session(bounded, writer) as session:
             guard = asyncio.create_task(_stop_when_unreadable(session))
             try:
                 yield cls(session)
@@ -98,12 +106,14 @@ class SwitchConnection:
     async def connect(self) -> Channel:
         """Get the channel's data and subscribe to its events; returns the data.
 
-        ``linger`` keeps the connection open after the hangup, so that the last events are read. The
-        four commands go out together; FreeSWITCH replies in order. Raises SwitchError.
+        ``linger`` keeps the connection open after the hangup, so that the last events are read. It
+        has to have an end: without a number, a controller that is frozen by then would keep the
+        channel for as long as it is (docs/design/freeswitch.md#linger). The four commands go out
+        together; FreeSWITCH replies in order. Raises SwitchError.
         """
         replies = await asyncio.gather(
             self._send(wire.line("connect")),
-            self._send(wire.line("linger")),
+            self._send(wire.line(f"linger {LINGER_S}")),
             self._send(wire.line("myevents")),
             self._send(wire.line(events.SUBSCRIPTION)),
             return_exceptions=True,
@@ -133,9 +143,12 @@ class SwitchConnection:
             except ConnectionLost:
                 return "the Event Socket connection was lost"
             except TimeoutError:
+                asked_at = asyncio.get_running_loop().time()
                 try:
                     await self._api("uuid_exists", self._uuid)
                 except SwitchError as error:
+                    if not isinstance(error, SwitchGone | NoSuchChannel):
+                        self.mute_since = asked_at
                     return f"the switch no longer answers: {error}"
 
     # --- commands ---------------------------------------------------------------------------------
@@ -242,7 +255,9 @@ class SwitchConnection:
         await self._api("uuid_send_dtmf", self._uuid, word("digits", digits))
 
     async def schedule_hangup(self, seconds: float) -> None:
-        """Have the switch hang up after ``seconds``, whatever becomes of us."""
+        """Have the switch hang up after ``seconds``, whatever becomes of us. An earlier limit is
+        lifted: FreeSWITCH would keep both."""
+        await self._api("sched_del", self._uuid)
         await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid)
 
     async def start_recording(self, path: str) -> None:
@@ -318,5 +333,5 @@ async def _stop_when_unreadable(session: Session) -> None:
     assert reader is not None
     await asyncio.wait([reader])
     if not reader.cancelled() and (error := reader.exception()) is not None:
-        log.warning("FreeSWITCH sent bytes that are no Event Socket message", error=str(error))
+        log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=str(error))
         await session.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from media.resample import convert
 
 COMMAND_S = 5.0
 LANE_S = 1.0
+LIMIT_S = 3600  # of a leg; FreeSWITCH hangs it up then, if we are killed before we can
 
 
 class CallFailed(Exception):
@@ -96,7 +98,13 @@ class Leg:
         if FreeSWITCH does not reply within ``timeout`` seconds.
         """
         self._connection.on("*", self._event)
-        own = {"origination_uuid": self.uuid, "ignore_early_media": "true"}
+        own = {
+            "origination_uuid": self.uuid,
+            "ignore_early_media": "true",
+            # Both have an end without us: the dialling, and what comes after the answer.
+            "originate_timeout": f"{math.ceil(timeout)}",
+            "execute_on_answer": f"sched_hangup:+{LIMIT_S}",
+        }
         joined = ",".join(f"{name}={value}" for name, value in {**own, **variables}.items())
         try:
             originate = wire.api("originate", f"{{{joined}}}{to}", f"&{then}")

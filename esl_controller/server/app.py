@@ -27,11 +27,14 @@ from esl_controller.call.records import Claimed
 from esl_controller.config.settings import AgentSettings, Loaded, Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.rescue import Rescue
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
+from esl_controller.server.loop_watch import LoopWatch
 from esl_controller.server.outbox import Outbox
 from esl_controller.server.record import CallRecords
+from esl_controller.server.service_manager import ServiceManager
 from esl_controller.server.shutdown import Shutdown
 from esl_controller.server.stand_in import stand_in
 from esl_controller.server.web.routes import in_brief, web_routes
@@ -61,7 +64,11 @@ class Controller:
         self.shutdown = shutdown
         self.clock = Clock()
         self.name = _name()
-        self.calls = CallListener(settings.esl, self._make_session, self._claim)
+        rescue = Rescue(settings.freeswitch)
+        self.calls = CallListener(settings.esl, self._make_session, self._claim, rescue.take_back)
+        self.service_manager = ServiceManager(os.environ)
+        self._loop_watch = LoopWatch(self.calls.door, self.service_manager)
+        self.calls.check_loop = self._loop_watch.check
         self.streams = StreamEndpoint(self.calls.expected_stream)
         self.failure: Exception | None = None  # the bug that ends this controller
         self.media_url = ""
@@ -104,6 +111,8 @@ class Controller:
         self.web_port = await _serve_run_owned(stack, routes, *address, share=share)
         stack.push_async_callback(self.calls.stop)
         await self.calls.start()
+        run_owned(self.calls.door.keep())
+        run_owned(self._loop_watch.run())
         if self.store is not None:
             run_owned(Heartbeats(self.store, self._heartbeat).run())
 
@@ -141,7 +150,10 @@ class Controller:
         return CallSession(switch, channel, services, claimed)
 
     async def _claim(self, channel: Channel) -> Claimed | None:
-        return await self.records.claim(channel)
+        if channel.answered:
+            return await self.records.claim(channel)
+        await self.records.check_new(channel)
+        return None
 
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
@@ -150,7 +162,7 @@ class Controller:
             media=self.media_url,
             started_at=self._started_at,
             seen_at=time.time(),
-            state="ready" if self.calls.ready else "draining",
+            state="draining" if self.calls.door.closed else "ready",
             calls=json.dumps({uuid: in_brief(call) for uuid, call in self.calls.calls.items()}),
         )
 
@@ -278,10 +290,12 @@ async def _serve_until_stopped(settings: Settings) -> None:
             web=controller.web_url,
             agent=settings.agent.resolved_kind,
         )
+        controller.service_manager.ready()
         await controller.loaded()
         settle()
         log.info("settled")  # from here on no call waits for an import
         await shutdown.carry_out(controller.calls)
+        controller.service_manager.stopping()
     if controller.failure is not None:
         raise ControllerFailed(f"ended by a bug: {controller.failure!r}") from controller.failure
 

@@ -21,9 +21,14 @@ from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import SwitchEvent
+from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.freeswitch.wire import SwitchError, SwitchGone
+from esl_controller.server.door import Door
+from esl_controller.server.record import identity
 from esl_controller.session.session import CallSession
+from esl_controller.store import NotThisCall
+from esl_controller.store.identity import misfit
 from media.stream import StreamLookup
 
 log = structlog.stdlib.get_logger(__name__)
@@ -31,14 +36,17 @@ log = structlog.stdlib.get_logger(__name__)
 STOP_S = 5.0  # for everything that a stop does after its patience has ended
 HAND_BACK_S = 3.0  # of these, for telling the switch, which may hang
 OVER = 100  # calls that have ended and are still recognised by their media path
+FULL = "there are [esl] max_calls calls already"
 APART_S = 0.03  # between two calls that are handed back: about what it costs to take one
 
 
 class CallListener:
     """Listens for the dialplan's ``socket`` action; one ``CallSession`` a call.
 
-    ``claim`` takes over what is known of a call that was answered before. ``refused`` counts the
-    connections that were closed at once, ``last_refusal`` says whose the last one was, and why.
+    ``claim`` takes over what is known of a call that was answered before, and raises NotThisCall
+    for a channel that only names its UUID. ``take_back`` moves a call away from a connection that
+    is mute (``freeswitch/rescue.py``). ``refused`` counts the connections that were closed at once,
+    ``last_refusal`` says whose the last one was, and why.
     ``taken`` counts the calls so far; ``probes`` are the doctor's legs, which are no calls.
     Closing a connection ends no call: the dialplan goes on with its next action
     (captures/controller_lost.*.jsonl; ``socket_resume=true`` makes it do so at once,
@@ -50,6 +58,7 @@ class CallListener:
         settings: EslSettings,
         make_session: Callable[[SwitchConnection, Channel, Claimed | None], CallSession],
         claim: Callable[[Channel], Awaitable[Claimed | None]],
+        take_back: Callable[[Channel, int], Awaitable[None]] | None = None,
     ) -> None:
         self.refused = 0
         self.last_refusal = ""
@@ -59,7 +68,11 @@ class CallListener:
         self._settings = settings
         self._make_session = make_session
         self._claim = claim
-        self._server: asyncio.Server | None = None
+        self._take_back = take_back
+        self._mute: dict[str, CallSession] = {}  # over here, and their connection is still open
+        self.door = Door(settings, self._accept)
+        # Shuts the door if the event loop is late; asked before a connection is admitted.
+        self.check_loop: Callable[[], None] = lambda: None
         self._connections: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None]] = set()  # connections that have a call of ours
         self._over: deque[str] = deque(maxlen=OVER)  # media paths of the last calls
@@ -68,28 +81,21 @@ class CallListener:
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
-        self._server = await asyncio.start_server(
-            self._accept,
-            self._settings.host,
-            self._settings.port,
-            reuse_port=self._settings.share or None,
-        )
+        await self.door.open()
 
     @property
     def port(self) -> int:
         """The port that we listen on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self.door.port
 
     @property
     def ready(self) -> bool:
         """Whether new calls are taken."""
-        return self._server is not None and self._server.is_serving()
+        return self.door.is_open
 
     def close(self) -> None:
         """Take no more calls."""
-        if self._server is not None:
-            self._server.close()
+        self.door.close()
 
     async def drain(self, limit_s: float) -> None:
         """Take no more calls, and wait until those that live are over, or ``limit_s`` seconds."""
@@ -103,9 +109,7 @@ class CallListener:
     async def stop(self, patience_s: float = 0.0) -> None:
         """Take no more calls, and hand back the live ones without ending them: each when nobody
         speaks in it, or after ``patience_s``. Takes at most ``STOP_S`` longer than that."""
-        if self._server is None:
-            return
-        self._server.close()
+        self.door.close()
         time = asyncio.get_running_loop().time
         last = time() + patience_s
         # One after the other: a controller that takes up thirty at once lets each wait for all.
@@ -128,7 +132,7 @@ class CallListener:
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
+        await self.door.wait_closed()
 
     def expected_stream(self, path: str) -> StreamLookup:
         """For the media server: the live call whose WebSocket path this is."""
@@ -181,24 +185,59 @@ class CallListener:
             address = address.ipv4_mapped or address  # our socket listens on both
         if not any(address in network for network in self._settings.allow):
             return "its address is not within [esl] allow"
-        if not self.ready:
-            return "the controller is stopping"
-        return self._full()
+        self.check_loop()
+        return self.door.why_shut
 
-    def _full(self) -> str:
-        if 0 < self._settings.max_calls <= len(self.calls):
-            return f"there are [esl] max_calls = {self._settings.max_calls} calls already"
-        return ""
+    def _full(self) -> bool:
+        return 0 < self._settings.max_calls <= len(self.calls)
+
+    def _mind_door(self) -> None:
+        """Refuse connections while there is no room for a call, so that the dialplan's ``A|B``
+        tries B at once."""
+        if self._full():
+            self.door.shut(FULL)
+        else:
+            self.door.lift(FULL)
 
     def _takes(self, channel: Channel, peer: str) -> bool:
         """Whether the call can still be taken: while we waited, others may have come, or a stop."""
-        reason = "the controller is stopping"
-        if self.ready:
-            reason = "" if channel.uuid in self.calls else self._full()
-        if reason:
+        full = self._full() and channel.uuid not in self.calls
+        if full or self.door.closed:
+            reason = self.door.why_shut
             self.refused += 1
             log.warning("call not taken", reason=reason, peer=peer)
-        return not reason
+            return False
+        return True
+
+    def _check_live(self, channel: Channel) -> None:
+        """Raise NotThisCall if a live call of ours has the channel's UUID and is another one."""
+        live = self.calls.get(channel.uuid)
+        if live is not None and (reason := misfit(identity(live.channel), identity(channel))):
+            raise NotThisCall(reason)
+
+    def _refuse_rival(self, peer: str, reason: str) -> None:
+        self.refused += 1
+        self.last_refusal = f"{peer}: {reason}"
+        log.warning(
+            "a call is refused: it is not the one that its UUID names", peer=peer, reason=reason
+        )
+
+    async def _session(
+        self, switch: SwitchConnection, channel: Channel, peer: str
+    ) -> CallSession | None:
+        """A session for the call that a connection brings; None if the call is not taken."""
+        if f"/{channel.domain_uuid}/" not in channel.media_path:
+            log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
+        if channel.answered and await _has_left(switch):
+            return None
+        try:
+            self._check_live(channel)
+            claimed = await self._claim(channel)
+            self._check_live(channel)  # it may have come while we waited
+        except NotThisCall as error:
+            self._refuse_rival(peer, str(error))
+            return None
+        return self._make_session(switch, channel, claimed) if self._takes(channel, peer) else None
 
     async def _call(self, switch: SwitchConnection, peer: str) -> None:
         channel = await switch.connect()
@@ -212,17 +251,12 @@ class CallListener:
         with structlog.contextvars.bound_contextvars(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         ):
-            if f"/{channel.domain_uuid}/" not in channel.media_path:
-                log.warning("the dialplan sets no valid domain_uuid", found=channel.domain_uuid)
-            claimed = None
-            if channel.answered:
-                if await _has_left(switch):
-                    return
-                claimed = await self._claim(channel)
-                if not self._takes(channel, peer):
-                    return
-            session = self._make_session(switch, channel, claimed)
-            older, self.calls[channel.uuid] = self.calls.get(channel.uuid), session
+            session = await self._session(switch, channel, peer)
+            if session is None:
+                return
+            older = self.calls.get(channel.uuid) or self._mute.get(channel.uuid)
+            self.calls[channel.uuid] = session
+            self._mind_door()
             if older is not None:
                 # The switch dialled again, so the older connection has no call any more.
                 older.successor = session
@@ -242,7 +276,10 @@ class CallListener:
                 if self.calls.get(channel.uuid) is session:
                     del self.calls[channel.uuid]
                     self._over.append(channel.media_path)
-            if session.call.cause == TRANSFERRED or session.stepped_back:
+                    self._mind_door()
+            if switch.mute_since is not None and not session.stepped_back:
+                await self._rescue(switch, session, switch.mute_since)
+            elif session.call.cause == TRANSFERRED or session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
             # newer one's park, and the dialplan would dial once more
@@ -250,6 +287,25 @@ class CallListener:
             while session.successor is not None:
                 session = session.successor
                 await session.wait_over()
+
+    async def _rescue(
+        self, switch: SwitchConnection, session: CallSession, mute_since: float
+    ) -> None:
+        """Have a call taken back whose connection is mute, and hold that until the call is over."""
+        if self._take_back is None:
+            return
+        channel = session.channel
+        self._mute[channel.uuid] = session
+        mute_s = asyncio.get_running_loop().time() - mute_since
+        lost_at_us = channel.now_us + int((session.age_s - mute_s) * 1e6)
+        try:
+            await self._take_back(channel, lost_at_us)
+            session.log.info("the call was taken back from a mute connection")
+            await self._linger(switch)
+        except CallFailed as error:
+            session.log.warning("the call cannot be taken back", reason=str(error))
+        finally:
+            del self._mute[channel.uuid]
 
     async def _linger(self, switch: SwitchConnection) -> None:
         """Wait until a call that somebody else has by now is over, or until we stop.

@@ -12,7 +12,8 @@ import structlog
 from esl_controller.call.records import Claimed
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.session import CallSession
-from esl_controller.store import Store, StoreError
+from esl_controller.store import NotThisCall, Store, StoreError
+from esl_controller.store.identity import Identity
 from esl_controller.store.records import Change
 
 CLAIM_S: Final = (
@@ -23,6 +24,11 @@ STILL_OURS_S: Final = 0.5  # a hangup or a transfer waits for this answer
 FLUSH_S: Final = 2.0
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+def identity(channel: Channel) -> Identity:
+    """What tells this channel from another one with its UUID."""
+    return Identity(channel.domain_uuid, channel.created_us, channel.answered)
 
 
 class CallRecords:
@@ -45,18 +51,28 @@ class CallRecords:
                     await self._store.flush()
 
     async def claim(self, channel: Channel) -> Claimed | None:
-        """Claim a call that was answered before; None where no record is kept."""
+        """Claim a call that was answered before; None where no record is kept. Raises
+        NotThisCall."""
         if self._store is None:
             return None
         try:
             async with asyncio.timeout(CLAIM_S):
-                return await self._store.claim(channel.uuid, self._name)
+                return await self._store.claim(channel.uuid, self._name, identity(channel))
         except (StoreError, TimeoutError) as error:
             reason = str(error) or f"no answer within {CLAIM_S:g} s"
             log.warning("a call begins anew: its record cannot be read", reason=reason)
             # The call's age in seconds grows faster than its number of controllers, so no earlier
             # controller had an epoch as high as this.
             return Claimed(epoch=1 + int(channel.age_s), snapshot="")
+
+    async def check_new(self, channel: Channel) -> None:
+        """Raise NotThisCall if a call that was not answered yet is known as another one. If that
+        cannot be told in time, it is not."""
+        if self._store is not None:
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(STILL_OURS_S):
+                    if reason := await self._store.misfit(channel.uuid, identity(channel)):
+                        raise NotThisCall(reason)
 
     async def still_ours(self, call_uuid: str, epoch: int) -> bool:
         """Whether nobody has claimed the call since; True, too, if that cannot be told in time."""

@@ -118,6 +118,7 @@ class CallSession:
                 *(channel.caller, channel.number, time.time()),
                 owner=self._deps.name,
                 call_ended_url=self.secretary.events.call_ended_url,
+                created_us=channel.created_us,
             )
         )
         try:
@@ -314,6 +315,8 @@ class CallSession:
         return ours
 
     async def _transfer(self, destination: Destination, returns: int) -> None:
+        # If we are killed now, the next controller must know whether the caller was to be sent on.
+        await self._deps.record.flush()
         if not await self._is_ours():
             return
         context = destination.context or self.channel.context or "default"
@@ -350,8 +353,10 @@ class CallSession:
         if isinstance(event, FileEvent):
             self._media.file_event(event)
             return
-        if isinstance(event, ev.Answered) and event.codec:
-            self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
+        if isinstance(event, ev.Answered):
+            self.channel = replace(self.channel, answered=True)
+            if event.codec:
+                self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
         self.handle(event)
 
 

@@ -7,7 +7,8 @@ database. Nor does sending what is due: that is ``server/outbox.py``.
 """
 
 from esl_controller.store.errors import StoreError
+from esl_controller.store.identity import NotThisCall
 from esl_controller.store.reading import Reader, reading
 from esl_controller.store.store import Store
 
-__all__ = ["Reader", "Store", "StoreError", "reading"]
+__all__ = ["NotThisCall", "Reader", "Store", "StoreError", "reading"]

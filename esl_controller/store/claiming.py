@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 from esl_controller.store import schema
+from esl_controller.store.identity import Identity, NotThisCall, misfit
 from esl_controller.store.records import Delivery
 from esl_controller.store.statements import lock
 
@@ -30,38 +31,47 @@ class Claims:
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
-        self._call_uuids: set[str] = set()
+        self._calls: dict[str, Identity | None] = {}
+        self._taken: Set[str] = set()
         self._begun = False
         self._since = time.monotonic()
 
-    def add(self, call_uuid: str, owner: str) -> bool:
-        """Claim this call with the others; False if it is too late, or there are too many."""
+    def add(self, call_uuid: str, owner: str, comes: Identity | None = None) -> bool:
+        """Claim this call with the others, for the channel that ``comes``; False if it is too late,
+        or there are too many."""
         late = self._begun or time.monotonic() - self._since > JOIN_S
-        full = len(self._call_uuids) == TOGETHER
-        if late or full or owner != self._owner or call_uuid in self._call_uuids:
+        full = len(self._calls) == TOGETHER
+        if late or full or owner != self._owner or call_uuid in self._calls:
             return False
-        self._call_uuids.add(call_uuid)
+        self._calls[call_uuid] = comes
         return True
 
-    async def take(self, connection: AsyncConnection) -> dict[str, Claimed]:
-        """Make the owner's these calls, known ones or not, and return what is recorded of each.
+    async def take(self, connection: AsyncConnection) -> dict[str, Claimed | NotThisCall]:
+        """Make the owner's these calls, known ones or not, and return what is recorded of each. Of
+        a channel that is not the call's, that is why; and nothing is changed.
 
         Of a long call, that is the last ``HISTORY`` turns and as many function calls. One statement
         increments the epoch, so of two controllers that claim a call at once the later one has it.
         """
         self._begun = True
         calls = schema.calls
-        await lock(connection, self._call_uuids)
+        await lock(connection, self._calls)
+        refused = {
+            uuid: NotThisCall(reason)
+            for uuid, comes in self._calls.items()
+            if comes is not None and (reason := await misfit_of(connection, uuid, comes))
+        }
+        self._taken = self._calls.keys() - refused.keys()
         claimed = await connection.execute(
             update(calls)
-            .where(calls.c.call_uuid.in_(self._call_uuids))
+            .where(calls.c.call_uuid.in_(self._taken))
             .values(epoch=calls.c.epoch + 1, owner=self._owner, ended_at=None, cause="", outcome="")
             .returning(calls.c.call_uuid, calls.c.epoch, calls.c.memory)
         )
         known = claimed.all()
         turns = await self._last(connection, Turn, schema.turns, schema.turns.c.number)
         tools = await self._last(connection, ToolUsed, schema.tools, schema.tools.c.at)
-        return {
+        return refused | {
             uuid: Claimed(epoch, memory, turns[uuid], tools[uuid]) for uuid, epoch, memory in known
         }
 
@@ -75,9 +85,7 @@ class Claims:
         """The last ``HISTORY`` rows of each call, in order."""
         back = func.row_number().over(partition_by=table.c.call_uuid, order_by=order.desc())
         numbered = (
-            select(table, back.label("back"))
-            .where(table.c.call_uuid.in_(self._call_uuids))
-            .subquery()
+            select(table, back.label("back")).where(table.c.call_uuid.in_(self._taken)).subquery()
         )
         query = (
             select(*(numbered.c[column.name] for column in table.c))
@@ -88,6 +96,18 @@ class Claims:
         for row in await connection.execute(query):
             found[row.call_uuid].append(kind(**row._mapping))
         return found
+
+
+async def misfit_of(connection: AsyncConnection, call_uuid: str, comes: Identity) -> str:
+    """Why the channel that ``comes`` is not the call that is recorded; empty if it may be."""
+    calls = schema.calls
+    query = select(calls.c.domain_uuid, calls.c.created_us, calls.c.outcome, calls.c.memory)
+    row = (await connection.execute(query.where(calls.c.call_uuid == call_uuid))).one_or_none()
+    if row is None:
+        return ""
+    # What a call must remember is stored from the first words on, that is, after the answer.
+    known = Identity(row.domain_uuid, row.created_us, answered=bool(row.memory))
+    return misfit(known, comes, row.outcome)
 
 
 async def claimed_by_others(connection: AsyncConnection, epochs: Mapping[str, int]) -> list[str]:

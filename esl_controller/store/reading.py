@@ -29,7 +29,7 @@ from esl_controller.store.records import (
 _USAGE = {field.name for field in fields(Usage)}
 FINISH_S = 1.0
 _Found = TypeVar("_Found")
-_INTERNAL = ("owner", "epoch", "memory", "call_ended_url")
+_INTERNAL = ("owner", "epoch", "memory", "call_ended_url", "created_us")
 
 
 @asynccontextmanager

@@ -30,7 +30,8 @@ def _new_id() -> str:
 class CallStarted:
     """A call is ours. If a call has several (it came back to us), the first one stays.
 
-    ``call_ended_url``: where to deliver the record if the call is lost, or empty.
+    ``call_ended_url``: where to deliver the record if the call is lost, or empty. ``created_us``:
+    when its channel was created, in microseconds of the switch's clock.
     """
 
     call_uuid: str
@@ -41,6 +42,7 @@ class CallStarted:
     at: float
     owner: str = ""
     call_ended_url: str = ""
+    created_us: int = 0
 
 
 @dataclass(frozen=True)

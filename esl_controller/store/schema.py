@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Double,
     ForeignKey,
@@ -63,6 +64,8 @@ calls = Table(
     _count("epoch"),  # how often the call was taken over
     _text("memory"),  # the snapshot, as JSON
     _text("call_ended_url"),  # where to deliver the record if the call is lost
+    # When the switch created the channel, in microseconds of Unix time.
+    Column("created_us", BigInteger, nullable=False, server_default="0"),
 )
 
 turns = Table(

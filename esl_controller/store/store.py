@@ -12,9 +12,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from esl_controller.call.records import Claimed
-from esl_controller.store.claiming import Claims, claimed_by_others, take_due
+from esl_controller.store.claiming import Claims, claimed_by_others, misfit_of, take_due
 from esl_controller.store.database import open_engine
 from esl_controller.store.ending import end_lost
+from esl_controller.store.identity import Identity, NotThisCall
 from esl_controller.store.reading import Reader
 from esl_controller.store.records import Change, Delivery, UnfinishedCall
 from esl_controller.store.writing import Writer
@@ -35,7 +36,7 @@ class Store(Reader):
         self._writer = writer
         self._writing = writing
         self._claims = Claims("")  # the latest ones; more calls may join them
-        self._claimed: asyncio.Task[dict[str, Claimed]] | None = None
+        self._claimed: asyncio.Task[dict[str, Claimed | NotThisCall]] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -84,17 +85,28 @@ class Store(Reader):
         """Have ``change`` written soon. Never waits, never raises."""
         self._writer.put(change)
 
-    async def claim(self, call_uuid: str, owner: str) -> Claimed:
-        """Take a call over from whoever had it. Raises StoreError."""
+    async def claim(self, call_uuid: str, owner: str, comes: Identity | None = None) -> Claimed:
+        """Take a call over from whoever had it, for the channel that ``comes``. Raises StoreError,
+        and NotThisCall if the channel is not the one that is recorded."""
         if self._writer.holds(call_uuid):
             await self.flush()  # it was ours a moment ago, and what we put is part of it
         claimed = self._claimed
         # A claim that is done failed, or began too long ago to be joined.
-        if claimed is None or claimed.done() or not self._claims.add(call_uuid, owner):
+        if claimed is None or claimed.done() or not self._claims.add(call_uuid, owner, comes):
             self._claims = Claims(owner)
-            self._claims.add(call_uuid, owner)
+            self._claims.add(call_uuid, owner, comes)
             claimed = self._claimed = self._start(self._claims.take)
-        return (await asyncio.shield(claimed))[call_uuid]
+        found = (await asyncio.shield(claimed))[call_uuid]
+        if isinstance(found, NotThisCall):
+            raise found
+        return found
+
+    async def misfit(self, call_uuid: str, comes: Identity) -> str:
+        """Why the channel that ``comes`` is not the call that is recorded; empty if it may be.
+        Raises StoreError."""
+        if self._writer.holds(call_uuid):
+            await self.flush()
+        return await self._whole(lambda connection: misfit_of(connection, call_uuid, comes))
 
     async def claimed_by_others(self, epochs: Mapping[str, int]) -> list[str]:
         """Those of our calls that others have claimed since ours, at the epoch that is given.

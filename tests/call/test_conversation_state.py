@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,10 +28,7 @@ def responses(world: World) -> list[str]:
 
 def returned(world: World, snapshot: Snapshot, **resumption: Any) -> World:
     """The same call in another process, once the caller is back."""
-    other = world.crashed()
-    assert other.call.resumption is not None
-    other.call.resumption = replace(other.call.resumption, snapshot=snapshot, **resumption)
-    return other.resumed()
+    return world.crashed(snapshot=snapshot, **resumption).resumed()
 
 
 def test_at_rest_nothing_is_said() -> None:

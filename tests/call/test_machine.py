@@ -43,7 +43,8 @@ from tests.call.world import SALES, World, kinds, secretary, tool_call
 Playback = Literal["lane", "file"]
 WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
 GREET = RequestReply("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
-BEGIN = [ConfirmTaken(), LimitCall(3600 + BACKSTOP_S), GREET]
+LIMIT = LimitCall(3600 + BACKSTOP_S)
+BEGIN = [ConfirmTaken(), GREET]
 GONE = ev.AgentFailed("401", Recovery.NEXT_MODEL)
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
@@ -86,7 +87,7 @@ def talking(playback: Playback = "lane", fallback: Destination | None = None) ->
 
 def test_everything_starts_side_by_side() -> None:
     call = a_call()
-    assert run(call, ev.Arrived(answered=False)) == [ConnectAgent(), Answer()]
+    assert run(call, ev.Arrived(answered=False)) == [LIMIT, ConnectAgent(), Answer()]
     assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
     assert run(call, ev.StreamOpened(), ev.AgentReady()) == []
     assert run(call, ev.LaneOpened(8000)) == BEGIN
@@ -102,6 +103,7 @@ def test_greets_whichever_comes_last() -> None:
 def test_an_answered_call_is_not_answered_again() -> None:
     # The module had the call before, and must stop before it can start.
     assert run(a_call(), ev.Arrived(answered=True)) == [
+        LIMIT,
         ConnectAgent(),
         StartStream(again=True),
         OpenLane(),
@@ -110,7 +112,7 @@ def test_an_answered_call_is_not_answered_again() -> None:
 
 def test_a_codec_that_is_not_known_yet_is_waited_for() -> None:
     call = a_call()
-    assert run(call, ev.Arrived(answered=False, codec_known=False)) == [Answer()]
+    assert run(call, ev.Arrived(answered=False, codec_known=False)) == [LIMIT, Answer()]
     assert run(call, ev.Answered("PCMU", 8000)) == [ConnectAgent(), StartStream(), OpenLane()]
 
 
@@ -286,7 +288,7 @@ def test_the_caller_is_set_free_before_an_apology() -> None:
 
 def test_a_model_that_fails_before_the_lane_opens() -> None:
     call = a_call()
-    assert run(call, ev.Arrived(False), GONE) == [ConnectAgent(), Answer()]
+    assert run(call, ev.Arrived(False), GONE) == [LIMIT, ConnectAgent(), Answer()]
     assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
     assert run(call, ev.LaneOpened(8000)) == [PlaySentence("sorry")]
 

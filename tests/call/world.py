@@ -16,7 +16,7 @@ from esl_controller.call.agent import Abilities, Recovery, Said
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.events import ToolCall
 from esl_controller.call.machine import Call
-from esl_controller.call.snapshot import Resumption, StoredSnapshot, dump, load
+from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.call.states import State
 from esl_controller.call.timers import LAST_WORDS_S
 from esl_controller.call.tools import Toolbox
@@ -154,8 +154,16 @@ class World:
         assert self.call.state is State.TALKING
         return self
 
-    def crashed(self, *, away_s: float = 0.0, words_unknown: bool = False) -> World:
-        """The same call in another process, which has just got it; its clock began elsewhere."""
+    def crashed(
+        self,
+        *,
+        away_s: float = 0.0,
+        words_unknown: bool = False,
+        snapshot: Snapshot | None = None,
+        unreached: str = "",
+    ) -> World:
+        """The same call in another process, which has just got it; its clock began elsewhere.
+        ``snapshot``: in the place of the present one."""
         stored = load(dump(StoredSnapshot(self.call.conversation.snapshot().shifted(7.0))))
         assert stored is not None
         heard = any(isinstance(action, do.RequestReply) for action in self.actions)
@@ -164,11 +172,12 @@ class World:
         )
         other.now = self.now + 7.0
         other.call.resumption = Resumption(
-            stored.memory,
+            snapshot or stored.memory,
             (Said("agent", "Clinic"),) if heard else (),
             cut=bool(self.words),
             words_unknown=words_unknown,
             away_s=away_s,
+            unreached=unreached,
         )
         other._count = 1000 * (self._count + 1)
         other.feed(ev.Arrived(True))

@@ -57,6 +57,32 @@ async def test_a_caller_who_is_transferred_to_nobody_leaves_no_connection(
         assert (await of.record(call.uuid))["outcome"] == "transferred"
 
 
+async def test_a_transfer_waits_until_it_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A controller that is killed meanwhile leaves a record of where the caller was to go."""
+    there = {"1001": [DialplanAction("hangup", "USER_BUSY")]}
+    async with rig(model={"script": TRANSFER}, secretary=SALES, extensions=there) as of:
+        store = of.controller.store
+        assert store is not None
+        flush, asked, may_write = store.flush, asyncio.Event(), asyncio.Event()
+
+        async def slow() -> None:
+            asked.set()
+            await may_write.wait()
+            await flush()
+
+        call = await of.switch.call()
+        await greeted(call)
+        monkeypatch.setattr(server_record, "FLUSH_S", 10.0)
+        monkeypatch.setattr(store, "flush", slow)
+        await say(call)
+        await asyncio.wait_for(asked.wait(), 15)
+        await asyncio.sleep(0.3)
+        assert call.cause == "", "the transfer was made before it was written down"
+        may_write.set()
+        assert await call.ended(15) == "USER_BUSY"
+        await of.no_calls()
+
+
 async def test_a_call_that_goes_on_elsewhere_in_mid_apology_has_ended_only_then() -> None:
     receiver = Receiver()
     model = {"faults": ModelFaults(refuse_key="http")}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from structlog.testing import capture_logs
 
 from esl_controller.freeswitch import connection as module
 from esl_controller.server import listener as server
 from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
 from tests.calls.rig import Rig, greeted, rig
+from tests.live.freeswitch import free_port
 from tests.waiting import until
 
 GIVES_UP = Ladder(tries=1, anew=False)
@@ -24,14 +27,14 @@ class Wire:
     def __init__(self, port: int) -> None:
         self.port = 0
         self._to = port
-        self._open = asyncio.Event()
-        self._open.set()
+        self._open: list[asyncio.Event] = []
         self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def swallow(self) -> None:
-        """Take what is sent, as before, and pass nothing on."""
-        self._open.clear()
+        """Of the connections that there are, take what is sent, and pass nothing on."""
+        for connection in self._open:
+            connection.clear()
 
     def cut(self) -> None:
         """Break all connections, as a process that dies does."""
@@ -42,15 +45,20 @@ class Wire:
         """One connection to the controller."""
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._to)
         self._ends |= {writer, to_writer}
+        passing = asyncio.Event()
+        passing.set()
+        self._open.append(passing)
         for source, sink in ((reader, to_writer), (to_reader, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
+            task = asyncio.create_task(self._pump(source, sink, passing))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passing: asyncio.Event
+    ) -> None:
         try:
             while data := await source.read(65536):
-                await self._open.wait()
+                await passing.wait()
                 sink.write(data)
         except ConnectionError:
             pass
@@ -66,12 +74,14 @@ class Wire:
 
 
 @asynccontextmanager
-async def wired(of: Rig) -> AsyncIterator[tuple[Wire, SwitchStandIn]]:
+async def wired(
+    of: Rig, ladder: Ladder = GIVES_UP, **switch_options: Any
+) -> AsyncIterator[tuple[Wire, SwitchStandIn]]:
     """Another switch of ``of``'s controller, which reaches it over a wire."""
     wire = Wire(of.controller.calls.port)
     server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
     wire.port = server.sockets[0].getsockname()[1]
-    async with SwitchStandIn(f"127.0.0.1:{wire.port}", ladder=GIVES_UP) as switch:
+    async with SwitchStandIn(f"127.0.0.1:{wire.port}", ladder=ladder, **switch_options) as switch:
         yield wire, switch
         await wire.close()
         server.close()
@@ -135,6 +145,59 @@ async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatc
             assert record["cause"].startswith("the switch no longer answers: no reply to api")
         monkeypatch.undo()
         await takes_calls(of)
+
+
+@asynccontextmanager
+async def muted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Rig, Wire, SwitchStandIn]]:
+    """A controller that also reaches the switch's own Event Socket."""
+    monkeypatch.setattr(module, "PING_S", 0.5)
+    port = free_port()
+    reach = {"FREESWITCH_PORT": str(port)}
+    async with rig(model={"greeting": "caller_interrupts"}, settings=reach) as of:
+        event_socket = ("127.0.0.1", port)
+        async with wired(of, Ladder(wait=0.05), event_socket=event_socket) as (wire, switch):
+            yield of, wire, switch
+
+
+async def test_a_call_on_a_mute_connection_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing tells the switch: without us the caller would hear silence for good."""
+    async with muted(monkeypatch) as (of, wire, switch):
+        call = await switch.call()
+        await greeted(call)
+        first = of.controller.calls.calls[call.uuid]
+        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        wire.swallow()
+        await until(lambda: of.controller.calls.taken == 2, 5)
+        again = of.controller.calls.calls[call.uuid]
+        assert "the switch no longer answers" in first.call.cause
+        await until(lambda: again.call.state.value == "talking")
+        assert (again.epoch, call.cause) == (1, "")
+        assert 0.4 < again.channel.away_s < 5, "the next controller knows how long it was"
+        monkeypatch.undo()
+        await until(lambda: (again.call.hearing, again.call.speaking_by) == ("stream", "lane"))
+        await asyncio.sleep(0.5)
+        assert of.controller.calls.taken == 2, "the old connection stays open"
+        call.hangup()
+        await call.ended()
+        await nothing_is_left(of, 5)
+        await until(lambda: not of.controller.calls._mute)
+
+
+async def test_a_caller_who_was_transferred_is_not_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with muted(monkeypatch) as (of, wire, switch):
+        call = await switch.call()
+        await greeted(call)
+        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        await switch.api("uuid_setvar", f"{call.uuid} socket_resume")
+        with capture_logs() as logs:
+            wire.swallow()
+            await until(lambda: any("taken back" in line["event"] for line in logs), 5)
+        assert [line["reason"] for line in logs if "taken back" in line["event"]] == [
+            "it was transferred"
+        ]
+        assert of.controller.calls.taken == 1
 
 
 async def test_a_stop_does_not_wait_for_a_switch_that_is_silent(

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 
 from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.reader import BLOCK_LIMIT
 from tests.paths import CAPTURES
 
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
@@ -60,7 +61,9 @@ async def pair() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        reader, writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname(), limit=BLOCK_LIMIT
+        )
         peer = await accepted
         try:
             async with SwitchConnection.over(reader, writer) as switch:

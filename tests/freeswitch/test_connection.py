@@ -15,7 +15,7 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.dialplan import bridge_and_return
 from esl_controller.freeswitch.events import FileWritten, SwitchEvent
 from esl_controller.freeswitch.wire import NoSuchCommand, SwitchError, UnsafeValue
-from tests.freeswitch.peer import UUID, api_reply, connected, messages, pair
+from tests.freeswitch.peer import OK, UUID, api_reply, connected, messages, pair
 from tests.waiting import until
 
 
@@ -31,6 +31,25 @@ async def test_connect_reads_the_channel() -> None:
         assert not channel.answered
         assert channel.variables["sip_to_user"] == "8000"
         assert channel.media_path == f"/stream/96f6142d-02b1-49fa-8bcb-f98658bb831f/{UUID}"
+
+
+async def test_the_linger_has_an_end() -> None:
+    """A frozen controller keeps the channel of a caller who hung up for as long as we asked for."""
+    async with pair() as (switch, peer):
+        connecting = asyncio.create_task(switch.connect())
+        commands = [await peer.command() for _ in range(4)]
+        first, *_ = messages("conversation")
+        peer.writer.write(first + OK * 3)
+        await connecting
+        assert commands[1] == f"linger {module.LINGER_S}\n\n"
+
+
+async def test_a_limit_takes_the_place_of_an_earlier_one() -> None:
+    async with connected() as (switch, peer):
+        limiting = asyncio.create_task(switch.schedule_hangup(3660.0))
+        commands = [await peer.reply(api_reply("+OK")) for _ in range(2)]
+        await limiting
+        assert commands == [f"api sched_del {UUID}\n\n", f"api sched_hangup +3660 {UUID}\n\n"]
 
 
 async def test_commands_are_those_of_the_captures() -> None:

@@ -88,6 +88,14 @@ async def test_the_leg_has_its_uuid_and_variables_and_is_answered() -> None:
         assert not leg.ended.done()
 
 
+async def test_a_leg_has_an_end_even_if_we_are_killed() -> None:
+    async with a_leg() as (leg, switch):
+        assert await leg.dial("loopback/1002/default", {}, 4.2) == ""
+        variables = switch.sessions[leg.uuid].channel.variables
+        assert variables["originate_timeout"] == "5"
+        assert variables["execute_on_answer"] == f"sched_hangup:+{module.LIMIT_S}"
+
+
 async def test_a_call_that_is_not_answered_says_why() -> None:
     async with a_leg() as (leg, _):
         assert await leg.dial("loopback/9999/default", {}, 5) == "NO_ROUTE_DESTINATION"

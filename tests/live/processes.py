@@ -63,6 +63,14 @@ class Serving:
         """SIGKILL: no word, no clean-up."""
         self.process.kill()
 
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay open, and nothing comes of them."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on."""
+        self.process.send_signal(signal.SIGCONT)
+
 
 @contextlib.asynccontextmanager
 async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:

@@ -20,6 +20,7 @@ from esl_controller.config.loading import load
 from esl_controller.config.settings import Settings
 from esl_controller.secretaries.folder import read_all
 from esl_controller.server.listener import STOP_S
+from esl_controller.server.loop_watch import WATCH_S
 from esl_controller.server.shutdown import HAND_OVER_S
 from esl_controller.server.web.routes import web_routes
 from tests.paths import ROOT
@@ -99,6 +100,13 @@ def test_the_unit_restarts_it_and_gives_it_what_it_needs(service: dict[str, str]
     assert service["KillSignal"] == "SIGTERM"
     assert Settings().store.url == "sqlite:///esl-controller.db", "a file of WorkingDirectory"
     assert service["WorkingDirectory"] == f"%S/{service['StateDirectory']}"
+
+
+def test_systemd_ends_a_controller_that_is_frozen(service: dict[str, str]) -> None:
+    assert service["Type"] == "notify"
+    assert 3 * WATCH_S <= float(service["WatchdogSec"].removesuffix("s")) <= 10
+    assert service["WatchdogSignal"] == "SIGKILL", "nothing else ends one that is stopped"
+    assert "AF_UNIX" in service["RestrictAddressFamilies"]
 
 
 def test_the_ports_are_those_of_the_settings(

@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 from esl_controller.call.records import Claimed
 from esl_controller.config.loading import load
 from esl_controller.server.web.client import drain, list_calls
-from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
+from esl_controller.simulator.freeswitch import DialplanAction, Ladder, SwitchStandIn
 from esl_controller.store import Store
+from esl_controller.store.identity import Identity
 from tests.calls.rig import greeted, rig
 from tests.freeswitch.peer import OK, api_reply, messages
 from tests.waiting import until
@@ -49,15 +50,40 @@ async def test_who_is_not_allowed_is_closed_at_once() -> None:
         assert not call.is_answered
 
 
+async def refuses(port: int) -> bool:
+    """Whether nobody listens."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
 async def test_no_more_calls_than_allowed() -> None:
     async with rig(settings={"ESL_MAX_CALLS": "1"}) as of:
         first = await of.switch.call()
         await first.answered()
-        assert await closed_at_once(of.controller.calls.port)
+        assert await refuses(of.controller.calls.port)
+        ready = f"{of.controller.web_url}/readyz"
+        assert await asyncio.to_thread(get, ready) == (503, {"ready": False, "calls": 1})
         first.hangup()
         await of.no_calls()
+        await until(lambda: of.controller.calls.ready)
+        assert await asyncio.to_thread(get, ready) == (200, {"ready": True, "calls": 0})
         second = await of.switch.call()
         await second.answered()
+
+
+async def test_while_one_controller_is_full_the_dialplan_tries_the_next() -> None:
+    async with rig(settings={"ESL_MAX_CALLS": "1"}) as one, rig() as other:
+        hosts = [f"127.0.0.1:{of.controller.calls.port}" for of in (one, other)]
+        async with SwitchStandIn(hosts, ladder=Ladder(tries=1, anew=False)) as switch:
+            for taken in (0, 1):
+                await greeted(await switch.call())
+                assert other.controller.calls.taken == taken
+            assert one.controller.calls.taken == 1
+            assert one.controller.calls.refused == 0, "nobody had to be sent away"
 
 
 async def test_no_more_calls_than_allowed_even_at_once() -> None:
@@ -159,10 +185,10 @@ class SlowClaim:
         self._claim = store.claim
         patch.setattr(store, "claim", self)
 
-    async def __call__(self, call_uuid: str, owner: str) -> Claimed:
+    async def __call__(self, call_uuid: str, owner: str, comes: Identity) -> Claimed:
         self.asked.set()
         await self.may_claim.wait()
-        return await self._claim(call_uuid, owner)
+        return await self._claim(call_uuid, owner, comes)
 
 
 async def test_a_call_that_is_still_claimed_when_the_end_comes_is_not_taken(
@@ -219,8 +245,11 @@ async def test_a_module_that_dials_for_a_call_that_is_over_is_no_fault() -> None
 
 
 def get(url: str) -> tuple[int, dict[str, object]]:
-    with urlopen(url, timeout=2) as reply:
-        return reply.status, json.load(reply)
+    try:
+        with urlopen(url, timeout=2) as reply:
+            return reply.status, json.load(reply)
+    except HTTPError as error:
+        return error.code, json.load(error)
 
 
 async def test_health_readiness_and_calls(capsys: pytest.CaptureFixture[str]) -> None:

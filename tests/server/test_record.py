@@ -12,7 +12,8 @@ from esl_controller.call.records import Claimed
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.server import record
 from esl_controller.server.record import CallRecords
-from esl_controller.store import StoreError
+from esl_controller.store import NotThisCall, StoreError
+from esl_controller.store.identity import Identity
 from tests.waiting import until
 
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
@@ -39,7 +40,10 @@ class Store:
             raise self.answer
         return self.answer
 
-    async def claim(self, call_uuid: str, owner: str) -> Any:
+    async def claim(self, call_uuid: str, owner: str, comes: Identity) -> Any:
+        return await self._answered()
+
+    async def misfit(self, call_uuid: str, comes: Identity) -> Any:
         return await self._answered()
 
     async def claimed_by_others(self, epochs: Mapping[str, int]) -> Any:
@@ -77,6 +81,14 @@ async def test_a_store_that_is_away_costs_what_was_said_and_not_the_call(away: C
     assert await away.still_ours(UUID, 1)
     if away._store.silent:  # type: ignore[union-attr]
         await away.flush()
+
+
+async def test_a_new_call_that_is_known_as_another_one_is_refused() -> None:
+    with pytest.raises(NotThisCall, match="has ended"):
+        await records("the call has ended").check_new(CHANNEL)
+    for may_be in (records(""), records(StoreError("away")), records(silent=True)):
+        await may_be.check_new(CHANNEL)
+    await CallRecords(None, "here").check_new(CHANNEL)
 
 
 async def test_a_call_that_was_claimed_is_not_ours() -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from esl_controller.call.records import HISTORY, Claimed
-from esl_controller.store import Store, StoreError
+from esl_controller.store import NotThisCall, Store, StoreError
 from esl_controller.store.claiming import TOGETHER, Claims
 from esl_controller.store.records import (
     CallEnded,
@@ -63,7 +63,9 @@ async def test_calls_claimed_at_once_are_few_transactions_and_each_gets_its_own(
     transactions = []
     take = Claims.take
 
-    async def counted(claims: Claims, connection: AsyncConnection) -> dict[str, Claimed]:
+    async def counted(
+        claims: Claims, connection: AsyncConnection
+    ) -> dict[str, Claimed | NotThisCall]:
         transactions.append(await take(claims, connection))
         return transactions[-1]
 

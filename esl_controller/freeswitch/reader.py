@@ -1,0 +1,86 @@
+"""What is read of an outbound Event Socket before Genesis parses it: limits, in linear time.
+
+Genesis' parser has no limits, and takes quadratic time for header lines without a colon and for one
+header that comes many times. Its reader loses a connection at a header line over 64 KiB, but
+FreeSWITCH sends each channel variable in one line, URL-encoded: three bytes for each byte that is
+no plain letter or digit (``switch_url_encode``, switch_utils.c).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import structlog
+
+LINE_LIMIT = 327_680
+BLOCK_LIMIT = 524_288
+LINES_LIMIT = 2_000
+BODY_LIMIT = 524_288
+
+_CONTENT_TYPE = re.compile(rb"^Content-Type: ([!-~]+)$", re.MULTILINE)
+_WITHOUT_HEADERS = frozenset({b"api/response", b"log/data", b"text/rude-rejection"})
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Refused(ValueError):
+    """A message that is beyond a limit, or that FreeSWITCH would not send."""
+
+
+class BoundedReader:
+    """Stands in for the ``StreamReader`` of a connection; Genesis calls two of its methods.
+
+    The ``StreamReader`` must have been made with ``limit=BLOCK_LIMIT``. A message that is refused
+    is logged, and Genesis closes the connection.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._content_type = b""
+
+    async def readline(self) -> bytes:
+        """A whole block of headers at once: so Genesis need not put it together line by line."""
+        try:
+            block = await self._reader.readuntil(b"\n\n")
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise
+            return b""  # the end, between two messages
+        except asyncio.LimitOverrunError:
+            raise _refused(f"headers of more than {BLOCK_LIMIT} bytes") from None
+        check_headers(block)
+        match = _CONTENT_TYPE.findall(block)
+        self._content_type = match[0] if len(match) == 1 else b""
+        return block
+
+    async def readexactly(self, length: int) -> bytes:
+        """A body."""
+        if length > BODY_LIMIT:
+            raise _refused(f"a body of {length} bytes; the limit is {BODY_LIMIT}")
+        body = await self._reader.readexactly(length)
+        headers, blank_line, _ = body.partition(b"\n\n")
+        is_event = self._content_type == b"text/event-plain" or blank_line
+        if is_event and self._content_type not in _WITHOUT_HEADERS:
+            check_headers(headers)
+        return body
+
+
+def check_headers(block: bytes) -> None:
+    """Raise Refused, and log it, unless Genesis parses ``block`` in linear time."""
+    try:
+        lines = block.decode().splitlines()  # as Genesis does, also at \v and the like
+    except UnicodeDecodeError:
+        raise _refused("headers that are no UTF-8") from None
+    if len(lines) > LINES_LIMIT:
+        raise _refused(f"{len(lines)} headers; the limit is {LINES_LIMIT}")
+    for line in lines:
+        if len(line) > LINE_LIMIT:
+            raise _refused(f"a header of {len(line)} characters; the limit is {LINE_LIMIT}")
+        if line and ": " not in line:
+            raise _refused("a header line without a colon")
+
+
+def _refused(reason: str) -> Refused:
+    log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=reason)
+    return Refused(reason)
