@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
@@ -211,8 +211,11 @@ def _or_empty(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda value: check(value) if value else value)
 
 
+_Item = TypeVar("_Item")
+LIST_LIMIT = 500  # entries; some rules compare them with each other
+
 # Accepts TOML's lists for tuples; their items are still checked strictly.
-listed = Strict(False)
+Several = Annotated[tuple[_Item, ...], Strict(False), Field(max_length=LIST_LIMIT)]
 
 Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -20,9 +20,9 @@ from esl_controller.config.setting_types import (
     Name,
     OptionalDialplanWord,
     OptionalWebhookUrl,
+    Several,
     Text,
     WebhookUrl,
-    listed,
     shown,
 )
 from esl_controller.config.settings import Section
@@ -192,7 +192,7 @@ class Destination(Section):
     """Somebody whom callers can be transferred to; nobody else can be reached."""
 
     name: Name = Field(description="What callers and the model call it.", examples=["Reception"])
-    aliases: Annotated[tuple[Name, ...], listed] = Field(
+    aliases: Several[Name] = Field(
         default=(), description="Other names for it.", examples=[["front desk"]]
     )
     kind: Literal["extension", "ring_group", "queue", "external", "voicemail"] = Field(
@@ -255,12 +255,12 @@ class WebhookTool(Section):
 class Tools(Section):
     """What the secretary may do."""
 
-    enabled: Annotated[tuple[EnabledName, ...], listed] | None = Field(
+    enabled: Several[EnabledName] | None = Field(
         default=None,
         description=functions.enabled_help(),
         examples=[list(functions.usual(destinations=False))],
     )
-    webhooks: Annotated[tuple[WebhookTool, ...], listed] = ()
+    webhooks: Several[WebhookTool] = ()
 
 
 class Recording(Section):

@@ -30,7 +30,7 @@ from esl_controller.freeswitch.wire import NoSuchChannel, SwitchError
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.schema import Destination
-from esl_controller.secretaries.secretary import Secretary
+from esl_controller.secretaries.secretary import Secretary, identity
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
@@ -52,7 +52,8 @@ class CallSession:
         claimed: Claimed | None = None,
     ) -> None:
         self.channel = channel
-        self.secretary = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        found = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        self.secretary = _began_with(claimed, found)
         toolbox = Toolbox(self.secretary)
         now = time.time()
         closed = not is_open(self.secretary.hours, now)
@@ -112,6 +113,7 @@ class CallSession:
                 *(channel.caller, channel.number, time.time()),
                 owner=self._deps.name,
                 call_ended_url=self.secretary.events.call_ended_url,
+                secretary_id=identity(self.secretary.as_json),
             )
         )
         try:
@@ -347,6 +349,14 @@ class CallSession:
         if isinstance(event, ev.Answered) and event.codec:
             self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
         self.handle(event)
+
+
+def _began_with(claimed: Claimed | None, found: Secretary) -> Secretary:
+    """The secretary that a call began with: its file may have changed since. ``found`` is the one
+    that the same call would get now."""
+    if claimed is None or not claimed.secretary or claimed.secretary == found.as_json:
+        return found
+    return Secretary.from_json(claimed.secretary) or found
 
 
 def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed: bool) -> Call:

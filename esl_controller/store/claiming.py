@@ -56,13 +56,17 @@ class Claims:
             update(calls)
             .where(calls.c.call_uuid.in_(self._call_uuids))
             .values(epoch=calls.c.epoch + 1, owner=self._owner, ended_at=None, cause="", outcome="")
-            .returning(calls.c.call_uuid, calls.c.epoch, calls.c.memory)
+            .returning(calls.c.call_uuid, calls.c.epoch, calls.c.memory, calls.c.secretary_id)
         )
         known = claimed.all()
+        kept = schema.secretaries.c
+        query = select(kept.id, kept.definition).where(kept.id.in_({row[3] for row in known}))
+        secretaries = {row.id: row.definition for row in await connection.execute(query)}
         turns = await self._last(connection, Turn, schema.turns, schema.turns.c.number)
         tools = await self._last(connection, ToolUsed, schema.tools, schema.tools.c.at)
         return {
-            uuid: Claimed(epoch, memory, turns[uuid], tools[uuid]) for uuid, epoch, memory in known
+            uuid: Claimed(epoch, memory, turns[uuid], tools[uuid], secretaries.get(secretary, ""))
+            for uuid, epoch, memory, secretary in known
         }
 
     async def _last(

@@ -31,6 +31,7 @@ class CallStarted:
     """A call is ours. If a call has several (it came back to us), the first one stays.
 
     ``call_ended_url``: where to deliver the record if the call is lost, or empty.
+    ``secretary_id``: the ``SecretaryKept`` that answers it.
     """
 
     call_uuid: str
@@ -41,6 +42,18 @@ class CallStarted:
     at: float
     owner: str = ""
     call_ended_url: str = ""
+    secretary_id: str = ""
+
+
+@dataclass(frozen=True)
+class SecretaryKept:
+    """A secretary came into force. ``file``: where it was read, or "" if it has none;
+    ``definition``: a JSON text."""
+
+    id: str
+    file: str
+    definition: str
+    kept_at: float
 
 
 @dataclass(frozen=True)
@@ -147,6 +160,7 @@ class ControllerLeft:
 
 Change: TypeAlias = (
     CallStarted
+    | SecretaryKept
     | SnapshotSaved
     | Turn
     | ToolUsed

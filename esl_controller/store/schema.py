@@ -63,6 +63,16 @@ calls = Table(
     _count("epoch"),  # how often the call was taken over
     _text("memory"),  # the snapshot, as JSON
     _text("call_ended_url"),  # where to deliver the record if the call is lost
+    _text("secretary_id"),  # the secretary that the call began with
+)
+
+secretaries = Table(
+    "secretaries",
+    metadata,
+    Column("id", String, primary_key=True),
+    _text("file"),  # that it was read from last
+    _text("definition"),  # as JSON
+    Column("kept_at", Double, nullable=False),
 )
 
 turns = Table(

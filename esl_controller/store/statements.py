@@ -25,6 +25,7 @@ from esl_controller.store.records import (
     Heartbeat,
     MessageTaken,
     Noted,
+    SecretaryKept,
     SnapshotSaved,
 )
 
@@ -33,7 +34,8 @@ _LIMITS = {
     "output": records.JSON_LIMIT,
     "snapshot": records.JSON_LIMIT,
 }
-_WHOLE = ("body", "calls")  # JSON texts that must not be cut; their length is limited elsewhere
+# JSON texts that must not be cut; their length is limited elsewhere.
+_WHOLE = ("body", "calls", "definition")
 
 
 class Entry(NamedTuple):
@@ -115,6 +117,7 @@ def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
     this_delivery = deliveries.c.id == bindparam("key")
     return {
         CallStarted: update(calls).where(this_call, calls.c.started_at.is_(None)),
+        SecretaryKept: _replace(dialect, schema.secretaries),
         SnapshotSaved: update(calls).where(this_call, still_mine),
         Turn: _replace(dialect, schema.turns),
         ToolUsed: _replace(dialect, schema.tools),

@@ -24,7 +24,7 @@ from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStand
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
-from tests.calls.rig import greeted, rig, words, words_of
+from tests.calls.rig import asked, greeted, rig, words, words_of
 from tests.live.freeswitch import free_port
 from tests.live.processes import Serving, serving
 from tests.waiting import until
@@ -71,6 +71,12 @@ class Shop:
         """Wait until the greeting has been heard, and is written: who goes on knows of its end."""
         await greeted(call)
         await self.record(call, lambda stored: stored.turns and stored.turns[0].ended_at)
+
+    async def session(self, number: int) -> dict[str, Any]:
+        """What a session of the model was told to be."""
+        update = await asked(self.model.sessions[number].record, "session.update")
+        session: dict[str, Any] = update["session"]
+        return session
 
     def told(self, session: int) -> list[dict[str, Any]]:
         """The items that a session of the model was given at its start."""
@@ -165,6 +171,33 @@ async def test_a_killed_controller_is_followed_by_one_that_knows_what_was_said(
         stored = await of.record(call, lambda stored: stored.outcome)
     assert stored.turns[0].interrupted_ms
     assert [turn.who for turn in stored.turns] == ["agent", "agent"]
+
+
+@pytest.mark.parametrize("edit", ["name = 'Bia'\nvoice = 'cedar'", "name = ", None])
+async def test_a_call_goes_on_with_the_secretary_that_it_began_with(
+    tmp_path: Path, edit: str | None
+) -> None:
+    ana = "name = 'Ana'\nvoice = 'verse'"
+    async with shop(tmp_path, ana, greeting="caller_interrupts") as of:
+        first = await of.controller()
+        call = await of.switch.call()
+        await of.greeted(call)
+        if edit is None:
+            (tmp_path / "default.toml").unlink()
+        else:
+            (tmp_path / "default.toml").write_text(edit)
+        await of.killed(first, call)
+        await until(lambda: len(of.model.sessions) == 2, 10)
+        assert (await of.session(1))["audio"]["output"]["voice"] == "verse"
+        assert "Your name is Ana." in (await of.session(1))["instructions"]
+        another = await of.switch.call()
+        await until(lambda: len(of.model.sessions) == 3, 10)
+        # A file that cannot be read costs its callers nothing: they get its last good version.
+        told = (await of.session(2))["audio"]["output"]["voice"]
+        assert told == {"name = ": "verse", None: "marin"}.get(edit, "cedar")
+        for each in (call, another):
+            each.hangup()
+            await each.ended()
 
 
 async def test_a_farewell_that_was_cut_is_finished_and_the_call_ends(tmp_path: Path) -> None:

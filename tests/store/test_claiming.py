@@ -18,10 +18,11 @@ from esl_controller.store.records import (
     CallEnded,
     DeliveryPostponed,
     DeliverySettled,
+    SecretaryKept,
     SnapshotSaved,
     StoredCall,
 )
-from tests.store.samples import AT, CALL, UUID, deliver, turn
+from tests.store.samples import AT, CALL, STARTED, UUID, deliver, turn
 
 
 async def stored(store: Store) -> StoredCall:
@@ -42,6 +43,18 @@ async def test_who_claims_a_call_gets_its_record_and_its_snapshot(store: Store) 
     assert (call.ended_at, call.outcome) == (None, ""), "it goes on"
     assert (call.turns, call.tools) == (claimed.turns, claimed.tools)
     assert (await store.claim(UUID, "c")).epoch == 2
+
+
+async def test_who_claims_a_call_gets_the_secretary_that_it_began_with(store: Store) -> None:
+    long = '"' + "é" * 100_000 + '"'
+    store.put(replace(STARTED, secretary_id="old"))
+    store.put(SecretaryKept("old", "/s/ana.toml", long, AT))
+    store.put(SecretaryKept("new", "/s/ana.toml", "{}", AT + 1))
+    assert (await store.claim(UUID, "b")).secretary == long
+    assert await store.last_secretaries(["/s/ana.toml", "/s/none.toml"]) == {"/s/ana.toml": "{}"}
+    store.put(SecretaryKept("old", "/s/ana.toml", long, AT + 2))
+    await store.flush()
+    assert await store.last_secretaries(["/s/ana.toml"]) == {"/s/ana.toml": long}
 
 
 async def test_who_claims_a_long_call_gets_its_last_turns(store: Store) -> None:

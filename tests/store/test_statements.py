@@ -19,6 +19,7 @@ from esl_controller.store.records import (
     DeliverySettled,
     Heartbeat,
     Noted,
+    SecretaryKept,
     SnapshotSaved,
 )
 from esl_controller.store.statements import entry, locked_call, statements, write
@@ -63,6 +64,7 @@ def test_both_databases_have_a_form_of_every_statement(dialect: Dialect) -> None
         deliver("http://h"),
         DeliveryPostponed("x", 1, AT),
         DeliverySettled("x"),
+        SecretaryKept("a", "a.toml", "{}", AT),
         SnapshotSaved(UUID, 0, ""),
         Heartbeat("a", "http://h", "ws://h", AT, AT, "ready"),
         ControllerLeft("a"),
