@@ -187,6 +187,7 @@ class Conversation:
         if cancelled:
             interrupted = failure("not done: the caller interrupted")
             return [ToolResult(call, interrupted) for call in event.calls]
+        self._tools.toolbox.work.renew()
         actions: Actions = []
         for call in event.calls:
             actions += self._tool_call(call, now)

@@ -190,6 +190,8 @@ class AgentSession:
             self._deps.record.put(Noted(self._channel.uuid, time.time(), text))
 
     def _speak(self, item: str, data: bytes) -> None:
+        if not self._speech.has_room(item, data):
+            return
         if self._speech.is_new(item):
             # Reported before its audio is queued, so that music makes room for it.
             self._runner.report(ev.ItemQueued(item))

@@ -167,6 +167,7 @@ class CallSession:
         counted |= asdict(self._agent_session.counters)
         if self._speech.playback is not None:
             counted |= self._speech.playback.counters
+            counted["speech_dropped_ms"] += self._speech.dropped_ms
         return counted
 
     @property

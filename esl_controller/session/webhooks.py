@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
@@ -106,9 +105,11 @@ async def _read(content: StreamReader) -> bytes:
 
 
 def _json(body: bytes) -> str:
+    """The answer as a JSON text that everybody can read, without NaN or half a character."""
     text = body.decode(errors="replace")
     try:
-        value: Any = json.loads(text)
+        result = json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False)
+        result.encode()
     except (ValueError, RecursionError):
-        value = {"result": text}
-    return json.dumps(value, ensure_ascii=False)
+        result = json.dumps({"result": text}, ensure_ascii=False)
+    return result

@@ -85,6 +85,10 @@ async def test_the_server_learns_what_the_model_wants_and_who_calls() -> None:
         (b"Tuesday at nine", {"result": "Tuesday at nine"}),
         (b"\xff", {"result": "\ufffd"}),
         (b"[" * 9000, {"result": "[" * 9000}),
+        (b"[" * 900 + b"]" * 900, json.loads("[" * 900 + "]" * 900)),
+        (b'{"a": NaN, "b": 1e999}', {"result": '{"a": NaN, "b": 1e999}'}),
+        (b'"\\ud800"', {"result": '"\\ud800"'}),
+        (b"9" * 5000, {"result": "9" * 5000}),
         (b"", {"result": ""}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import pybase64
@@ -34,6 +35,9 @@ from media.frame import Format
 from media.resample import Converter
 
 log = structlog.stdlib.get_logger(__name__)
+
+CALLS_LIMIT = 64  # of one response; with more, the model is in a loop
+ITEMS_LIMIT = 64  # that get audio at once; a reply has one or two
 
 # Errors without consequence: what we asked for had become pointless when it arrived.
 _OVERTAKEN = ("response_cancel_not_active",)
@@ -117,6 +121,9 @@ class EventReader:
         self.progress += 1
         converter = self._items.get(item)
         if converter is None:
+            if len(self._items) == ITEMS_LIMIT:
+                self._counters.ignored += 1
+                return ()
             converter = self._items[item] = Converter(self._speaks, self._audio)
         data = converter.feed(data)
         return (AgentAudio(item, data),) if data else ()
@@ -211,10 +218,10 @@ class EventReader:
 
 
 def _calls(output: Sequence[Mapping[str, Any]]) -> Sequence[ToolCall]:
+    calls = (item for item in output if item.get("type") == "function_call")
     return [
         ToolCall(text(item, "call_id"), text(item, "name"), text(item, "arguments"))
-        for item in output
-        if item.get("type") == "function_call"
+        for item in islice(calls, CALLS_LIMIT)
     ]
 
 
