@@ -6,7 +6,7 @@ An event that is not as expected is counted and dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 import structlog
@@ -47,6 +47,19 @@ def text(event: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{key} is no string")
     return value
+
+
+COUNT_LIMIT: Final = 10**9  # of anything that a model counts: milliseconds or tokens of a session
+
+
+def amount(value: object) -> float:
+    """A number that the model counted, from 0 to ``COUNT_LIMIT``; 0 if it is none."""
+    return float(max(0, min(value, COUNT_LIMIT))) if isinstance(value, int | float) else 0.0
+
+
+def count(value: object) -> int:
+    """The same as a whole number."""
+    return int(amount(value))
 
 
 def told(error: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from esl_controller.call.agent import Called, History, Said
+from esl_controller.call.arguments import ARGUMENTS_LIMIT
 from esl_controller.call.events import ToolCall
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 
@@ -190,7 +191,8 @@ class Transcript:
     def tool_ended(self, call: ToolCall, output: str, at: float) -> None:
         """The function has its result."""
         began = self._tools_began.pop(call.call_id, at)
-        self._append(Called(call.call_id, call.name, call.arguments, output))
+        arguments = call.arguments if len(call.arguments) <= ARGUMENTS_LIMIT else "{}"
+        self._append(Called(call.call_id, call.name, arguments, output))
         took_ms = round((at - began) * 1000)
         used = ToolUsed(self._uuid, call.call_id, call.name, call.arguments, output, began, took_ms)
         self._put(used)

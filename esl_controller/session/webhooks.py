@@ -64,7 +64,10 @@ class Webhooks:
             return self._failed(tool.name, f"HTTP {status}")
         if len(body) > ANSWER_LIMIT:
             return self._failed(tool.name, f"an answer of more than {ANSWER_LIMIT} bytes")
-        return _json(body)
+        told = _json(body)
+        if len(told) > ANSWER_LIMIT:  # what a text's quotes and controls become
+            return self._failed(tool.name, f"an answer of more than {ANSWER_LIMIT} bytes as JSON")
+        return told
 
     def message(self, request: TakeMessage, at: float) -> None:
         """Store a message for the company, and have it delivered."""

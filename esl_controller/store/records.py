@@ -1,7 +1,8 @@
 """The changes that are put into the store, and what is read from it. [core]
 
 Times are Unix seconds. A change may be put again: each has a key, and the last one put under a key
-stays. Texts are cut at ``TEXT_LIMIT`` characters, JSON texts at ``JSON_LIMIT``.
+stays. Texts are cut at ``TEXT_LIMIT`` characters. JSON texts are whole or not there: half of one is
+of no use to anybody.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from esl_controller.call.events import Usage
 from esl_controller.call.records import ToolUsed, Turn
 
 TEXT_LIMIT = 4_000
-JSON_LIMIT = 16_000
+JSON_LIMIT = 20_000  # of a tool's arguments and output: neither a model nor a server may send more
+SNAPSHOT_LIMIT = 1_000_000
 BODY_LIMIT = 256_000
 
 INTERRUPTED = "interrupted"  # an outcome: we let the call go, and another controller may claim it

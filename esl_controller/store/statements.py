@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from math import isfinite
 from typing import Any, NamedTuple
 
 from sqlalchemy import Table, UpdateBase, bindparam, delete, update
@@ -29,13 +31,10 @@ from esl_controller.store.records import (
     SnapshotSaved,
 )
 
-_LIMITS = {
-    "arguments": records.JSON_LIMIT,
-    "output": records.JSON_LIMIT,
-    "snapshot": records.JSON_LIMIT,
-}
-# JSON texts that must not be cut; their length is limited elsewhere.
-_WHOLE = ("body", "calls", "definition")
+_JSON = ("arguments", "output")  # that models and servers write
+# JSON texts of ours; their length is limited elsewhere.
+_WHOLE = ("body", "calls", "definition", "snapshot")
+_INTEGERS = 2**31 - 1  # the largest of an Integer column; PostgreSQL refuses a larger one
 
 
 class Entry(NamedTuple):
@@ -55,7 +54,9 @@ def entry(change: Change) -> Entry:
             row |= {"key": row.pop("call_uuid"), "started_at": row.pop("at")}
         case CallEnded():
             row |= {"key": row.pop("call_uuid"), "ended_at": row.pop("at")}
-            row |= {"mine": row["epoch"], **asdict(row.pop("usage"))}
+            usage = asdict(row.pop("usage"))
+            row |= {"mine": row["epoch"]}
+            row |= {name: _clean(name, value) for name, value in usage.items()}
         case SnapshotSaved():
             row |= {"key": row.pop("call_uuid"), "mine": row["epoch"]}
             row["memory"] = row.pop("snapshot")
@@ -70,12 +71,21 @@ def entry(change: Change) -> Entry:
 
 
 def _clean(name: str, value: object) -> object:
+    """``value`` as every database takes it: one that it refuses costs the whole change."""
+    if isinstance(value, int):
+        return max(-_INTEGERS, min(value, _INTEGERS))
+    if isinstance(value, float):
+        return value if isfinite(value) else 0.0
     if not isinstance(value, str) or name in _WHOLE:
         return value
     # PostgreSQL refuses NUL, and no database takes half a surrogate pair.
     text = value.replace("\0", "").encode(errors="replace").decode()
-    limit = _LIMITS.get(name, records.TEXT_LIMIT)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    if name in _JSON:
+        if len(text) <= records.JSON_LIMIT:
+            return text
+        begins = text[: records.TEXT_LIMIT]
+        return json.dumps({"too_long": len(text), "begins": begins}, ensure_ascii=False)
+    return text if len(text) <= records.TEXT_LIMIT else text[: records.TEXT_LIMIT - 1] + "…"
 
 
 async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:

@@ -12,7 +12,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from esl_controller.store.errors import is_refusal, one_line
-from esl_controller.store.records import BODY_LIMIT, Change, DeliveryPostponed, DeliveryQueued
+from esl_controller.store.records import (
+    BODY_LIMIT,
+    SNAPSHOT_LIMIT,
+    Change,
+    DeliveryPostponed,
+    DeliveryQueued,
+    SnapshotSaved,
+)
 from esl_controller.store.statements import Entry, entry, write
 
 LIMIT = 20_000  # changes that wait: what two hundred calls put in five minutes
@@ -62,6 +69,8 @@ class Writer:
             self.dropped += 1
         elif isinstance(change, DeliveryQueued) and len(change.body) > BODY_LIMIT:
             self._refuse(DeliveryQueued, f"its body has more than {BODY_LIMIT} characters")
+        elif isinstance(change, SnapshotSaved) and len(change.snapshot) > SNAPSHOT_LIMIT:
+            self._refuse(SnapshotSaved, f"it has more than {SNAPSHOT_LIMIT} characters")
         else:
             self._waiting.append(entry(change))
             self._not_empty.set()

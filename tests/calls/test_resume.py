@@ -6,7 +6,9 @@ The controllers are processes, as in operation; switch and model stand in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -171,6 +173,50 @@ async def test_a_killed_controller_is_followed_by_one_that_knows_what_was_said(
         stored = await of.record(call, lambda stored: stored.outcome)
     assert stored.turns[0].interrupted_ms
     assert [turn.who for turn in stored.turns] == ["agent", "agent"]
+
+
+SLOW = """
+name = "Ana"
+[tools]
+enabled = ["collect_digits"]
+[[tools.webhooks]]
+name = "book"
+description = "Books."
+url = "http://127.0.0.1:PORT/book"
+timeout_s = 60
+parameters = { type = "object" }
+"""
+
+
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that does not answer."""
+    await reader.read()
+    writer.close()
+
+
+async def test_a_call_that_waits_for_large_function_calls_goes_on(tmp_path: Path) -> None:
+    large = [f'{{"wish": "{number}{"x" * 15_000}"}}' for number in range(2)]
+    script = tuple(ScriptedCall(1, "book", arguments) for arguments in large)
+    async with AsyncExitStack() as stack:
+        mute = await stack.enter_async_context(await asyncio.start_server(hold, "127.0.0.1", 0))
+        secretary = SLOW.replace("PORT", str(mute.sockets[0].getsockname()[1]))
+        of = await stack.enter_async_context(
+            shop(tmp_path, secretary, greeting="caller_interrupts", script=script)
+        )
+        first = await of.controller()
+        call = await of.switch.call()
+        await of.greeted(call)
+        call.speak(*words())
+        with contextlib.closing(sqlite3.connect(tmp_path / "calls.db")) as record:
+            memory = "SELECT length(memory) FROM calls"
+            await until(lambda: record.execute(memory).fetchone()[0] > 30_000, 20)
+        await of.killed(first, call)
+        await until(lambda: len(of.model.sessions) == 2, 10)
+        await until(lambda: str(of.told(1)).count("interrupted by a fault") == 2, 10)
+        await until(lambda: bool(of.asked(1)), 10)
+        assert of.asked(1)[0] == "", "no second greeting"
+        call.hangup()
+        await call.ended()
 
 
 @pytest.mark.parametrize("edit", ["name = 'Bia'\nvoice = 'cedar'", "name = ", None])

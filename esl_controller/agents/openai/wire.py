@@ -10,8 +10,8 @@ leaves to ``websockets``.
 For this it uses parts of ``websockets`` that are not public: ``protocol.state`` and
 ``protocol.max_size``, ``recv_messages.paused``, ``transport``, ``data_received`` and ``speedups``.
 Therefore pyproject.toml bounds the version, and tests/agents/openai/test_wire.py fails when one of
-them changes. (picows would need nothing private and costs no more, but the ``openai`` package connects through
-``websockets`` only.)
+them changes. (picows would need nothing private and costs no more, but the ``openai`` package
+connects through ``websockets`` only.)
 """
 
 from __future__ import annotations
