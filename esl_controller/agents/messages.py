@@ -37,7 +37,13 @@ def read(message: bytes, readers: Mapping[str, Reader], counters: Counters) -> S
         return reader(event)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         counters.ignored += 1
-        log.warning("an event of the model cannot be used", type=kind, why=repr(error))
+        if worth_telling(counters.ignored):
+            log.warning(
+                "an event of the model cannot be used",
+                type=str(kind)[:100],
+                why=repr(error)[:300],
+                ignored=counters.ignored,
+            )
         return ()
 
 
@@ -50,6 +56,14 @@ def text(event: Mapping[str, Any], key: str) -> str:
 
 
 COUNT_LIMIT: Final = 10**9  # of anything that a model counts: milliseconds or tokens of a session
+
+
+TOLD_LIMIT: Final = 10  # faults of one kind and connection; of more, each tenth, hundredth, ...
+
+
+def worth_telling(number: int) -> bool:
+    """Whether the fault of this ``number`` gets a line in the log."""
+    return number <= TOLD_LIMIT or str(number).strip("0") == "1"
 
 
 def amount(value: object) -> float:

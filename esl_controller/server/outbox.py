@@ -18,13 +18,18 @@ import structlog
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Delivery, DeliveryPostponed, DeliverySettled, Noted
+from esl_controller.store.records import (
+    Delivery,
+    DeliveryPostponed,
+    DeliverySettled,
+    Noted,
+    retry_s,
+)
 
 TIMEOUT_S = 10.0
 AT_ONCE = 16
-FIRST_RETRY_S = 1.0
-LAST_RETRY_S = 3600.0
 GIVE_UP_S = 86_400.0
+GIVE_UP_TRIES = 13  # that take an hour: a clock that jumps ahead gives nothing up before
 LEASE_S = 30.0  # longer than a try takes, even if the clocks of two controllers differ
 LOOK_AGAIN_S = 30.0  # a controller that died may have left deliveries
 READ_AGAIN_S = 5.0  # after the database did not answer
@@ -142,13 +147,13 @@ class Outbox:
 
     def _failed(self, delivery: Delivery, failure: str) -> None:
         now = time.time()
-        if now - delivery.at >= GIVE_UP_S:
+        if now - delivery.at >= GIVE_UP_S and delivery.attempts >= GIVE_UP_TRIES:
             self._store.put(DeliverySettled(delivery.id))
             text = f"delivery of {delivery.kind} given up: {failure}"
             self._store.put(Noted(delivery.call_uuid, now, text))
             _log(delivery).error("delivery given up", reason=failure)
             return
-        delay = min(FIRST_RETRY_S * 2**delivery.attempts, LAST_RETRY_S)
+        delay = retry_s(delivery.attempts + 1)
         self._store.put(DeliveryPostponed(delivery.id, delivery.attempts + 1, now + delay))
         _log(delivery).warning("delivery failed", reason=failure, again_in_s=delay)
 

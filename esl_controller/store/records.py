@@ -24,6 +24,16 @@ INTERRUPTED = "interrupted"  # an outcome: we let the call go, and another contr
 LOST = "lost"  # an outcome: none did
 
 
+FIRST_RETRY_S = 1.0  # until a delivery is tried again; then twice as long each time
+LAST_RETRY_S = 3600.0
+RETRIES_GROW = 13  # tries, until it is tried each ``LAST_RETRY_S``
+
+
+def retry_s(attempts: int) -> float:
+    """How long a delivery waits at most that failed so often."""
+    return min(FIRST_RETRY_S * 2.0 ** max(0, attempts - 1), LAST_RETRY_S)
+
+
 def _new_id() -> str:
     return uuid4().hex
 

@@ -10,7 +10,7 @@ from functools import cache
 from math import isfinite
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, UpdateBase, bindparam, delete, update
+from sqlalchemy import Table, UpdateBase, bindparam, case, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -133,7 +133,15 @@ def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
         ToolUsed: _replace(dialect, schema.tools),
         MessageTaken: _replace(dialect, schema.messages),
         Noted: _replace(dialect, schema.notes),
-        CallEnded: update(calls).where(this_call, still_mine),
+        CallEnded: update(calls)
+        .where(this_call, still_mine)
+        # By another controller's clock, or after a jump of ours, it may end before it began.
+        .values(
+            ended_at=case(
+                (calls.c.started_at > bindparam("ended_at"), calls.c.started_at),
+                else_=bindparam("ended_at"),
+            )
+        ),
         DeliveryQueued: _insert(dialect, deliveries).on_conflict_do_nothing(),
         DeliveryPostponed: update(deliveries).where(this_delivery),
         DeliverySettled: delete(deliveries).where(this_delivery),

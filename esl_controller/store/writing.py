@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
 import structlog
@@ -31,6 +31,10 @@ LAST_RETRY_S = 2.0
 log = structlog.stdlib.get_logger(__name__)
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Writer:
     """The queue in front of the database. ``run`` is its one task.
 
@@ -40,10 +44,13 @@ class Writer:
     ``delivery_written`` is set when a delivery has been written.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self, engine: AsyncEngine, prepare: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
         self.dropped = 0
         self.delivery_written = asyncio.Event()
         self._engine = engine
+        self._prepare = prepare  # before each transaction
         self._waiting: deque[Entry] = deque()
         self._not_empty = asyncio.Event()
         self._hurry = asyncio.Event()  # somebody waits for the next transaction
@@ -108,6 +115,7 @@ class Writer:
         delay = FIRST_RETRY_S
         while True:
             try:
+                await self._prepare()
                 await self._write(batch)
             except Exception as error:
                 if delay == FIRST_RETRY_S:

@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 from esl_controller.call.records import Turn
 from esl_controller.server import outbox
 from esl_controller.server.outbox import Outbox, signature
-from esl_controller.store import Store, sqlite
+from esl_controller.store import Store, records, sqlite
 from esl_controller.store.records import CallStarted, Delivery, DeliveryQueued
 from tests import postgres
 from tests.paths import ROOT
@@ -89,7 +89,7 @@ async def nothing_waits(store: Store) -> None:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr(records, "FIRST_RETRY_S", 0.02)
     monkeypatch.setattr(outbox, "TIMEOUT_S", 0.2)
     monkeypatch.setattr(outbox, "READ_AGAIN_S", 0.02)
 
@@ -255,7 +255,8 @@ async def test_a_delivery_is_given_up_at_last(
     store: Store, monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, Any]]
 ) -> None:
     monkeypatch.setattr(outbox, "GIVE_UP_S", 0.1)
-    monkeypatch.setattr(outbox, "LAST_RETRY_S", 0.05)
+    monkeypatch.setattr(records, "LAST_RETRY_S", 0.05)
+    monkeypatch.setattr(outbox, "GIVE_UP_TRIES", 2)
     receiver = Receiver(*[500] * 100)
     async with listening(receiver) as hook, running(store):
         store.put(DeliveryQueued(hook, "message", "{}", UUID))
