@@ -82,6 +82,10 @@ def _networks(value: object) -> object:
         ) from None
 
 
+def _networks_or_none(value: object) -> object:
+    return () if value in ((), []) else _networks(value)
+
+
 def _port_range(value: object) -> object:
     if isinstance(value, PortRange):
         return value
@@ -224,6 +228,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_l
 Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
+OptionalNetworks = Annotated[tuple[Network, ...], BeforeValidator(_networks_or_none)]
 Ports = Annotated[PortRange, BeforeValidator(_port_range)]
 Mix = Annotated[Literal["mono", "mixed", "stereo"], BeforeValidator(_mix)]
 Rate = Annotated[Literal["8k", "16k"], BeforeValidator(_rate)]

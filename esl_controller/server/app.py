@@ -38,6 +38,7 @@ from esl_controller.server.stand_in import stand_in
 from esl_controller.server.web.routes import in_brief, web_routes
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
+from esl_controller.session.webhook_http import webhook_session
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import Heartbeat, SecretaryKept
 from media.lane import Clock, Ports
@@ -81,7 +82,7 @@ class Controller:
     async def open(self, stack: contextlib.AsyncExitStack) -> None:
         """Set up all that ``stack`` takes down again. Raises OSError, FolderError, StoreError."""
         settings = self.settings
-        self._http = await stack.enter_async_context(ClientSession())
+        self._http = await stack.enter_async_context(self._webhook_session())
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
             self.records = CallRecords(self.store, self.name)
@@ -90,7 +91,8 @@ class Controller:
         run_owned = await stack.enter_async_context(_owned_tasks(self._died))
         run_owned(self.secretaries.watch())
         if self.store is not None:
-            outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
+            secret = settings.webhook.secret.get_secret_value()
+            outbox = Outbox(self.store, secret, self._webhook_session)
             run_owned(outbox.run())
             run_owned(self.records.watch(self.calls.calls))
             run_owned(self.store.writer_ended())
@@ -109,6 +111,9 @@ class Controller:
         await self.calls.start()
         if self.store is not None:
             run_owned(Heartbeats(self.store, self._heartbeat).run())
+
+    def _webhook_session(self) -> ClientSession:
+        return webhook_session(self.settings.webhook.allow)
 
     def _keep_secretary(self, file: str, secretary: Secretary) -> None:
         text = secretary.as_json

@@ -8,7 +8,6 @@ a delivery has it for ``LEASE_S``. If it has not settled it by then, another one
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ import orjson
 import structlog
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
+from esl_controller.session.webhook_http import headers
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import (
     Delivery,
@@ -37,13 +37,6 @@ READ_AGAIN_S = 5.0  # after the database did not answer
 log = structlog.stdlib.get_logger(__name__)
 
 
-def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """The X-Esl-Controller-Signature of ``body``, sent at ``timestamp`` (Unix seconds)."""
-    return (
-        "sha256=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
-    )
-
-
 class Outbox:
     """Makes the deliveries that wait in ``store``, signed with ``secret`` unless that is empty.
 
@@ -56,7 +49,7 @@ class Outbox:
         self,
         store: Store,
         secret: str,
-        session_factory: Callable[[], ClientSession] = ClientSession,
+        session_factory: Callable[[], ClientSession],
     ) -> None:
         self._store = store
         self._secret = secret
@@ -124,6 +117,9 @@ class Outbox:
         except (ClientError, ValueError) as error:
             # Their texts contain the URL, which may contain a token.
             failure = type(error).__name__
+        except Exception as error:  # one delivery must not keep the others from being made
+            log.exception("a bug in the controller: a delivery cannot be made", id=delivery.id)
+            failure = type(error).__name__
         if failure:
             self._failed(delivery, failure)
         else:
@@ -131,19 +127,10 @@ class Outbox:
             _log(delivery).info("delivery made")
 
     def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
-        timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            "X-Esl-Controller-Event": delivery.kind,
-            "X-Esl-Controller-Id": delivery.id,
-            "X-Esl-Controller-Timestamp": timestamp,
-        }
-        if self._secret:
-            headers["X-Esl-Controller-Signature"] = signature(self._secret, timestamp, body)
-        elif not self._told_unsigned:
+        if not self._secret and not self._told_unsigned:
             self._told_unsigned = True
             log.warning("deliveries are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set")
-        return headers
+        return headers(delivery.kind, delivery.id, self._secret, body)
 
     def _failed(self, delivery: Delivery, failure: str) -> None:
         now = time.time()

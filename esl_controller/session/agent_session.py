@@ -57,7 +57,8 @@ class AgentSession:
         own_turns = deps.model.abilities.takes_turns
         silence_ms = turns.silence_ms if isinstance(turns, BySilence) and not own_turns else 0
         self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
-        self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put)
+        secret = deps.settings.webhook.secret.get_secret_value()
+        self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put, secret)
         self._channel = channel
         self._untranscribed = False  # a turn of the caller was not, and that is noted
         self._earlier = Counters()  # of earlier agents of the call

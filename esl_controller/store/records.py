@@ -16,7 +16,9 @@ from esl_controller.call.events import Usage
 from esl_controller.call.records import ToolUsed, Turn
 
 TEXT_LIMIT = 4_000
-JSON_LIMIT = 20_000  # of a tool's arguments and output: neither a model nor a server may send more
+JSON_LIMIT = (
+    24_000  # of a tool's arguments and output: a server's 20,000 bytes, with its quotes escaped
+)
 SNAPSHOT_LIMIT = 1_000_000
 BODY_LIMIT = 256_000
 

@@ -101,6 +101,7 @@ async def shop(folder: Path, secretary: str = "", **model: Any) -> AsyncIterator
         switch = await stack.enter_async_context(SwitchStandIn(f"127.0.0.1:{port}", ladder=LADDER))
         environment = {
             "OPENAI_API_KEY": "sk-test",
+            "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
             "ESL_CONTROLLER_ESL_PORT": str(port),
             "ESL_CONTROLLER_ESL_SHARE": "true",

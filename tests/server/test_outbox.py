@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import closing
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from structlog.testing import capture_logs
 
 from esl_controller.call.records import Turn
 from esl_controller.server import outbox
-from esl_controller.server.outbox import Outbox, signature
+from esl_controller.server.outbox import Outbox
+from esl_controller.session.webhook_http import signature, webhook_session
 from esl_controller.store import Store, records, sqlite
 from esl_controller.store.records import CallStarted, Delivery, DeliveryQueued
 from tests import postgres
 from tests.paths import ROOT
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
+LOOPBACK = ip_network("127.0.0.0/8")
 SECRET = "s3cret-of-webhooks"
 
 
@@ -72,7 +75,7 @@ async def listening(receiver: Receiver) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def running(store: Store, secret: str = SECRET) -> AsyncIterator[None]:
-    task = asyncio.create_task(Outbox(store, secret).run())
+    task = asyncio.create_task(Outbox(store, secret, lambda: webhook_session([LOOPBACK])).run())
     try:
         yield
         assert not task.done(), task
