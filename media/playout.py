@@ -74,7 +74,7 @@ class Playout:
         self.dropped_ms = 0.0
         self._limit = int(limit_ms / 20) * self._size
         self._waiting = 0  # bytes
-        self._items: deque[_Item] = deque()
+        self._items: dict[str, _Item] = {}  # in the order in which they are played
         self._over: deque[str] = deque(maxlen=64)  # flushed or finished: late audio is dropped
 
     @property
@@ -99,7 +99,9 @@ class Playout:
         if len(data) > room:
             self.dropped_ms += self.format.ms(len(data) - room)
             data = data[:room]
-        entry = self._find(item) or self._add(item)
+        entry = self._items.get(item)
+        if entry is None:
+            entry = self._items[item] = _Item(item)
         self._waiting += len(data)
         size = self._size
         if entry.rest:
@@ -110,14 +112,14 @@ class Playout:
 
     def complete(self, item: str) -> None:
         """No more audio of ``item`` will come: its last frame may be played though not full."""
-        entry = self._find(item)
+        entry = self._items.get(item)
         if entry is not None:
             entry.complete = True
 
     def pop(self) -> bytes:
         """The next frame to send: speech, or silence where there is nothing to say."""
         while self._items and not self.paused:
-            item = self._items[0]
+            item = next(iter(self._items.values()))
             if item.frames:
                 frame = item.frames.popleft()
             elif not item.complete:
@@ -126,7 +128,7 @@ class Playout:
             elif item.rest:
                 frame, item.rest = item.rest, b""
             else:
-                self._items.popleft()
+                del self._items[item.name]
                 self._over.append(item.name)
                 self.events.append(Finished(item.name, self._ms(item)))
                 continue
@@ -147,8 +149,8 @@ class Playout:
 
     def flush(self) -> list[CutOff]:
         """Drop all audio that waits; returns what was heard of each item, oldest first."""
-        cut = [CutOff(item.name, self._ms(item)) for item in self._items]
-        self._over.extend(item.name for item in self._items)
+        cut = [CutOff(item.name, self._ms(item)) for item in self._items.values()]
+        self._over.extend(self._items)
         self._items.clear()
         self._waiting = 0
         self.paused = False
@@ -156,19 +158,8 @@ class Playout:
 
     def heard_ms(self, item: str) -> int:
         """Whole milliseconds heard so far of an item that is queued or playing; else 0."""
-        entry = self._find(item)
+        entry = self._items.get(item)
         return self._ms(entry) if entry else 0
 
     def _ms(self, item: _Item) -> int:
         return int(self.format.ms(item.played))
-
-    def _add(self, name: str) -> _Item:
-        item = _Item(name)
-        self._items.append(item)
-        return item
-
-    def _find(self, name: str) -> _Item | None:
-        for item in self._items:
-            if item.name == name:
-                return item
-        return None

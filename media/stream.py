@@ -126,9 +126,15 @@ class StreamEndpoint:
             )
         return await self._serve(request, expected.handler)
 
-    async def _serve(self, request: web.Request, handler: StreamHandler) -> web.WebSocketResponse:
+    async def _serve(self, request: web.Request, handler: StreamHandler) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE, timeout=PATIENCE_S)
-        await socket.prepare(request)
+        try:
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError
+            await socket.prepare(request)
+        except ConnectionError:
+            log.info("mod_audio_stream hung up before it was connected", path=request.path)
+            return web.Response()
         older = self._open.get(handler)
         self._open[handler] = mine = _Connection(socket, request)
         if older is not None:

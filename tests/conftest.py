@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from tests import postgres
+from tests.lateness import LoopWatch
 
 QUIET = ("websockets", "aiosqlite")  # libraries whose level is ours to set
 
@@ -18,6 +19,12 @@ def postgresql() -> Iterator[postgres.Server]:
     """A real PostgreSQL, started for the first test that asks for it."""
     with postgres.serving() as server:
         yield server
+
+
+@pytest.fixture
+def watched_loop() -> LoopWatch:
+    """``async with watched_loop:`` asserts that nothing within holds the event loop."""
+    return LoopWatch()
 
 
 @pytest.fixture(autouse=True)

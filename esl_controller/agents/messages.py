@@ -6,7 +6,7 @@ An event that is not as expected is counted and dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 import structlog
@@ -37,7 +37,13 @@ def read(message: bytes, readers: Mapping[str, Reader], counters: Counters) -> S
         return reader(event)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         counters.ignored += 1
-        log.warning("an event of the model cannot be used", type=kind, why=repr(error))
+        if worth_telling(counters.ignored):
+            log.warning(
+                "an event of the model cannot be used",
+                type=str(kind)[:100],
+                why=repr(error)[:300],
+                ignored=counters.ignored,
+            )
         return ()
 
 
@@ -47,6 +53,27 @@ def text(event: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{key} is no string")
     return value
+
+
+COUNT_LIMIT: Final = 10**9  # of anything that a model counts: milliseconds or tokens of a session
+
+
+TOLD_LIMIT: Final = 10  # faults of one kind and connection; of more, each tenth, hundredth, ...
+
+
+def worth_telling(number: int) -> bool:
+    """Whether the fault of this ``number`` gets a line in the log."""
+    return number <= TOLD_LIMIT or str(number).strip("0") == "1"
+
+
+def amount(value: object) -> float:
+    """A number that the model counted, from 0 to ``COUNT_LIMIT``; 0 if it is none."""
+    return float(max(0, min(value, COUNT_LIMIT))) if isinstance(value, int | float) else 0.0
+
+
+def count(value: object) -> int:
+    """The same as a whole number."""
+    return int(amount(value))
 
 
 def told(error: Mapping[str, Any]) -> str:

@@ -195,6 +195,7 @@ class Conversation:
         if cancelled:
             interrupted = failure("not done: the caller interrupted")
             return [ToolResult(call, interrupted) for call in event.calls]
+        self._tools.toolbox.work.renew()
         actions: Actions = []
         if event.calls:
             self._tools.budget.new_round()

@@ -49,9 +49,13 @@ class ToolUsed:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A call that is ours from now on: its snapshot as JSON, and what was said and done in it."""
+    """A call that is ours from now on: its snapshot as JSON, and what was said and done in it.
+
+    ``secretary``: the one that it began with, as JSON; empty if that is not known.
+    """
 
     epoch: int
     snapshot: str
     turns: Sequence[Turn] = ()
     tools: Sequence[ToolUsed] = ()
+    secretary: str = ""

@@ -97,13 +97,16 @@ class StoredSnapshot:
 
     ``recording``: its path at the switch, or "". ``usage``: what the model has cost so far.
     ``cut``: the agent was cut off when an earlier controller was killed, and nothing of the rest
-    was heard yet.
+    was heard yet. ``saved_at``: when that was, by the clock of the times in ``memory``; ``age_s``:
+    the channel's age then, by the switch's clock; both are 0 if they are not known.
     """
 
     memory: Snapshot
     recording: str = ""
     usage: Usage = field(default_factory=Usage)
     cut: bool = False
+    saved_at: float = 0.0
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True)

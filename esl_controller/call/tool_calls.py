@@ -31,6 +31,7 @@ from esl_controller.call.tools import Toolbox, ToolError, failure
 DONE = json.dumps({"status": "done"})
 PRIVATE_S = 3.0  # keys pressed so soon after secret digits still belong to them
 MAX_KEYS = 64
+KEY_LIMIT = 2_000  # characters of arguments that are read to see whether they are the same
 INTERRUPTED = (
     "interrupted by a fault of the telephone system; whether it was done is not known. Digits that"
     " were being typed are lost and have to be asked for again."
@@ -287,6 +288,9 @@ class ToolExecutor:
 
 
 def _key(call: ToolCall) -> tuple[str, str]:
+    """What tells that a call is the same as another."""
+    if len(call.arguments) > KEY_LIMIT:
+        return call.name, call.arguments
     try:
         return call.name, json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
     except (ValueError, RecursionError):

@@ -8,20 +8,17 @@ here. The built-in functions come from ``secretaries/functions.py``.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-import jsonschema
-
+from esl_controller.call import arguments
+from esl_controller.call.arguments import ArgumentsError
 from esl_controller.call.events import ToolCall
 from esl_controller.secretaries import functions
 from esl_controller.secretaries.persona import Tool
 from esl_controller.secretaries.schema import Destination, WebhookTool
 from esl_controller.secretaries.secretary import Secretary
-
-ARGUMENTS_LIMIT = 20_000  # characters of JSON
 
 
 class ToolError(Exception):
@@ -143,7 +140,10 @@ for _name in functions.BUILT_INS:
 
 
 class Toolbox:
-    """The functions of one secretary: the built-in ones that are enabled, and its webhooks."""
+    """The functions of one secretary: the built-in ones that are enabled, and its webhooks.
+
+    ``work``: what the checks of the response that is read now may still cost.
+    """
 
     def __init__(self, secretary: Secretary) -> None:
         self._secretary = secretary
@@ -154,9 +154,9 @@ class Toolbox:
         ]
         offered += [_webhook(webhook) for webhook in secretary.tools.webhooks]
         self.tools = tuple(tool for tool, _ in offered)
+        self.work = arguments.Work()
         self._offered = {
-            tool.name: (jsonschema.Draft202012Validator(_whole(tool.parameters)), parser)
-            for tool, parser in offered
+            tool.name: (arguments.Schema(tool.parameters), parser) for tool, parser in offered
         }
 
     def request(self, call: ToolCall) -> Request:
@@ -165,61 +165,18 @@ class Toolbox:
             raise ToolError(
                 f"there is no function {call.name[:60]!r}; there are: {', '.join(self._offered)}"
             )
-        validator, parser = self._offered[call.name]
-        given = _arguments(call.arguments)
-        mistake = jsonschema.exceptions.best_match(validator.iter_errors(given))
-        if mistake is not None:
-            place = mistake.json_path.removeprefix("$.").removeprefix("$") or "arguments"
-            raise ToolError(f"{place}: {mistake.message[:300]}")
+        schema, parser = self._offered[call.name]
+        try:
+            given = arguments.read(call.arguments, self.work)
+            schema.check(given, len(call.arguments), self.work)
+        except ArgumentsError as error:
+            raise ToolError(str(error)) from None
         return parser(self._secretary, given)
 
 
 def _webhook(webhook: WebhookTool) -> tuple[Tool, _Parser]:
     tool = Tool(webhook.name, webhook.description, webhook.parameters)
     return tool, lambda secretary, given: AskServer(webhook, given)
-
-
-def _arguments(text: str) -> Mapping[str, Any]:
-    if len(text) > ARGUMENTS_LIMIT:
-        raise ToolError(f"the arguments are longer than {ARGUMENTS_LIMIT} characters")
-    try:
-        given = json.loads(text or "{}")
-        # What Python reads and others do not: NaN, half a character, thousands of brackets.
-        json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        raise ToolError("the arguments are not valid JSON") from None
-    if not isinstance(given, dict):
-        raise ToolError("the arguments are not a JSON object")
-    return given
-
-
-_OF_PATTERN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
-_OF_SCHEMAS = ("properties", "$defs", "dependentSchemas")
-_OF_VALUES = ("const", "enum", "default", "examples")
-
-
-def _whole(schema: Any) -> Any:
-    """A JSON schema whose patterns mean the same to Python: its ``$`` would also match before a
-    line break at the end."""
-    if isinstance(schema, list):
-        return [_whole(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    whole: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key == "pattern":
-            whole[key] = _python_pattern(value)
-        elif key == "patternProperties":
-            whole[key] = {_python_pattern(name): _whole(each) for name, each in value.items()}
-        elif key in _OF_SCHEMAS:
-            whole[key] = {name: _whole(each) for name, each in value.items()}
-        else:
-            whole[key] = value if key in _OF_VALUES else _whole(value)
-    return whole
-
-
-def _python_pattern(pattern: str) -> str:
-    return _OF_PATTERN.sub(lambda part: r"\Z" if part[0] == "$" else part[0], pattern)
 
 
 def failure(why: str) -> str:

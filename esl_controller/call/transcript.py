@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from esl_controller.call.agent import Called, History, Said
+from esl_controller.call.arguments import ARGUMENTS_LIMIT
 from esl_controller.call.events import ToolCall
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # each process that gets the call numbers its turns from a multiple of this on
+WORDS_LIMIT = 20_000  # characters of a turn: twenty minutes of speech
 PROGRESS_S = 1.0  # while a turn of the agent is heard, its text is put this often
 
 
@@ -120,7 +122,7 @@ class Transcript:
         """The whole text of a turn; it may come after the answer."""
         entry = self._caller(item)
         if entry is not None:
-            entry.text = text.strip()
+            entry.text = text[:WORDS_LIMIT].strip()
             self._changed(entry)
 
     @property
@@ -148,7 +150,7 @@ class Transcript:
     def agent_says(self, item: str, at: float, *, text: str = "", audio_ms: float = 0.0) -> None:
         """More of the agent's ``item`` has come: words, audio, or both."""
         entry = self._items.get(item) or self._add("agent", item, at)
-        entry.text += text
+        entry.text = (entry.text + text)[:WORDS_LIMIT] if text else entry.text
         entry.audio_ms += audio_ms
         late = entry.ended_at is not None
         if text and (late or (entry.heard and at - entry.put_at >= PROGRESS_S)):
@@ -189,7 +191,8 @@ class Transcript:
     def tool_ended(self, call: ToolCall, output: str, at: float) -> None:
         """The function has its result."""
         began = self._tools_began.pop(call.call_id, at)
-        self._entries.append(Called(call.call_id, call.name, call.arguments, output))
+        arguments = call.arguments if len(call.arguments) <= ARGUMENTS_LIMIT else "{}"
+        self._append(Called(call.call_id, call.name, arguments, output))
         took_ms = round((at - began) * 1000)
         used = ToolUsed(self._uuid, call.call_id, call.name, call.arguments, output, began, took_ms)
         self._put(used)
@@ -210,8 +213,17 @@ class Transcript:
     def _add(self, who: Literal["caller", "agent"], item: str, at: float) -> _Entry:
         self._count += 1
         entry = self._items[item] = _Entry(who, self._count, at, item)
-        self._entries.append(entry)
+        self._append(entry)
         return entry
+
+    def _append(self, entry: _Entry | Called) -> None:
+        """Add ``entry``, and forget what no new connection would be told."""
+        self._entries.append(entry)
+        if len(self._entries) > 2 * HISTORY:
+            for old in self._entries[:HISTORY]:
+                if isinstance(old, _Entry):
+                    self._items.pop(old.item, None)
+            del self._entries[:HISTORY]
 
     def _changed(self, entry: _Entry, at: float = 0.0) -> None:
         entry.put_at = at if entry.text else 0.0  # 0: the first words are put as they come

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
@@ -80,6 +80,10 @@ def _networks(value: object) -> object:
         raise ValueError(
             f"{error}; a network is written as 10.1.0.0/16, a host as 10.1.2.3"
         ) from None
+
+
+def _networks_or_none(value: object) -> object:
+    return () if value in ((), []) else _networks(value)
 
 
 def _port_range(value: object) -> object:
@@ -211,8 +215,11 @@ def _or_empty(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda value: check(value) if value else value)
 
 
+_Item = TypeVar("_Item")
+LIST_LIMIT = 500  # entries; some rules compare them with each other
+
 # Accepts TOML's lists for tuples; their items are still checked strictly.
-listed = Strict(False)
+Several = Annotated[tuple[_Item, ...], Strict(False), Field(max_length=LIST_LIMIT)]
 
 Host = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -221,6 +228,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_l
 Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
+OptionalNetworks = Annotated[tuple[Network, ...], BeforeValidator(_networks_or_none)]
 Ports = Annotated[PortRange, BeforeValidator(_port_range)]
 Mix = Annotated[Literal["mono", "mixed", "stereo"], BeforeValidator(_mix)]
 Rate = Annotated[Literal["8k", "16k"], BeforeValidator(_rate)]

@@ -26,6 +26,7 @@ from esl_controller.config.setting_types import (
     Mix,
     Name,
     Networks,
+    OptionalNetworks,
     Port,
     PortRange,
     Ports,
@@ -282,8 +283,13 @@ class StoreSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Deliveries: messages and ended calls, posted to the URLs in the secretaries' [events]."""
+    """Webhook functions and deliveries: what is posted to the URLs in the secretaries' files."""
 
+    allow: OptionalNetworks = Field(
+        default=(),
+        description="Networks that are not public and that these URLs may lead to, such as"
+        " 127.0.0.0/8 for servers on this machine. Public addresses always may.",
+    )
     secret: Secret = Field(
         default=SecretStr(""),
         description="Key of their signature (HMAC-SHA256). Not set: they are not signed.",

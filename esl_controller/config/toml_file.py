@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import stat
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from esl_controller.config.setting_types import shown
+
+FILE_LIMIT = 262_144  # bytes: read in a second; the largest texts of a secretary have 100,000
+DEPTH_LIMIT = 32  # parts of a dotted key, brackets within each other; each part costs all before it
+WORD_LIMIT = 400  # characters of a number or a bare key
+MISTAKES_LIMIT = 20  # told of one file; each costs a search for what was meant
+
+_INTEGERS = range(-(2**63), 2**63)  # those that TOML 1.0 has
+_TOKEN = re.compile(
+    r"""
+      (?P<string>
+          \"\"\" (?: [^"\\]++ | \\. | "(?!"") )*+ "{3,5}
+        | ''' (?: [^']++ | '(?!'') )*+ '{3,5}
+        | " (?: [^"\\\n]++ | \\. )*+ "
+        | ' [^'\n]*+ '
+      )
+    | (?P<comment> \#[^\n]*+ )
+    | (?P<open> [\[{] ) | (?P<close> [\]}] ) | (?P<dot> \. ) | (?P<end> \n ) | (?P<mark> [=,] )
+    | (?P<space> [ \t]++ )
+    | (?P<word> [^"'\#\[\]{}.\n=,\ \t]++ )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 class TomlError(Exception):
@@ -23,52 +48,99 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The file's tables, and "FILE:LINE" for every table and key in it.
 
     A key's name is dotted, with the index of an array's table: ``tools.webhooks.0.url``. Raises
-    TomlError.
+    TomlError. Takes time in proportion to the file's size, whatever is in it.
     """
+    text = _text(path)
+    statements = list(_statements(text, path))
     try:
-        text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
-    except OSError as error:
-        raise TomlError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise TomlError(f"{path}: is not UTF-8 text") from None
-    except RecursionError:
-        raise TomlError(f"{path}: lists or tables are nested too deep") from None
     except tomllib.TOMLDecodeError as error:
         match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.DOTALL)
         place, reason = (f"{path}:{match[2]}", match[1]) if match else (str(path), str(error))
         raise TomlError(f"{place}: not valid TOML: {reason}") from None
+    except ValueError as error:  # a date or a time that does not exist
+        raise TomlError(f"{path}: not valid TOML: {error}") from None
     places: dict[str, str] = {}
-    for name, line in _lines(text):
+    for name, line in _lines(statements, path):
         places.setdefault(name, f"{path}:{line}")
     return values, places
 
 
-def _lines(text: str) -> Iterator[tuple[str, int]]:
-    """Dotted name and line of every table and key of a valid TOML text.
+def _text(path: Path) -> str:
+    """What is in the file, without a byte order mark."""
+    try:
+        # A FIFO would wait here for somebody who writes to it.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISDIR(mode):
+                raise TomlError(f"{path}: {os.strerror(errno.EISDIR)}")
+            if not stat.S_ISREG(mode):
+                raise TomlError(f"{path}: is not a file, but a pipe or a device")
+            data = file.read(FILE_LIMIT + 1)
+    except OSError as error:
+        raise TomlError(f"{path}: {error.strerror}") from None
+    if len(data) > FILE_LIMIT:
+        raise TomlError(f"{path}: has more than {FILE_LIMIT} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TomlError(f"{path}: is not UTF-8 text") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    A statement ends at the first line with which its lines so far are TOML by themselves.
+
+def _statements(text: str, path: Path) -> Iterator[tuple[int, str]]:
+    """The line of each statement and its text, as far as ``text`` is TOML.
+
+    Raises TomlError for what takes ``tomllib`` more time than its size accounts for.
     """
-    lines = text.split("\n")
+    line = begin = 1
+    start = depth = dots = end = 0
+    while token := _TOKEN.match(text, end):
+        end = token.end()
+        kind = token.lastgroup
+        if kind == "dot":
+            dots += 1
+        elif kind not in ("space", "string", "word"):
+            dots = 0
+        depth += (kind == "open") - (kind == "close")
+        if max(depth, dots) > DEPTH_LIMIT:
+            raise TomlError(f"{path}:{line}: lists, tables or keys are nested too deep")
+        if kind == "word" and len(token[0]) > WORD_LIMIT:
+            raise TomlError(
+                f"{path}:{line}: not valid TOML: a number or a key of {len(token[0])} characters"
+            )
+        line += token[0].count("\n")
+        if kind == "end" and depth <= 0:
+            yield begin, text[start:end]
+            begin, start = line, end
+    yield begin, text[start:]
+
+
+def _lines(statements: Iterable[tuple[int, str]], path: Path) -> Iterator[tuple[str, int]]:
+    """Dotted name and line of every table and key of a valid TOML text."""
     table = ""
     last: dict[str, int] = {}  # arrays of tables: the index of the latest table
-    start = 0
-    for end in range(1, len(lines) + 1):
-        try:
-            statement = tomllib.loads("\n".join(lines[start:end]))
-        except tomllib.TOMLDecodeError:
-            continue
+    for line, text in statements:
+        statement = tomllib.loads(text)
+        _check_integers(statement, f"{path}:{line}")
         names = list(_names(statement))
-        first = lines[start].lstrip()
-        if header := first.startswith("["):
-            if first.startswith("[["):
-                yield names[-1], start + 1
+        if header := text.lstrip().startswith("["):
+            if text.lstrip().startswith("[["):
+                yield names[-1], line
                 last[names[-1]] = last.get(names[-1], -1) + 1
             names = [_indexed(name, last) for name in names]
             table = names[-1] + "."
         for name in names:
-            yield (name if header else table + name), start + 1
-        start = end
+            yield (name if header else table + name), line
+
+
+def _check_integers(value: object, place: str) -> None:
+    if isinstance(value, int) and value not in _INTEGERS:
+        raise TomlError(f"{place}: not valid TOML: an integer of more than 64 bits")
+    for inner in value.values() if isinstance(value, dict) else ():
+        _check_integers(inner, place)
+    for inner in value if isinstance(value, list) else ():
+        _check_integers(inner, place)
 
 
 def _indexed(name: str, last: Mapping[str, int]) -> str:
@@ -114,6 +186,8 @@ def reason(error: Mapping[str, Any], table: type[BaseModel] | None, key: str) ->
         return f"must be from {low} to {high}, not {shown(value)}"
     if kind == "string_too_long":
         return f"must have at most {context['max_length']} characters"
+    if kind == "too_long":
+        return f"must have at most {context['max_length']} entries"
     if kind == "string_too_short":
         return "must not be empty"
     return f"must be {_WORDS[kind]}, not {shown(value)}" if kind in _WORDS else str(error["msg"])

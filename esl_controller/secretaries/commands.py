@@ -106,7 +106,12 @@ def _folder(settings: Settings) -> Path:
 
 
 def _read(paths: Sequence[Path], settings: Settings) -> list[File]:
-    found = [file for path in paths for file in (files_in(path) if path.is_dir() else [path])]
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += files_in(path, found.append)
+        else:
+            found.append(path)
     return list(read_all(found, settings.agent, {}).values())
 
 

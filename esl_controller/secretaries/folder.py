@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -28,7 +28,7 @@ _Stamp: TypeAlias = tuple[int, ...]
 
 
 class FolderError(Exception):
-    """The secretaries cannot be used; the text has one line for each mistake."""
+    """The folder of the secretaries cannot be read; the text is one line."""
 
 
 @dataclass(frozen=True)
@@ -45,31 +45,47 @@ class File:
 
 
 Files: TypeAlias = Mapping[Path, File]
+LastGood: TypeAlias = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+"""Finds the last version without a mistake of some files, as JSON, by the file."""
 
 
 class Folder:
-    """All secretaries; without a ``path``, only the one that [agent] describes."""
+    """All secretaries; without a ``path``, only the one that [agent] describes.
 
-    def __init__(self, path: Path | None, agent: AgentSettings) -> None:
+    A file with a mistake costs its own callers only: they get its last version without one, as long
+    as the process knows it or ``load`` finds it, else the default. ``keep`` is told each file that
+    comes into force, "" for the secretary that [agent] describes.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        agent: AgentSettings,
+        keep: Callable[[str, Secretary], None] = lambda file, secretary: None,
+    ) -> None:
         self._path = path
         self._agent = agent
+        self._keep = keep
         self._files: Files = {}
         self._secretaries: dict[tuple[str, str], Secretary] = {}
         self._unreadable = ""
         self._built_in = Secretary.from_agent(agent)
 
-    def load(self) -> None:
-        """Read everything, at the start. Raises FolderError with all mistakes."""
+    async def load(self, last_good: LastGood | None = None) -> None:
+        """Read everything, at the start. Raises FolderError."""
+        self._keep("", self._built_in)
         if self._path is None:
             return
         try:
-            files = self._look()
+            files = await asyncio.to_thread(self._look)
         except OSError as error:
             raise FolderError(
                 f"{self._path}: {error.strerror}; [secretaries] folder must be a folder"
             ) from None
-        if mistakes := [line for file in files.values() for line in file.mistakes]:
-            raise FolderError("\n".join(mistakes))
+        broken = [str(path) for path, file in files.items() if file.reading.secretary is None]
+        if broken and last_good is not None:
+            files = _restored(files, await last_good(broken))
+        _tell_mistakes({}, files)
         self._take(files)
 
     def find(self, domain_uuid: str, secretary_uuid: str) -> Secretary:
@@ -83,6 +99,11 @@ class Folder:
             if key in self._secretaries:
                 return self._secretaries[key]
         return self._built_in
+
+    @property
+    def mistakes(self) -> list[str]:
+        """A line for each mistake in the files."""
+        return [line for file in self._files.values() for line in file.mistakes]
 
     @property
     def files(self) -> Files:
@@ -117,19 +138,31 @@ class Folder:
     def _look(self) -> Files:
         """The files as they are now. Raises OSError where the folder cannot be read."""
         assert self._path is not None
-        return read_all(files_in(self._path), self._agent, self._files)
+        unreadable: list[Path] = []
+        paths = list(files_in(self._path, unreadable.append))
+        paths += [path for path in self._files if set(unreadable) & set(path.parents)]
+        return read_all([*paths, *unreadable], self._agent, self._files)
 
     def _take(self, files: Files) -> None:
-        self._files = files
+        before, self._files = self._files, files
+        for path, file in files.items():
+            known = before.get(path)
+            if file.in_force and (known is None or known.in_force != file.in_force):
+                self._keep(str(path), file.in_force)
         secretaries = [file.in_force for file in files.values() if file.in_force]
         self._secretaries = {secretary.key: secretary for secretary in secretaries}
 
 
-def files_in(folder: Path) -> Iterator[Path]:
-    """The secretaries' files in ``folder`` and below it. Raises OSError where it cannot be read."""
+def files_in(folder: Path, unreadable: Callable[[Path], object]) -> Iterator[Path]:
+    """The secretaries' files in ``folder`` and below it.
+
+    ``unreadable`` is told each folder below it that cannot be read. Raises OSError for ``folder``.
+    """
 
     def fail(error: OSError) -> None:
-        raise error
+        if Path(error.filename) == folder:
+            raise error
+        unreadable(Path(error.filename))
 
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = (name for name in folders if not name.startswith("."))
@@ -152,8 +185,25 @@ def read_all(paths: Iterable[Path], agent: AgentSettings, before: Files) -> File
         if known and known.stamp == stamp:
             files[path] = known
         else:
-            files[path] = File(stamp, read(path, agent), known.in_force if known else None)
+            files[path] = File(stamp, _read(path, agent), known.in_force if known else None)
     return _settled(files)
+
+
+def _read(path: Path, agent: AgentSettings) -> Reading:
+    try:
+        return read(path, agent)
+    except Exception as error:  # one file must not keep the others from being read
+        log.exception("a bug in the controller: a secretary cannot be read", file=str(path))
+        return Reading(path, None, (f"{path}: cannot be read: {type(error).__name__}",))
+
+
+def _restored(files: Files, last_good: Mapping[str, str]) -> Files:
+    """``files``, where those with a mistake have their last version without one."""
+    restored = dict(files)
+    for path, file in files.items():
+        if file.reading.secretary is None and str(path) in last_good:
+            restored[path] = replace(file, in_force=Secretary.from_json(last_good[str(path)]))
+    return _settled(restored)
 
 
 def _stamp(path: Path) -> _Stamp:
@@ -197,18 +247,24 @@ def _tell(before: Files, after: Files) -> None:
     """Log what changed, a line a file."""
     for path in before.keys() - after.keys():
         log.info("secretary removed", file=str(path))
+    _tell_mistakes(before, after)
+    for path, file in after.items():
+        old = before.get(path)
+        if not file.mistakes and (old is None or old.in_force != file.in_force or old.mistakes):
+            log.info(
+                "secretary corrected" if old and old.mistakes else "secretary loaded",
+                file=str(path),
+            )
+
+
+def _tell_mistakes(before: Files, after: Files) -> None:
+    """Log each file with mistakes that it did not have ``before``."""
     for path, file in after.items():
         old = before.get(path)
         if file.mistakes and (old is None or old.mistakes != file.mistakes):
-            in_force = "the content before" if file.in_force else "nothing"
             log.error(
                 "secretary not loaded",
                 file=str(path),
                 mistakes=list(file.mistakes),
-                in_force=in_force,
-            )
-        elif not file.mistakes and (old is None or old.in_force != file.in_force or old.mistakes):
-            log.info(
-                "secretary corrected" if old and old.mistakes else "secretary loaded",
-                file=str(path),
+                in_force="the content before" if file.in_force else "nothing",
             )

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from esl_controller.config.setting_types import Line, Mistakes, listed, shown
+from esl_controller.config.setting_types import Line, Mistakes, Several, shown
 from esl_controller.config.settings import Section
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -98,12 +98,12 @@ def _zone_name(value: str) -> str:
     return value
 
 
+_as_text = PlainSerializer(str, when_used="json")  # which _span and _holiday read
 Day = Annotated[
-    tuple[Annotated[Span, BeforeValidator(_span)], ...],
-    listed,
+    Several[Annotated[Span, BeforeValidator(_span), _as_text]],
     AfterValidator(_in_order),
 ]
-Holidays = Annotated[tuple[Annotated[Holiday, BeforeValidator(_holiday)], ...], listed]
+Holidays = Several[Annotated[Holiday, BeforeValidator(_holiday), _as_text]]
 
 
 class Hours(Section):

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
@@ -46,7 +47,8 @@ def read(path: Path, agent: AgentSettings) -> Reading:
         written = Secretary.model_validate(_with_key(values, path))
     except ValidationError as error:
         details = error.errors(include_url=False)
-        mistakes = {line for detail in details for line in _explain(detail, places, path)}
+        lines = (line for detail in details for line in _explain(detail, places, path))
+        mistakes = set(islice(lines, toml_file.MISTAKES_LIMIT))
         return Reading(path, None, tuple(sorted(mistakes, key=_line)), places)
     if written.key == ("", "") and path.stem != DEFAULT:
         unreachable = (

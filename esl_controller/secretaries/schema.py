@@ -20,14 +20,15 @@ from esl_controller.config.setting_types import (
     Name,
     OptionalDialplanWord,
     OptionalWebhookUrl,
+    Several,
     Text,
     WebhookUrl,
-    listed,
     shown,
 )
 from esl_controller.config.settings import Section
 from esl_controller.secretaries import functions
 from esl_controller.secretaries.functions import EnabledName
+from esl_controller.secretaries.patterns import Pattern
 from esl_controller.secretaries.persona import ByMeaning, BySilence
 
 
@@ -48,13 +49,29 @@ def _collection_name(value: str) -> str:
     return value
 
 
+SCHEMA_LIMIT = 20_000  # characters: as much as a voice model may be told of all its functions
+_COSTLY = {
+    "$ref": "write out what it refers to",
+    "$dynamicRef": "write out what it refers to",
+    "patternProperties": "name the properties",
+    "unevaluatedItems": "use items",
+    "unevaluatedProperties": "use additionalProperties",
+}
+
+
 def _json_schema(value: dict[str, Any]) -> dict[str, Any]:
-    """Check a JSON schema for the arguments of a function."""
+    """Check a JSON schema for the arguments of a function.
+
+    What is checked against it holds up all calls, so it may be neither long nor costly.
+    """
     try:
-        json.dumps(value, allow_nan=False)
-        jsonschema.Draft202012Validator.check_schema(value)
+        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False))
     except (TypeError, ValueError):
         raise ValueError("holds what JSON cannot: a date, a time, inf or nan") from None
+    if size > SCHEMA_LIMIT:
+        raise ValueError(f"has {size} characters as JSON, more than {SCHEMA_LIMIT}")
+    try:
+        jsonschema.Draft202012Validator.check_schema(value)
     except jsonschema.SchemaError as error:
         place = error.json_path.removeprefix("$").removeprefix(".")
         raise ValueError(
@@ -64,18 +81,28 @@ def _json_schema(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             'must be a JSON schema of type object: type = "object", properties = { ... }'
         )
-    if any(key in ("$ref", "$dynamicRef") for key in _keys(value)):
-        raise ValueError("holds a $ref; write out what it refers to")
+    for key, inner in _keys(value):
+        if key in _COSTLY:
+            raise ValueError(f"holds a {key}; {_COSTLY[key]}")
+        if key == "pattern" and isinstance(inner, str):
+            _linear(inner)
     unknown = set(value.get("required", ())) - set(value.get("properties", {}))
     if unknown:
         raise ValueError(f"requires {shown(min(unknown))}, which is not in its properties")
     return value
 
 
-def _keys(value: object) -> Iterator[str]:
-    """Every key of a JSON value, at any depth."""
+def _linear(pattern: str) -> None:
+    try:
+        Pattern(pattern)
+    except (ValueError, RecursionError, re.error) as error:
+        raise ValueError(f"holds the pattern {shown(pattern)}, which {error}") from None
+
+
+def _keys(value: object) -> Iterator[tuple[str, object]]:
+    """Every key of a JSON value with what it has, at any depth."""
     if isinstance(value, Mapping):
-        yield from value
+        yield from value.items()
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
@@ -192,7 +219,7 @@ class Destination(Section):
     """Somebody whom callers can be transferred to; nobody else can be reached."""
 
     name: Name = Field(description="What callers and the model call it.", examples=["Reception"])
-    aliases: Annotated[tuple[Name, ...], listed] = Field(
+    aliases: Several[Name] = Field(
         default=(), description="Other names for it.", examples=[["front desk"]]
     )
     kind: Literal["extension", "ring_group", "queue", "external", "voicemail"] = Field(
@@ -255,12 +282,12 @@ class WebhookTool(Section):
 class Tools(Section):
     """What the secretary may do."""
 
-    enabled: Annotated[tuple[EnabledName, ...], listed] | None = Field(
+    enabled: Several[EnabledName] | None = Field(
         default=None,
         description=functions.enabled_help(),
         examples=[list(functions.usual(destinations=False))],
     )
-    webhooks: Annotated[tuple[WebhookTool, ...], listed] = ()
+    webhooks: Several[WebhookTool] = ()
 
 
 class Recording(Section):

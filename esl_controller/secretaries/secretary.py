@@ -6,11 +6,13 @@ what follows from them. ``reading.py`` makes a secretary of a file.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from esl_controller.config.setting_types import (
     Line,
@@ -18,8 +20,8 @@ from esl_controller.config.setting_types import (
     Name,
     OptionalLanguage,
     OptionalUuid,
+    Several,
     Text,
-    listed,
     shown,
 )
 from esl_controller.config.settings import GREETINGS, AgentSettings, Section
@@ -89,7 +91,7 @@ class Secretary(Section):
     farewell: Line = Field(
         default="", description="What it says last. Empty: a short goodbye in the language."
     )
-    guardrails: Annotated[tuple[Name, ...], listed] = Field(
+    guardrails: Several[Name] = Field(
         default=(),
         description="Topics that it must not discuss.",
         examples=[["diagnoses", "other patients"]],
@@ -108,7 +110,7 @@ class Secretary(Section):
     barge_in: BargeIn = BargeIn()
     limits: Limits = Limits()
     hours: Hours = Hours()
-    destinations: Annotated[tuple[Destination, ...], listed] = ()
+    destinations: Several[Destination] = ()
     tools: Tools = Tools()
     recording: Recording = Recording()
     events: Events = Events()
@@ -122,6 +124,19 @@ class Secretary(Section):
         """The same, with [agent]'s model, voice, language and instructions where it has none."""
         missing = {key: value for key, value in of_agent(agent).items() if not getattr(self, key)}
         return self.model_copy(update=missing)
+
+    @classmethod
+    def from_json(cls, text: str) -> Secretary | None:
+        """The one that ``as_json`` wrote; None if ``text`` is anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
+
+    @property
+    def as_json(self) -> str:
+        """All of it as a JSON text, for the store."""
+        return self.model_dump_json()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -165,6 +180,11 @@ class Secretary(Section):
         return self
 
 
+def identity(text: str) -> str:
+    """The name in the store of a secretary whose ``as_json`` is ``text``."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _destination_mistakes(secretary: Secretary) -> Iterator[Mistake]:
     """Names that two destinations share, and references to none."""
     used: dict[str, str] = {}
@@ -189,7 +209,7 @@ def _destination_mistakes(secretary: Secretary) -> Iterator[Mistake]:
 def _function_mistakes(secretary: Secretary) -> Iterator[Mistake]:
     """Functions that are enabled twice, need what is missing, or have another one's name."""
     enabled = secretary.enabled_tools
-    for name in sorted({name for name in enabled if enabled.count(name) > 1}):
+    for name in sorted(name for name, times in Counter(enabled).items() if times > 1):
         yield "tools.enabled", f'"{name}" stands in it twice'
     for name in dict.fromkeys(enabled):
         if functions.BUILT_INS[name].needs_destinations and not secretary.destinations:

@@ -29,6 +29,7 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.rescue import Rescue
 from esl_controller.secretaries.folder import Folder, FolderError
+from esl_controller.secretaries.secretary import Secretary, identity
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.listener import CallListener
 from esl_controller.server.loop_watch import LoopWatch
@@ -40,8 +41,9 @@ from esl_controller.server.stand_in import stand_in
 from esl_controller.server.web.routes import in_brief, web_routes
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
+from esl_controller.session.webhook_http import webhook_session
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Heartbeat
+from esl_controller.store.records import Heartbeat, SecretaryKept
 from media.lane import Clock, Ports
 from media.stream import StreamEndpoint
 
@@ -76,7 +78,9 @@ class Controller:
         self._started_at = time.time()
         self.ports = Ports(settings.media.lane_ports.first, settings.media.lane_ports.last)
         folder = settings.secretaries.folder
-        self.secretaries = Folder(Path(folder) if folder else None, settings.agent)
+        self.secretaries = Folder(
+            Path(folder) if folder else None, settings.agent, self._keep_secretary
+        )
         self.store: Store | None = None
         self.records = CallRecords(None, self.name)
         self._model: Model
@@ -85,16 +89,17 @@ class Controller:
     async def open(self, stack: contextlib.AsyncExitStack) -> None:
         """Set up all that ``stack`` takes down again. Raises OSError, FolderError, StoreError."""
         settings = self.settings
-        self.secretaries.load()
-        self._http = await stack.enter_async_context(ClientSession())
+        self._http = await stack.enter_async_context(self._webhook_session())
         if settings.store.url:
             self.store = await stack.enter_async_context(Store.open(settings.store.url))
             self.records = CallRecords(self.store, self.name)
+        await self.secretaries.load(self.store.last_secretaries if self.store else None)
         # Entered after the store, so that they end before it is closed.
         run_owned = await stack.enter_async_context(_owned_tasks(self._died))
         run_owned(self.secretaries.watch())
         if self.store is not None:
-            outbox = Outbox(self.store, settings.webhook.secret.get_secret_value())
+            secret = settings.webhook.secret.get_secret_value()
+            outbox = Outbox(self.store, secret, self._webhook_session)
             run_owned(outbox.run())
             run_owned(self.records.watch(self.calls.calls))
             run_owned(self.store.writer_ended())
@@ -115,6 +120,13 @@ class Controller:
         run_owned(self._loop_watch.run())
         if self.store is not None:
             run_owned(Heartbeats(self.store, self._heartbeat).run())
+
+    def _webhook_session(self) -> ClientSession:
+        return webhook_session(self.settings.webhook.allow)
+
+    def _keep_secretary(self, file: str, secretary: Secretary) -> None:
+        text = secretary.as_json
+        self.records.put(SecretaryKept(identity(text), file, text, time.time()))
 
     def _died(self, error: Exception) -> None:
         """Work that all calls need has ended by a bug. So does the process: its supervisor starts

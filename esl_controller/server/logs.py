@@ -29,7 +29,8 @@ _SECRET_TEXT = tuple(
         r"(\bsk-)[\w*-]{4,}",
         # To the end of the line: an Event Socket password may contain spaces.
         r"(\b(?:user)?auth[ \t]+).+",
-        r"(STREAM_EXTRA_HEADERS\W{0,4}).+",
+        # Not where a sentence names it: ", set by STREAM_EXTRA_HEADERS, is missing".
+        r"(STREAM_EXTRA_HEADERS(?!, )\W{0,4}).+",
         r"((?:authorization|cookie)[\"']?\s*[=:,]\s*).+",
         r"((?:token|password|passwd|secret|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&}]+",
         r"([?&]\w*key=)[^\s\"',;&}]+",
@@ -64,8 +65,11 @@ class Redactor:
 
     def value(self, value: object, depth: int = 0) -> Any:
         """`value`, and whatever it contains, as types that JSON has."""
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, int | float):
+            # JSON has no Infinity, and few readers know a number of more than 64 bits.
+            return value if abs(value) < 2**63 else "a number that is too large"
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, bytes):

@@ -8,7 +8,6 @@ a delivery has it for ``LEASE_S``. If it has not settled it by then, another one
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,26 +16,25 @@ import orjson
 import structlog
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
+from esl_controller.session.webhook_http import headers
 from esl_controller.store import Store, StoreError
-from esl_controller.store.records import Delivery, DeliveryPostponed, DeliverySettled, Noted
+from esl_controller.store.records import (
+    Delivery,
+    DeliveryPostponed,
+    DeliverySettled,
+    Noted,
+    retry_s,
+)
 
 TIMEOUT_S = 10.0
 AT_ONCE = 16
-FIRST_RETRY_S = 1.0
-LAST_RETRY_S = 3600.0
 GIVE_UP_S = 86_400.0
+GIVE_UP_TRIES = 13  # that take an hour: a clock that jumps ahead gives nothing up before
 LEASE_S = 30.0  # longer than a try takes, even if the clocks of two controllers differ
 LOOK_AGAIN_S = 30.0  # a controller that died may have left deliveries
 READ_AGAIN_S = 5.0  # after the database did not answer
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """The X-Esl-Controller-Signature of ``body``, sent at ``timestamp`` (Unix seconds)."""
-    return (
-        "sha256=" + hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
-    )
 
 
 class Outbox:
@@ -51,7 +49,7 @@ class Outbox:
         self,
         store: Store,
         secret: str,
-        session_factory: Callable[[], ClientSession] = ClientSession,
+        session_factory: Callable[[], ClientSession],
     ) -> None:
         self._store = store
         self._secret = secret
@@ -119,6 +117,9 @@ class Outbox:
         except (ClientError, ValueError) as error:
             # Their texts contain the URL, which may contain a token.
             failure = type(error).__name__
+        except Exception as error:  # one delivery must not keep the others from being made
+            log.exception("a bug in the controller: a delivery cannot be made", id=delivery.id)
+            failure = type(error).__name__
         if failure:
             self._failed(delivery, failure)
         else:
@@ -126,29 +127,20 @@ class Outbox:
             _log(delivery).info("delivery made")
 
     def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
-        timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            "X-Esl-Controller-Event": delivery.kind,
-            "X-Esl-Controller-Id": delivery.id,
-            "X-Esl-Controller-Timestamp": timestamp,
-        }
-        if self._secret:
-            headers["X-Esl-Controller-Signature"] = signature(self._secret, timestamp, body)
-        elif not self._told_unsigned:
+        if not self._secret and not self._told_unsigned:
             self._told_unsigned = True
             log.warning("deliveries are not signed: ESL_CONTROLLER_WEBHOOK_SECRET is not set")
-        return headers
+        return headers(delivery.kind, delivery.id, self._secret, body)
 
     def _failed(self, delivery: Delivery, failure: str) -> None:
         now = time.time()
-        if now - delivery.at >= GIVE_UP_S:
+        if now - delivery.at >= GIVE_UP_S and delivery.attempts >= GIVE_UP_TRIES:
             self._store.put(DeliverySettled(delivery.id))
             text = f"delivery of {delivery.kind} given up: {failure}"
             self._store.put(Noted(delivery.call_uuid, now, text))
             _log(delivery).error("delivery given up", reason=failure)
             return
-        delay = min(FIRST_RETRY_S * 2**delivery.attempts, LAST_RETRY_S)
+        delay = retry_s(delivery.attempts + 1)
         self._store.put(DeliveryPostponed(delivery.id, delivery.attempts + 1, now + delay))
         _log(delivery).warning("delivery failed", reason=failure, again_in_s=delay)
 

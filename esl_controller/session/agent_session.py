@@ -7,7 +7,6 @@ What is said and done is noted in the transcript on the way.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TypeVar, assert_never
@@ -24,6 +23,7 @@ from esl_controller.call.transcript import Transcript
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.persona import BySilence, Persona
 from esl_controller.secretaries.secretary import Secretary
+from esl_controller.session.call_clock import CallClock
 from esl_controller.session.caller import CallerAudio
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.runner import CallRunner
@@ -44,6 +44,7 @@ class AgentSession:
         deps: Dependencies,
         speech: SpeechOutput,
         runner: CallRunner,
+        clock: CallClock,
     ) -> None:
         self.reported = ev.Usage()  # by finished responses, and by earlier agents
         self.caller = CallerAudio(secretary.barge_in.confirm_ms, runner.report)
@@ -51,11 +52,13 @@ class AgentSession:
         self._deps = deps
         self._speech = speech
         self._runner = runner
+        self._clock = clock
         turns = secretary.turn_detection.vad
         own_turns = deps.model.abilities.takes_turns
         silence_ms = turns.silence_ms if isinstance(turns, BySilence) and not own_turns else 0
         self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
-        self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put)
+        secret = deps.settings.webhook.secret.get_secret_value()
+        self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put, secret)
         self._channel = channel
         self._untranscribed = False  # a turn of the caller was not, and that is noted
         self._earlier = Counters()  # of earlier agents of the call
@@ -130,11 +133,11 @@ class AgentSession:
             case do.TellModel(text):
                 self._agent.tell(text)
             case do.StoreMessage(request):
-                self._webhooks.message(request, time.time())
+                self._webhooks.message(request, self._clock.now())
             case do.AskWebhook(call_id, webhook, secure):
                 self._runner.spawn(self._ask_webhook(call_id, webhook, secure))
             case do.ToolResult(call, output, last):
-                self._transcript.tool_ended(call, output, time.time())
+                self._transcript.tool_ended(call, output, self._clock.now())
                 result = Called(call.call_id, call.name, call.arguments, output)
                 self._agent.tool_result(result, last=last)
             case _:
@@ -152,7 +155,7 @@ class AgentSession:
         for heard in self._speech.interrupt():
             if self._agent is not None:
                 self._agent.truncate(heard.item, heard.heard_ms)
-            self._transcript.agent_ended(heard.item, time.time(), cut_ms=heard.heard_ms)
+            self._transcript.agent_ended(heard.item, self._clock.now(), cut_ms=heard.heard_ms)
             self._log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
 
     # --- what happens -----------------------------------------------------------------------------
@@ -170,7 +173,7 @@ class AgentSession:
                     self._speech.complete_all()  # what has come of a sentence is still heard
                     self._runner.report(event)
                 case ev.AgentText(item, text):
-                    self._transcript.agent_says(item, time.time(), text=text)
+                    self._transcript.agent_says(item, self._clock.now(), text=text)
                 case ev.CallerTranscript(item, text):
                     self._transcript.caller_said(item, text)
                 case ev.TranscriptMissing(_, reason):
@@ -188,19 +191,21 @@ class AgentSession:
             self._untranscribed = True
             self._log.warning("what the caller says is not written down", reason=reason)
             text = f"what the caller says is not written down: {reason}"
-            self._deps.record.put(Noted(self._channel.uuid, time.time(), text))
+            self._deps.record.put(Noted(self._channel.uuid, self._clock.now(), text))
 
     def _speak(self, item: str, data: bytes) -> None:
+        if not self._speech.has_room(item, data):
+            return
         if self._speech.is_new(item):
             # Reported before its audio is queued, so that music makes room for it.
             self._runner.report(ev.ItemQueued(item))
         self._speech.speak(item, data)
         audio_ms = self._speech.source.ms(len(data))
-        self._transcript.agent_says(item, time.time(), audio_ms=audio_ms)
+        self._transcript.agent_says(item, self._clock.now(), audio_ms=audio_ms)
 
     def _note(self, event: ev.AgentEvent) -> None:
         """Note in the transcript what this event says of the conversation."""
-        now = time.time()
+        now = self._clock.now()
         match event:
             case ev.SpeechStarted(_, item, late_ms):
                 self._transcript.caller_began(item, now - late_ms / 1000)
@@ -215,10 +220,10 @@ class AgentSession:
         """The playback reports how far an item of speech has got."""
         match event:
             case ev.ItemStarted(item):
-                self._transcript.agent_heard(item, time.time())
+                self._transcript.agent_heard(item, self._clock.now())
             case ev.ItemFinished(item):
                 self._speech.finished(item)
-                self._transcript.agent_ended(item, time.time())
+                self._transcript.agent_ended(item, self._clock.now())
         self._runner.report(event)
 
 

@@ -8,7 +8,6 @@ switch dials again, the next controller claims the call in the store (``server/r
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.agent_session import AgentSession
+from esl_controller.session.call_clock import CallClock
 from esl_controller.store.records import Change, Noted, SnapshotSaved
 
 
@@ -29,13 +29,18 @@ class SnapshotKeeper:
     """
 
     def __init__(
-        self, channel: Channel, agent_session: AgentSession, put: Callable[[Change], None]
+        self,
+        channel: Channel,
+        agent_session: AgentSession,
+        put: Callable[[Change], None],
+        clock: CallClock,
     ) -> None:
         self.epoch = 0
         self.recording = ""
         self._channel = channel
         self._agent_session = agent_session
         self._put = put
+        self._clock = clock
         self._memory = Snapshot()
         self._cut = False  # a sentence was cut off, and its rest has not begun yet
         self._log = structlog.stdlib.get_logger(__name__).bind(
@@ -48,20 +53,24 @@ class SnapshotKeeper:
         self.epoch = claimed.epoch
         away_s = self._channel.away_s
         # Even if the call begins anew: what was said before stays in its record.
-        history, cut = self._agent_session.resume(claimed, time.time() - away_s)
         stored = load(claimed.snapshot)
+        now = self._clock.now()
+        if stored is not None and stored.age_s:
+            # By the clock that wrote it, which may differ from ours, or have been set meanwhile.
+            now = stored.saved_at + max(0.0, self._channel.age_s - stored.age_s)
+        history, cut = self._agent_session.resume(claimed, now - away_s)
         if stored is None:
             return None
         self.recording, self._agent_session.reported = stored.recording, stored.usage
         last = history[-1] if history else None
-        memory, unreached = self._came_back(stored.memory)
+        memory, unreached = self._came_back(stored.memory, now)
         cut = cut or (stored.cut and not memory.back_from)
         if cut:
             # The turn that was cut is now stored as ended. If we are lost, too, before its rest
             # is said, the next controller must still know that something is missing.
-            again = dump(replace(stored, cut=True))
+            again = dump(replace(stored, cut=True, saved_at=now, age_s=self._channel.age_s))
             self._put(SnapshotSaved(self._channel.uuid, self.epoch, again))
-        self._memory, self._cut = memory.shifted(-_offset()), cut
+        self._memory, self._cut = memory.shifted(self._clock.loop_time() - now), cut
         if not memory.back_from:
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
@@ -75,7 +84,7 @@ class SnapshotKeeper:
             unreached=unreached,
         )
 
-    def _came_back(self, memory: Snapshot) -> tuple[Snapshot, str]:
+    def _came_back(self, memory: Snapshot, now: float) -> tuple[Snapshot, str]:
         """The snapshot of a caller who may be coming back from a transfer, and FreeSWITCH's cause
         if the destination could not be reached."""
         channel = self._channel
@@ -85,7 +94,7 @@ class SnapshotKeeper:
             return memory, ""
         if channel.returns < memory.returns:  # somebody transferred the caller back to us
             self._note(f"the caller came back from {memory.back_from}")
-            gone_s = time.time() - memory.left_at if memory.left_at else 0.0
+            gone_s = now - memory.left_at if memory.left_at else 0.0
             return replace(memory, ends_at=memory.ends_at + gone_s), ""
         why = f": not reached ({channel.unreached})" if channel.unreached else ""
         seconds = f"{channel.since_transfer_s:.0f} s after the transfer"
@@ -107,16 +116,18 @@ class SnapshotKeeper:
         self._write(memory)
 
     def _note(self, text: str) -> None:
-        self._put(Noted(self._channel.uuid, time.time(), text))
+        self._put(Noted(self._channel.uuid, self._clock.now(), text))
 
     def _write(self, memory: Snapshot) -> None:
         # As long as an answer is owed, the rest of the sentence that was cut is.
         self._cut = self._cut and memory.owes
         usage = self._agent_session.usage
-        stored = StoredSnapshot(memory.shifted(_offset()), self.recording, usage, self._cut)
+        stored = StoredSnapshot(
+            memory.shifted(self._clock.offset),
+            self.recording,
+            usage,
+            self._cut,
+            self._clock.now(),
+            self._clock.age_s,
+        )
         self._put(SnapshotSaved(self._channel.uuid, self.epoch, dump(stored)))
-
-
-def _offset() -> float:
-    """What to add to a time of the loop's clock to get Unix time."""
-    return time.time() - asyncio.get_running_loop().time()

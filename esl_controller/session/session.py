@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from typing import Any
@@ -30,8 +29,9 @@ from esl_controller.freeswitch.wire import NoSuchChannel, SwitchError
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.schema import Destination
-from esl_controller.secretaries.secretary import Secretary
+from esl_controller.secretaries.secretary import Secretary, identity
 from esl_controller.session.agent_session import AgentSession
+from esl_controller.session.call_clock import CallClock
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
 from esl_controller.session.resume import SnapshotKeeper
@@ -52,9 +52,11 @@ class CallSession:
         claimed: Claimed | None = None,
     ) -> None:
         self.channel = channel
-        self.secretary = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        found = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
+        self.secretary = _began_with(claimed, found)
         toolbox = Toolbox(self.secretary)
-        now = time.time()
+        self._clock = CallClock(channel.age_s)
+        now = self._clock.now()
         closed = not is_open(self.secretary.hours, now)
         self.call = _core(self.secretary, toolbox, deps, closed=closed)
         # The switch dialled again: this session has the call now, on a newer connection.
@@ -79,12 +81,12 @@ class CallSession:
             opens_at=opens_at,
         )
         self._agent_session = AgentSession(
-            channel, self.secretary, persona, deps, self._speech, self._runner
+            channel, self.secretary, persona, deps, self._speech, self._runner, self._clock
         )
         self._media = CallMedia(
             switch, deps, self.secretary.language, self._agent_session, self._speech, self._runner
         )
-        self._keeper = SnapshotKeeper(channel, self._agent_session, deps.record.put)
+        self._keeper = SnapshotKeeper(channel, self._agent_session, deps.record.put, self._clock)
         if claimed is not None:
             self.call.resumption = self._keeper.resume(claimed)
 
@@ -115,10 +117,11 @@ class CallSession:
         self._deps.record.put(
             CallStarted(
                 *(uuid, channel.domain_uuid, self.secretary.name or "default"),
-                *(channel.caller, channel.number, time.time()),
+                *(channel.caller, channel.number, self._clock.now()),
                 owner=self._deps.name,
                 call_ended_url=self.secretary.events.call_ended_url,
                 created_us=channel.created_us,
+                secretary_id=identity(self.secretary.as_json),
             )
         )
         try:
@@ -149,7 +152,7 @@ class CallSession:
         outcome = self.call.outcome
         self._deps.record.put(
             CallEnded(
-                *(self.channel.uuid, time.time(), self.call.cause, outcome),
+                *(self.channel.uuid, self._clock.now(), self.call.cause, outcome),
                 recording=self._keeper.recording,
                 usage=self._agent_session.usage,
                 epoch=self._keeper.epoch,
@@ -172,6 +175,7 @@ class CallSession:
         counted |= asdict(self._agent_session.counters)
         if self._speech.playback is not None:
             counted |= self._speech.playback.counters
+            counted["speech_dropped_ms"] += self._speech.dropped_ms
         return counted
 
     @property
@@ -256,7 +260,7 @@ class CallSession:
                 self._runner.spawn(self._hang_up(cause))
             case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
-                note = Noted(self.channel.uuid, time.time(), f"{text}: {reason}")
+                note = Noted(self.channel.uuid, self._clock.now(), f"{text}: {reason}")
                 self._deps.record.put(note)
             case do.Close():
                 # From now on whoever lingers on this connection reads its events.
@@ -358,6 +362,14 @@ class CallSession:
             if event.codec:
                 self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
         self.handle(event)
+
+
+def _began_with(claimed: Claimed | None, found: Secretary) -> Secretary:
+    """The secretary that a call began with: its file may have changed since. ``found`` is the one
+    that the same call would get now."""
+    if claimed is None or not claimed.secretary or claimed.secretary == found.as_json:
+        return found
+    return Secretary.from_json(claimed.secretary) or found
 
 
 def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed: bool) -> Call:

@@ -16,18 +16,22 @@ from media.resample import Converter, convert
 from media.sounds.music import loop
 
 MUSIC = "music"
+ITEMS_LIMIT = 64  # of the agent, that wait to be heard; a reply has one or two
 
 
 class SpeechOutput:
     """One call's speech. ``source``: the agent's output format. ``playback``: where everything
     goes; speech that comes before there is one is dropped, and so is the rest of an interrupted
     item. ``gate_open``: whether the agent's speech is for the caller (``actions.SetGates``).
+    ``dropped_ms``: speech of items beyond ``ITEMS_LIMIT``.
     """
 
     def __init__(self) -> None:
         self.source: Format = pcm(24000)
         self.playback: Playback | None = None
         self.gate_open = False
+        self.dropped_ms = 0.0
+        self._unheard: set[str] = set()  # the agent's items that are not heard to their end
         self._converters: dict[str, Converter] = {}  # for items whose audio is still coming
         self._lead_ms = 0.0  # of silence that a converter puts before its item
         self._over: deque[str] = deque(maxlen=64)  # items that are complete or were interrupted
@@ -40,6 +44,13 @@ class SpeechOutput:
         """Whether this would be the first audio of ``item``, and there is a playback for it."""
         return self.playback is not None and item not in self._converters and item not in self._over
 
+    def has_room(self, item: str, data: bytes) -> bool:
+        """Whether ``data`` of ``item`` can be taken; counts it if not."""
+        room = len(self._unheard) < ITEMS_LIMIT or item in self._unheard
+        if not room:
+            self.dropped_ms += self.source.ms(len(data))
+        return room
+
     def speak(self, item: str, data: bytes) -> None:
         """More speech of ``item``, in the agent's format."""
         if self.playback is None or item in self._over:
@@ -51,6 +62,7 @@ class SpeechOutput:
             self.complete_all()
             converter = Converter(self.source, pcm(self.playback.rate), lead=True)
             self._converters[item] = converter
+            self._unheard.add(item)
             self._lead_ms = converter.lead_ms
         self.playback.push(item, converter.feed(data))
 
@@ -84,6 +96,7 @@ class SpeechOutput:
             return []
         cut = [heard for heard in self.playback.flush() if heard.item not in self._own]
         self._own.clear()
+        self._unheard.clear()
         self._music = False
         for heard in cut:
             self._converters.pop(heard.item, None)
@@ -112,6 +125,7 @@ class SpeechOutput:
     def finished(self, item: str) -> None:
         """``item`` was heard to its end."""
         self._own.discard(item)
+        self._unheard.discard(item)
         if self._music and item.startswith(MUSIC):
             self._play_round()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from uuid import uuid4
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
@@ -17,7 +17,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
 from esl_controller.call.tools import AskServer, TakeMessage, failure
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.secretary import Secretary
-from esl_controller.store.records import Change, DeliveryQueued, MessageTaken
+from esl_controller.session.webhook_http import PrivateAddress, headers
+from esl_controller.store.records import JSON_LIMIT, Change, DeliveryQueued, MessageTaken
 
 ANSWER_LIMIT = 20_000  # bytes of an answer; a model cannot use more
 
@@ -25,7 +26,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Webhooks:
-    """The webhook functions and deliveries of one call. ``put`` takes changes for the store."""
+    """The webhook functions and deliveries of one call.
+
+    ``put`` takes changes for the store; functions are signed with ``secret`` unless it is empty.
+    """
 
     def __init__(
         self,
@@ -33,11 +37,13 @@ class Webhooks:
         secretary: Secretary,
         http: ClientSession,
         put: Callable[[Change], None],
+        secret: str,
     ) -> None:
         self._channel = channel
         self._secretary = secretary
         self._http = http
         self._put = put
+        self._secret = secret
 
     async def webhook(self, request: AskServer, secure: Mapping[str, str]) -> str:
         """Ask the server. Returns a JSON text for the model, whatever happens; an error is one,
@@ -48,24 +54,36 @@ class Webhooks:
             "arguments": {**request.arguments, **secure},
             "call": self._call(),
         }
+        content = json.dumps(asked).encode()
         try:
             async with self._http.post(
                 tool.url,
-                json=asked,
+                data=content,
+                headers=headers("function", uuid4().hex, self._secret, content),
                 timeout=ClientTimeout(total=tool.timeout_s),
                 allow_redirects=False,
             ) as answer:
                 body = await _read(answer.content)
                 status = answer.status
+                packed = answer.headers.get("Content-Encoding", "identity") != "identity"
         except TimeoutError:
             return self._failed(tool.name, f"no answer within {tool.timeout_s:g} s")
         except (ClientError, OSError, ValueError) as error:
+            cause = getattr(error, "os_error", error)
+            if isinstance(cause, PrivateAddress):
+                log.warning("a webhook function may not be asked", reason=str(cause))
+                return self._failed(tool.name, "not reached: its address is not allowed")
             return self._failed(tool.name, f"not reached: {type(error).__name__}")
         if not 200 <= status < 300:
             return self._failed(tool.name, f"HTTP {status}")
+        if packed:
+            return self._failed(tool.name, "a compressed answer")
         if len(body) > ANSWER_LIMIT:
             return self._failed(tool.name, f"an answer of more than {ANSWER_LIMIT} bytes")
-        return _json(body)
+        told = _json(body)
+        if len(told) > JSON_LIMIT:  # what a text's quotes and controls become
+            return self._failed(tool.name, f"an answer of {len(told)} characters as JSON")
+        return told
 
     def message(self, request: TakeMessage, at: float) -> None:
         """Store a message for the company, and have it delivered."""
@@ -106,9 +124,11 @@ async def _read(content: StreamReader) -> bytes:
 
 
 def _json(body: bytes) -> str:
+    """The answer as a JSON text that everybody can read, without NaN or half a character."""
     text = body.decode(errors="replace")
     try:
-        value: Any = json.loads(text)
+        result = json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False)
+        result.encode()
     except (ValueError, RecursionError):
-        value = {"result": text}
-    return json.dumps(value, ensure_ascii=False)
+        result = json.dumps({"result": text}, ensure_ascii=False)
+    return result

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Set
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Table, func, select, update
+from sqlalchemy import ColumnElement, Table, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 from esl_controller.store import schema
 from esl_controller.store.identity import Identity, NotThisCall, misfit
-from esl_controller.store.records import Delivery
+from esl_controller.store.records import LAST_RETRY_S, RETRIES_GROW, Delivery, retry_s
 from esl_controller.store.statements import lock
 
 TOGETHER = 10  # calls claimed in one transaction: their turns are read in one go
@@ -66,13 +66,17 @@ class Claims:
             update(calls)
             .where(calls.c.call_uuid.in_(self._taken))
             .values(epoch=calls.c.epoch + 1, owner=self._owner, ended_at=None, cause="", outcome="")
-            .returning(calls.c.call_uuid, calls.c.epoch, calls.c.memory)
+            .returning(calls.c.call_uuid, calls.c.epoch, calls.c.memory, calls.c.secretary_id)
         )
         known = claimed.all()
+        kept = schema.secretaries.c
+        query = select(kept.id, kept.definition).where(kept.id.in_({row[3] for row in known}))
+        secretaries = {row.id: row.definition for row in await connection.execute(query)}
         turns = await self._last(connection, Turn, schema.turns, schema.turns.c.number)
         tools = await self._last(connection, ToolUsed, schema.tools, schema.tools.c.at)
         return refused | {
-            uuid: Claimed(epoch, memory, turns[uuid], tools[uuid]) for uuid, epoch, memory in known
+            uuid: Claimed(epoch, memory, turns[uuid], tools[uuid], secretaries.get(secretary, ""))
+            for uuid, epoch, memory, secretary in known
         }
 
     async def _last(
@@ -120,12 +124,17 @@ async def claimed_by_others(connection: AsyncConnection, epochs: Mapping[str, in
 async def take_due(
     connection: AsyncConnection, now: float, limit: int, until: float
 ) -> list[Delivery]:
-    """Take deliveries due at ``now``, and put them off until ``until`` for everybody else."""
+    """Take deliveries due at ``now``, and put them off until ``until`` for everybody else.
+
+    One that is due later than any failure puts it off was written by a clock that was ahead.
+    """
     table = schema.deliveries
+    waits = {attempts: retry_s(attempts) for attempts in range(RETRIES_GROW)}
+    latest = until + case(waits, value=table.c.attempts, else_=LAST_RETRY_S)
     # SQLite ignores FOR UPDATE and needs no row locks: it has one writer.
     due = (
         select(table.c.id)
-        .where(table.c.due_at <= now)
+        .where((table.c.due_at <= now) | (table.c.due_at > latest))
         .order_by(table.c.attempts, table.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import structlog
 from sqlalchemy import URL, Connection, column, inspect, make_url, select, table
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,6 +27,9 @@ _OLDER = (
 )
 
 
+log = structlog.stdlib.get_logger(__name__)
+
+
 async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
     """Connect to ``url``; unless ``read_only``, make or migrate the tables there.
 
@@ -43,6 +48,32 @@ async def open_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
                 await engine.dispose()
                 raise
         return engine
+
+
+class Presence:
+    """Notices that the record's file was deleted, or another one put there: what we write would go
+    into a file that nobody finds."""
+
+    def __init__(self, url: str, engine: AsyncEngine) -> None:
+        self._database = named(url)
+        self._engine = engine
+        self._identity = self._database.identity()
+
+    async def ensure(self) -> None:
+        """Begin a new record if the file is gone."""
+        found = await asyncio.to_thread(self._database.identity)
+        if found == self._identity:
+            return
+        log.error(
+            "the file of the call record was deleted or replaced: what was in it is lost, a new"
+            " record is begun",
+            file=self._database.name,
+        )
+        await self._engine.dispose()
+        if found is None:
+            self._database.forget()
+        await _migrate(self._database)
+        self._identity = self._database.identity()
 
 
 def named(url: str) -> Sqlite | Postgresql:

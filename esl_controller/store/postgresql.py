@@ -66,6 +66,12 @@ class Postgresql:
             },
         )
 
+    def identity(self) -> None:
+        """A server's database is not deleted while we are connected."""
+
+    def forget(self) -> None:
+        """There is nothing beside it."""
+
     def migration_engine(self) -> AsyncEngine:
         """Its connections, without time limits for statements: a migration may take long."""
         return self._engine(poolclass=NullPool, connect_args={"timeout": CONNECT_S})

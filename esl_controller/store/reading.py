@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from esl_controller.store.records import (
 _USAGE = {field.name for field in fields(Usage)}
 FINISH_S = 1.0
 _Found = TypeVar("_Found")
-_INTERNAL = ("owner", "epoch", "memory", "call_ended_url", "created_us")
+_INTERNAL = ("owner", "epoch", "memory", "call_ended_url", "created_us", "secretary_id")
 
 
 @asynccontextmanager
@@ -104,6 +104,14 @@ class Reader:
         """The last heartbeat of each controller, by name."""
         query = select(schema.controllers).order_by(schema.controllers.c.name)
         return [Heartbeat(**row._mapping) for row in await self._all(query)]
+
+    async def last_secretaries(self, files: Collection[str]) -> dict[str, str]:
+        """The secretary that came into force last of each of these files, as JSON."""
+        kept = schema.secretaries.c
+        query = (
+            select(kept.file, kept.definition).where(kept.file.in_(files)).order_by(kept.kept_at)
+        )
+        return {row.file: row.definition for row in await self._all(query)}
 
     async def next_due(self) -> float | None:
         """When the next delivery is due, as Unix time; None if none waits."""

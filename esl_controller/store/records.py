@@ -1,7 +1,8 @@
 """The changes that are put into the store, and what is read from it. [core]
 
 Times are Unix seconds. A change may be put again: each has a key, and the last one put under a key
-stays. Texts are cut at ``TEXT_LIMIT`` characters, JSON texts at ``JSON_LIMIT``.
+stays. Texts are cut at ``TEXT_LIMIT`` characters. JSON texts are whole or not there: half of one is
+of no use to anybody.
 """
 
 from __future__ import annotations
@@ -15,11 +16,24 @@ from esl_controller.call.events import Usage
 from esl_controller.call.records import ToolUsed, Turn
 
 TEXT_LIMIT = 4_000
-JSON_LIMIT = 16_000
+JSON_LIMIT = (
+    24_000  # of a tool's arguments and output: a server's 20,000 bytes, with its quotes escaped
+)
+SNAPSHOT_LIMIT = 1_000_000
 BODY_LIMIT = 256_000
 
 INTERRUPTED = "interrupted"  # an outcome: we let the call go, and another controller may claim it
 LOST = "lost"  # an outcome: none did
+
+
+FIRST_RETRY_S = 1.0  # until a delivery is tried again; then twice as long each time
+LAST_RETRY_S = 3600.0
+RETRIES_GROW = 13  # tries, until it is tried each ``LAST_RETRY_S``
+
+
+def retry_s(attempts: int) -> float:
+    """How long a delivery waits at most that failed so often."""
+    return min(FIRST_RETRY_S * 2.0 ** max(0, attempts - 1), LAST_RETRY_S)
 
 
 def _new_id() -> str:
@@ -32,6 +46,7 @@ class CallStarted:
 
     ``call_ended_url``: where to deliver the record if the call is lost, or empty. ``created_us``:
     when its channel was created, in microseconds of the switch's clock.
+    ``secretary_id``: the ``SecretaryKept`` that answers it.
     """
 
     call_uuid: str
@@ -43,6 +58,18 @@ class CallStarted:
     owner: str = ""
     call_ended_url: str = ""
     created_us: int = 0
+    secretary_id: str = ""
+
+
+@dataclass(frozen=True)
+class SecretaryKept:
+    """A secretary came into force. ``file``: where it was read, or "" if it has none;
+    ``definition``: a JSON text."""
+
+    id: str
+    file: str
+    definition: str
+    kept_at: float
 
 
 @dataclass(frozen=True)
@@ -149,6 +176,7 @@ class ControllerLeft:
 
 Change: TypeAlias = (
     CallStarted
+    | SecretaryKept
     | SnapshotSaved
     | Turn
     | ToolUsed

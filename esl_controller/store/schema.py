@@ -66,6 +66,16 @@ calls = Table(
     _text("call_ended_url"),  # where to deliver the record if the call is lost
     # When the switch created the channel, in microseconds of Unix time.
     Column("created_us", BigInteger, nullable=False, server_default="0"),
+    _text("secretary_id"),  # the secretary that the call began with
+)
+
+secretaries = Table(
+    "secretaries",
+    metadata,
+    Column("id", String, primary_key=True),
+    _text("file"),  # that it was read from last
+    _text("definition"),  # as JSON
+    Column("kept_at", Double, nullable=False),
 )
 
 turns = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from dataclasses import dataclass
@@ -39,6 +40,20 @@ class Sqlite:
         _prepare(engine, read_only)
         return engine
 
+    def identity(self) -> tuple[int, int] | None:
+        """Which file this is; None if there is none."""
+        try:
+            status = os.stat(self.name)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def forget(self) -> None:
+        """Remove what SQLite keeps beside a file that was deleted: it belongs to no other."""
+        for end in ("-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                os.unlink(self.name + end)
+
     def migration_engine(self) -> AsyncEngine:
         """Its connection for migrations."""
         return self.engine(read_only=False)
@@ -52,6 +67,10 @@ def _check_file(path: Path, read_only: bool) -> None:
             raise StoreError(f"there is no record at {path}: is [store] url the controller's?")
         # Only we may read what people said. SQLite gives its other files the same mode.
         path.touch(mode=0o600)
+    elif not read_only and path.stat().st_mode & 0o077:
+        # Somebody else made it, or a copy of it.
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o600)
     if not path.is_file():
         raise StoreError(f"{path} is not a file: [store] url must name one")
     if not os.access(path, os.R_OK if read_only else os.R_OK | os.W_OK):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from math import isfinite
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, UpdateBase, bindparam, delete, update
+from sqlalchemy import Table, UpdateBase, bindparam, case, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,15 +27,14 @@ from esl_controller.store.records import (
     Heartbeat,
     MessageTaken,
     Noted,
+    SecretaryKept,
     SnapshotSaved,
 )
 
-_LIMITS = {
-    "arguments": records.JSON_LIMIT,
-    "output": records.JSON_LIMIT,
-    "snapshot": records.JSON_LIMIT,
-}
-_WHOLE = ("body", "calls")  # JSON texts that must not be cut; their length is limited elsewhere
+_JSON = ("arguments", "output")  # that models and servers write
+# JSON texts of ours; their length is limited elsewhere.
+_WHOLE = ("body", "calls", "definition", "snapshot")
+_INTEGERS = 2**31 - 1  # the largest of an Integer column; PostgreSQL refuses a larger one
 
 
 class Entry(NamedTuple):
@@ -53,7 +54,9 @@ def entry(change: Change) -> Entry:
             row |= {"key": row.pop("call_uuid"), "started_at": row.pop("at")}
         case CallEnded():
             row |= {"key": row.pop("call_uuid"), "ended_at": row.pop("at")}
-            row |= {"mine": row["epoch"], **asdict(row.pop("usage"))}
+            usage = asdict(row.pop("usage"))
+            row |= {"mine": row["epoch"]}
+            row |= {name: _clean(name, value) for name, value in usage.items()}
         case SnapshotSaved():
             row |= {"key": row.pop("call_uuid"), "mine": row["epoch"]}
             row["memory"] = row.pop("snapshot")
@@ -68,12 +71,21 @@ def entry(change: Change) -> Entry:
 
 
 def _clean(name: str, value: object) -> object:
+    """``value`` as every database takes it: one that it refuses costs the whole change."""
+    if isinstance(value, int):
+        return max(-_INTEGERS, min(value, _INTEGERS))
+    if isinstance(value, float):
+        return value if isfinite(value) else 0.0
     if not isinstance(value, str) or name in _WHOLE:
         return value
     # PostgreSQL refuses NUL, and no database takes half a surrogate pair.
     text = value.replace("\0", "").encode(errors="replace").decode()
-    limit = _LIMITS.get(name, records.TEXT_LIMIT)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    if name in _JSON:
+        if len(text) <= records.JSON_LIMIT:
+            return text
+        begins = text[: records.TEXT_LIMIT]
+        return json.dumps({"too_long": len(text), "begins": begins}, ensure_ascii=False)
+    return text if len(text) <= records.TEXT_LIMIT else text[: records.TEXT_LIMIT - 1] + "…"
 
 
 async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
@@ -115,12 +127,21 @@ def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
     this_delivery = deliveries.c.id == bindparam("key")
     return {
         CallStarted: update(calls).where(this_call, calls.c.started_at.is_(None)),
+        SecretaryKept: _replace(dialect, schema.secretaries),
         SnapshotSaved: update(calls).where(this_call, still_mine),
         Turn: _replace(dialect, schema.turns),
         ToolUsed: _replace(dialect, schema.tools),
         MessageTaken: _replace(dialect, schema.messages),
         Noted: _replace(dialect, schema.notes),
-        CallEnded: update(calls).where(this_call, still_mine),
+        CallEnded: update(calls)
+        .where(this_call, still_mine)
+        # By another controller's clock, or after a jump of ours, it may end before it began.
+        .values(
+            ended_at=case(
+                (calls.c.started_at > bindparam("ended_at"), calls.c.started_at),
+                else_=bindparam("ended_at"),
+            )
+        ),
         DeliveryQueued: _insert(dialect, deliveries).on_conflict_do_nothing(),
         DeliveryPostponed: update(deliveries).where(this_delivery),
         DeliverySettled: delete(deliveries).where(this_delivery),

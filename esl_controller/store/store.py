@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from esl_controller.call.records import Claimed
 from esl_controller.store.claiming import Claims, claimed_by_others, misfit_of, take_due
-from esl_controller.store.database import open_engine
+from esl_controller.store.database import Presence, open_engine
 from esl_controller.store.ending import end_lost
 from esl_controller.store.identity import Identity, NotThisCall
 from esl_controller.store.reading import Reader
@@ -46,7 +46,7 @@ class Store(Reader):
         On leaving, what was put is still written, for at most ``CLOSE_S``. Raises StoreError.
         """
         engine = await open_engine(url)
-        writer = Writer(engine)
+        writer = Writer(engine, Presence(url, engine).ensure)
         writing = asyncio.create_task(writer.run(), name="call record")
         store = cls(engine, writer, writing)
         try:

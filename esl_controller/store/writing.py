@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
 import structlog
@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from esl_controller.store.errors import is_refusal, one_line
 from esl_controller.store.records import (
     BODY_LIMIT,
+    SNAPSHOT_LIMIT,
     CallEnded,
     CallStarted,
     Change,
     DeliveryPostponed,
     DeliveryQueued,
+    SnapshotSaved,
 )
 from esl_controller.store.statements import Entry, entry, write
 
@@ -33,6 +35,10 @@ LAST_RETRY_S = 2.0
 log = structlog.stdlib.get_logger(__name__)
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Writer:
     """The queue in front of the database. ``run`` is its one task.
 
@@ -44,10 +50,13 @@ class Writer:
     ``delivery_written`` is set when a delivery has been written.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self, engine: AsyncEngine, prepare: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
         self.dropped = 0
         self.delivery_written = asyncio.Event()
         self._engine = engine
+        self._prepare = prepare  # before each transaction
         self._waiting: deque[Entry] = deque()
         self._of_call: Counter[str | None] = Counter()  # how many of these
         self._gaps: set[str | None] = set()  # calls that have lost something
@@ -72,6 +81,8 @@ class Writer:
             self.dropped += 1
         elif isinstance(change, DeliveryQueued) and len(change.body) > BODY_LIMIT:
             self._refuse(DeliveryQueued, f"its body has more than {BODY_LIMIT} characters")
+        elif isinstance(change, SnapshotSaved) and len(change.snapshot) > SNAPSHOT_LIMIT:
+            self._refuse(SnapshotSaved, f"it has more than {SNAPSHOT_LIMIT} characters")
         else:
             self._waiting.append(entry(change))
             self._of_call[call_uuid] += 1
@@ -133,6 +144,7 @@ class Writer:
         delay = FIRST_RETRY_S
         while True:
             try:
+                await self._prepare()
                 await self._write(batch)
             except Exception as error:
                 if delay == FIRST_RETRY_S:

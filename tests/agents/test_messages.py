@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.messages import read, text, told
@@ -44,3 +45,12 @@ def test_an_error_is_told_in_one_line() -> None:
     assert told({"code": "bad", "message": None}) == "bad"
     assert told({"code": "bad", "message": "It is.\nVery."}) == "bad: It is. Very."
     assert len(told({"code": "x" * 9000})) == 500
+
+
+def test_of_thousands_of_faults_few_have_a_line() -> None:
+    counters = Counters()
+    with capture_logs() as lines:
+        for _ in range(20_000):
+            read(b'{"type": "said"}', {"said": _said}, counters)
+    assert counters.ignored == 20_000
+    assert [line["ignored"] for line in lines] == [*range(1, 11), 100, 1000, 10_000]

@@ -73,6 +73,7 @@ async def rig(
             "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
             "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),
             "OPENAI_API_KEY": "sk-test",
+            "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
             **(await _live(stack, live) if live is not None else {}),
             **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},

@@ -181,6 +181,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         await stack.enter_async_context(switch)
         environment = {
             "OPENAI_API_KEY": "sk-test",
+            "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",
             "ESL_CONTROLLER_AGENT_BASE_URL": model.base_url,
             "ESL_CONTROLLER_ESL_PORT": str(port),
             "ESL_CONTROLLER_ESL_SHARE": "true",

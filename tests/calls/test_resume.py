@@ -6,7 +6,9 @@ The controllers are processes, as in operation; switch and model stand in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +26,7 @@ from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStand
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
-from tests.calls.rig import greeted, rig, words, words_of
+from tests.calls.rig import asked, greeted, rig, words, words_of
 from tests.live.freeswitch import free_port
 from tests.live.processes import Serving, serving
 from tests.waiting import until
@@ -72,6 +74,12 @@ class Shop:
         await greeted(call)
         await self.record(call, lambda stored: stored.turns and stored.turns[0].ended_at)
 
+    async def session(self, number: int) -> dict[str, Any]:
+        """What a session of the model was told to be."""
+        update = await asked(self.model.sessions[number].record, "session.update")
+        session: dict[str, Any] = update["session"]
+        return session
+
     def told(self, session: int) -> list[dict[str, Any]]:
         """The items that a session of the model was given at its start."""
         events = self.model.sessions[session].record.client_events
@@ -93,6 +101,7 @@ async def shop(folder: Path, secretary: str = "", **model: Any) -> AsyncIterator
         switch = await stack.enter_async_context(SwitchStandIn(f"127.0.0.1:{port}", ladder=LADDER))
         environment = {
             "OPENAI_API_KEY": "sk-test",
+            "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
             "ESL_CONTROLLER_ESL_PORT": str(port),
             "ESL_CONTROLLER_ESL_SHARE": "true",
@@ -165,6 +174,77 @@ async def test_a_killed_controller_is_followed_by_one_that_knows_what_was_said(
         stored = await of.record(call, lambda stored: stored.outcome)
     assert stored.turns[0].interrupted_ms
     assert [turn.who for turn in stored.turns] == ["agent", "agent"]
+
+
+SLOW = """
+name = "Ana"
+[tools]
+enabled = ["collect_digits"]
+[[tools.webhooks]]
+name = "book"
+description = "Books."
+url = "http://127.0.0.1:PORT/book"
+timeout_s = 60
+parameters = { type = "object" }
+"""
+
+
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that does not answer."""
+    await reader.read()
+    writer.close()
+
+
+async def test_a_call_that_waits_for_large_function_calls_goes_on(tmp_path: Path) -> None:
+    large = [f'{{"wish": "{number}{"x" * 15_000}"}}' for number in range(2)]
+    script = tuple(ScriptedCall(1, "book", arguments) for arguments in large)
+    async with AsyncExitStack() as stack:
+        mute = await stack.enter_async_context(await asyncio.start_server(hold, "127.0.0.1", 0))
+        secretary = SLOW.replace("PORT", str(mute.sockets[0].getsockname()[1]))
+        of = await stack.enter_async_context(
+            shop(tmp_path, secretary, greeting="caller_interrupts", script=script)
+        )
+        first = await of.controller()
+        call = await of.switch.call()
+        await of.greeted(call)
+        call.speak(*words())
+        with contextlib.closing(sqlite3.connect(tmp_path / "calls.db")) as record:
+            memory = "SELECT length(memory) FROM calls"
+            await until(lambda: record.execute(memory).fetchone()[0] > 30_000, 20)
+        await of.killed(first, call)
+        await until(lambda: len(of.model.sessions) == 2, 10)
+        await until(lambda: str(of.told(1)).count("interrupted by a fault") == 2, 10)
+        await until(lambda: bool(of.asked(1)), 10)
+        assert of.asked(1)[0] == "", "no second greeting"
+        call.hangup()
+        await call.ended()
+
+
+@pytest.mark.parametrize("edit", ["name = 'Bia'\nvoice = 'cedar'", "name = ", None])
+async def test_a_call_goes_on_with_the_secretary_that_it_began_with(
+    tmp_path: Path, edit: str | None
+) -> None:
+    ana = "name = 'Ana'\nvoice = 'verse'"
+    async with shop(tmp_path, ana, greeting="caller_interrupts") as of:
+        first = await of.controller()
+        call = await of.switch.call()
+        await of.greeted(call)
+        if edit is None:
+            (tmp_path / "default.toml").unlink()
+        else:
+            (tmp_path / "default.toml").write_text(edit)
+        await of.killed(first, call)
+        await until(lambda: len(of.model.sessions) == 2, 10)
+        assert (await of.session(1))["audio"]["output"]["voice"] == "verse"
+        assert "Your name is Ana." in (await of.session(1))["instructions"]
+        another = await of.switch.call()
+        await until(lambda: len(of.model.sessions) == 3, 10)
+        # A file that cannot be read costs its callers nothing: they get its last good version.
+        told = (await of.session(2))["audio"]["output"]["voice"]
+        assert told == {"name = ": "verse", None: "marin"}.get(edit, "cedar")
+        for each in (call, another):
+            each.hangup()
+            await each.ended()
 
 
 async def test_a_farewell_that_was_cut_is_finished_and_the_call_ends(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ async def test_a_whole_call_at_debug_level_logs_no_secret(tmp_path: Path) -> Non
         environment = {
             "ESL_CONTROLLER_STORE_URL": f"sqlite:///{tmp_path}/calls.db",
             "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),
+            "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",
             "ESL_CONTROLLER_AGENT_BASE_URL": model.base_url,
         }
         async with run(tmp_path / "log", "serve", **environment) as served:

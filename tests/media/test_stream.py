@@ -152,6 +152,38 @@ async def test_a_token_that_is_no_text_is_401() -> None:
             assert (await reader.readline()).split()[1] == b"401"
 
 
+@pytest.mark.parametrize("when", ["before", "within"])
+async def test_a_hangup_during_the_handshake_is_no_error(
+    when: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = Call()
+    handle = StreamEndpoint._stream
+    asked = asyncio.Event()
+
+    async def handled(self: StreamEndpoint, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        if when == "before":
+            request.transport.abort()
+            await asyncio.sleep(0.01)
+        asked.set()
+        return await handle(self, request)
+
+    async def gone(self: web.WebSocketResponse, request: web.BaseRequest) -> Any:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(StreamEndpoint, "_stream", handled)
+    monkeypatch.setattr(web.WebSocketResponse, "prepare", gone)
+    with capture_logs() as lines:
+        async with _serving(call) as (_, client), _raw(client, _handshake(call)):
+            await asked.wait()
+            await asyncio.sleep(0.05)
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("info", "mod_audio_stream hung up before it was connected")
+    ]
+    assert not [record for record in caplog.records if record.exc_info]
+    assert call.happened == []
+
+
 async def test_a_call_that_is_not_live_is_404_and_the_right_url_is_logged() -> None:
     unknown = Call(7)
     async with _serving(Call()) as (endpoint, client):

@@ -32,6 +32,7 @@ UNTESTED: Final[dict[str, str]] = {
     "store/migrations/versions/0002_resumption": "tests/store/test_database.py migrates",
     "store/migrations/versions/0003_controllers": "tests/store/test_database.py migrates",
     "store/migrations/versions/0004_created": "tests/store/test_database.py migrates",
+    "store/migrations/versions/0005_secretaries": "tests/store/test_database.py migrates",
 }
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries import folder as module
 from esl_controller.secretaries.folder import Folder, FolderError
+from esl_controller.secretaries.reading import Reading, read
+from tests.lateness import LoopWatch
 from tests.secretaries.rig import AGENT
 
 A, B = "aaaaaaaa-0000-4000-8000-000000000000", "bbbbbbbb-0000-4000-8000-000000000000"
@@ -43,15 +46,15 @@ def write(path: Path, name: str, *, domain: str = "", secretary: str = "", more:
 write.at = 10**18  # type: ignore[attr-defined]
 
 
-def loaded(path: Path) -> Folder:
+async def loaded(path: Path) -> Folder:
     folder = Folder(path, AGENT)
-    folder.load()
+    await folder.load()
     return folder
 
 
-def test_without_a_folder_every_call_gets_the_agents_persona() -> None:
+async def test_without_a_folder_every_call_gets_the_agents_persona() -> None:
     folder = Folder(None, AGENT)
-    folder.load()
+    await folder.load()
     assert folder.find(A, X).voice == AGENT.voice
     assert folder.files == {}
 
@@ -60,7 +63,7 @@ async def test_without_a_folder_there_is_nothing_to_watch() -> None:
     await asyncio.wait_for(Folder(None, AGENT).watch(), 1)
 
 
-def test_the_closest_secretary_takes_the_call(tmp_path: Path) -> None:
+async def test_the_closest_secretary_takes_the_call(tmp_path: Path) -> None:
     write(tmp_path / "default.toml", "default")
     write(tmp_path / "one.toml", "tenant's", domain=A, secretary=X)
     write(tmp_path / "acme" / "any.toml", "anybody's", secretary=X)
@@ -69,7 +72,7 @@ def test_the_closest_secretary_takes_the_call(tmp_path: Path) -> None:
     write(tmp_path / ".hidden.toml", "hidden", secretary=Y)
     write(tmp_path / ".git" / "x.toml", "hidden", secretary=Y)
     write(tmp_path / "note.txt", "no secretary")
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     assert folder.find(A, X).name == "tenant's"
     assert folder.find(A.upper(), X.upper()).name == "tenant's"
     assert folder.find(B, X).name == "anybody's"
@@ -80,27 +83,145 @@ def test_the_closest_secretary_takes_the_call(tmp_path: Path) -> None:
     assert folder.find(B, Y).name == folder.find("", "").name == "default"
 
 
-def test_at_the_start_every_mistake_is_told(tmp_path: Path) -> None:
+async def test_at_the_start_a_mistake_costs_its_own_callers_only(tmp_path: Path, log: Log) -> None:
     one = write(tmp_path / "one.toml", "one", secretary=X)
     two = write(tmp_path / "two.toml", "two", secretary=X)
     bad = write(tmp_path / "bad.toml", "bad", secretary=Y, more="nam = 1\nvoice = 3")
-    with pytest.raises(FolderError) as caught:
-        loaded(tmp_path)
-    assert str(caught.value).split("\n") == [
+    write(tmp_path / "default.toml", "default")
+    folder = await loaded(tmp_path)
+    assert (folder.find("", X).name, folder.find("", Y).name) == ("one", "default")
+    assert folder.mistakes == [
         f"{bad}:3: nam: unknown; did you mean name?",
         f"{bad}:4: voice: must be text, not 3",
         f"{two}:2: secretary_uuid: is for the same calls as {one}",
     ]
+    assert [(line["event"], line["file"], line["in_force"]) for line in log] == [
+        ("secretary not loaded", str(bad), "nothing"),
+        ("secretary not loaded", str(two), "nothing"),
+    ]
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+async def test_at_the_start_a_broken_file_has_its_last_good_version(
+    tmp_path: Path, log: Log
+) -> None:
+    kept: dict[str, str] = {}
+
+    async def last_good(files: Collection[str]) -> dict[str, str]:
+        return {file: kept[file] for file in files}
+
+    write(tmp_path / "fine.toml", "fine", secretary=X)
+    path = write(tmp_path / "a.toml", "old", secretary=Y)
+    before = Folder(tmp_path, AGENT, lambda file, secretary: kept.update({file: secretary.as_json}))
+    await before.load()
+    write(path, "new", secretary=Y, more="x = 1")
+    folder = Folder(tmp_path, AGENT)
+    await folder.load(last_good)
+    assert folder.find("", Y) == before.find("", Y)
+    assert folder.find("", X).name == "fine"
+    assert [(line["event"], line["in_force"]) for line in log] == [
+        ("secretary not loaded", "the content before")
+    ]
+    write(path, "new", secretary=Y)
+    await folder.refresh()
+    assert folder.find("", Y).name == "new"
+
+
+HOSTILE = {
+    "an integer of 5,000 digits": "a = " + "9" * 5000,
+    "an integer of 400 digits": "a = " + "9" * 400,
+    "a hexadecimal one that is as long": "a = 0x" + "f" * 5000,
+    "a key of 5,000 parts": ".".join("a" * 5000) + " = 1",
+    "a table of 50,000 parts": "[" + ".".join("a" * 50_000) + "]",
+    "one within a list": "a = [{" + ".".join("a" * 50_000) + " = 1}]",
+    "lists within each other": "a = " + "[" * 50_000,
+    "long texts": 'about = """\n' + "x\n" * 24_000 + '"""',
+    "a text without an end": 'about = """\n' + "x\n" * 100_000,
+    "20,000 unknown keys": "".join(f"k{number} = 1\n" for number in range(20_000)),
+    "20,000 functions": "[tools]\nenabled = [" + '"hold", ' * 20_000 + "]",
+    "too much of it": "# " + "x" * 300_000,
+    "a date that does not exist": "a = 2026-02-30",
+    "not text": "\udcff",
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+async def test_no_file_costs_more_than_itself(
+    tmp_path: Path, log: Log, hostile: str, watched_loop: LoopWatch
+) -> None:
+    write(tmp_path / "fine.toml", "fine", secretary=X)
+    folder = await loaded(tmp_path)
+    bad = write(tmp_path / "bad.toml", "bad", secretary=Y)
+    bad.write_bytes(hostile.encode(errors="surrogateescape"))
+    async with asyncio.timeout(20), watched_loop:
+        await folder.refresh()
+    assert [line["event"] for line in log] == ["secretary not loaded"]
+    assert 1 <= len(log[0]["mistakes"]) <= 20
+    assert folder.find("", X).name == "fine"
+
+
+async def test_a_pipe_is_no_secretary_and_a_byte_order_mark_is_no_mistake(
+    tmp_path: Path, log: Log
+) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "mark.toml").write_text(f'secretary_uuid = "{X}"\nname = "mark"', "utf-8-sig")
+    async with asyncio.timeout(5):
+        folder = await loaded(tmp_path)
+    assert folder.find("", X).name == "mark"
+    assert folder.mistakes == [f"{tmp_path}/pipe.toml: is not a file, but a pipe or a device"]
+
+
+async def test_a_folder_below_that_cannot_be_read_costs_its_own_files_only(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = write(tmp_path / "fine.toml", "fine", secretary=X)
+    write(tmp_path / "tenant" / "a.toml", "tenant's", secretary=Y)
+    folder = await loaded(tmp_path)
+    scan, stat = os.scandir, Path.stat
+
+    def refused(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "tenant/" in f"{self}/" and self != str(tmp_path) and "/a.toml" in f"{self}":
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, *args, **kwargs)
+
+    def scanned(place: Any) -> Any:
+        if str(place).endswith("/tenant"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    monkeypatch.setattr(Path, "stat", refused)
+    write(fine, "changed", secretary=X)
+    await folder.refresh()
+    assert folder.find("", X).name == "changed"
+    assert folder.find("", Y).name == "tenant's"
+    assert any("tenant" in mistake for mistake in folder.mistakes)
+
+
+async def test_a_bug_in_reading_one_file_costs_that_file(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "fine.toml", "fine", secretary=X)
+    write(tmp_path / "bad.toml", "bad", secretary=Y)
+
+    def reading(path: Path, agent: AgentSettings) -> Reading:
+        if path.stem == "bad":
+            raise ZeroDivisionError
+        return read(path, agent)
+
+    monkeypatch.setattr(module, "read", reading)
+    folder = await loaded(tmp_path)
+    assert folder.find("", X).name == "fine"
+    assert folder.mistakes == [f"{tmp_path}/bad.toml: cannot be read: ZeroDivisionError"]
+
+
+async def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match=r"nowhere: No such file.*\[secretaries\] folder must be"):
-        loaded(tmp_path / "nowhere")
+        await loaded(tmp_path / "nowhere")
 
 
 async def test_a_changed_file_is_taken_over(tmp_path: Path, log: Log) -> None:
     path = write(tmp_path / "a.toml", "old", secretary=X)
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     before = folder.find("", X)
     await folder.refresh()
     assert folder.find("", X) is before
@@ -116,7 +237,7 @@ async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
     tmp_path: Path, log: Log
 ) -> None:
     path = write(tmp_path / "a.toml", "old", secretary=X)
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     write(path, "new", secretary=X, more="[limits]\nidle_s = -1")
     await folder.refresh()
     write(tmp_path / "b.toml", "another", secretary=Y)
@@ -137,7 +258,7 @@ async def test_a_broken_file_leaves_the_old_one_in_force_until_it_is_mended(
 
 
 async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     path = write(tmp_path / "new" / "a.toml", "a", secretary=X)
     broken = write(tmp_path / "b.toml", "b", secretary=Y, more="x = 1")
     await folder.refresh()
@@ -159,7 +280,7 @@ async def test_files_come_and_go(tmp_path: Path, log: Log) -> None:
 async def test_of_two_files_for_the_same_calls_the_older_stays(tmp_path: Path, log: Log) -> None:
     first = write(tmp_path / "z.toml", "first", secretary=X)
     other = write(tmp_path / "b.toml", "other", secretary=Y)
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     second = write(tmp_path / "a.toml", "second", secretary=X)
     write(other, "other", secretary=X)
     await folder.refresh()
@@ -177,7 +298,7 @@ async def test_of_two_files_for_the_same_calls_the_older_stays(tmp_path: Path, l
 
 async def test_a_broken_file_keeps_its_calls_from_others(tmp_path: Path) -> None:
     path = write(tmp_path / "z.toml", "first", secretary=X)
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     write(path, "first", secretary=X, more="x = 1")
     write(tmp_path / "a.toml", "second", secretary=X)
     await folder.refresh()
@@ -187,7 +308,7 @@ async def test_a_broken_file_keeps_its_calls_from_others(tmp_path: Path) -> None
 async def test_two_files_may_exchange_their_calls(tmp_path: Path, log: Log) -> None:
     one = write(tmp_path / "one.toml", "one", secretary=X)
     two = write(tmp_path / "two.toml", "two", secretary=Y)
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     write(one, "one", secretary=Y)
     write(two, "two", secretary=X)
     await folder.refresh()
@@ -198,7 +319,7 @@ async def test_two_files_may_exchange_their_calls(tmp_path: Path, log: Log) -> N
 async def test_a_folder_that_is_gone_for_a_while_changes_nothing(tmp_path: Path, log: Log) -> None:
     place, away = tmp_path / "in", tmp_path / "away"
     write(place / "a.toml", "a", secretary=X)
-    folder = loaded(place)
+    folder = await loaded(place)
     place.rename(away)
     await folder.refresh()
     await folder.refresh()
@@ -215,7 +336,7 @@ async def test_watching_takes_changes_over_and_the_loop_never_touches_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.toml", "old", secretary=X)
-    folder = loaded(tmp_path)
+    folder = await loaded(tmp_path)
     threads: list[threading.Thread] = []
     taken_over = asyncio.Event()
     look, take = Folder._look, Folder._take

@@ -264,6 +264,9 @@ def test_what_is_said(text: str, mistake: str, path: Path) -> None:
         ({"properties": {}}, "must be a JSON schema of type object"),
         ({"type": "object", "properties": {"a": {"pattern": "("}}}, "is no JSON schema: "),
         ({"type": "object", "properties": {"a": {"$ref": "https://x/"}}}, "holds a $ref"),
+        ({"type": "object", "properties": {"a": {"pattern": "(a)\\1"}}}, "holds the pattern "),
+        ({"type": "object", "patternProperties": {"a": {}}}, "holds a patternProperties; name the"),
+        ({"type": "object", "description": "x" * 20_000}, "has 20037 characters as JSON, more"),
         ({"type": "object", "required": ["a"]}, 'requires "a", which is not in its properties'),
     ],
 )

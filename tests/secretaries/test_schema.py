@@ -75,7 +75,7 @@ def test_a_collection_of_digits_has_a_shorter_name() -> None:
     ("parameters", "why"),
     [
         ({"type": "object", "default": float("nan")}, "holds what JSON cannot"),
-        ({"type": "object", "properties": {"a": {"$dynamicRef": "#x"}}}, r"holds a \$ref"),
+        ({"type": "object", "properties": {"a": {"$dynamicRef": "#x"}}}, r"holds a \$dynamicRef"),
         ({"type": "object", "properties": {"a": {"anyOf": [{"$ref": "#"}]}}}, r"holds a \$ref"),
     ],
 )

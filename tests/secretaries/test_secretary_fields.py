@@ -160,7 +160,7 @@ def waiting(own: Secretary) -> object:
 def sending(own: Secretary) -> object:
     """What other servers are sent."""
     put: list[Change] = []
-    errands = Webhooks(test_errands.CHANNEL, own, None, put.append)  # type: ignore[arg-type]
+    errands = Webhooks(test_errands.CHANNEL, own, None, put.append, "")  # type: ignore[arg-type]
     errands.message(TakeMessage("Ana", "", "Call me."), 0.0)
     errands.call_ended()
     return [(change.url, change.kind) for change in put if isinstance(change, DeliveryQueued)]

@@ -252,3 +252,20 @@ logger.debug("Send command: auth {TOKEN}")
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == [
         "Send command: auth ***"
     ]
+
+
+def test_numbers_that_json_does_not_have_are_told_in_words(out: io.StringIO) -> None:
+    logs.configure("json", "info", out)
+    log = structlog.get_logger("esl_controller.x")
+    numbers = [2**64, -(10**400), float("inf"), -float("inf"), float("nan")]
+    log.info("a", numbers=numbers, number=numbers[0], fine=[1.5, 2**62])
+    (line,) = lines(out)
+    assert line["numbers"] == ["a number that is too large"] * 5
+    assert (line["number"], line["fine"]) == ("a number that is too large", [1.5, 2**62])
+
+
+def test_a_sentence_that_names_a_secret_is_told_whole(out: io.StringIO) -> None:
+    logs.configure("json", "info", out)
+    told = "the call's token, set by STREAM_EXTRA_HEADERS, is missing or wrong"
+    structlog.get_logger("esl_controller.x").info(f"media connection refused: {told}")
+    assert lines(out)[0]["event"] == f"media connection refused: {told}"

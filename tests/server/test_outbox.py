@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import closing
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from structlog.testing import capture_logs
 
 from esl_controller.call.records import Turn
 from esl_controller.server import outbox
-from esl_controller.server.outbox import Outbox, signature
-from esl_controller.store import Store, sqlite
+from esl_controller.server.outbox import Outbox
+from esl_controller.session.webhook_http import signature, webhook_session
+from esl_controller.store import Store, records, sqlite
 from esl_controller.store.records import CallStarted, Delivery, DeliveryQueued
 from tests import postgres
 from tests.paths import ROOT
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
+LOOPBACK = ip_network("127.0.0.0/8")
 SECRET = "s3cret-of-webhooks"
 
 
@@ -72,7 +75,7 @@ async def listening(receiver: Receiver) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def running(store: Store, secret: str = SECRET) -> AsyncIterator[None]:
-    task = asyncio.create_task(Outbox(store, secret).run())
+    task = asyncio.create_task(Outbox(store, secret, lambda: webhook_session([LOOPBACK])).run())
     try:
         yield
         assert not task.done(), task
@@ -89,7 +92,7 @@ async def nothing_waits(store: Store) -> None:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr(records, "FIRST_RETRY_S", 0.02)
     monkeypatch.setattr(outbox, "TIMEOUT_S", 0.2)
     monkeypatch.setattr(outbox, "READ_AGAIN_S", 0.02)
 
@@ -255,7 +258,8 @@ async def test_a_delivery_is_given_up_at_last(
     store: Store, monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, Any]]
 ) -> None:
     monkeypatch.setattr(outbox, "GIVE_UP_S", 0.1)
-    monkeypatch.setattr(outbox, "LAST_RETRY_S", 0.05)
+    monkeypatch.setattr(records, "LAST_RETRY_S", 0.05)
+    monkeypatch.setattr(outbox, "GIVE_UP_TRIES", 2)
     receiver = Receiver(*[500] * 100)
     async with listening(receiver) as hook, running(store):
         store.put(DeliveryQueued(hook, "message", "{}", UUID))

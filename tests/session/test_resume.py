@@ -13,6 +13,7 @@ from esl_controller.call.events import Usage
 from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
+from esl_controller.session.call_clock import CallClock
 from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.store.records import Change, Noted, SnapshotSaved
 from tests.call.world import tool_call
@@ -35,10 +36,11 @@ class NoDialogue:
         return [], self.cut
 
 
-def recall(put: list[Change], **variables: str) -> SnapshotKeeper:
+def recall(put: list[Change], age_s: str = "0", **variables: str) -> SnapshotKeeper:
     told = {f"variable_{name}": value for name, value in variables.items()}
     headers = {"Unique-ID": UUID, "Event-Date-Timestamp": str(NOW_US), **told}
-    return SnapshotKeeper(Channel.parse(headers), NoDialogue(), put.append)  # type: ignore[arg-type]
+    headers["Caller-Channel-Created-Time"] = str(NOW_US - int(age_s) * 1_000_000)
+    return SnapshotKeeper(Channel.parse(headers), NoDialogue(), put.append, CallClock(0.0))  # type: ignore[arg-type]
 
 
 def resumed(memory: Snapshot, **variables: str) -> tuple[Resumption, list[str]]:
@@ -49,6 +51,18 @@ def resumed(memory: Snapshot, **variables: str) -> tuple[Resumption, list[str]]:
     resumption = recall(put, **variables).resume(Claimed(3, stored))
     assert resumption is not None
     return resumption, [change.text for change in put if isinstance(change, Noted)]
+
+
+@pytest.mark.parametrize("jump_s", [-7200.0, 7200.0])
+async def test_a_limit_is_no_longer_if_the_clock_was_set_meanwhile(jump_s: float) -> None:
+    """What was saved at an age of 100 s is taken up at 130 s, by the switch's clock."""
+    left_s, saved_at = 600.0, time.time() - 30 + jump_s
+    stored = StoredSnapshot(Snapshot(ends_at=saved_at + left_s), saved_at=saved_at, age_s=100.0)
+    keeper = recall([], age_s="130")
+    resumption = keeper.resume(Claimed(3, dump(stored)))
+    assert resumption is not None
+    ends_s = resumption.snapshot.ends_at - asyncio.get_running_loop().time()
+    assert ends_s == pytest.approx(left_s - 30, abs=1)
 
 
 def away(returns: int, disposition: str = "SUCCESS") -> dict[str, str]:
@@ -65,7 +79,8 @@ async def test_a_sentence_that_was_cut_goes_on_after_a_second_loss() -> None:
     memory = dump(StoredSnapshot(Snapshot(leaving="hangup")))
     for number in (1, 2):  # the second time the turn is written down as ended
         dialogue = NoDialogue(cut=number == 1)
-        taken = SnapshotKeeper(Channel.parse({"Unique-ID": UUID}), dialogue, put.append)  # type: ignore[arg-type]
+        channel, clock = Channel.parse({"Unique-ID": UUID}), CallClock(0.0)
+        taken = SnapshotKeeper(channel, dialogue, put.append, clock)  # type: ignore[arg-type]
         resumption = taken.resume(Claimed(number, memory))
         assert resumption is not None
         assert resumption.cut

@@ -6,19 +6,24 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 
 from esl_controller.call.tools import AskServer, TakeMessage
+from esl_controller.config.setting_types import Network
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.schema import WebhookTool
 from esl_controller.secretaries.secretary import Secretary
 from esl_controller.server import logs
+from esl_controller.session.webhook_http import signature, webhook_session
 from esl_controller.session.webhooks import ANSWER_LIMIT, Webhooks
 from esl_controller.store.records import Change, DeliveryQueued, MessageTaken
+from tests.lateness import LoopWatch
 from tests.secretaries.rig import secretary
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
@@ -31,6 +36,8 @@ CALL = {
     "number": "8000",
 }
 PIN = "739154"
+SECRET = "of the operator"
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -48,11 +55,17 @@ async def server(answer: Answer) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def ask(url: str, *, timeout_s: float = 5.0, secure: dict[str, str] | None = None) -> Any:
+async def ask(
+    url: str,
+    *,
+    timeout_s: float = 5.0,
+    secure: dict[str, str] | None = None,
+    allow: Collection[Network] = LOOPBACK,
+) -> Any:
     """What the model is told, out of its JSON."""
     tool = WebhookTool(name="check", description="Checks.", url=url, timeout_s=timeout_s)
-    async with ClientSession() as http:
-        errands = Webhooks(CHANNEL, secretary(), http, lambda change: None)
+    async with webhook_session(allow) as http:
+        errands = Webhooks(CHANNEL, secretary(), http, lambda change: None, SECRET)
         output = await errands.webhook(AskServer(tool, {"account": "77"}), secure or {})
     return json.loads(output)
 
@@ -77,6 +90,47 @@ async def test_the_server_learns_what_the_model_wants_and_who_calls() -> None:
     assert body == {"function": "check", "arguments": {"account": "77", "pin": PIN}, "call": CALL}
 
 
+async def test_the_server_can_check_that_it_is_us() -> None:
+    asked: list[tuple[Any, bytes]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append((request.headers, await request.read()))
+        return web.json_response({})
+
+    async with server(answer) as url:
+        await ask(url, secure={"pin": PIN})
+    ((headers, body),) = asked
+    assert headers["X-Esl-Controller-Event"] == "function"
+    assert len(headers["X-Esl-Controller-Id"]) == 32
+    expected = signature(SECRET, headers["X-Esl-Controller-Timestamp"], body)
+    assert headers["X-Esl-Controller-Signature"] == expected
+
+
+async def test_a_server_in_our_own_network_needs_a_yes(everything: io.StringIO) -> None:
+    asked: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.json_response({})
+
+    refused = {"error": "check failed: not reached: its address is not allowed"}
+    async with server(answer) as url:
+        assert await ask(url, allow=()) == refused
+        assert await ask(url.replace("127.0.0.1", "localhost"), allow=()) == refused
+        assert await ask(url.replace("127.0.0.1", "[::ffff:127.0.0.1]"), allow=()) == refused
+        assert asked == []
+        assert await ask(url) == {}
+    assert "127.0.0.1 is no public address" in everything.getvalue()
+
+
+async def test_an_answer_is_not_unpacked(watched_loop: LoopWatch) -> None:
+    bomb = zlib.compress(bytes(100_000_000))
+    answer = answering(body=bomb, headers={"Content-Encoding": "deflate"})
+    async with server(answer) as url, watched_loop:
+        told = await ask(url)
+    assert told == {"error": "check failed: a compressed answer"}
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -85,6 +139,10 @@ async def test_the_server_learns_what_the_model_wants_and_who_calls() -> None:
         (b"Tuesday at nine", {"result": "Tuesday at nine"}),
         (b"\xff", {"result": "\ufffd"}),
         (b"[" * 9000, {"result": "[" * 9000}),
+        (b"[" * 900 + b"]" * 900, json.loads("[" * 900 + "]" * 900)),
+        (b'{"a": NaN, "b": 1e999}', {"result": '{"a": NaN, "b": 1e999}'}),
+        (b'"\\ud800"', {"result": '"\\ud800"'}),
+        (b"9" * 5000, {"result": "9" * 5000}),
         (b"", {"result": ""}),
     ],
 )
@@ -196,7 +254,7 @@ def put_by(do: Callable[[Webhooks], None], **keys: Any) -> list[Change]:
     changes: list[Change] = []
     who: Secretary = secretary(**keys)
     http: Any = None  # nothing is asked
-    do(Webhooks(CHANNEL, who, http, changes.append))
+    do(Webhooks(CHANNEL, who, http, changes.append, SECRET))
     return changes
 
 

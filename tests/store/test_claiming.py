@@ -18,10 +18,11 @@ from esl_controller.store.records import (
     CallEnded,
     DeliveryPostponed,
     DeliverySettled,
+    SecretaryKept,
     SnapshotSaved,
     StoredCall,
 )
-from tests.store.samples import AT, CALL, UUID, deliver, turn
+from tests.store.samples import AT, CALL, STARTED, UUID, deliver, turn
 
 
 async def stored(store: Store) -> StoredCall:
@@ -42,6 +43,18 @@ async def test_who_claims_a_call_gets_its_record_and_its_snapshot(store: Store) 
     assert (call.ended_at, call.outcome) == (None, ""), "it goes on"
     assert (call.turns, call.tools) == (claimed.turns, claimed.tools)
     assert (await store.claim(UUID, "c")).epoch == 2
+
+
+async def test_who_claims_a_call_gets_the_secretary_that_it_began_with(store: Store) -> None:
+    long = '"' + "é" * 100_000 + '"'
+    store.put(replace(STARTED, secretary_id="old"))
+    store.put(SecretaryKept("old", "/s/ana.toml", long, AT))
+    store.put(SecretaryKept("new", "/s/ana.toml", "{}", AT + 1))
+    assert (await store.claim(UUID, "b")).secretary == long
+    assert await store.last_secretaries(["/s/ana.toml", "/s/none.toml"]) == {"/s/ana.toml": "{}"}
+    store.put(SecretaryKept("old", "/s/ana.toml", long, AT + 2))
+    await store.flush()
+    assert await store.last_secretaries(["/s/ana.toml"]) == {"/s/ana.toml": long}
 
 
 async def test_who_claims_a_long_call_gets_its_last_turns(store: Store) -> None:
@@ -163,15 +176,15 @@ async def test_deliveries_that_were_tried_least_are_taken_first(store: Store) ->
     for change in (first, second, later, done):
         store.put(change)
     store.put(DeliveryPostponed(first.id, 3, AT))
-    store.put(DeliveryPostponed(later.id, 1, AT * 3))
+    store.put(DeliveryPostponed(later.id, 20, AT * 2 + 3000))
     store.put(DeliverySettled(done.id))
     await store.flush()
-    [taken] = await store.take_due(AT * 2, 1, until=AT * 2.5)
+    [taken] = await store.take_due(AT * 2, 1, until=AT * 2 + 30)
     assert (taken.url, taken.attempts) == ("http://1", 0)
-    assert [one.url for one in await store.take_due(AT * 2, 10, until=AT * 2.5)] == ["http://0"]
-    assert await store.take_due(AT * 2, 10, until=AT * 2.5) == []
-    due = await store.take_due(AT * 3, 10, until=AT * 4)
-    assert [one.url for one in due] == ["http://1", "http://2", "http://0"]
+    assert [one.url for one in await store.take_due(AT * 2, 10, until=AT * 2 + 30)] == ["http://0"]
+    assert await store.take_due(AT * 2, 10, until=AT * 2 + 30) == []
+    due = await store.take_due(AT * 2 + 3000, 10, until=AT * 2 + 3030)
+    assert [one.url for one in due] == ["http://1", "http://0", "http://2"]
 
 
 async def test_controllers_that_take_deliveries_at_once_each_get_others(url: str) -> None:
@@ -182,3 +195,20 @@ async def test_controllers_that_take_deliveries_at_once_each_get_others(url: str
         rounds = [one.take_due(AT * 2, 7, AT * 3) for _ in range(10) for one in (store, other)]
         taken = [one.id for due in await asyncio.gather(*rounds) for one in due]
     assert len(set(taken)) == len(taken) == 100
+
+
+async def test_a_delivery_waits_no_longer_because_the_clock_was_set_back(store: Store) -> None:
+    for attempts, after_s in ((0, 31.5), (1, 31.5), (3, 33.0), (20, 3600.0), (20, 3700.0)):
+        one = deliver("http://h/")
+        store.put(one)
+        await store.flush()
+        store.put(DeliveryPostponed(one.id, attempts, AT + after_s))
+    await store.flush()
+    due = await store.take_due(AT, 10, AT + 30.0)
+    assert sorted(one.attempts for one in due) == [0, 1, 20]
+
+
+async def test_no_call_ends_before_it_began(store: Store) -> None:
+    store.put(STARTED)
+    store.put(CallEnded(UUID, AT - 7200, "NORMAL_CLEARING", "completed"))
+    assert (await stored(store)).ended_at == AT

@@ -6,12 +6,16 @@ import asyncio
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from esl_controller.store import Store
 from esl_controller.store.database import open_engine
+from tests.store.samples import turn
 from tests.store.test_database import made, refused
 
 
@@ -36,6 +40,36 @@ async def test_the_file_is_ours_alone_and_can_be_read_while_it_is_written(
     await engine.dispose()
     assert values == ["wal", 1, 5000]
     assert mode(path) == "600"
+
+
+async def test_a_record_that_others_could_read_is_ours_alone_from_now_on(
+    url: str, path: Path
+) -> None:
+    await made(url)
+    os.chmod(path, 0o666)
+    await (await open_engine(url, read_only=True)).dispose()
+    assert mode(path) == "666"
+    await (await open_engine(url)).dispose()
+    assert mode(path) == "600"
+
+
+async def test_a_file_that_is_deleted_is_noticed_and_begun_anew(url: str, path: Path) -> None:
+    with capture_logs() as logs:
+        async with Store.open(url) as store:
+            store.put(turn(1))
+            await store.flush()
+            os.unlink(path)
+            store.put(turn(2))
+            await store.flush()
+            store.put(turn(3))
+            await store.flush()
+            assert store.dropped == 0
+    with closing(sqlite3.connect(path)) as record:
+        assert record.execute("SELECT number FROM turns ORDER BY 1").fetchall() == [(2,), (3,)]
+    assert mode(path) == "600"
+    (line,) = [each for each in logs if each["log_level"] == "error"]
+    assert line["file"] == str(path)
+    assert "deleted" in line["event"]
 
 
 async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from esl_controller.agents.messages import text
+from esl_controller.agents.messages import count, text
 from esl_controller.call.events import ResponseDone, ToolCall, Usage
 
 LIMIT: Final = 64
@@ -99,9 +99,9 @@ class Delegations:
         if not isinstance(usage, dict):
             return
         details = usage.get("input_tokens_details")
-        cached = details.get("cached_tokens", 0) if isinstance(details, dict) else 0
+        cached = details.get("cached_tokens") if isinstance(details, dict) else 0
         self._usage = Usage(
-            input_text=self._usage.input_text + int(usage.get("input_tokens", 0)),
-            cached=self._usage.cached + int(cached),
-            output_text=self._usage.output_text + int(usage.get("output_tokens", 0)),
+            input_text=self._usage.input_text + count(usage.get("input_tokens")),
+            cached=self._usage.cached + count(cached),
+            output_text=self._usage.output_text + count(usage.get("output_tokens")),
         )

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 PCM: Final = pcm(24000)  # the only linear format of OpenAI's APIs
 HEAD_START_S = 0.5  # for callers who wait for this process, before the import takes the interpreter
-MAX_MESSAGE = 16 << 20  # bytes; an audio delta has a few kilobytes
 _FORMATS: Final = {"audio/pcm": PCM, "audio/pcmu": PCMU, "audio/pcma": PCMA}
 PING_S = 5.0  # between pings, and for the answer; else a dead connection is found when it is needed
+# Bytes: an audio delta has a few kilobytes, the largest message repeats the session's instructions
+# and tools, of which the API takes 16,384 tokens. To read this much takes 10 ms.
+MAX_MESSAGE = 1 << 18
 
 IMPORTED_LATE: Final = ("openai.lib._websocket", "anyio._backends._asyncio")
 """Modules that the first connection would import, during which every call's clock would stand

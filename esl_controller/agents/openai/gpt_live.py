@@ -9,17 +9,17 @@ neither hears nor speaks. A second model makes the tool calls, on behalf of the 
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.messages import Reader, read, text
+from esl_controller.agents.messages import Reader, amount, count, read, text
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.delegation import Delegations
 from esl_controller.agents.openai.endpoint import DIFFERENT, OpenAIEndpoint, confirmed
@@ -111,7 +111,7 @@ class GptLiveAgent:
         self._unanswered_ms = 0.0
         self._asked_ms: float | None = None  # since it was told to speak, until it does
         self._asked = ""  # the event that told it so
-        self._event_ids = count(1)
+        self._event_ids = itertools.count(1)
         self._from_model = Converter(audio, audio)
         self._clock_ms = 0.0  # of the session
         self._used_ms = 0.0  # of the session, to be paid
@@ -262,7 +262,8 @@ class GptLiveAgent:
         return f"{self._name}-{self._named}"
 
     def _heard(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        words, start_ms, end_ms = text(event, "delta"), int(event["start_ms"]), int(event["end_ms"])
+        words = text(event, "delta")
+        start_ms, end_ms = count(event.get("start_ms")), count(event.get("end_ms"))
         events: list[AgentEvent] = []
         if self._turn is not None and start_ms - self._turn.end_ms > TURN_PAUSE_MS:
             events += self._end_turn(self._turn)
@@ -308,7 +309,7 @@ class GptLiveAgent:
 
     def _used(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         """The model's own count of the whole session."""
-        self._used_ms = max(self._used_ms, float(event["usage"]["seconds"]) * 1000)
+        self._used_ms = max(self._used_ms, amount(event["usage"].get("seconds")) * 1000)
         return ()
 
     def _closed(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:

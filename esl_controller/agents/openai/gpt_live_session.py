@@ -73,7 +73,10 @@ def _items(history: History) -> list[InitialItemParam]:
     items: list[InitialItemParam] = []
     room = HISTORY_CHARACTERS
     for entry in reversed(history[-HISTORY_ITEMS:]):
-        text = words(entry)[:room]
+        text = words(entry)
+        if isinstance(entry, Called) and len(text) > room:
+            text = f"The function {entry.name} was called; its result is too long to be repeated."
+        text = text[:room]
         room -= len(text)
         if not text:
             continue

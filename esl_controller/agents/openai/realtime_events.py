@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
-from esl_controller.agents.messages import Reader, read, text, told
+from esl_controller.agents.messages import Reader, count, read, text, told
 from esl_controller.agents.openai.endpoint import DIFFERENT, confirmed
 from esl_controller.agents.openai.errors import LOGGED, ModelError, of_event, refused_session
 from esl_controller.call.agent import Recovery
@@ -34,6 +35,9 @@ from media.frame import Format
 from media.resample import Converter
 
 log = structlog.stdlib.get_logger(__name__)
+
+CALLS_LIMIT = 64  # of one response; with more, the model is in a loop
+ITEMS_LIMIT = 64  # that get audio at once; a reply has one or two
 
 # Errors without consequence: what we asked for had become pointless when it arrived.
 _OVERTAKEN = ("response_cancel_not_active",)
@@ -117,6 +121,9 @@ class EventReader:
         self.progress += 1
         converter = self._items.get(item)
         if converter is None:
+            if len(self._items) == ITEMS_LIMIT:
+                self._counters.ignored += 1
+                return ()
             converter = self._items[item] = Converter(self._speaks, self._audio)
         data = converter.feed(data)
         return (AgentAudio(item, data),) if data else ()
@@ -148,7 +155,7 @@ class EventReader:
     def _response_done(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         response = event["response"]
         response_id, status = text(response, "id"), text(response, "status")
-        calls = tuple(_calls(response.get("output") or ()))
+        calls = tuple(_calls(response.get("output")))
         error = _failure(response)
         done = ResponseDone(
             response_id,
@@ -171,10 +178,10 @@ class EventReader:
         return [event for item in tuple(self._items) for event in self._finish(item)]
 
     def _speech_started(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        return (SpeechStarted(int(event["audio_start_ms"]), text(event, "item_id")),)
+        return (SpeechStarted(count(event.get("audio_start_ms")), text(event, "item_id")),)
 
     def _speech_stopped(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
-        return (SpeechStopped(int(event["audio_end_ms"]), text(event, "item_id")),)
+        return (SpeechStopped(count(event.get("audio_end_ms")), text(event, "item_id")),)
 
     def _heard(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         return (CallerTranscript(text(event, "item_id"), text(event, "transcript")),)
@@ -210,12 +217,16 @@ class EventReader:
         return (ReplyRefused(error.told, after_s=error.after_s),)
 
 
-def _calls(output: Sequence[Mapping[str, Any]]) -> Sequence[ToolCall]:
-    return [
-        ToolCall(text(item, "call_id"), text(item, "name"), text(item, "arguments"))
-        for item in output
-        if item.get("type") == "function_call"
-    ]
+def _calls(output: object) -> Sequence[ToolCall]:
+    wanted = ("call_id", "name", "arguments")
+    calls = (
+        ToolCall(*(item[key] for key in wanted))
+        for item in (output if isinstance(output, list) else ())
+        if isinstance(item, dict)
+        and item.get("type") == "function_call"
+        and all(isinstance(item.get(key), str) for key in wanted)
+    )
+    return list(islice(calls, CALLS_LIMIT))
 
 
 def _failure(response: Mapping[str, Any]) -> ModelError:
@@ -229,11 +240,12 @@ def _failure(response: Mapping[str, Any]) -> ModelError:
 def _usage(usage: object) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
-    into, out = usage.get("input_token_details") or {}, usage.get("output_token_details") or {}
+    into, out = usage.get("input_token_details"), usage.get("output_token_details")
+    into, out = into if isinstance(into, dict) else {}, out if isinstance(out, dict) else {}
     return Usage(
-        input_text=int(into.get("text_tokens") or 0),
-        input_audio=int(into.get("audio_tokens") or 0),
-        cached=int(into.get("cached_tokens") or 0),
-        output_text=int(out.get("text_tokens") or 0),
-        output_audio=int(out.get("audio_tokens") or 0),
+        input_text=count(into.get("text_tokens")),
+        input_audio=count(into.get("audio_tokens")),
+        cached=count(into.get("cached_tokens")),
+        output_text=count(out.get("text_tokens")),
+        output_audio=count(out.get("audio_tokens")),
     )

@@ -8,16 +8,17 @@ that has room. Everything else (handshake, fragments, pings, closing, back press
 leaves to ``websockets``.
 
 For this it uses parts of ``websockets`` that are not public: ``protocol.state`` and
-``protocol.max_size``, ``transport``, ``data_received`` and ``speedups``. Therefore pyproject.toml
-bounds the version, and tests/agents/openai/test_wire.py fails when one of them changes. (picows
-would need nothing private and costs no more, but the ``openai`` package connects through
-``websockets`` only.)
+``protocol.max_size``, ``recv_messages.paused``, ``transport``, ``data_received`` and ``speedups``.
+Therefore pyproject.toml bounds the version, and tests/agents/openai/test_wire.py fails when one of
+them changes. (picows would need nothing private and costs no more, but the ``openai`` package
+connects through ``websockets`` only.)
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ except ImportError:  # no compiled extension for this platform
 _FINAL_TEXT = 0x81
 _MASKED = 0x80
 _ENDLESS = 1 << 64
+TURN_S = 0.005  # of the event loop, for the messages of one connection; then others have their turn
 WRITE_AHEAD = 1 << 16  # bytes; with more in the transport's buffer ``send_now`` declines
 
 
@@ -39,7 +41,9 @@ class ModelConnection(ClientConnection):
     """A ``ClientConnection``; give it to ``websockets.connect`` as ``create_connection``.
 
     ``on_message`` gets the bytes of each text message, in order, in the event loop; it must not
-    raise. Messages that come before it is set, binary and fragmented ones wait for ``recv``.
+    raise. Messages that come before it is set, binary and fragmented ones wait for ``recv``. Of
+    many that come at once, some are handed over in each turn of the loop; meanwhile nothing is read
+    from the socket.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,6 +51,7 @@ class ModelConnection(ClientConnection):
         self.on_message: Callable[[bytes], None] | None = None
         self._begun = bytearray()  # an incomplete frame
         self._due = 0  # its length, or that of its head as long as that is incomplete
+        self._later = b""  # frames that wait for the next turn of the loop
 
     @property
     def in_frame(self) -> bool:
@@ -55,6 +60,9 @@ class ModelConnection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport with what the socket received."""
+        if self._later:
+            self._later += data
+            return
         while data and self.protocol.state is State.CONNECTING:
             # Line by line: what is left after the handshake then begins with a frame.
             line, newline, data = data.partition(b"\n")
@@ -66,6 +74,7 @@ class ModelConnection(ClientConnection):
             data = bytes(self._begun)
             self._begun.clear()
         at, size = 0, len(data)
+        ends = time.monotonic() + TURN_S
         while at < size and self.protocol.state is State.OPEN:
             body, end = _bounds(data, at)
             if end - body > (self.protocol.max_size or end):
@@ -79,8 +88,20 @@ class ModelConnection(ClientConnection):
             else:
                 super().data_received(data[at:end])
             at = end
+            if at < size and time.monotonic() > ends:
+                self._later = data[at:]
+                self.transport.pause_reading()
+                self.loop.call_soon(self._go_on)
+                return
         if at < size:
             super().data_received(data[at:])
+
+    def _go_on(self) -> None:
+        data, self._later = self._later, b""
+        # What waits for ``recv`` may have paused the reading as well.
+        if not (self.transport.is_closing() or self.recv_messages.paused):
+            self.transport.resume_reading()
+        self.data_received(data)
 
     def send_now(self, message: bytes) -> bool:
         """Send a text message if that needs no waiting. Otherwise send nothing and return False.

@@ -228,8 +228,8 @@ NOT_RECORDED = fault(
 SECRETARY = fault(
     "secretary",
     r"(?P<what>secretary not loaded|secretaries cannot be read)",
-    "A secretary's file has mistakes. A controller that runs keeps the version before; one that is"
-    " started with it ends.",
+    "A secretary's file has mistakes. Its callers get the last version without one, from memory or"
+    " from the record; where there is none, the secretary that answers all other calls.",
     "`esl-controller secretary check` names the lines.",
 )
 NOT_DELIVERED = fault(

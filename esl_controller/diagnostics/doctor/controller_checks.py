@@ -27,9 +27,12 @@ async def secretaries(case: Case) -> Finding:
     """Can their files be read, and who answers this number?"""
     folder = _folder(case)
     try:
-        folder.load()
+        await folder.load()
     except FolderError as error:
-        return failed(str(error).partition("\n")[0], SECRETARY.means, SECRETARY.do)
+        return failed(str(error), SECRETARY.means, SECRETARY.do)
+    if mistakes := folder.mistakes:
+        more = f" (and {len(mistakes) - 1} more)" if mistakes[1:] else ""
+        return failed(mistakes[0] + more, SECRETARY.means, SECRETARY.do)
     if case.extension is None:
         return ok(f"{len(folder.files)} secretaries can be read")
     given = case.extension.variables()

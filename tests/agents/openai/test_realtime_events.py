@@ -14,9 +14,10 @@ from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
 from esl_controller.agents.base import Counters
+from esl_controller.agents.messages import COUNT_LIMIT
 from esl_controller.agents.openai.endpoint import DIFFERENT
 from esl_controller.agents.openai.errors import LOGGED
-from esl_controller.agents.openai.realtime_events import EventReader
+from esl_controller.agents.openai.realtime_events import CALLS_LIMIT, EventReader
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
 from media.frame import PCMA, PCMU, decode, encode, pcm
@@ -359,19 +360,51 @@ def test_a_transcription_that_fails_costs_the_transcript(reader: EventReader) ->
     ]
 
 
-def test_what_cannot_be_used_leaves_everything_as_it_was(reader: EventReader) -> None:
+TEXT_DETAILS = {"text_tokens": 10, "audio_tokens": -1, "cached_tokens": 2**80}
+
+
+@pytest.mark.parametrize(
+    ("broken", "calls", "usage"),
+    [
+        ({"output": [{"type": "function_call"}, 7, CALL]}, 1, ev.Usage()),
+        ({"output": 7}, 0, ev.Usage()),
+        (
+            {"usage": USAGE | {"input_token_details": 7}},
+            0,
+            ev.Usage(output_text=4, output_audio=26),
+        ),
+        ({"usage": {"input_token_details": TEXT_DETAILS}}, 0, ev.Usage(10, 0, COUNT_LIMIT)),
+        (
+            {"usage": {"output_token_details": {"text_tokens": "x", "audio_tokens": 1e300}}},
+            0,
+            ev.Usage(output_audio=COUNT_LIMIT),
+        ),
+        (
+            {"output": [CALL | {"call_id": f"c{each}"} for each in range(99)]},
+            CALLS_LIMIT,
+            ev.Usage(),
+        ),
+    ],
+)
+def test_one_bad_value_costs_itself_only(
+    reader: EventReader, broken: dict[str, Any], calls: int, usage: ev.Usage
+) -> None:
     created(reader, "r1")
     delta(reader, "i1", "r1")
-    for broken in (
-        {"output": [{"type": "function_call"}]},
-        {"output": 7},
-        {"usage": USAGE | {"input_token_details": 7}},
-    ):
-        event = {"type": "response.done", "response": {"id": "r1", "status": "completed", **broken}}
-        assert reader.read(json.dumps(event).encode()) == ()
-    assert reader.response == "r1"
-    assert done(reader, "r1") == [ev.AgentAudioDone("i1"), ev.ResponseDone("r1", "completed")]
-    assert done(reader, "r1") == [ev.ResponseDone("r1", "completed")]
+    event = {"type": "response.done", "response": {"id": "r1", "status": "completed", **broken}}
+    complete, over = reader.read(json.dumps(event).encode())
+    assert complete == ev.AgentAudioDone("i1")
+    assert isinstance(over, ev.ResponseDone)
+    assert (len(over.calls), over.usage) == (calls, usage)
+    assert reader.response == ""
+
+
+def test_speech_is_speech_whatever_the_model_counted(reader: EventReader) -> None:
+    for bad in (1e300, -1, "x", None):
+        event = {"type": "input_audio_buffer.speech_started", "item_id": "u", "audio_start_ms": bad}
+        (started,) = reader.read(json.dumps(event).encode())
+        assert isinstance(started, ev.SpeechStarted)
+        assert 0 <= started.at_ms <= COUNT_LIMIT
 
 
 def test_a_thousand_fuzzed_events_raise_nothing() -> None:

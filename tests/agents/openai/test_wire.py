@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import inspect
+import time
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from websockets.protocol import State
 from websockets.utils import apply_mask
 
 from esl_controller.agents.openai.wire import WRITE_AHEAD, ModelConnection, _text_frame
+from tests.lateness import LoopWatch
 from tests.paths import ROOT
 from tests.waiting import until
 
@@ -226,6 +228,33 @@ async def test_the_librarys_private_parts_are_what_they_were() -> None:
         assert [*parameters] == ["self", "data"]
     state: State = wire.protocol.state
     assert state is State.CLOSED
+
+
+async def test_many_messages_are_handed_over_in_several_turns_of_the_loop() -> None:
+    count = 300
+
+    async def flood(connection: ServerConnection) -> None:
+        await connection.recv()
+        for number in range(count):
+            await connection.send(str(number))
+        await connection.wait_closed()
+
+    got: list[bytes] = []
+
+    def slow(message: bytes) -> None:
+        got.append(message)
+        ends = time.thread_time() + 0.001
+        while time.thread_time() < ends:
+            pass
+
+    watch = LoopWatch()
+    async with talking(flood) as wire:
+        async with watch:
+            wire.on_message = slow
+            wire.send_now(b"go")
+            await until(lambda: len(got) == count, 20)
+        assert not wire.recv_messages.paused
+    assert got == [str(number).encode() for number in range(count)]
 
 
 async def test_a_connection_without_a_limit_says_none() -> None:
