@@ -190,7 +190,7 @@ class AgentSession:
             self._untranscribed = True
             self._log.warning("what the caller says is not written down", reason=reason)
             text = f"what the caller says is not written down: {reason}"
-            self._deps.record.put(Noted(self._channel.uuid, time.time(), text))
+            self._deps.record.put(Noted(self._channel.uuid, self._clock.now(), text))
 
     def _speak(self, item: str, data: bytes) -> None:
         if not self._speech.has_room(item, data):

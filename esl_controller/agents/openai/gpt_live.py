@@ -9,10 +9,10 @@ neither hears nor speaks. A second model makes the tool calls, on behalf of the 
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pybase64
@@ -111,7 +111,7 @@ class GptLiveAgent:
         self._unanswered_ms = 0.0
         self._asked_ms: float | None = None  # since it was told to speak, until it does
         self._asked = ""  # the event that told it so
-        self._event_ids = count(1)
+        self._event_ids = itertools.count(1)
         self._from_model = Converter(audio, audio)
         self._clock_ms = 0.0  # of the session
         self._used_ms = 0.0  # of the session, to be paid
