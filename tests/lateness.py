@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 HELD_MS = 20.0  # a frame: held for longer, the clock of all calls is late
@@ -21,6 +22,8 @@ class LoopWatch:
         self.late_ms = 0.0
 
     async def __aenter__(self) -> LoopWatch:
+        gc.collect()
+        gc.freeze()  # as a controller does (``app.settle``): what other tests left is not visited
         self._ticking = asyncio.create_task(self._tick())
         await asyncio.sleep(0)
         return self
@@ -28,6 +31,7 @@ class LoopWatch:
     async def __aexit__(self, *raised: object) -> None:
         await asyncio.sleep(0)  # so that the last turn is measured, too
         await asyncio.sleep(0)
+        gc.unfreeze()
         self._ticking.cancel()
         await asyncio.gather(self._ticking, return_exceptions=True)
         if raised[0] is None:

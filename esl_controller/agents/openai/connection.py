@@ -141,6 +141,9 @@ class Connection:
             error = ModelError("the model closed the connection", Recovery.RECONNECT)
         except Exception as exception:
             error = _why(exception, patience)
+        finally:
+            if self._wire is not None:
+                self._wire.cut()
         confirmed, self.ready = self.ready, False
         failed = self._failure or AgentFailed(error.told, error.recovery, error.after_s)
         if ticket is not None and not confirmed and failed.recovery is Recovery.RECONNECT:

@@ -98,10 +98,18 @@ class ModelConnection(ClientConnection):
 
     def _go_on(self) -> None:
         data, self._later = self._later, b""
+        if self.transport.is_closing():
+            return
         # What waits for ``recv`` may have paused the reading as well.
-        if not (self.transport.is_closing() or self.recv_messages.paused):
+        if not self.recv_messages.paused:
             self.transport.resume_reading()
         self.data_received(data)
+
+    def cut(self) -> None:
+        """Free the socket if it is still there: a call that ends while the connection is being
+        closed does not wait for the server's goodbye."""
+        if hasattr(self, "transport"):
+            self.transport.abort()
 
     def send_now(self, message: bytes) -> bool:
         """Send a text message if that needs no waiting. Otherwise send nothing and return False.
