@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -249,11 +249,10 @@ class CallSession:
             case do.Transfer(destination, returns):
                 self._runner.spawn(self._transfer(destination, returns))
             case do.ConfirmTaken():
-                self._runner.spawn(self._ask("to re-arm the ladder", self._switch.confirm_taken()))
+                self._runner.spawn(self._ask("to re-arm the ladder", self._switch.confirm_taken))
             case do.LimitCall(seconds):
-                self._runner.spawn(
-                    self._ask("to limit the call", self._switch.schedule_hangup(seconds))
-                )
+                limit = partial(self._switch.schedule_hangup, seconds)
+                self._runner.spawn(self._ask("to limit the call", limit))
             case do.SendDtmf(digits):
                 self._runner.spawn(self._send_dtmf(digits))
             case do.Hangup(cause):
@@ -280,10 +279,10 @@ class CallSession:
             case _:
                 self._agent_session.perform(action)
 
-    async def _ask(self, what: str, command: Coroutine[Any, Any, None]) -> None:
+    async def _ask(self, what: str, command: Callable[[], Awaitable[None]]) -> None:
         """Ask the switch for something that the call can do without."""
         try:
-            await command
+            await command()
         except NoSuchChannel:
             self._over_already(what)
         except SwitchError as error:
@@ -296,7 +295,7 @@ class CallSession:
     async def _send_dtmf(self, digits: str) -> None:
         # If we are killed now, the next controller must know of it: keys are never sent twice.
         await self._deps.record.flush()
-        await self._ask("to send DTMF", self._switch.send_dtmf(digits))
+        await self._ask("to send DTMF", partial(self._switch.send_dtmf, digits))
 
     async def _record(self) -> None:
         folder = self._deps.settings.freeswitch.recordings

@@ -35,6 +35,7 @@ _JSON = ("arguments", "output")  # that models and servers write
 # JSON texts of ours; their length is limited elsewhere.
 _WHOLE = ("body", "calls", "definition", "snapshot")
 _INTEGERS = 2**31 - 1  # the largest of an Integer column; PostgreSQL refuses a larger one
+_BIG = {"created_us": 2**63 - 1}  # the same of a BigInteger column
 
 
 class Entry(NamedTuple):
@@ -73,7 +74,8 @@ def entry(change: Change) -> Entry:
 def _clean(name: str, value: object) -> object:
     """``value`` as every database takes it: one that it refuses costs the whole change."""
     if isinstance(value, int):
-        return max(-_INTEGERS, min(value, _INTEGERS))
+        largest = _BIG.get(name, _INTEGERS)
+        return max(-largest, min(value, largest))
     if isinstance(value, float):
         return value if isfinite(value) else 0.0
     if not isinstance(value, str) or name in _WHOLE:

@@ -34,7 +34,7 @@ async def test_actions_are_done_in_order_and_then_it_is_decided() -> None:
     runner = a_runner(lambda a: done.append(type(a).__name__), lambda: done.append("decided"))
     async with runner.running():
         runner.report(ev.Arrived(answered=False))
-    assert done == ["ConnectAgent", "Answer", "decided"]
+    assert done == ["LimitCall", "ConnectAgent", "Answer", "decided"]
     assert list(runner.marks) == ["answering_s"]
 
 
@@ -49,7 +49,7 @@ async def test_what_is_reported_while_an_action_is_done_waits_for_its_turn() -> 
     runner = a_runner(perform)
     async with runner.running():
         runner.report(ev.Arrived(answered=False))
-    assert done == ["ConnectAgent", "Answer", "Note", "Hangup"]
+    assert done == ["LimitCall", "ConnectAgent", "Answer", "Note", "Hangup"]
 
 
 async def test_a_deadline_of_the_call_comes_as_an_event(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from esl_controller.store import NotThisCall, Store
 from esl_controller.store.identity import Identity, misfit
 from esl_controller.store.records import CallEnded, SnapshotSaved
-from tests.store.samples import STARTED, UUID
+from tests.store.samples import AT, STARTED, UUID
 
 KNOWN = Identity("tenant", 1_795_392_000_000_000, answered=True)
 
@@ -55,11 +55,11 @@ async def test_a_stranger_gets_nothing_and_changes_nothing(store: Store) -> None
 
 async def test_what_has_ended_is_not_claimed(store: Store) -> None:
     store.put(replace(STARTED, created_us=KNOWN.created_us))
-    store.put(CallEnded(UUID, 2.0, "NORMAL_CLEARING", "completed"))
+    store.put(CallEnded(UUID, AT + 2.0, "NORMAL_CLEARING", "completed"))
     with pytest.raises(NotThisCall, match="has ended"):
         await store.claim(UUID, "b", KNOWN)
     await store.flush()
     call = await store.call(UUID)
     assert call is not None
-    assert (call.outcome, call.ended_at) == ("completed", 2.0), "its record stays as it is"
+    assert (call.outcome, call.ended_at) == ("completed", AT + 2.0), "its record stays as it is"
     assert await store.misfit("unknown", KNOWN) == ""

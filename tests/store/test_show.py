@@ -40,7 +40,7 @@ async def test_a_call_is_shown_while_others_are_written(
         store.put(change)
     await store.flush()
     for number in range(5000):
-        store.put(turn(number, "another"))
+        store.put(turn(number, f"another {number % 10}"))
     out, _ = await shown(capsys, lambda: show_call(settings(url), UUID, as_json=False))
     assert out.startswith(f"call      {UUID}\n")
     assert WISH.text in out
