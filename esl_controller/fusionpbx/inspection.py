@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from esl_controller.freeswitch.hunt import switch_true
 from esl_controller.fusionpbx import cache, switch
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config
@@ -13,7 +14,7 @@ from esl_controller.fusionpbx.database import connected
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.plan import agrees
-from esl_controller.fusionpbx.rows import Dialplan, Domain, truth, uuid_of
+from esl_controller.fusionpbx.rows import Dialplan, Domain, uuid_of
 from esl_controller.fusionpbx.switch import SendCommand
 
 
@@ -141,7 +142,7 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
             "FusionPBX does not serve it",
             f"enable it: {page}",
         )
-    if row.continue_ or any(truth(each.get("continue")) for each in parsed(row.xml)):
+    if row.continue_ or any(switch_true(each.get("continue")) for each in parsed(row.xml)):
         yield Problem(
             ProblemKind.CONTINUES,
             f"the dialplan {name} continues",

@@ -17,7 +17,8 @@ from esl_controller.freeswitch.leg import event_socket
 from esl_controller.fusionpbx import config
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
 from esl_controller.simulator.freeswitch import SwitchStandIn, api
-from tests.fusionpbx.conftest import DOMAIN_NAME, PASSWORD, UUID_8000, Fusion
+from tests.fusionpbx import shipped
+from tests.fusionpbx.conftest import DOMAIN, DOMAIN_NAME, PASSWORD, UUID_8000, Fusion
 
 pytestmark = pytest.mark.parametrize("variant", ["boolean"])
 OURS = f"WHERE dialplan_uuid = '{UUID_8000}'"
@@ -77,6 +78,14 @@ async def test_all_is_well(fusion: Fusion) -> None:
     found = await statuses(fusion)
     assert set(found.values()) == {Status.OK}, found
     assert set(found) >= {ROW, CACHE, "dialplan", "dialplan identity"}
+
+
+async def test_all_is_well_among_what_fusionpbx_ships(fusion: Fusion) -> None:
+    """Its rows continue by "1", and let conditions fail; neither takes the number from us."""
+    fusion.database.sql(shipped.inserts(str(DOMAIN), DOMAIN_NAME))
+    await fusion.installing()
+    found = await statuses(fusion)
+    assert set(found.values()) == {Status.OK}, found
 
 
 async def test_another_context_of_the_domain(fusion: Fusion) -> None:
