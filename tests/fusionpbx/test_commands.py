@@ -65,6 +65,14 @@ def test_the_xml_does_what_esl_controller_dialplan_prints(fusion: Fusion) -> Non
     ] == [(each.tag, each.attrib) for each in expected.iter()][1:]
 
 
+@pytest.mark.parametrize("variant", ["boolean"])
+def test_it_dials_the_port_of_the_settings(fusion: Fusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESL_CONTROLLER_ESL_PORT", "8062")
+    fusion.install()
+    assert 'data="127.0.0.1:8062 async full"' in fusion.xml()
+    assert "8022" not in fusion.rows()
+
+
 def test_install_again_changes_nothing(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
     fusion.install()
     rows = fusion.rows()

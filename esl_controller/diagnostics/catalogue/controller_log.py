@@ -14,15 +14,15 @@ from esl_controller.diagnostics.catalogue.fault import Fault, fault
 NOT_ALLOWED = fault(
     "not allowed",
     r"Event Socket connection refused(?:: (?P<what>.+))?",
-    "A connection to our port 8022 was refused; the caller gets the dialplan's next try.",
+    "A connection to our Event Socket port was refused; the caller gets the dialplan's next try.",
     "If it came from FreeSWITCH, put its address into `[esl] allow`.",
     row="`its address is not within [esl] allow`",
 )
 NO_CALL = fault(
     "no call",
     r"an Event Socket connection brought no call(?:: (?P<what>.+))?",
-    "Something connected to our port 8022 that is not a FreeSWITCH with a call: a monitor, a port"
-    " scan, `socket` without `async full`; or a call that ended at that moment.",
+    "Something connected to our Event Socket port that is not a FreeSWITCH with a call: a monitor,"
+    " a port scan, `socket` without `async full`; or a call that ended at that moment.",
     "Single lines with `the connection is gone` are no fault. Let monitors ask /healthz; keep the"
     " port to FreeSWITCH's machine.",
     row="`brought no call`",

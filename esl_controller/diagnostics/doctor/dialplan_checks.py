@@ -159,7 +159,7 @@ def _action(case: Case, application: str, data: str, more: str = "") -> str:
         f"in FusionPBX, Dialplan, Dialplan Manager, {case.extension.name}: the action {application}"
         f" with the data {data}{where}{more}, and save; or, if fusionpbx install made it, with the"
         f" other options that it was made with,\n{_install(case)}"
-        + (" --socket HOST:PORT" if application == "socket" else "")
+        + (f" --socket HOST:{case.settings.esl.port or 'PORT'}" if application == "socket" else "")
     )
 
 
