@@ -53,6 +53,9 @@ NO_DOMAIN = fault(
 
 # --- the caller's audio, and ours
 
+MODULE_LOAD_FAILS = (
+    "If that fails, FreeSWITCH's log says why: another version, or a missing library."
+)
 MODULE_NOT_LOADED = fault(
     "module not loaded",
     r"FreeSWITCH has no uuid_audio_stream",
@@ -60,8 +63,8 @@ MODULE_NOT_LOADED = fault(
     " carries the caller's audio, and a dialplan or script that uses the command fails.",
     "Load it now, and at every start:\n"
     'fs_cli -x "load mod_audio_stream"\n'
-    '<load module="mod_audio_stream"/> in modules.conf.xml\n'
-    "If that fails, FreeSWITCH's log says why: another version, or a missing library.",
+    '<load module="mod_audio_stream"/> in modules.conf.xml (with FusionPBX: enable it at Advanced,'
+    f" Modules)\n{MODULE_LOAD_FAILS}",
     row="`FreeSWITCH has no uuid_audio_stream`",
 )
 NO_STREAM = fault(
