@@ -124,15 +124,16 @@ def problems(of: Inspection) -> list[Problem]:
     row = of.row
     if row is None:
         there = "" if of.context == of.domain.name else f" --context {of.context}"
+        free = "OTHER" if of.owners else of.number
         return [
             Problem(
                 ProblemKind.ABSENT,
-                f"FusionPBX has no dialplan for {of.number} in {of.context}",
+                f"FusionPBX has no dialplan for {of.number} in {of.context}"
+                + "".join(f"; {owner} has that number" for owner in of.owners),
                 "calls to it do not reach the controller",
                 f"esl-controller fusionpbx install --domain {of.domain.name}{there}"
-                f" --number {of.number} --secretary-uuid UUID",
+                f" --number {free} --secretary-uuid UUID",
             ),
-            *_taken(of),
             *_stale(of),
         ]
     return [*_of_row(row), *_earlier(of), *(_taken(of) if _is_ours(row) else ()), *_stale(of)]

@@ -25,7 +25,10 @@ _RENDER = (
     "esl-controller dialplan --number {number} --domain-uuid UUID --secretary-uuid UUID prints the"
     " extension; put it into the context {context}, in place of that; then\nfs_cli -x reloadxml"
 )
-_MANAGER = "disable that dialplan at Dialplan, Dialplan Manager in FusionPBX; then\n"
+_MANAGER = (
+    "choose another number; or, if this one is to be ours, disable that dialplan at Dialplan, Dialplan"
+    " Manager in FusionPBX; then\n"
+)
 _UNSEEN = "the dialplan could not be read"
 
 

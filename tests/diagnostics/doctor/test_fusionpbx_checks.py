@@ -263,8 +263,11 @@ async def test_a_destination_of_fusionpbx_is_never_to_be_saved_or_disabled(fusio
 
 
 async def test_a_number_that_an_extension_has_is_told(fusion: Fusion) -> None:
-    await fusion.installing()
     fusion.database.sql(EXTENSIONS)
+    absent = (await examined(fusion)).findings[ROW]
+    assert "no dialplan for 8000 in pbx.example.net; the extension Ana Lima has" in absent.found
+    assert "--number OTHER" in absent.remedy
+    await fusion.installing("--beside")
     found = (await examined(fusion)).findings[ROW]
     assert found.status is Status.WARNING
     assert "the extension Ana Lima has 8000, too" in found.found
