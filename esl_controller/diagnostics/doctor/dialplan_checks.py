@@ -26,8 +26,8 @@ _RENDER = (
     " extension; put it into the context {context}, in place of that; then\nfs_cli -x reloadxml"
 )
 _MANAGER = (
-    "choose another number; or, if this one is to be ours, disable that dialplan at Dialplan, Dialplan"
-    " Manager in FusionPBX; then\n"
+    "choose another number; or, if this one is to be ours, disable that dialplan at Dialplan,"
+    " Dialplan Manager in FusionPBX; then\n"
 )
 _UNSEEN = "the dialplan could not be read"
 
