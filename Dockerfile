@@ -40,12 +40,12 @@ ENV PATH=/venv/bin:$PATH \
     ESL_CONTROLLER_ESL_HOST=0.0.0.0 \
     ESL_CONTROLLER_MEDIA_HOST=0.0.0.0 \
     ESL_CONTROLLER_WEB_HOST=0.0.0.0 \
-    ESL_CONTROLLER_WEB_PORT=8080
+    ESL_CONTROLLER_WEB_PORT=8023
 USER 10001
 WORKDIR /var/lib/esl-controller
 VOLUME /var/lib/esl-controller
 # Event Socket from FreeSWITCH, WebSocket of mod_audio_stream, health and calls.
-EXPOSE 8022 8085 8080
+EXPOSE 8022 8085 8023
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['ESL_CONTROLLER_WEB_PORT'] + '/healthz', timeout=2)"]
 ENTRYPOINT ["esl-controller", "serve"]

@@ -25,9 +25,8 @@ def handover(parser: argparse.ArgumentParser) -> None:
     """Which controller gets the call, and what the caller gets without one."""
     parser.add_argument(
         "--socket",
-        default="127.0.0.1:8022",
         metavar="HOST:PORT",
-        help="the controller, or several with | between them (default: %(default)s)",
+        help="the controller, or several with | between them (default: [esl] host and port)",
     )
     parser.add_argument(
         "--fallback",

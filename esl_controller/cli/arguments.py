@@ -260,7 +260,7 @@ def _add_calls(commands: Commands[_Parser]) -> None:
         "list the live calls of all controllers, or show calls from the record",
         """
         esl-controller calls
-        esl-controller calls --json --url http://10.0.0.5:8080
+        esl-controller calls --json --url http://10.0.0.5:8023
         esl-controller calls recent --limit 50
         esl-controller calls show 4f8a2a8e-6a0c-4d51-9f0a-0c6d6d9ea0b4
         """,
@@ -311,7 +311,6 @@ def _add_dialplan(commands: Commands[_Parser]) -> None:
             --socket "10.0.0.5:8022|10.0.0.6:8022" --fallback "transfer operator XML default"
         fs_cli -x reloadxml
         """,
-        config=False,
     )
     parser.add_argument("--number", default="8000", help="what callers dial (default: 8000)")
     parser.add_argument("--domain-uuid", required=True, metavar="UUID", help="the tenant")

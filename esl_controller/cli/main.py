@@ -157,12 +157,13 @@ def _dialplan(args: argparse.Namespace) -> int:
     from esl_controller.freeswitch import dialplan
 
     given = [application.partition(" ")[::2] for application in args.fallback]
+    socket = args.socket or _load(args).settings.esl.dialled
     try:
         text = dialplan.render(
             args.number,
             domain_uuid=args.domain_uuid,
             secretary_uuid=args.secretary_uuid,
-            socket=args.socket,
+            socket=socket,
             fallback=given or dialplan.FALLBACK,
             context=args.context,
             name=args.name,
@@ -200,7 +201,7 @@ def _fusionpbx(args: argparse.Namespace) -> int:
             args.context,
             args.name,
             args.order,
-            args.socket,
+            args.socket or settings.esl.dialled,
             given or FALLBACK,
             args.beside,
         )

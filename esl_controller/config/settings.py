@@ -81,6 +81,13 @@ class EslSettings(Section):
         " dialplan tries the next host, or goes on) and /readyz says 503. 0: no limit.",
     )
 
+    @property
+    def dialled(self) -> str:
+        """HOST:PORT, as the `socket` action of a FreeSWITCH on this machine dials it; with any free
+        port, the usual one."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return f"{host}:{self.port or EslSettings.model_fields['port'].default}"
+
 
 class MediaSettings(Section):
     """Audio: the caller's by WebSocket from mod_audio_stream, ours by UDP or as files."""
@@ -302,7 +309,7 @@ class WebSettings(Section):
 
     host: Host = Field(default="127.0.0.1", description="Address that we listen on.")
     port: ListenPort = Field(
-        default=8080, description="TCP port that we listen on; 0: any free port."
+        default=8023, description="TCP port that we listen on; 0: any free port."
     )
 
     def base_url(self, bound_port: int | None = None) -> str:

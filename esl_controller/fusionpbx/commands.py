@@ -19,6 +19,7 @@ from esl_controller.fusionpbx.database import connected
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch
 from esl_controller.fusionpbx.inspection import Inspection, how_it_catches, inspect, problems
+from esl_controller.fusionpbx.owners import Owner
 from esl_controller.fusionpbx.plan import Plan
 from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, StoredRows, uuid_of
 from esl_controller.fusionpbx.statements import as_text
@@ -77,14 +78,16 @@ def install(options: Options, wanted: Installation) -> int:
     Raises FusionError, DialplanError.
     """
     files = config.read(options.config)
-    change, others, taken = asyncio.run(_installation(files, wanted))
+    change, others, taken, owners = asyncio.run(_installation(files, wanted))
     for other in others:
         verb = "has" if other in taken else "may catch"
         ours = f": {_RENUMBERED}" if other.app_uuid == APP_UUID else ""
         _tell(options, f"{_named(other)} {verb} {wanted.number}{ours}")
-    if taken and not wanted.beside:
+    for owner in owners:
+        _tell(options, f"{owner} has {wanted.number}")
+    if (taken or owners) and not wanted.beside:
         raise FusionError(
-            f"{wanted.number} is taken: choose another number, or disable that dialplan in"
+            f"{wanted.number} is taken: choose another number, or disable what has it in"
             " FusionPBX, or have both (--beside: the smaller order is served)"
         )
     return _carry_out(options, files, change)
@@ -136,8 +139,9 @@ def show(options: Options, domain: str, number: str) -> int:
 
 async def _installation(
     files: Config, wanted: Installation
-) -> tuple[_Change, list[Dialplan], list[Dialplan]]:
-    """The change; the other dialplans that may catch the number; those of them that do."""
+) -> tuple[_Change, list[Dialplan], list[Dialplan], list[Owner]]:
+    """The change; the other dialplans that may catch the number; those of them that do; and what
+    else has it."""
     async with connected(files) as database:
         domain = await database.domain(wanted.domain)
         row = plan.wanted(
@@ -158,9 +162,10 @@ async def _installation(
             for other in await database.dialplans(row.context)
             if other.uuid != row.uuid and other.enabled and _asks(other, row)
         ]
+        owners = await database.owners(domain.uuid, row.number)
     saved = Backup(files.database, domain.uuid, row.number, before)
     taken = [other for other in others if _has(other, row)]
-    return _Change(change, saved, row, installed=True), others, taken
+    return _Change(change, saved, row, installed=True), others, taken, owners
 
 
 async def _removal(files: Config, domain: str, number: str) -> _Change:

@@ -43,6 +43,11 @@ class Config:
     event_socket: EventSocket
 
 
+def is_here(named: Path | None) -> bool:
+    """Whether FusionPBX's configuration is on this machine: at its usual place, or at ``named``."""
+    return named is not None or any(path.exists() for path in DEFAULT_FILES)
+
+
 def read(path: Path | None) -> Config:
     """The file at ``path``, or at FusionPBX's usual place. Raises FusionError."""
     path = path or next((file for file in DEFAULT_FILES if file.exists()), DEFAULT_FILES[0])

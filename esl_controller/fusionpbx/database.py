@@ -27,6 +27,7 @@ from sqlalchemy import (
 from esl_controller.fusionpbx import statements
 from esl_controller.fusionpbx.config import Config
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain, shown
+from esl_controller.fusionpbx.owners import KINDS, Owner, columns, owner
 from esl_controller.fusionpbx.plan import Plan
 from esl_controller.fusionpbx.rows import (
     APP_UUID,
@@ -130,6 +131,28 @@ class Database:
             Dialplan.of(row, (await self.stored(row["dialplan_uuid"] or "")).details)
             for row in rows
         ]
+
+    async def owners(self, domain: UUID, number: str) -> list[Owner]:
+        """What else has the number in a domain, and is enabled."""
+        found: list[Owner | None] = []
+        with _failing("the numbers cannot be read", self._config):
+            for kind in KINDS:
+                there = {
+                    row["column_name"]: row["udt_name"]
+                    for row in await self._fetch(_columns_of(kind.table))
+                }
+                numbers, read = columns(kind, there)
+                if not numbers or "domain_uuid" not in there:
+                    continue
+                known = statements.table(kind.table, there).columns
+                has = [_is_in(known[name], number) for name in numbers]
+                rows = await self._rows(
+                    select(*(_text(known[name]) for name in read)).where(
+                        _is_in(known["domain_uuid"], str(domain)), or_(*has)
+                    )
+                )
+                found += [owner(kind, row) for row in rows]
+        return [each for each in found if each is not None]
 
     async def apply(self, plan: Plan) -> None:
         """Make the plan's change, all of it or nothing."""

@@ -13,19 +13,19 @@ from enum import Enum
 from uuid import UUID
 from xml.etree import ElementTree
 
+from esl_controller.freeswitch.hunt import (
+    Takes,
+    any_number,
+    called,
+    hunt,
+    no_number,
+    switch_true,
+)
 from esl_controller.fusionpbx.errors import FusionError
-from esl_controller.fusionpbx.rows import Detail, text, truth
+from esl_controller.fusionpbx.rows import Detail, text
 
 ORDER_STEP = 5  # as FusionPBX's page counts
 _TAGS = ("condition", "regex", "action", "anti-action")
-NUMBER_FIELDS = ("destination_number", "${destination_number}")
-TIMES = frozenset(
-    (
-        *("date-time", "year", "yday", "mon", "mday", "week", "mweek", "wday"),
-        *("hour", "minute", "minute-of-day", "time-of-day"),
-    )
-)
-"""Attributes by which a condition asks for a time (switch_xml.c, switch_xml_std_datetime_check)."""
 
 
 class Catch(Enum):
@@ -110,79 +110,13 @@ def uuid_in(extension: ElementTree.Element) -> str:
 
 
 def catches(extension: ElementTree.Element, number: str) -> Catch:
-    """Whether a call to ``number`` ends in this extension. One that continues keeps no call."""
-    if truth(extension.get("continue")):
-        return Catch.NO
-    sure = True
-    asked = False
-    for condition in extension.iter("condition"):
-        stops = condition.get("break", "on-false") in ("on-false", "always")
-        always = asks_nothing(condition)
-        if not always and not _asks_number(condition):
-            sure = sure and not stops
-            continue
-        matched = fulfilled(condition, number)
-        if matched is False and stops:
-            # FreeSWITCH leaves an extension at the first condition that fails.
-            return Catch.NO
-        asked = asked or (matched is not False and not always)
-        sure = sure and matched is not None
-        acts = matched is not False and condition.find("action") is not None
-        if acts and sure:
-            return Catch.YES if asked else Catch.ALL
-        if acts and asked:
-            return Catch.PERHAPS
-    return Catch.PERHAPS if asked else Catch.NO
-
-
-def asks_nothing(condition: ElementTree.Element) -> bool:
-    """Whether a condition matches every call: to FreeSWITCH a field without a name is empty, and a
-    condition without a field is fulfilled (mod_dialplan_xml.c)."""
-    if TIMES & set(condition.attrib) or condition.get("field") or condition.get("regex"):
-        return False
-    return "field" not in condition.attrib or _matches(condition.get("expression", ""), "") is True
-
-
-def fulfilled(condition: ElementTree.Element, number: str) -> bool | None:
-    """Whether a condition is fulfilled for a call to ``number``; None if the number alone does not
-    decide that.
-
-    With the attribute ``regex`` it asks what its <regex> tags ask: "all" of them, "xor" exactly
-    one, any other value at least one (mod_dialplan_xml.c, parse_exten).
-    """
-    if "regex" not in condition.attrib:
-        return _answer(condition, number) if condition.find("regex") is None else None
-    rule = condition.get("regex", "").lower()
-    answers = [_answer(each, number) for each in condition.findall("regex")]
-    if rule == "xor":
-        return None if None in answers else answers.count(True) == 1
-    decides = rule != "all"  # the answer that decides it whatever the others are
-    if decides in answers:
-        return decides
-    return None if None in answers else not decides
-
-
-def _answer(asking: ElementTree.Element, number: str) -> bool | None:
-    """Whether a <condition> or <regex> matches; None if the number alone does not decide that."""
-    if asks_nothing(asking):
-        return True
-    if asking.get("field") not in NUMBER_FIELDS:
-        return None
-    return _matches(asking.get("expression", ""), number)
-
-
-def _asks_number(condition: ElementTree.Element) -> bool:
-    """Whether a condition asks for the number that was called, perhaps among other things."""
-    asking = condition.findall("regex") if "regex" in condition.attrib else [condition]
-    return any(each.get("field") in NUMBER_FIELDS for each in asking)
-
-
-def _matches(expression: str, number: str) -> bool | None:
-    """Whether FreeSWITCH's regular expression matches; None if Python cannot tell."""
-    try:
-        return re.search(expression, number) is not None
-    except (re.error, RecursionError, OverflowError):
-        return None
+    """Whether a call to ``number`` ends in this extension. One that continues keeps no call, and
+    one that does not ask for the number is none of the number's business."""
+    takes, _ = hunt(extension, called(number))
+    if takes is Takes.YES:
+        return Catch.ALL if hunt(extension, any_number)[0] is Takes.YES else Catch.YES
+    depends = takes is Takes.MAYBE and hunt(extension, no_number)[0] is Takes.NO
+    return Catch.PERHAPS if depends else Catch.NO
 
 
 def _place(tag: str) -> int:
@@ -197,7 +131,7 @@ def _meaning(extension: ElementTree.Element) -> object:
     keys = ("field", "expression", "application", "data", "break", "inline", "regex")
     return (
         extension.get("name"),
-        truth(extension.get("continue")),
+        switch_true(extension.get("continue")),
         uuid_in(extension),
         [
             (element.tag, *(element.get(key, "") for key in keys))

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from esl_controller.freeswitch.hunt import switch_true
 from esl_controller.fusionpbx import cache, switch
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config
 from esl_controller.fusionpbx.database import connected
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
+from esl_controller.fusionpbx.owners import Owner
 from esl_controller.fusionpbx.plan import agrees
-from esl_controller.fusionpbx.rows import Dialplan, Domain, truth, uuid_of
+from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, Domain, uuid_of
 from esl_controller.fusionpbx.switch import SendCommand
 
 
@@ -26,6 +28,7 @@ class ProblemKind(Enum):
     UNREADABLE = "unreadable"
     DISAGREE = "disagree"
     CAUGHT_EARLIER = "caught earlier"
+    TAKEN = "taken"
     STALE_CACHE = "stale cache"
 
 
@@ -53,6 +56,8 @@ class Inspection:
     earlier: tuple[Dialplan, ...]
     """The enabled dialplans that come before it in the context."""
     cached: Cached | None
+    owners: tuple[Owner, ...] = ()
+    """What else has the number in this domain."""
     forget: tuple[str, ...] = ()
     """How to drop the context from the cache by hand."""
     unread: str = ""
@@ -77,6 +82,7 @@ async def inspect(
         if row is not None:
             stored = await database.stored(row.uuid)
             row = Dialplan.of(stored.dialplan or {}, stored.details) if stored.dialplan else None
+        owners = tuple(await database.owners(tenant.uuid, number))
     before = [] if row is None else there[: [each.uuid for each in there].index(row.uuid)]
     cached, unread = None, ""
     try:
@@ -85,7 +91,7 @@ async def inspect(
         unread = str(error)
     earlier = tuple(each for each in before if each.enabled)
     forget = tuple(switch.by_hand(config, [context]))
-    return Inspection(tenant, context, number, row, earlier, cached, forget, unread)
+    return Inspection(tenant, context, number, row, earlier, cached, owners, forget, unread)
 
 
 async def as_served(config: Config, context: str) -> str:
@@ -118,17 +124,19 @@ def problems(of: Inspection) -> list[Problem]:
     row = of.row
     if row is None:
         there = "" if of.context == of.domain.name else f" --context {of.context}"
+        free = "OTHER" if of.owners else of.number
         return [
             Problem(
                 ProblemKind.ABSENT,
-                f"FusionPBX has no dialplan for {of.number} in {of.context}",
+                f"FusionPBX has no dialplan for {of.number} in {of.context}"
+                + "".join(f"; {owner} has that number" for owner in of.owners),
                 "calls to it do not reach the controller",
                 f"esl-controller fusionpbx install --domain {of.domain.name}{there}"
-                f" --number {of.number} --secretary-uuid UUID",
+                f" --number {free} --secretary-uuid UUID",
             ),
             *_stale(of),
         ]
-    return [*_of_row(row), *_earlier(of), *_stale(of)]
+    return [*_of_row(row), *_earlier(of), *(_taken(of) if _is_ours(row) else ()), *_stale(of)]
 
 
 def _of_row(row: Dialplan) -> Iterator[Problem]:
@@ -141,7 +149,7 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
             "FusionPBX does not serve it",
             f"enable it: {page}",
         )
-    if row.continue_ or any(truth(each.get("continue")) for each in parsed(row.xml)):
+    if row.continue_ or any(switch_true(each.get("continue")) for each in parsed(row.xml)):
         yield Problem(
             ProblemKind.CONTINUES,
             f"the dialplan {name} continues",
@@ -155,13 +163,32 @@ def _of_row(row: Dialplan) -> Iterator[Problem]:
             "FreeSWITCH may refuse the whole context with it",
             f"open and save it: {page}",
         )
-    elif agrees(row) is False:
+    # FusionPBX puts more into the XML of its own rows than their details say, and would lose it if
+    # they were saved from them.
+    elif _is_ours(row) and agrees(row) is False:
         yield Problem(
             ProblemKind.DISAGREE,
             f"the XML of the dialplan {name} and its details say different things",
             "the XML is served, the page shows the details and overwrites the XML when saved",
             f"open and save it: {page}; or esl-controller fusionpbx install again, with the"
             " options that it was installed with",
+        )
+
+
+def _is_ours(row: Dialplan) -> bool:
+    return row.app_uuid == APP_UUID
+
+
+def _taken(of: Inspection) -> Iterator[Problem]:
+    for owner in of.owners:
+        yield Problem(
+            ProblemKind.TAKEN,
+            f"{owner} has {of.number}, too",
+            "with our dialplan its calls come to the controller instead",
+            "give it another number in FusionPBX; or remove ours, and install it with another"
+            f" --number:\nesl-controller fusionpbx remove --domain {of.domain.name}"
+            f" --number {of.number}",
+            certain=False,
         )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Table
 
 from esl_controller.freeswitch import dialplan
 from esl_controller.freeswitch.dialplan import Action
+from esl_controller.freeswitch.hunt import switch_true
 from esl_controller.fusionpbx.errors import FusionError, shown
 from esl_controller.fusionpbx.extension import assembled, details_of, parsed, same
 from esl_controller.fusionpbx.rows import (
@@ -193,7 +194,7 @@ def agrees(row: Dialplan) -> bool | None:
     if len(served) != 1:
         return False
     # ``continue`` is not among the details, it has a column of its own.
-    continues = truth(served[0].get("continue"))
+    continues = switch_true(served[0].get("continue"))
     built = parsed(assembled(row.name, row.uuid, row.details, continue_=continues))
     return len(built) == 1 and same(served[0], built[0])
 

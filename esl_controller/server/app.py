@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,17 @@ class Controller:
         media, web_address = settings.media, settings.web
         share = settings.esl.share
         streams = self.streams.routes()
-        media_port = await _serve_run_owned(stack, streams, media.host, media.port, share=share)
+        with _told_by("media", media.host, media.port):
+            media_port = await _serve_run_owned(stack, streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
         self.media_url = self.calls.probes.media_url = media.base_url(media_port)
         routes = web_routes(self.calls, self.clock, self.shutdown)
         address = web_address.host, web_address.port
-        self.web_port = await _serve_run_owned(stack, routes, *address, share=share)
+        with _told_by("web", *address):
+            self.web_port = await _serve_run_owned(stack, routes, *address, share=share)
         stack.push_async_callback(self.calls.stop)
-        await self.calls.start()
+        with _told_by("esl", settings.esl.host, settings.esl.port):
+            await self.calls.start()
         run_owned(self.calls.door.keep())
         run_owned(self._loop_watch.run())
         if self.store is not None:
@@ -267,6 +270,18 @@ async def _serve_run_owned(
         port += 1
 
 
+@contextlib.contextmanager
+def _told_by(section: str, host: str, port: int) -> Iterator[None]:
+    """Name the settings in the error if we cannot listen there."""
+    try:
+        yield
+    except OSError as error:
+        known = error.errno in errno.errorcode and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno) if known and error.errno else error.strerror
+        at = f"{host}:{port}, [{section}] host and port"
+        raise OSError(error.errno, f"cannot listen at {at}: {reason}") from error
+
+
 def switch_fast() -> None:
     """Once a process: any other thread (the database's, one that imports) has to release the
     interpreter soon enough for the clock to send its frames in time."""
@@ -320,7 +335,7 @@ def serve(loaded: Loaded) -> int:
     try:
         uvloop.run(_serve_until_stopped(settings))
     except OSError as error:
-        print(f"esl-controller: cannot listen: {error.strerror or error}", file=sys.stderr)
+        print(f"esl-controller: {error.strerror or error}", file=sys.stderr)
         return 1
     except (FolderError, StoreError, ControllerFailed) as error:
         print(f"esl-controller: {error}", file=sys.stderr)

@@ -19,7 +19,7 @@ def parsed(group: object, *argv: str) -> dict[str, object]:
 
 def test_defaults() -> None:
     assert parsed(groups.settings) == {"config": None}
-    assert parsed(groups.handover) == {"socket": "127.0.0.1:8022", "fallback": []}
+    assert parsed(groups.handover) == {"socket": None, "fallback": []}
     assert parsed(groups.fusionpbx) == {
         "fusionpbx": None,
         "backup": None,
@@ -38,7 +38,6 @@ def test_an_extension_needs_a_secretary_only() -> None:
     given = parsed(groups.extension, "--secretary-uuid", UUID.upper())
     assert (given["number"], given["order"], given["beside"]) == ("8000", 200, False)
     assert given["secretary_uuid"] == UUID
-    assert given["socket"] == "127.0.0.1:8022"
 
 
 def test_what_stands_before_an_action_is_not_undone_by_the_action() -> None:

@@ -46,7 +46,7 @@ def test_is_accepted(kind: Callable[[str], object], text: str, value: object) ->
         (kinds.domain, "a b", "not a domain's name or uuid"),
         (kinds.order, "1000", "not a number from 0 to 999"),
         (kinds.order, "-1", "not a number from 0 to 999"),
-        (kinds.http_url, "h:8080", "not an http:// or https:// URL"),
+        (kinds.http_url, "h:8023", "not an http:// or https:// URL"),
         (kinds.http_url, "http://a b", "not an http:// or https:// URL"),
         (kinds.limit, "0", "not a number from 1 to 9999"),
         (kinds.seconds, "0", "not from 1 to 3600 seconds"),

@@ -52,7 +52,7 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         (["call", "8000", "--caller-audio", "no.wav"], "there is no file 'no.wav'"),
         (["call", "8000", "--record", "no/x.wav"], "cannot write to 'no/x.wav'"),
         (["call", "8000", "--domain-uuid", "x"], "'x' is not a UUID"),
-        (["calls", "--url", "10.0.0.5:8080"], "not an http:// or https:// URL"),
+        (["calls", "--url", "10.0.0.5:8023"], "not an http:// or https:// URL"),
         (["calls", "show", "x"], "'x' is not a UUID"),
         (["calls", "show"], "required: UUID"),
         (["calls", "recent", "--limit", "0"], "'0' is not a number from 1 to 9999"),

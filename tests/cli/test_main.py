@@ -118,6 +118,14 @@ def test_dialplan_prints_the_extension(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_dialplan_dials_the_port_of_the_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESL_CONTROLLER_ESL_PORT", "8062")
+    assert main(["dialplan", *UUIDS]) == 0
+    assert 'application="socket" data="127.0.0.1:8062 async full"' in capsys.readouterr().out
+
+
 def test_dialplan_tells_every_wrong_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dialplan", *UUIDS, "--number", "(", "--socket", "a", "--name", " "]) == 2
     out, err = capsys.readouterr()

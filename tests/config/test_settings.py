@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 from esl_controller.config.settings import (
     GREETINGS,
     AgentSettings,
+    EslSettings,
     MediaSettings,
     Settings,
     WebSettings,
@@ -50,6 +51,19 @@ def test_settings_cannot_be_changed_and_do_not_show_secrets() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings.agent.model = "other"
     assert "sk-hidden" not in repr(settings) + str(settings.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("given", "dialled"),
+    [
+        (EslSettings(), "127.0.0.1:8022"),
+        (EslSettings(port=8062), "127.0.0.1:8062"),
+        (EslSettings(host="::", port=0), "127.0.0.1:8022"),
+        (EslSettings(host="10.0.0.5"), "10.0.0.5:8022"),
+    ],
+)
+def test_where_the_dialplan_dials(given: EslSettings, dialled: str) -> None:
+    assert given.dialled == dialled
 
 
 @pytest.mark.parametrize(
@@ -111,9 +125,9 @@ def test_the_media_url_is_one_that_can_be_dialled(media: MediaSettings, url: str
 @pytest.mark.parametrize(
     ("web", "url"),
     [
-        (WebSettings(), "http://127.0.0.1:8080"),
-        (WebSettings(host="0.0.0.0"), "http://127.0.0.1:8080"),
-        (WebSettings(host="::"), "http://[::1]:8080"),
+        (WebSettings(), "http://127.0.0.1:8023"),
+        (WebSettings(host="0.0.0.0"), "http://127.0.0.1:8023"),
+        (WebSettings(host="::"), "http://[::1]:8023"),
         (WebSettings(host="::1", port=1), "http://[::1]:1"),
     ],
 )

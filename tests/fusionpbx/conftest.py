@@ -61,6 +61,19 @@ INSERT INTO v_dialplan_details (domain_uuid, dialplan_uuid, dialplan_detail_uuid
     ('6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01', '33333333-3333-4333-8333-333333333333',
     '55555555-5555-4555-8555-555555555555', 'action', 'conference', 'a', 0, 10);
 """
+EXTENSIONS = """
+CREATE TABLE v_extensions (domain_uuid uuid, extension text, number_alias text,
+    effective_caller_id_name text, enabled boolean);
+CREATE TABLE v_call_flows (domain_uuid uuid, call_flow_name text, call_flow_extension text,
+    call_flow_enabled text);
+INSERT INTO v_extensions VALUES
+    ('6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01', '8000', '1002', 'Ana Lima', true),
+    ('6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01', '1003', NULL, 'Rui', false),
+    ('11111111-1111-4111-8111-111111111111', '1004', '', 'of another tenant', true);
+INSERT INTO v_call_flows VALUES
+    ('6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01', '', '1005', 'true')
+"""
+"""Some of what may have a number besides a dialplan; other tables of that kind are missing."""
 VARIANTS = {
     "boolean": {
         "flag": "boolean",

@@ -15,7 +15,15 @@ import pytest
 from esl_controller.freeswitch.dialplan import render
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
 from esl_controller.simulator.freeswitch import SwitchStandIn, api
-from tests.fusionpbx.conftest import DOMAIN, DOMAIN_NAME, PASSWORD, SECRETARY, UUID_8000, Fusion
+from tests.fusionpbx.conftest import (
+    DOMAIN,
+    DOMAIN_NAME,
+    EXTENSIONS,
+    PASSWORD,
+    SECRETARY,
+    UUID_8000,
+    Fusion,
+)
 
 REMOVE = ("remove", "--domain", DOMAIN_NAME, "--number", "8000", "--yes")
 only_boolean = pytest.mark.parametrize("variant", ["boolean"])
@@ -63,6 +71,14 @@ def test_the_xml_does_what_esl_controller_dialplan_prints(fusion: Fusion) -> Non
     assert [(each.tag, each.attrib) for each in ElementTree.fromstring(fusion.xml()).iter()][
         1:
     ] == [(each.tag, each.attrib) for each in expected.iter()][1:]
+
+
+@pytest.mark.parametrize("variant", ["boolean"])
+def test_it_dials_the_port_of_the_settings(fusion: Fusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESL_CONTROLLER_ESL_PORT", "8062")
+    fusion.install()
+    assert 'data="127.0.0.1:8062 async full"' in fusion.xml()
+    assert "8022" not in fusion.rows()
 
 
 def test_install_again_changes_nothing(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +193,41 @@ def test_a_number_that_another_dialplan_has_is_refused(
     assert fusion.rows() == before
     fusion.install("--number", "7042", "--beside")
     assert set(before.splitlines()) <= set(fusion.rows().splitlines())
+
+
+@only_boolean
+@pytest.mark.parametrize(
+    ("number", "owner"),
+    [
+        ("8000", "the extension Ana Lima"),
+        ("1002", "the extension Ana Lima"),
+        ("1005", "the call flow 1005"),
+    ],
+)
+def test_a_number_that_is_an_extension_or_the_like_is_refused(
+    fusion: Fusion, capsys: pytest.CaptureFixture[str], number: str, owner: str
+) -> None:
+    fusion.database.sql(EXTENSIONS)
+    before = fusion.rows()
+    assert fusion.install("--number", number) == 1
+    told = capsys.readouterr()
+    assert f"{owner} has {number}" in told.out
+    assert f"{number} is taken" in told.err
+    assert fusion.rows() == before
+    fusion.install("--number", number, "--beside")
+    assert fusion.rows() != before
+    capsys.readouterr()
+    assert fusion.run("show") == 0
+    assert f"warning: {owner} has {number}, too" in capsys.readouterr().out
+
+
+@only_boolean
+@pytest.mark.parametrize("number", ["1003", "1004", "1006"])
+def test_what_is_disabled_or_of_another_domain_has_no_number(fusion: Fusion, number: str) -> None:
+    fusion.database.sql(EXTENSIONS)
+    before = fusion.rows()
+    fusion.install("--number", number)
+    assert fusion.rows() != before
 
 
 @only_boolean

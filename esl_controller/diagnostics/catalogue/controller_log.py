@@ -14,15 +14,15 @@ from esl_controller.diagnostics.catalogue.fault import Fault, fault
 NOT_ALLOWED = fault(
     "not allowed",
     r"Event Socket connection refused(?:: (?P<what>.+))?",
-    "A connection to our port 8022 was refused; the caller gets the dialplan's next try.",
+    "A connection to our Event Socket port was refused; the caller gets the dialplan's next try.",
     "If it came from FreeSWITCH, put its address into `[esl] allow`.",
     row="`its address is not within [esl] allow`",
 )
 NO_CALL = fault(
     "no call",
     r"an Event Socket connection brought no call(?:: (?P<what>.+))?",
-    "Something connected to our port 8022 that is not a FreeSWITCH with a call: a monitor, a port"
-    " scan, `socket` without `async full`; or a call that ended at that moment.",
+    "Something connected to our Event Socket port that is not a FreeSWITCH with a call: a monitor,"
+    " a port scan, `socket` without `async full`; or a call that ended at that moment.",
     "Single lines with `the connection is gone` are no fault. Let monitors ask /healthz; keep the"
     " port to FreeSWITCH's machine.",
     row="`brought no call`",
@@ -53,6 +53,9 @@ NO_DOMAIN = fault(
 
 # --- the caller's audio, and ours
 
+MODULE_LOAD_FAILS = (
+    "If that fails, FreeSWITCH's log says why: another version, or a missing library."
+)
 MODULE_NOT_LOADED = fault(
     "module not loaded",
     r"FreeSWITCH has no uuid_audio_stream",
@@ -60,8 +63,8 @@ MODULE_NOT_LOADED = fault(
     " carries the caller's audio, and a dialplan or script that uses the command fails.",
     "Load it now, and at every start:\n"
     'fs_cli -x "load mod_audio_stream"\n'
-    '<load module="mod_audio_stream"/> in modules.conf.xml\n'
-    "If that fails, FreeSWITCH's log says why: another version, or a missing library.",
+    '<load module="mod_audio_stream"/> in modules.conf.xml (with FusionPBX: enable it at Advanced,'
+    f" Modules)\n{MODULE_LOAD_FAILS}",
     row="`FreeSWITCH has no uuid_audio_stream`",
 )
 NO_STREAM = fault(

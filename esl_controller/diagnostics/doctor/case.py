@@ -18,6 +18,7 @@ from esl_controller.diagnostics.doctor.report import Finding, Fix, Report, Statu
 from esl_controller.diagnostics.doctor.served_dialplan import Extension
 from esl_controller.freeswitch.esl import GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed
+from esl_controller.fusionpbx import config
 from esl_controller.server.listener import CallListener
 
 API_S = 10.0
@@ -54,6 +55,11 @@ class Case:
     @property
     def settings(self) -> Settings:
         return self.loaded.settings
+
+    @property
+    def has_fusionpbx(self) -> bool:
+        """Whether a FusionPBX is on this machine."""
+        return config.is_here(self.fusionpbx)
 
     async def api(self, command: str) -> str:
         """FreeSWITCH's answer to an API command. Raises CallFailed."""

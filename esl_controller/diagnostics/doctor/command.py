@@ -25,6 +25,7 @@ from esl_controller.diagnostics.doctor import (
 )
 from esl_controller.diagnostics.doctor.case import Ask, Case, Check, examine
 from esl_controller.diagnostics.doctor.report import Finding, Report, failed, skipped
+from esl_controller.fusionpbx import config
 
 
 def run(args: argparse.Namespace, loaded: Loaded) -> int:
@@ -89,7 +90,7 @@ async def examined(
         case = Case(loaded, number, context, stack, domain, configured)
         return await examine(
             case,
-            checks(fusionpbx=fusionpbx_checks.is_here(configured), call=call),
+            checks(fusionpbx=config.is_here(configured), call=call),
             lambda name, finding: _show(name, finding, as_json=as_json),
             wanted,
         )

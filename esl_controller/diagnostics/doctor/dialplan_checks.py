@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,14 +25,17 @@ _RENDER = (
     "esl-controller dialplan --number {number} --domain-uuid UUID --secretary-uuid UUID prints the"
     " extension; put it into the context {context}, in place of that; then\nfs_cli -x reloadxml"
 )
-_MANAGER = "disable that dialplan at Dialplan, Dialplan Manager in FusionPBX; then\n"
+_MANAGER = (
+    "choose another number; or, if this one is to be ours, disable that dialplan at Dialplan,"
+    " Dialplan Manager in FusionPBX; then\n"
+)
 _UNSEEN = "the dialplan could not be read"
 
 
 async def extension(case: Case) -> Finding:
     """Which extension gets the number, and does it use the ``socket`` application?"""
     number, context = case.number, case.context
-    if fusionpbx_checks.is_here(case.fusionpbx):
+    if case.has_fusionpbx:
         remedy = _MANAGER + _install(case)
     else:
         remedy = _RENDER.format(number=number, context=context)
@@ -66,12 +70,28 @@ async def extension(case: Case) -> Finding:
             f" {takes.name!r}, or print ours for another number (--number); then\n"
             "fs_cli -x reloadxml",
         )
+    if onward := _transferred(takes):
+        there, where = onward
+        return warning(
+            f"the extension {takes.name!r} transfers the call to {there} in {where!r}",
+            "what becomes of it there is another extension's business; this one is as it should be"
+            " if that is where its calls belong.",
+            f"esl-controller doctor --number {there} --context {where}",
+        )
     wrong = await _does_otherwise(case, takes)
     if wrong:
         found, why = wrong
         return failed(f"the extension {takes.name!r} {found}", why, remedy)
     case.extension = takes
     return ok(f"{number} in {context!r} goes to the extension {takes.name!r}, to its socket action")
+
+
+def _transferred(extension: Extension) -> tuple[str, str] | None:
+    """The number and the context to which an extension only passes the call on."""
+    if extension.data("socket") or extension.streams():
+        return None
+    found = [re.fullmatch(r"(\S+) XML (\S+)", data) for data in extension.data("transfer")]
+    return next(((each[1], each[2]) for each in found if each and "$" not in each[0]), None)
 
 
 async def _does_otherwise(case: Case, extension: Extension) -> tuple[str, str] | None:
@@ -151,7 +171,7 @@ async def target(case: Case) -> Finding:
 def _action(case: Case, application: str, data: str, more: str = "") -> str:
     """How to get this action into the number's extension."""
     where = "" if application == "socket" else " before its socket action"
-    if not fusionpbx_checks.is_here(case.fusionpbx):
+    if not case.has_fusionpbx:
         action = f'<action application="{application}" data="{data}"/>'
         return f"{action}{where}{more}; then\nfs_cli -x reloadxml"
     assert case.extension is not None
@@ -159,7 +179,7 @@ def _action(case: Case, application: str, data: str, more: str = "") -> str:
         f"in FusionPBX, Dialplan, Dialplan Manager, {case.extension.name}: the action {application}"
         f" with the data {data}{where}{more}, and save; or, if fusionpbx install made it, with the"
         f" other options that it was made with,\n{_install(case)}"
-        + (" --socket HOST:PORT" if application == "socket" else "")
+        + (f" --socket HOST:{case.settings.esl.port or 'PORT'}" if application == "socket" else "")
     )
 
 

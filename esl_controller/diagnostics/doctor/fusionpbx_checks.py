@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import (
@@ -69,7 +68,7 @@ async def as_served(case: Case) -> str:
 
     Raises FusionError if they cannot be read, or are on another machine.
     """
-    if is_here(case.fusionpbx):
+    if case.has_fusionpbx:
         return await inspection.as_served(config.read(case.fusionpbx), case.context)
     # As its installer writes autoload_configs/lua.conf.xml.
     lua = await configuration(case, "lua")
@@ -92,7 +91,7 @@ def _finding(seen: Inspection | Finding, faults: Sequence[ProblemKind], well: st
 
 
 async def _seen(case: Case) -> Inspection | Finding:
-    if not is_here(case.fusionpbx):
+    if not case.has_fusionpbx:
         return ok("there is none on this machine")
     try:
         return await inspection.inspect(
@@ -117,11 +116,6 @@ def _command(case: Case) -> switch.SendCommand:
             raise FusionError(str(failure)) from None
 
     return command
-
-
-def is_here(named: Path | None) -> bool:
-    """Whether FusionPBX's configuration is on this machine: at its usual place, or at ``named``."""
-    return named is not None or any(path.exists() for path in config.DEFAULT_FILES)
 
 
 NAMES = ("FusionPBX", "FusionPBX cache")

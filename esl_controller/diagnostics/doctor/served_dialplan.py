@@ -1,34 +1,30 @@
 """The dialplan as FreeSWITCH serves it: which extension gets a number, and what it does. [core]
 
-As in mod_dialplan_xml.c: the first extension that matches gets the call, unless it says
-continue="true"; all conditions must match, except where ``break`` lets one fail. Whether a
-condition matches that asks for more than the number is not known here.
+The hunt for it is FreeSWITCH's own (``freeswitch.hunt``). Whether a condition matches that asks for
+more than the number is not known here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
 
 from esl_controller.freeswitch.dialplan import Action
-from esl_controller.fusionpbx.extension import fulfilled
+from esl_controller.freeswitch.hunt import Takes, called, hunt
 
-_TAGS = {True: {"action"}, False: {"anti-action"}, None: {"action", "anti-action"}}
 _MIXES = ("mono", "mixed", "stereo")
 _RATES = ("8k", "16k")
 
 
 @dataclass(frozen=True)
 class Extension:
-    """An extension that gets the number, or may. ``sure``: it gets every call to the number."""
+    """An extension that keeps a call to the number, or may, or only adds its actions to it."""
 
     name: str
     actions: tuple[Action, ...]
-    sure: bool
-    continues: bool
+    takes: Takes
 
     def data(self, application: str) -> list[str]:
         """The data of each action that runs ``application``."""
@@ -51,38 +47,18 @@ def matching(context: str, number: str) -> list[Extension]:
         document = ElementTree.fromstring(context)  # noqa: S314 (FreeSWITCH's own, without a DTD)
     except ElementTree.ParseError as error:
         raise ValueError(str(error)) from None
-    found = (_match(extension, number) for extension in document.iter("extension"))
-    return [extension for extension in found if extension is not None]
+    found = []
+    for extension in document.iter("extension"):
+        takes, actions = hunt(extension, called(number))
+        if actions or takes is not Takes.NO:
+            found.append(Extension(extension.get("name", ""), actions, takes))
+    return found
 
 
 def first(extensions: Sequence[Extension]) -> Extension | None:
-    """The extension that gets the call in any case; if there is none, the first that may."""
-    ending = [each for each in extensions if not each.continues]
-    return next((each for each in ending if each.sure), next(iter(ending), None))
-
-
-def _match(extension: Element, number: str) -> Extension | None:
-    actions: list[Action] = []
-    sure, conditions = True, extension.findall("condition")
-    for condition in conditions:
-        stops = condition.get("break", "on-false")
-        matches = fulfilled(condition, number)
-        if matches is False and stops in ("on-false", "always"):
-            return None
-        sure = sure and (stops == "never" or matches is not None)
-        actions += _actions(condition, _TAGS[matches])
-        if matches and stops in ("on-true", "always"):
-            break
-    continues = extension.get("continue") == "true"
-    if not conditions:
-        return None
-    return Extension(extension.get("name", ""), tuple(actions), sure, continues)
-
-
-def _actions(condition: Element, tags: set[str]) -> Iterator[Action]:
-    for element in condition:
-        if element.tag in tags:
-            yield element.get("application", ""), element.get("data", "")
+    """The extension that keeps the call in any case; if there is none, the first that may."""
+    sure = next((each for each in extensions if each.takes is Takes.YES), None)
+    return sure or next((each for each in extensions if each.takes is Takes.MAYBE), None)
 
 
 def stream_faults(text: str) -> list[str]:

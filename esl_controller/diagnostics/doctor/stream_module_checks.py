@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import PurePosixPath
 
-from esl_controller.diagnostics.catalogue.controller_log import MODULE_NOT_LOADED
+from esl_controller.diagnostics.catalogue.controller_log import MODULE_LOAD_FAILS, MODULE_NOT_LOADED
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.parked_leg import STREAM_ERROR, parked
 from esl_controller.diagnostics.doctor.report import Finding, Fix, failed, ok, warning
-from esl_controller.diagnostics.doctor.switch_checks import file_of
+from esl_controller.diagnostics.doctor.switch_checks import at_every_start
 from esl_controller.freeswitch.leg import CallFailed
 
 NAME = "mod_audio_stream"
@@ -43,7 +43,7 @@ async def loaded(case: Case) -> Finding:
     return failed(
         f"{NAME} is installed and not loaded",
         MODULE_NOT_LOADED.means,
-        MODULE_NOT_LOADED.do,
+        f'fs_cli -x "load {NAME}"\n{await at_every_start(case, NAME)}\n{MODULE_LOAD_FAILS}',
         Fix(f'fs_cli -x "load {NAME}"', load),
     )
 
@@ -56,7 +56,7 @@ async def autoload(case: Case) -> Finding:
     return warning(
         f"{NAME} is not in modules.conf.xml",
         "it will be missing after FreeSWITCH's next start.",
-        f'<load module="{NAME}"/> in {await file_of(case, "modules")}',
+        await at_every_start(case, NAME),
     )
 
 

@@ -101,7 +101,7 @@ async def modules(case: Case) -> Finding:
     return failed(
         f"{', '.join(missing)} not loaded",
         f"{name} {MODULES[name]}.",
-        f'fs_cli -x "load {name}"\n<load module="{name}"/> in {await file_of(case, "modules")}',
+        f'fs_cli -x "load {name}"\n{await at_every_start(case, name)}',
     )
 
 
@@ -143,6 +143,14 @@ async def configuration(case: Case, name: str) -> dict[str, str]:
     except ElementTree.ParseError:
         return {}
     return {each.get("name", ""): each.get("value", "") for each in document.iter("param")}
+
+
+async def at_every_start(case: Case, module: str) -> str:
+    """How a module is loaded whenever FreeSWITCH starts. FusionPBX writes the file anew from its
+    own table each time its page is opened (docs/design/fusionpbx.md#its-configuration)."""
+    if case.has_fusionpbx:
+        return f"Advanced, Modules in FusionPBX: enable {module} there, then start it"
+    return f'<load module="{module}"/> in {await file_of(case, "modules")}'
 
 
 async def file_of(case: Case, name: str) -> str:

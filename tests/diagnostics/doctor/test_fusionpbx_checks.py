@@ -17,10 +17,12 @@ from esl_controller.freeswitch.leg import event_socket
 from esl_controller.fusionpbx import config
 from esl_controller.fusionpbx.rows import DETAILS, DIALPLANS
 from esl_controller.simulator.freeswitch import SwitchStandIn, api
-from tests.fusionpbx.conftest import DOMAIN_NAME, PASSWORD, UUID_8000, Fusion
+from tests.fusionpbx import shipped
+from tests.fusionpbx.conftest import DOMAIN, DOMAIN_NAME, EXTENSIONS, PASSWORD, UUID_8000, Fusion
 
 pytestmark = pytest.mark.parametrize("variant", ["boolean"])
 OURS = f"WHERE dialplan_uuid = '{UUID_8000}'"
+UUID_DID = "77777777-7777-4777-8777-777777777777"
 ROW, CACHE = fusionpbx_checks.NAMES
 
 
@@ -42,6 +44,7 @@ async def examined(
     context: str = DOMAIN_NAME,
     wanted: Ask | None = None,
     there: tuple[str, Path | None] = ("", None),
+    number: str = "8000",
     **configured: str,
 ) -> Report:
     """The report; ``there`` are the domain and FusionPBX's file as they are named, ``configured``
@@ -56,7 +59,7 @@ async def examined(
         at = {"port": switch.event_socket[1], "password": PASSWORD}
         settings = FreeswitchSettings.model_validate(at)
         connection = await stack.enter_async_context(event_socket(settings))
-        case = Case(load(None, {}), "8000", context, stack, *there, switch=connection)
+        case = Case(load(None, {}), number, context, stack, *there, switch=connection)
         checks = (*fusionpbx_checks.CHECKS, *dialplan_checks.CHECKS)
         return await examine(case, checks, lambda *_: None, wanted)
 
@@ -77,6 +80,14 @@ async def test_all_is_well(fusion: Fusion) -> None:
     found = await statuses(fusion)
     assert set(found.values()) == {Status.OK}, found
     assert set(found) >= {ROW, CACHE, "dialplan", "dialplan identity"}
+
+
+async def test_all_is_well_among_what_fusionpbx_ships(fusion: Fusion) -> None:
+    """Its rows continue by "1", and let conditions fail; neither takes the number from us."""
+    fusion.database.sql(shipped.inserts(str(DOMAIN), DOMAIN_NAME))
+    await fusion.installing()
+    found = await statuses(fusion)
+    assert set(found.values()) == {Status.OK}, found
 
 
 async def test_another_context_of_the_domain(fusion: Fusion) -> None:
@@ -219,3 +230,44 @@ async def test_what_is_wrong_within_ours_is_mended_by_installing_again(
     assert f"fusionpbx install --domain {DOMAIN_NAME} --number 8000" in findings[check].remedy
     await fusion.installing()
     assert set((await statuses(fusion)).values()) == {Status.OK}
+
+
+async def test_a_destination_of_fusionpbx_is_never_to_be_saved_or_disabled(fusion: Fusion) -> None:
+    """The XML of an inbound route holds more than its details, and would lose it if saved."""
+    await fusion.installing()
+    app, did = "c03b422e-13a8-bd1b-e42b-b6b9b4d27ce4", "+551130001234"
+    values = f"'{DOMAIN}', '{UUID_DID}', '{app}', 'sales', 'did', '{did}', 'false', 'true', 100"
+    xml = (
+        f'<extension name="did" continue="false" uuid="{UUID_DID}"><condition'
+        ' field="destination_number" expression="^\\+551130001234$"><action application="export"'
+        ' data="call_direction=inbound" inline="true"/><action application="transfer"'
+        f' data="8000 XML {DOMAIN_NAME}"/></condition></extension>'
+    )
+    columns = "domain_uuid, dialplan_uuid"
+    fusion.database.sql(
+        f"INSERT INTO {DIALPLANS} ({columns}, app_uuid, dialplan_context, dialplan_name,"
+        " dialplan_number, dialplan_continue, dialplan_enabled, dialplan_order, dialplan_xml)"
+        f" VALUES ({values}, '{xml}');\n"
+        f"INSERT INTO {DETAILS} ({columns}, dialplan_detail_uuid, dialplan_detail_tag,"
+        " dialplan_detail_type, dialplan_detail_data, dialplan_detail_group,"
+        f" dialplan_detail_order) VALUES ('{DOMAIN}', '{UUID_DID}', '{UUID_DID}', 'action',"
+        f" 'transfer', '8000 XML {DOMAIN_NAME}', 0, 10)"
+    )
+    report = await examined(fusion, "sales", there=(DOMAIN_NAME, None), number=did)
+    assert report.findings[ROW].status is Status.OK
+    onward = report.findings["dialplan"]
+    assert onward.status is Status.WARNING
+    assert f"transfers the call to 8000 in '{DOMAIN_NAME}'" in onward.found
+    assert onward.remedy == f"esl-controller doctor --number 8000 --context {DOMAIN_NAME}"
+    assert report.exit_status == 0
+
+
+async def test_a_number_that_an_extension_has_is_told(fusion: Fusion) -> None:
+    fusion.database.sql(EXTENSIONS)
+    absent = (await examined(fusion)).findings[ROW]
+    assert "no dialplan for 8000 in pbx.example.net; the extension Ana Lima has" in absent.found
+    assert "--number OTHER" in absent.remedy
+    await fusion.installing("--beside")
+    found = (await examined(fusion)).findings[ROW]
+    assert found.status is Status.WARNING
+    assert "the extension Ana Lima has 8000, too" in found.found

@@ -6,9 +6,12 @@ import pytest
 
 from esl_controller.diagnostics.doctor.served_dialplan import first, matching, stream_faults
 from esl_controller.freeswitch import dialplan
+from esl_controller.freeswitch.hunt import Takes
 
 DOMAIN = dialplan.EXAMPLE_DOMAIN_UUID
 OURS = dialplan.render(domain_uuid=DOMAIN, secretary_uuid=dialplan.EXAMPLE_SECRETARY_UUID)
+
+ACT = "<action application='answer'/>"
 
 SEED = """
 local cmd = "uuid_audio_stream " .. call_uuid .. " start " .. ws_url .. " both 8000"
@@ -44,7 +47,7 @@ def winner(*extensions: str) -> str | None:
 
 def test_our_own_extension_is_read() -> None:
     (ours,) = matching(context(OURS), "8000")
-    assert ours.sure
+    assert ours.takes is Takes.YES
     assert set(ours.data("socket")) == {"127.0.0.1:8022 async full"}
     given = ours.variables()
     assert (given["socket_resume"], given["domain_uuid"]) == ("true", DOMAIN)
@@ -52,7 +55,7 @@ def test_our_own_extension_is_read() -> None:
 
 
 def test_the_first_that_matches_and_does_not_continue_has_the_call() -> None:
-    everything = extension("any", number("."), "continue='true'")
+    everything = extension("any", number(".", ACT), "continue='1'")
     four = extension("four", number(r"^\d{4}$"))
     ours = extension("ours", number("^8000$"))
     assert names(everything, four, ours) == ["any", "four", "ours"]
@@ -116,13 +119,12 @@ def test_the_words_of_the_command(words: str, faults: int) -> None:
 
 
 def test_a_condition_that_may_fail_and_ends_it_if_it_does_not() -> None:
-    act = "<action application='answer'/>"
-    seven = number("^7000$", act, "break='on-true'")
+    seven = number("^7000$", ACT, "break='on-true'")
     ours = extension("ours", number("^8000$"))
-    assert winner(extension("early", seven + number(r"^\d{4}$", act)), ours) == "early"
-    eight = number("^8000$", act, "break='on-true'")
-    (early,) = matching(context(extension("early", eight + number("^9", act))), "8000")
-    assert (early.sure, len(early.actions)) == (True, 1)
+    assert winner(extension("early", seven + number(r"^\d{4}$", ACT)), ours) == "early"
+    eight = number("^8000$", ACT, "break='on-true'")
+    (early,) = matching(context(extension("early", eight + number("^9", ACT))), "8000")
+    assert (early.takes, len(early.actions)) == (Takes.YES, 1)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def test_a_condition_that_may_fail_and_ends_it_if_it_does_not() -> None:
         ("any", ("^7", "^9"), False),
         ("all", ("^8", "0$"), True),
         ("all", ("^8", "^9"), False),
-        ("xor", ("^8", "^9"), True),
-        ("xor", ("^8", "0$"), False),
+        ("xor", ("^9", "^8"), True),
+        ("xor", ("^9", "^7"), False),
     ],
 )
 def test_several_expressions_in_a_condition(
@@ -147,12 +149,12 @@ def test_several_expressions_in_a_condition(
 
 def test_several_expressions_that_ask_for_more_than_the_number() -> None:
     rows = "<regex field='destination_number' expression='{}'/><regex field='network_addr'/>"
-    for rule, expression, sure in (
-        ("any", "^8000$", [True]),
-        ("any", "^7", [False]),
-        ("all", "^8000$", [False]),
+    for rule, expression, takes in (
+        ("any", "^8000$", [Takes.YES]),
+        ("any", "^7", [Takes.MAYBE]),
+        ("all", "^8000$", [Takes.MAYBE]),
         ("all", "^7", []),
     ):
         inside = f"<condition regex='{rule}'>{rows.format(expression)}</condition>"
         found = matching(context(extension("x", inside)), "8000")
-        assert [each.sure for each in found] == sure, (rule, expression)
+        assert [each.takes for each in found] == takes, (rule, expression)
