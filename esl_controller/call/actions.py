@@ -184,11 +184,17 @@ class Transfer:
     """Transfer the caller; report Transferred or TransferFailed.
 
     ``returns``: how often the caller will have come back to us after this transfer; 0: they do not
-    come back.
+    come back. ``fallback``: for want of a model; then they come back only if nobody was reached.
     """
 
     destination: Destination
     returns: int = 0
+    fallback: bool = False
+
+    @property
+    def only_unreached(self) -> bool:
+        """Whether the caller comes back only if nobody was reached."""
+        return self.fallback or self.destination.come_back is not True
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ from esl_controller.call.actions import (
 from esl_controller.call.agent import Recovery
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.gates import Gates
+from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.media_path import MediaPath
 from esl_controller.call.model_link import ModelLink
 from esl_controller.call.patience import Patience
@@ -58,9 +59,17 @@ from esl_controller.secretaries.schema import Destination
 AWAY_S = 1.0  # a caller who has waited longer for the next controller hears that we are back
 BACKSTOP_S = 60.0  # this long after the call's limit, FreeSWITCH ends the call itself
 
+# Outcomes; docs/record.md says what each means. "lost" is told by store/ending.py.
+COMPLETED = "completed"
 TRANSFERRED = "transferred"
+NOT_REACHED = "not reached"
 INTERRUPTED = "interrupted"
+MODEL_LOST = "model lost"
+FAILED = "failed"
+NO_AUDIO = "no audio"
+
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
+MEDIA_TIMEOUT = "MEDIA_TIMEOUT"  # FreeSWITCH's cause: no audio came from the caller any more
 
 
 class Call:
@@ -68,7 +77,8 @@ class Call:
 
     ``max_call_s``: the seconds that it may last; ``fallback``: where the caller goes if no model
     can be had; ``record``: whether the switch is to record it; ``playback``: how the caller is to
-    hear us; ``model_timeout_s``: the seconds that a connection to the model may take.
+    hear us; ``model_timeout_s``: the seconds that a connection to the model may take; ``hops``: how
+    often the caller was transferred before.
 
     ``resumption``: what another process knew of the call; to be set before the first event.
     ``cause``: why the call ended; ``ended_in``: where it was then. ``ignored``: how many events
@@ -84,6 +94,7 @@ class Call:
         record: bool = False,
         playback: Literal["lane", "file"] = "lane",
         model_timeout_s: float = 10.0,
+        hops: Hops = NO_HOPS,
     ) -> None:
         self.state = State.ARRIVED
         self.conversation = conversation
@@ -94,7 +105,10 @@ class Call:
         self._max_call_s = max_call_s
         self._fallback = fallback
         self._record = record
+        self._hops = hops
         self._given_back = False  # to the switch, where the call may live on
+        self._talked = False
+        self._faulty = False  # we ended it because it could not go on
         self._media_path = MediaPath(playback)
         self._model_timeout_s = model_timeout_s
         self._model_link = ModelLink()
@@ -116,12 +130,17 @@ class Call:
     def outcome(self) -> str:
         """What became of the call, for its record."""
         if self.cause == TRANSFERRED:
-            return "transferred"
+            return TRANSFERRED
         if self._given_back:
             return INTERRUPTED  # even without a model: another controller may have one
         if self._model_link.given_up:
-            return "model lost"
-        return "completed" if self.state is State.ENDED else INTERRUPTED
+            return MODEL_LOST
+        if self.state is not State.ENDED:
+            return INTERRUPTED
+        if self._faulty:
+            return FAILED
+        talked = self._talked or self.resumption is not None
+        return COMPLETED if talked and self.cause != MEDIA_TIMEOUT else NO_AUDIO
 
     def describe(self) -> str:
         """Where the call is, in one line: for logs, ``/calls`` and tests that fail. For example:
@@ -231,6 +250,7 @@ class Call:
         if self._model_link.state != "ready":
             return announcement
         self._enter(State.TALKING, now)
+        self._talked = True
         limit = [LimitCall(self._max_call_s + BACKSTOP_S)]
         if self.resumption is None:
             first = self._enter_exit(self.conversation.begin(now), now)
@@ -321,8 +341,11 @@ class Call:
             return []  # as soon as there is a way to be heard
         if self._fallback is None:
             return self._apologise(now)
+        if not self._hops.may_fall_back:
+            reason = "it was tried for this caller before, or it leads back to this number"
+            return [Note("no transfer to the fallback", reason), *self._apologise(now)]
         self._enter(State.TRANSFERRING, now)
-        return [*self.conversation.abandon(), Transfer(self._fallback)]
+        return self.conversation.fall_back(self._fallback)
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -341,6 +364,7 @@ class Call:
         if self.state is State.CLOSING:
             return []
         self._enter(State.CLOSING, now)
+        self._faulty = True
         return [*self.conversation.abandon(), PlaySentence("sorry")]
 
     def _cannot_apologise(self, event: ev.LaneFailed | ev.FilesFailed, now: float) -> Actions:
@@ -351,6 +375,7 @@ class Call:
 
     def _hang_up(self, now: float) -> Actions:
         self._enter(State.HANGING_UP, now)
+        self._faulty = True
         return [Hangup(FAILURE)]
 
     def _time_up(self, event: ev.TimeUp, now: float) -> Actions:

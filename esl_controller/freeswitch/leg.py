@@ -97,9 +97,9 @@ class Leg:
         """
         self._connection.on("*", self._event)
         own = {"origination_uuid": self.uuid, "ignore_early_media": "true"}
-        joined = ",".join(f"{name}={value}" for name, value in {**own, **variables}.items())
         try:
-            originate = wire.api("originate", f"{{{joined}}}{to}", f"&{then}")
+            brackets = wire.variables({**own, **variables})
+            originate = wire.api("originate", f"{brackets}{to}", f"&{then}")
         except UnsafeValue as error:
             raise CallFailed(str(error)) from None
         await self.command(wire.line(f"filter Unique-ID {self.uuid}"))

@@ -14,10 +14,11 @@ from ipaddress import IPv6Address, ip_address
 
 import structlog
 
-from esl_controller.call.events import HungUp, ShutDown
+from esl_controller.call.events import ShutDown
 from esl_controller.call.machine import TRANSFERRED
 from esl_controller.call.records import Claimed
 from esl_controller.config.settings import EslSettings
+from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import SwitchEvent
@@ -242,7 +243,9 @@ class CallListener:
                 if self.calls.get(channel.uuid) is session:
                     del self.calls[channel.uuid]
                     self._over.append(channel.media_path)
-            if session.call.cause == TRANSFERRED or session.stepped_back:
+            if session.call.cause == TRANSFERRED:
+                session.left(await self._linger(switch))
+            elif session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
             # newer one's park, and the dialplan would dial once more
@@ -251,16 +254,18 @@ class CallListener:
                 session = session.successor
                 await session.wait_over()
 
-    async def _linger(self, switch: SwitchConnection) -> None:
-        """Wait until a call that somebody else has by now is over, or until we stop.
+    async def _linger(self, switch: SwitchConnection) -> Away:
+        """Wait until a call that somebody else has by now is over, or until we stop; returns what
+        was seen of it.
 
         Closing the connection before that would throw the call out of wherever it is parked
         (docs/design/freeswitch.md#a-replaced-connection-stays-open).
         """
-        over = asyncio.Event()
+        over, away = asyncio.Event(), Away()
 
         def watch(event: SwitchEvent) -> None:
-            if isinstance(event, HungUp):
+            away.see(event)
+            if away.ended is not None:
                 over.set()
 
         if task := asyncio.current_task():
@@ -276,6 +281,7 @@ class CallListener:
             for waiting in waits:
                 waiting.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+        return away
 
 
 async def _has_left(switch: SwitchConnection) -> bool:
