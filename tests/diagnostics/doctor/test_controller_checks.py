@@ -35,9 +35,7 @@ def bad_secretary(place: Clinic) -> None:
 
 
 def leads_back(place: Clinic) -> None:
-    (place.folder / "default.toml").write_text(
-        '[[destinations]]\nname = "Desk"\nnumber = "8000"\n'
-    )
+    (place.folder / "default.toml").write_text('[[destinations]]\nname = "Desk"\nnumber = "8000"\n')
     place.setting("SECRETARIES_FOLDER", str(place.folder))
 
 
