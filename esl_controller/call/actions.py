@@ -191,11 +191,6 @@ class Transfer:
     returns: int = 0
     fallback: bool = False
 
-    @property
-    def only_unreached(self) -> bool:
-        """Whether the caller comes back only if nobody was reached."""
-        return self.fallback or self.destination.come_back is not True
-
 
 @dataclass(frozen=True)
 class Hangup:

@@ -49,6 +49,7 @@ from esl_controller.call.gates import Gates
 from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.media_path import MediaPath
 from esl_controller.call.model_link import ModelLink
+from esl_controller.call.outcome import TRANSFERRED, Outcome
 from esl_controller.call.patience import Patience
 from esl_controller.call.replies import Waiting
 from esl_controller.call.snapshot import Resumption
@@ -59,17 +60,7 @@ from esl_controller.secretaries.schema import Destination
 AWAY_S = 1.0  # a caller who has waited longer for the next controller hears that we are back
 BACKSTOP_S = 60.0  # this long after the call's limit, FreeSWITCH ends the call itself
 
-# Outcomes; docs/record.md says what each means. "lost" is told by store/ending.py.
-COMPLETED = "completed"
-TRANSFERRED = "transferred"
-NOT_REACHED = "not reached"
-INTERRUPTED = "interrupted"
-MODEL_LOST = "model lost"
-FAILED = "failed"
-NO_AUDIO = "no audio"
-
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
-MEDIA_TIMEOUT = "MEDIA_TIMEOUT"  # FreeSWITCH's cause: no audio came from the caller any more
 
 
 class Call:
@@ -106,9 +97,7 @@ class Call:
         self._fallback = fallback
         self._record = record
         self._hops = hops
-        self._given_back = False  # to the switch, where the call may live on
-        self._talked = False
-        self._faulty = False  # we ended it because it could not go on
+        self._outcome = Outcome()
         self._media_path = MediaPath(playback)
         self._model_timeout_s = model_timeout_s
         self._model_link = ModelLink()
@@ -129,18 +118,8 @@ class Call:
     @property
     def outcome(self) -> str:
         """What became of the call, for its record."""
-        if self.cause == TRANSFERRED:
-            return TRANSFERRED
-        if self._given_back:
-            return INTERRUPTED  # even without a model: another controller may have one
-        if self._model_link.given_up:
-            return MODEL_LOST
-        if self.state is not State.ENDED:
-            return INTERRUPTED
-        if self._faulty:
-            return FAILED
-        talked = self._talked or self.resumption is not None
-        return COMPLETED if talked and self.cause != MEDIA_TIMEOUT else NO_AUDIO
+        lost, ended = self._model_link.given_up, self.state is State.ENDED
+        return self._outcome.word(self.cause, ended=ended, model_lost=lost)
 
     def describe(self) -> str:
         """Where the call is, in one line: for logs, ``/calls`` and tests that fail. For example:
@@ -206,6 +185,7 @@ class Call:
     # --- the way to the conversation --------------------------------------------------------------
 
     def _arrived(self, event: ev.Arrived, now: float) -> Actions:
+        self._outcome.talked = self.resumption is not None
         if event.answered:
             # mod_audio_stream may still stream the call to an earlier controller.
             return self._prepare(now, again=True)
@@ -250,7 +230,7 @@ class Call:
         if self._model_link.state != "ready":
             return announcement
         self._enter(State.TALKING, now)
-        self._talked = True
+        self._outcome.talked = True
         limit = [LimitCall(self._max_call_s + BACKSTOP_S)]
         if self.resumption is None:
             first = self._enter_exit(self.conversation.begin(now), now)
@@ -364,7 +344,7 @@ class Call:
         if self.state is State.CLOSING:
             return []
         self._enter(State.CLOSING, now)
-        self._faulty = True
+        self._outcome.faulty = True
         return [*self.conversation.abandon(), PlaySentence("sorry")]
 
     def _cannot_apologise(self, event: ev.LaneFailed | ev.FilesFailed, now: float) -> Actions:
@@ -375,7 +355,7 @@ class Call:
 
     def _hang_up(self, now: float) -> Actions:
         self._enter(State.HANGING_UP, now)
-        self._faulty = True
+        self._outcome.faulty = True
         return [Hangup(FAILURE)]
 
     def _time_up(self, event: ev.TimeUp, now: float) -> Actions:
@@ -403,11 +383,11 @@ class Call:
         return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
     def _shut_down(self, event: ev.ShutDown, now: float) -> Actions:
-        self._given_back = True
+        self._outcome.given_back = True
         return self._end("handed back to the switch", now)
 
     def _switch_lost(self, event: ev.SwitchLost, now: float) -> Actions:
-        self._given_back = True
+        self._outcome.given_back = True
         return self._end(event.reason, now)
 
     def _hung_up(self, event: ev.HungUp, now: float) -> Actions:

@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, ip_address
 import structlog
 
 from esl_controller.call.events import ShutDown
-from esl_controller.call.machine import TRANSFERRED
+from esl_controller.call.outcome import TRANSFERRED
 from esl_controller.call.records import Claimed
 from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.away import Away

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from esl_controller.call.machine import INTERRUPTED, NOT_REACHED, TRANSFERRED, Call
+from esl_controller.call.machine import Call
+from esl_controller.call.outcome import INTERRUPTED, NOT_REACHED, TRANSFERRED
 from esl_controller.call.tools import failure
 from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel

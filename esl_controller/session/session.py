@@ -20,7 +20,8 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.hops import Hops
-from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call
+from esl_controller.call.machine import Call
+from esl_controller.call.outcome import INTERRUPTED, TRANSFERRED
 from esl_controller.call.records import Claimed
 from esl_controller.call.states import State
 from esl_controller.call.tools import Toolbox
@@ -288,15 +289,15 @@ class CallSession:
         else:
             self._keeper.recording = f"{folder}/{name}"
 
-    async def _stop_recording(self) -> None:
+    async def _stop_recording(self) -> bool:
         """What the caller says to somebody else is recorded only if the secretary's file says so.
-        If the caller comes back, or stays, the same file goes on."""
-        if not self._keeper.recording or self.secretary.recording.after_transfer:
-            return
+        If the caller comes back, or stays, the same file goes on. Returns whether it was to stop.
+        """
         path = self._keeper.recording
+        if not path or self.secretary.recording.after_transfer:
+            return False
         await self._ask("to stop the recording", self._switch.stop_recording(path))
-        note = "the recording stopped at the transfer"
-        self._deps.record.put(Noted(self.channel.uuid, time.time(), note))
+        return True
 
     async def _is_ours(self) -> bool:
         """Whether the call is still ours. Ask before doing what cannot be undone: a controller that
@@ -311,11 +312,12 @@ class CallSession:
             return
         destination = transfer.destination
         hops = self.channel.hops.after(fallback=transfer.fallback)
+        only_unreached = transfer.fallback or destination.come_back is not True
         try:
             to = Place(destination.number, destination.context or self.channel.context or "default")
-            await self._stop_recording()
+            stopped = await self._stop_recording()
             await self._switch.transfer(
-                to, destination.timeout_s, hops, transfer.returns, transfer.only_unreached
+                to, destination.timeout_s, hops, transfer.returns, only_unreached
             )
         except NoSuchChannel:
             self._over_already("to transfer the caller")
@@ -324,6 +326,9 @@ class CallSession:
                 await self._record()
             self.handle(ev.TransferFailed(str(error)))
         else:
+            if stopped:
+                note = "the recording stopped at the transfer"
+                self._deps.record.put(Noted(self.channel.uuid, time.time(), note))
             self.handle(ev.Transferred())
 
     async def _watch_switch(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.call import events as ev
-from esl_controller.call.machine import COMPLETED, FAILED, INTERRUPTED, MODEL_LOST, NO_AUDIO
+from esl_controller.call.outcome import COMPLETED, FAILED, INTERRUPTED, MODEL_LOST, NO_AUDIO
 from tests.call.test_machine import GONE, a_call, run, talking
 
 ANSWERED = (ev.Arrived(False), ev.Answered())
