@@ -184,11 +184,12 @@ class Transfer:
     """Transfer the caller; report Transferred or TransferFailed.
 
     ``returns``: how often the caller will have come back to us after this transfer; 0: they do not
-    come back.
+    come back. ``fallback``: for want of a model; then they come back only if nobody was reached.
     """
 
     destination: Destination
     returns: int = 0
+    fallback: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Trans
 from esl_controller.call.agent import Abilities, Recovery
 from esl_controller.call.conversation_state import ConversationState
 from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
+from esl_controller.call.hops import LED_BACK, NO_HOPS, Hops
 from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Resumption, Snapshot
 from esl_controller.call.timers import Due, Timers
@@ -34,6 +35,7 @@ from esl_controller.call.tool_calls import DONE, ToolExecutor
 from esl_controller.call.tools import Toolbox, failure
 from esl_controller.call.transitions import Transitions
 from esl_controller.call.turn_taking import TurnTaking
+from esl_controller.secretaries.schema import Destination
 from esl_controller.secretaries.secretary import Secretary
 
 
@@ -41,8 +43,15 @@ class Conversation:
     """The decisions of one conversation. ``closed``: it takes place outside the opening hours."""
 
     def __init__(
-        self, secretary: Secretary, toolbox: Toolbox, *, closed: bool, abilities: Abilities
+        self,
+        secretary: Secretary,
+        toolbox: Toolbox,
+        *,
+        closed: bool,
+        abilities: Abilities,
+        hops: Hops = NO_HOPS,
     ) -> None:
+        self._hops = hops
         self._secretary = secretary
         self._closed = closed
         self._model_ready = False
@@ -52,7 +61,7 @@ class Conversation:
         )
         self._tools = ToolExecutor(toolbox)
         self._timers = Timers(secretary.limits)
-        self._ending = Ending()
+        self._ending = Ending(hops)
         self._state = ConversationState(self._turns, self._tools, self._timers, self._ending)
 
     def describe(self) -> str:
@@ -113,7 +122,7 @@ class Conversation:
         words, kind = self._secretary.spoken_greeting, ReplyKind.GREETING
         if self._closed:
             words = self._secretary.spoken_closed
-            if exit_ := outside_hours(self._secretary):
+            if exit_ := outside_hours(self._secretary, self._hops):
                 self._ending.decide(exit_)
                 kind = ReplyKind.LAST_WORDS
         self._turns.schedule(kind, instructions.greeting(words))
@@ -224,6 +233,9 @@ class Conversation:
                 if needs_words:
                     self._schedule_farewell()
                 return [ToolResult(call, DONE), *actions]
+            case tools.TransferCall(destination) if not self._hops.may_transfer:
+                note = Note(f"no transfer to {destination.name}", LED_BACK)
+                return [note, *self._tools.refuse(call, LED_BACK)]
             case tools.TransferCall(destination):
                 actions = self._decide_to_leave(Transfer(destination), now, call)
                 if needs_words:
@@ -271,6 +283,10 @@ class Conversation:
         self._ending.abandon()
         self._timers.stop()
         return [*self._turns.interruption.reset(), *self._tools.stop()]
+
+    def fall_back(self, destination: Destination) -> Actions:
+        """The same, and the caller goes to the fallback."""
+        return [*self.abandon(), *self._ending.fall_back(destination)]
 
     # --- the caller -------------------------------------------------------------------------------
 

@@ -21,8 +21,10 @@ from typing import TypeAlias
 
 from esl_controller.call.actions import Actions, Hangup, ToolResult, Transfer
 from esl_controller.call.events import ToolCall
+from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.snapshot import HANGUP, Resumption
 from esl_controller.call.tools import failure
+from esl_controller.secretaries.schema import Destination
 from esl_controller.secretaries.secretary import Secretary
 
 CLEARING = "NORMAL_CLEARING"
@@ -40,9 +42,10 @@ class Ending:
     more. ``returns``: how often the caller has come back from a transfer so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hops: Hops = NO_HOPS) -> None:
         self.left = False
         self.returns = 0
+        self._hops = hops
         self._exit: Exit | None = None
         self._call: ToolCall | None = None
 
@@ -73,14 +76,24 @@ class Ending:
         if self.left or self._exit is None:
             return []
         self.left = True
-        exit_ = self._exit
-        if isinstance(exit_, Transfer) and exit_.destination.come_back and self.returns < RETURNS:
-            exit_ = replace(exit_, returns=self.returns + 1)
-        return [exit_]
+        return [self._counted(self._exit)]
 
     def abandon(self) -> None:
         """The call ends without the conversation."""
         self.left = True
+
+    def fall_back(self, destination: Destination) -> Actions:
+        """The call ends without the conversation, by a transfer to the fallback."""
+        self.abandon()
+        return [self._counted(Transfer(destination, fallback=True))]
+
+    def _counted(self, exit_: Exit) -> Exit:
+        """The exit with the count of returns, if the caller may come back from it."""
+        if not isinstance(exit_, Transfer) or exit_.destination.come_back is False:
+            return exit_
+        if self.returns >= RETURNS or not self._hops.may_bridge:
+            return exit_
+        return replace(exit_, returns=self.returns + 1)
 
     def transfer_failed(self) -> ToolCall | None:
         """The conversation goes on. Returns the function call whose result has to say why."""
@@ -100,11 +113,11 @@ class Ending:
         return []
 
 
-def outside_hours(secretary: Secretary) -> Exit | None:
+def outside_hours(secretary: Secretary, hops: Hops = NO_HOPS) -> Exit | None:
     """How the call ends after the first words while the company is closed; None if callers may talk
-    with the model all the same."""
+    with the model all the same. A caller who was transferred too often is not sent on again."""
     hours = secretary.hours
-    if hours.do == "hangup":
+    if hours.do == "hangup" or (hours.do == "transfer" and not hops.may_transfer):
         return Hangup(CLEARING)
     if hours.do == "transfer":
         destination = secretary.destination(hours.destination)

@@ -47,9 +47,13 @@ class AnswerFailed:
 
 @dataclass(frozen=True)
 class HungUp:
-    """CHANNEL_HANGUP: either side ended the call; ``cause`` is FreeSWITCH's name for it."""
+    """CHANNEL_HANGUP: either side ended the call; ``cause`` is FreeSWITCH's name for it.
+
+    ``unreached``: the cause for which nobody had the caller after a transfer, or empty.
+    """
 
     cause: str
+    unreached: str = ""
 
 
 @dataclass(frozen=True)

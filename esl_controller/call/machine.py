@@ -46,8 +46,10 @@ from esl_controller.call.actions import (
 from esl_controller.call.agent import Recovery
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.gates import Gates
+from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.media_path import MediaPath
 from esl_controller.call.model_link import ModelLink
+from esl_controller.call.outcome import TRANSFERRED, Outcome
 from esl_controller.call.patience import Patience
 from esl_controller.call.replies import Waiting
 from esl_controller.call.snapshot import Resumption
@@ -58,8 +60,6 @@ from esl_controller.secretaries.schema import Destination
 AWAY_S = 1.0  # a caller who has waited longer for the next controller hears that we are back
 BACKSTOP_S = 180.0  # this long after the call's limit, FreeSWITCH ends the call itself
 
-TRANSFERRED = "transferred"
-INTERRUPTED = "interrupted"
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
 
@@ -68,7 +68,8 @@ class Call:
 
     ``max_call_s``: the seconds that it may last; ``fallback``: where the caller goes if no model
     can be had; ``record``: whether the switch is to record it; ``playback``: how the caller is to
-    hear us; ``model_timeout_s``: the seconds that a connection to the model may take.
+    hear us; ``model_timeout_s``: the seconds that a connection to the model may take; ``hops``: how
+    often the caller was transferred before.
 
     ``resumption``: what another process knew of the call; to be set before the first event.
     ``cause``: why the call ended; ``ended_in``: where it was then. ``ignored``: how many events
@@ -84,6 +85,7 @@ class Call:
         record: bool = False,
         playback: Literal["lane", "file"] = "lane",
         model_timeout_s: float = 10.0,
+        hops: Hops = NO_HOPS,
     ) -> None:
         self.state = State.ARRIVED
         self.conversation = conversation
@@ -94,7 +96,8 @@ class Call:
         self._max_call_s = max_call_s
         self._fallback = fallback
         self._record = record
-        self._given_back = False  # to the switch, where the call may live on
+        self._hops = hops
+        self._outcome = Outcome()
         self._media_path = MediaPath(playback)
         self._model_timeout_s = model_timeout_s
         self._model_link = ModelLink()
@@ -115,13 +118,8 @@ class Call:
     @property
     def outcome(self) -> str:
         """What became of the call, for its record."""
-        if self.cause == TRANSFERRED:
-            return "transferred"
-        if self._given_back:
-            return INTERRUPTED  # even without a model: another controller may have one
-        if self._model_link.given_up:
-            return "model lost"
-        return "completed" if self.state is State.ENDED else INTERRUPTED
+        lost, ended = self._model_link.given_up, self.state is State.ENDED
+        return self._outcome.word(self.cause, ended=ended, model_lost=lost)
 
     def describe(self) -> str:
         """Where the call is, in one line: for logs, ``/calls`` and tests that fail. For example:
@@ -191,6 +189,7 @@ class Call:
         limit: Actions = [LimitCall(self._max_call_s + BACKSTOP_S)]
         if self.resumption is not None and not self.resumption.snapshot.back_from:
             limit = []  # the switch still has the one of the first controller
+        self._outcome.talked = self.resumption is not None
         if event.answered:
             # mod_audio_stream may still stream the call to an earlier controller.
             return [*limit, *self._prepare(now, again=True)]
@@ -236,6 +235,7 @@ class Call:
         if self._model_link.state != "ready":
             return announcement
         self._enter(State.TALKING, now)
+        self._outcome.talked = True
         if self.resumption is None:
             first = self._enter_exit(self.conversation.begin(now), now)
             return [ConfirmTaken(), *first]
@@ -323,8 +323,11 @@ class Call:
             return []  # as soon as there is a way to be heard
         if self._fallback is None:
             return self._apologise(now)
+        if not self._hops.may_fall_back:
+            reason = "it was tried for this caller before, or it leads back to this number"
+            return [Note("no transfer to the fallback", reason), *self._apologise(now)]
         self._enter(State.TRANSFERRING, now)
-        return [*self.conversation.abandon(), Transfer(self._fallback)]
+        return self.conversation.fall_back(self._fallback)
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -343,6 +346,7 @@ class Call:
         if self.state is State.CLOSING:
             return []
         self._enter(State.CLOSING, now)
+        self._outcome.faulty = True
         return [*self.conversation.abandon(), PlaySentence("sorry")]
 
     def _cannot_apologise(self, event: ev.LaneFailed | ev.FilesFailed, now: float) -> Actions:
@@ -353,6 +357,7 @@ class Call:
 
     def _hang_up(self, now: float) -> Actions:
         self._enter(State.HANGING_UP, now)
+        self._outcome.faulty = True
         return [Hangup(FAILURE)]
 
     def _time_up(self, event: ev.TimeUp, now: float) -> Actions:
@@ -380,11 +385,11 @@ class Call:
         return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
     def _shut_down(self, event: ev.ShutDown, now: float) -> Actions:
-        self._given_back = True
+        self._outcome.given_back = True
         return self._end("handed back to the switch", now)
 
     def _switch_lost(self, event: ev.SwitchLost, now: float) -> Actions:
-        self._given_back = True
+        self._outcome.given_back = True
         return self._end(event.reason, now)
 
     def _hung_up(self, event: ev.HungUp, now: float) -> Actions:

@@ -68,7 +68,7 @@ class Transcript:
         self._silence_s = silence_ms / 1000
         self._entries: list[_Entry | Called] = []
         self._items: dict[str, _Entry] = {}
-        self._tools_began: dict[str, float] = {}  # by call_id
+        self._tools_began: dict[str, tuple[ToolCall, float]] = {}  # by call_id
         self._count = 0
         self._unanswered: _Entry | None = None  # the caller's last turn, once over
 
@@ -185,12 +185,18 @@ class Transcript:
     # --- functions --------------------------------------------------------------------------------
 
     def tool_began(self, call: ToolCall, at: float) -> None:
-        """The model calls a function."""
-        self._tools_began[call.call_id] = at
+        """The model calls a function, or called it in another process."""
+        self._tools_began[call.call_id] = call, at
+
+    def end_tools(self, output: str, at: float, *, kept: str = "") -> None:
+        """The functions that have no result yet have this one; not that with call_id ``kept``."""
+        for call, _ in list(self._tools_began.values()):
+            if call.call_id != kept:
+                self.tool_ended(call, output, at)
 
     def tool_ended(self, call: ToolCall, output: str, at: float) -> None:
         """The function has its result."""
-        began = self._tools_began.pop(call.call_id, at)
+        _, began = self._tools_began.pop(call.call_id, (call, at))
         arguments = call.arguments if len(call.arguments) <= ARGUMENTS_LIMIT else "{}"
         self._append(Called(call.call_id, call.name, arguments, output))
         took_ms = round((at - began) * 1000)

@@ -381,6 +381,12 @@ def _add_secretary(commands: Commands[_Parser]) -> None:
         metavar="FILE|FOLDER",
         help="what to check (default: [secretaries] folder)",
     )
+    check.add_argument(
+        "--number",
+        type=kinds.number,
+        default="8000",
+        help="what callers dial, where no destination may lead (default: 8000)",
+    )
     show = actions.add_parser("show", help="the values in effect, and where each comes from")
     show.add_argument("name", metavar="NAME|UUID|FILE", help="default: the one for all other calls")
     show.add_argument("--prompt", action="store_true", help="print what the model is told instead")

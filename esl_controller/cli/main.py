@@ -222,7 +222,7 @@ def _secretary(args: argparse.Namespace) -> int:
             return _write(commands.new(args.name, args.language, settings))
         if args.action == "show":
             return _write(commands.show(args.name, settings, prompt_only=args.prompt))
-        text, right = commands.check(args.paths, settings)
+        text, right = commands.check(args.paths, settings, args.number)
     except commands.SecretaryError as error:
         raise UsageError(error) from None
     return _write(text) or int(not right)

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, Strict
 
 Network = IPv4Network | IPv6Network
 
@@ -204,6 +204,22 @@ def _dialplan_word(value: str) -> str:
     return value
 
 
+def _folder_there(value: str) -> str:
+    # It stands in a command of FreeSWITCH, which knows no other way to write these.
+    if not _one_line(value).startswith("/") or re.search(r"""['"\\${}\[\]]""", value):
+        raise ValueError(
+            f"{shown(value)} is not the absolute path of a folder, without quotation marks,"
+            " brackets, \\ and $"
+        )
+    return value.rstrip("/") or "/"
+
+
+def _come_back(value: object) -> bool | Literal["unreached"]:
+    if value is True or value is False or value == "unreached":
+        return value
+    raise ValueError(f'{shown(value)} is not one of true, false and "unreached"')
+
+
 def _text(value: str) -> str:
     if not value.replace("\n", "").replace("\t", "").isprintable():
         raise ValueError("has a control character in it")
@@ -244,3 +260,5 @@ OptionalUuid = Annotated[str, _or_empty(_uuid)]
 DialplanWord = Annotated[str, AfterValidator(_dialplan_word)]
 OptionalDialplanWord = Annotated[str, _or_empty(_dialplan_word)]
 Text = Annotated[str, Field(max_length=50_000), AfterValidator(_text)]
+FolderThere = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_folder_there)]
+ComeBack = Annotated[bool | Literal["unreached"], PlainValidator(_come_back)]

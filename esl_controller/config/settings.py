@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from esl_controller.config.setting_types import (
     Address,
     BaseUrl,
+    FolderThere,
     Host,
     Language,
     Line,
@@ -271,7 +272,7 @@ class FreeswitchSettings(Section):
         description="Password of the Event Socket. Not set: FreeSWITCH's default.",
         json_schema_extra={"variable": "FREESWITCH_PASSWORD"},
     )
-    recordings: Name = Field(
+    recordings: FolderThere = Field(
         default="/var/lib/freeswitch/recordings",
         description="Folder on FreeSWITCH's machine for recordings, which secretaries can ask for.",
     )

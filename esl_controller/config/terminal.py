@@ -1,17 +1,22 @@
-"""Text laid out for a terminal: aligned columns, and paragraphs that hang under their title. [core]
+"""Text for a terminal: aligned columns, hanging paragraphs, JSON that is safe to print. [core]
 
 All commands that print a table or a report use it, so it imports nothing of the project.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Final
+
+CELL: Final = 60  # characters; a caller's name or number may have any length
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """``rows`` with each column as wide as its widest cell; all rows have the same cells."""
-    clean = [tuple(map(printable, row)) for row in rows]
+    """``rows`` with each column as wide as its widest cell; all rows have the same cells. A cell of
+    more than ``CELL`` characters is cut: one long number would widen every line."""
+    clean = [tuple(shortened(printable(cell)) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
     return "\n".join(line(row, widths) for row in clean)
 
@@ -39,6 +44,21 @@ def hanging(title: str, text: str, width: int) -> str:
         break_on_hyphens=False,
     )
     return "\n".join([paragraph, *(f"{indent}{command}" for command in commands)])
+
+
+def shortened(text: str) -> str:
+    """``text``, cut to ``CELL`` characters."""
+    return text if len(text) <= CELL else text[: CELL - 1] + "…"
+
+
+def json_text(value: object) -> str:
+    """``value`` as indented JSON for people and programs. What would control the terminal, or turn
+    the direction of what follows, is escaped; letters of any script stay."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(
+        character if character == "\n" or character.isprintable() else json.dumps(character)[1:-1]
+        for character in text
+    )
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from esl_controller.call.hops import Hops
 from esl_controller.freeswitch.wire import first, header
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -57,6 +58,11 @@ class Channel:
     def returns(self) -> int:
         """How often the call has come back from a transfer (``SwitchConnection.transfer``)."""
         return _number(self.variables.get("controller_returns"))
+
+    @property
+    def hops(self) -> Hops:
+        """How often the caller was transferred by us, on this channel and on those before it."""
+        return Hops.parse(self.variables.get("controller_hops", ""))
 
     @property
     def since_transfer_s(self) -> float:

@@ -30,6 +30,7 @@ from uuid import uuid4
 import structlog
 
 from esl_controller.call.events import Dtmf
+from esl_controller.call.hops import Hops
 from esl_controller.freeswitch import dialplan, events, wire
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.esl import (
@@ -42,7 +43,15 @@ from esl_controller.freeswitch.esl import (
 from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
 from esl_controller.freeswitch.keys import KeyPresses
 from esl_controller.freeswitch.reader import BoundedReader
-from esl_controller.freeswitch.wire import Command, NoSuchChannel, SwitchError, SwitchGone, word
+from esl_controller.freeswitch.wire import (
+    Command,
+    NoSuchChannel,
+    Place,
+    SwitchError,
+    SwitchGone,
+    UnsafeValue,
+    word,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -209,35 +218,65 @@ class SwitchConnection:
         """Stop the file that is being played, and drop those that wait."""
         await self._api("uuid_break", self._uuid, "all")
 
-    async def transfer(self, number: str, context: str, timeout_s: int, returns: int = 0) -> None:
-        """Send the caller to ``number`` in the dialplan's ``context``, and let go of the call.
+    async def transfer(
+        self, to: Place, timeout_s: int, hops: Hops, returns: int = 0, only_unreached: bool = False
+    ) -> None:
+        """Send the caller to a place in the dialplan, and let go of the call.
 
-        ``returns`` is 0 for a caller who is not to come back. Else it is how often the caller will
-        have come back after this transfer; the channel then tells it (``Channel.returns``). That
-        needs a dialplan that sets ``controller_home``.
+        ``hops``: how often the caller will have been transferred then. ``returns`` is 0 for a
+        caller who is not to come back. Else it is how often the caller will have come back after
+        this transfer; the channel then tells it (``Channel.returns``). That needs a dialplan that
+        sets ``controller_home``, and mod_loopback. ``only_unreached``: as in ``dialplan.Way``.
 
         Everything of ours is undone before the transfer, because the caller may be back within 50
         ms. ``socket_resume`` is unset, because closing our connection would otherwise throw the
         caller out of the destination
         (docs/design/freeswitch.md#a-connection-closed-after-a-transfer).
         """
-        assert self.channel is not None, "connect first"
         await self.set_variable("call_timeout", str(timeout_s))
         await self._api("uuid_setvar", self._uuid, "socket_resume")
-        words = [word("destination", number), "XML", word("context", context)]
-        home = self.channel.variables.get("controller_home", "")
-        if returns and dialplan.HOME.fullmatch(home):
-            if await self._api("uuid_getvar", self._uuid, "transfer_ringback") == "_undef_":
+        # What an earlier bridge left there must not be taken for what becomes of this one.
+        await self._api("uuid_setvar", self._uuid, "originate_disposition")
+        home = await self._home() if returns else None
+        if home is None:
+            await self._carry(hops)
+            words = [str(to)]
+        else:
+            if await self._variable("transfer_ringback") == "":
                 await self.set_variable("transfer_ringback", dialplan.RINGING)
-            bridge = dialplan.bridge_and_return(number, context, timeout_s, returns, home)
-            words = [f"'{bridge}'", "inline"]
-        elif returns:
-            log.warning("the caller cannot come back: the dialplan sets no controller_home")
+            await self.set_variable(dialplan.HOPS, str(hops))
+            way = dialplan.Way(to, home, timeout_s, returns, hops, only_unreached)
+            words = [f"'{dialplan.bridge_and_return(way)}'", "inline"]
         with contextlib.suppress(SwitchError):
             await self.stop_stream()
         await self._api("sched_del", self._uuid)
         await self._close_lane()
         await self._api("uuid_transfer", self._uuid, *words)
+
+    async def _home(self) -> Place | None:
+        """Our own extension, for a caller who is to come back; None if that cannot be."""
+        assert self.channel is not None, "connect first"
+        try:
+            home = Place.parse(self.channel.variables.get("controller_home", ""))
+        except UnsafeValue:
+            log.warning("the caller cannot come back: the dialplan sets no controller_home")
+            return None
+        if await self._api("module_exists", "mod_loopback") != "true":
+            log.warning("the caller cannot come back: FreeSWITCH has not loaded mod_loopback")
+            return None
+        return home
+
+    async def _carry(self, hops: Hops) -> None:
+        """Have the channel carry the hops, and every leg that it makes from now on."""
+        await self.set_variable(dialplan.HOPS, str(hops))
+        exported = [name for name in (await self._variable("export_vars")).split(",") if name]
+        if dialplan.HOPS not in exported:
+            await self.set_variable("export_vars", ",".join([*exported, dialplan.HOPS]))
+
+    async def _variable(self, name: str) -> str:
+        """A variable of the channel, as it is now; empty if it is not set."""
+        value = await self._api("uuid_getvar", self._uuid, name)
+        return "" if value == "_undef_" else value
 
     async def _close_lane(self) -> None:
         """Play a file of 20 ms, so that the channel's own thread closes the lane. ``uuid_transfer``
@@ -260,10 +299,20 @@ class SwitchConnection:
         await self._api("sched_del", self._uuid)
         await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid)
 
-    async def start_recording(self, path: str) -> None:
-        """Record the call into a file on the switch, the caller left and us right."""
-        await self.set_variable("RECORD_STEREO", "true")
-        await self._api("uuid_record", self._uuid, "start", word("file", path))
+    async def start_recording(self, folder: str, name: str) -> None:
+        """Record the call into a file on the switch, the caller left and us right; what is in the
+        file stays before it. FusionPBX shows the file in its call records if the channel names it
+        in ``record_path`` and ``record_name``."""
+        path = wire.quoted("file", f"{folder}/{name}")
+        for variable in ("RECORD_STEREO", "RECORD_APPEND"):
+            await self.set_variable(variable, "true")
+        await self.set_variable("record_path", folder)
+        await self.set_variable("record_name", name)
+        await self._api("uuid_record", self._uuid, "start", path)
+
+    async def stop_recording(self, path: str) -> None:
+        """Stop a recording, and keep what is in the file."""
+        await self._api("uuid_record", self._uuid, "stop", wire.quoted("file", path))
 
     # --- sending and receiving --------------------------------------------------------------------
 

@@ -28,8 +28,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from textwrap import indent
 from uuid import UUID
+
+from esl_controller.call.hops import NO_HOPS, Hops
+from esl_controller.freeswitch.wire import NUMBER, Place, variables
 
 Action = tuple[str, str]
 """An application and its data."""
@@ -42,8 +46,8 @@ SILENT_MS = 1000
 TONE_MS = 120
 TONE_HZ = 425
 TONE_DB = -24
-HOME = re.compile(r"[\w*#+.-]{1,64} XML [\w*#+.-]{1,64}", re.ASCII)
-"""A way back to our extension that can stand in an inline dialplan: number, dialplan, context."""
+HOPS = "controller_hops"
+"""The variable in which a channel carries its `Hops`."""
 RINGING = "%(1000,4000,425)"  # what an answered caller hears while another number rings
 FALLBACK: tuple[Action, ...] = (
     ("playback", "tone_stream://%(250,250,480,620);loops=8"),
@@ -111,31 +115,47 @@ def render(
     return f"<include>\n{indent(extension, '  ')}</include>\n"
 
 
-def bridge_and_return(number: str, context: str, timeout_s: int, returns: int, home: str) -> str:
-    """An extension in one line (dialplan `inline`): it bridges the caller to `number`, and then
-    transfers to `home` (as `HOME` matches it), whatever came of the bridge. It needs no controller.
+@dataclass(frozen=True)
+class Way:
+    """How a caller is bridged to somebody and comes back. `to`: where; `home`: our own extension;
+    `timeout_s`: how long it may ring; `returns`: how often the caller will have come back then;
+    `hops`: how often the caller was transferred; `only_unreached`: not after a conversation."""
+
+    to: Place
+    home: Place
+    timeout_s: int
+    returns: int
+    hops: Hops = NO_HOPS
+    only_unreached: bool = False
+
+
+def bridge_and_return(way: Way) -> str:
+    """An extension in one line (dialplan `inline`): it bridges the caller to `way.to`, and then
+    transfers to `way.home`. It needs no controller.
 
     The destination's own dialplan runs in the far leg of a loopback call: what it does to its
     channel (`hangup_after_bridge`, a hangup because nobody answers) cannot end the caller's. The
     loopback must stay in between, or the caller would be moved out of this line.
 
-    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`.
+    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`. What
+    the leg inherits, it hands on to the legs that it makes (`export_vars`).
     """
     leg = {
         "loopback_bowout": "false",
         "ignore_early_media": "true",  # a tone or an announcement is not an answer
-        "originate_timeout": str(timeout_s),
+        "originate_timeout": str(way.timeout_s),
+        HOPS: str(way.hops.of_a_leg),
+        "export_vars": HOPS,
         "domain_uuid": "${domain_uuid}",
         "domain_name": "${domain_name}",  # FusionPBX's extensions look up users in it
     }
-    variables = ",".join(f"{name}={value}" for name, value in leg.items())
     actions = (
-        f"set:controller_returns={returns}",
+        f"set:controller_returns={way.returns}",
         "set:controller_left_at=${strmicroepoch()}",
-        "set:hangup_after_bridge=false",
+        f"set:hangup_after_bridge={'true' if way.only_unreached else 'false'}",
         "set:continue_on_fail=true",
-        f"bridge:{{{variables}}}loopback/{number}/{context}/XML",
-        f"transfer:{home}",
+        f"bridge:{variables(leg)}{way.to.loopback}",
+        f"transfer:{way.home}",
     )
     return "m:^:" + "^".join(actions)
 
@@ -267,7 +287,7 @@ def _check(
     mistakes: list[str] = []
     texts = [("number", number), ("name", name), ("context", context)]
     for title, text in texts:
-        if not re.fullmatch(r"[\w*#+.-]{0,64}", text, re.ASCII) or (title == "number" and not text):
+        if not NUMBER.fullmatch(text) and (text or title == "number"):
             mistakes.append(
                 f"{title}: {_shown(text)} may hold letters, digits and _ * # + . - only"
             )

@@ -50,8 +50,16 @@ class FileWritten:
     path: str
 
 
+@dataclass(frozen=True)
+class Running:
+    """CHANNEL_EXECUTE of any other application, with its data."""
+
+    application: str
+    data: str = ""
+
+
 FileEvent: TypeAlias = FilePlaying | FilePlayed | FileWritten
-SwitchEvent: TypeAlias = Answered | Dtmf | HungUp | StreamFailed | FileEvent
+SwitchEvent: TypeAlias = Answered | Dtmf | HungUp | StreamFailed | FileEvent | Running
 
 
 def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | None:
@@ -63,9 +71,13 @@ def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | No
         case "CHANNEL_ANSWER":
             return Answered(*codec(event))
         case "CHANNEL_HANGUP" | "CHANNEL_HANGUP_COMPLETE":
-            return HungUp(header(event, "Hangup-Cause") or "UNKNOWN")
+            cause = header(event, "Hangup-Cause") or "UNKNOWN"
+            return HungUp(cause, _unreached(event, cause))
         case "CHANNEL_EXECUTE":
-            return FilePlaying(header(event, "Application-UUID"))
+            application = header(event, "Application")
+            if application == "playback":
+                return FilePlaying(header(event, "Application-UUID"))
+            return Running(application, header(event, "Application-Data"))
         case "CHANNEL_EXECUTE_COMPLETE":
             found = header(event, "Application-Response") != "FILE NOT FOUND"
             return FilePlayed(header(event, "Application-UUID"), found)
@@ -75,6 +87,24 @@ def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | No
         case "CUSTOM":
             return _stream_event(header(event, "Event-Subclass"), body)
     return None
+
+
+def _unreached(event: Mapping[str, Any], cause: str) -> str:
+    """Why nobody had the caller; empty if somebody, or something such as a mailbox, had.
+
+    ``originate_disposition`` tells of the last bridge, SUCCESS if it was answered. If it was not,
+    or if there was none, the cause tells what the dialplan came to: NO_ROUTE_DESTINATION if it has
+    no extension, NORMAL_CLEARING if an application had the caller. A caller who gives up while it
+    rings has that cause as well; then the bridge is still the channel's application
+    (docs/design/freeswitch.md#who-was-reached).
+    """
+    disposition = header(event, "variable_originate_disposition")
+    if disposition == "SUCCESS":
+        return ""
+    if cause != "NORMAL_CLEARING":
+        return cause
+    ringing = header(event, "variable_current_application") == "bridge"
+    return (disposition or "ORIGINATOR_CANCEL") if ringing else ""
 
 
 def _stream_event(subclass: str, body: str | None) -> StreamFailed | FileWritten | None:

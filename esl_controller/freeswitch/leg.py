@@ -105,9 +105,9 @@ class Leg:
             "originate_timeout": f"{math.ceil(timeout)}",
             "execute_on_answer": f"sched_hangup:+{LIMIT_S}",
         }
-        joined = ",".join(f"{name}={value}" for name, value in {**own, **variables}.items())
         try:
-            originate = wire.api("originate", f"{{{joined}}}{to}", f"&{then}")
+            brackets = wire.variables({**own, **variables})
+            originate = wire.api("originate", f"{brackets}{to}", f"&{then}")
         except UnsafeValue as error:
             raise CallFailed(str(error)) from None
         await self.command(wire.line(f"filter Unique-ID {self.uuid}"))

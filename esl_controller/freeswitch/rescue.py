@@ -12,11 +12,11 @@ import contextlib
 from uuid import uuid4
 
 from esl_controller.config.settings import FreeswitchSettings
-from esl_controller.freeswitch import dialplan, wire
+from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.esl import ESLEvent, GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed, event_socket
-from esl_controller.freeswitch.wire import Command, NoSuchChannel, SwitchError, UnsafeValue
+from esl_controller.freeswitch.wire import Command, NoSuchChannel, Place, SwitchError, UnsafeValue
 
 RESCUE_S = 10.0
 LANE_CLOSED_S = 1.0
@@ -36,14 +36,16 @@ class Rescue:
         would throw the call out of its new park. Raises CallFailed if the call stays where it is,
         also because that is right: it was transferred, or is over.
         """
-        if not dialplan.HOME.fullmatch(channel.variables.get("controller_home", "")):
-            raise CallFailed("its dialplan sets no controller_home")
+        try:
+            home = Place.parse(channel.variables.get("controller_home", ""))
+        except UnsafeValue:
+            raise CallFailed("its dialplan sets no controller_home") from None
         try:
             async with asyncio.timeout(RESCUE_S), event_socket(self._there) as connection:
-                await _OneCall(connection, channel).bring_home(lost_at_us)
+                await _OneCall(connection, channel).bring_home(home, lost_at_us)
         except NoSuchChannel:
             raise CallFailed("FreeSWITCH does not have it any more") from None
-        except (SwitchError, UnsafeValue, GenesisError) as error:
+        except (SwitchError, GenesisError) as error:
             raise CallFailed(f"FreeSWITCH refused: {error}") from None
         except TimeoutError:
             raise CallFailed(f"FreeSWITCH took longer than {RESCUE_S:g} s") from None
@@ -58,15 +60,15 @@ class _OneCall:
         self._play_id = str(uuid4())
         self._played = asyncio.Event()
 
-    async def bring_home(self, lost_at_us: int) -> None:
-        uuid, home = self._channel.uuid, self._channel.variables["controller_home"]
+    async def bring_home(self, home: Place, lost_at_us: int) -> None:
+        uuid = self._channel.uuid
         # ``SwitchConnection.transfer`` unsets it before it hands a caller over.
         if await self._api("uuid_getvar", uuid, "socket_resume") != "true":
             raise CallFailed("it was transferred")
         await self._api("uuid_setvar", uuid, "controller_lost_at", str(lost_at_us))
         await self._api("uuid_setvar", uuid, "controller_again")  # or the dialplan sets the time
         await self._close_lane()
-        await self._api("uuid_transfer", uuid, *home.split())
+        await self._api("uuid_transfer", uuid, str(home))
 
     async def _close_lane(self) -> None:
         """As ``SwitchConnection`` does before a transfer, and for the same reason."""

@@ -3,17 +3,25 @@
 A command is one or more lines of text and an empty line. FreeSWITCH knows no escape for a line
 break: in a value it would begin a new header, that is, a new command
 (docs/design/freeswitch.md#the-outbound-socket). So a ``Command`` is made by ``line``, ``api`` and
-``sendmsg`` only, and these let no control character through. ``UnsafeValue`` is a mistake of ours:
-what comes from users is checked where it comes in.
+``sendmsg`` only, and these let no control character through. What stands inside a line has a type
+or a function here, too: a ``word``, a ``quoted`` path, the ``variables`` of a leg, a ``Place`` in
+the dialplan. A value that does not fit raises ``UnsafeValue``. What comes from users is checked
+where it comes in, so that is a mistake of ours; to a call it is a command that was refused, and no
+more.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NewType
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+NUMBER = re.compile(r"[\w*#+.-]{1,64}", re.ASCII)
+"""A number or a context that means the same in a command, in a dialplan and in a dial string."""
+_QUOTES = re.compile(r"['\"\\]")
+_OF_A_LEG = re.compile(r"(?:\$\{\w+\}|[^\s,'\"\\${}\[\]<>^])*", re.ASCII)
 
 Command = NewType("Command", str)
 """A checked command, without the empty line at its end."""
@@ -35,7 +43,7 @@ class NoSuchCommand(SwitchError):
     """FreeSWITCH does not know the command: the module that brings it is not loaded."""
 
 
-class UnsafeValue(ValueError):
+class UnsafeValue(SwitchError, ValueError):
     """A value that must not be sent. It is not in the text, because it may be a secret."""
 
 
@@ -54,6 +62,53 @@ def word(name: str, value: str) -> str:
     if not text(name, value) or any(c.isspace() for c in value):
         raise UnsafeValue(f"{name} is empty or has a space in it")
     return value
+
+
+def quoted(name: str, value: str) -> str:
+    """``value`` as one word even if it has spaces, as FreeSWITCH splits an API command
+    (``switch_separate_string``, switch_utils.c). Raises UnsafeValue."""
+    if not text(name, value) or _QUOTES.search(value):
+        raise UnsafeValue(f"{name} is empty or has a quotation mark or a backslash in it")
+    return f"'{value}'" if " " in value else word(name, value)
+
+
+def variables(values: Mapping[str, str]) -> str:
+    """``{name=value,...}``: the variables of a leg, before its dial string. A value may hold
+    ``${name}``, which FreeSWITCH expands. Raises UnsafeValue."""
+    for name, value in values.items():
+        if not _OF_A_LEG.fullmatch(text(word("variable", name), value)):
+            raise UnsafeValue(f"{name} has a comma, a space, a quotation mark or a bracket in it")
+    return "{" + ",".join(f"{name}={value}" for name, value in values.items()) + "}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a dialplan can send a call. ``str`` gives it as ``transfer`` and ``uuid_transfer`` take
+    it; inside an inline dialplan it means the same. Raises UnsafeValue."""
+
+    number: str
+    context: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("number", self.number), ("context", self.context)):
+            if not NUMBER.fullmatch(value):
+                raise UnsafeValue(f"{name} may hold 1 to 64 letters, digits and _ * # + . - only")
+
+    @classmethod
+    def parse(cls, transfer: str) -> Place:
+        """From ``NUMBER XML CONTEXT``. Raises UnsafeValue."""
+        number, dialplan, context = (*transfer.split(" "), "", "", "")[:3]
+        if transfer != f"{number} {dialplan} {context}" or dialplan != "XML":
+            raise UnsafeValue("the place is not NUMBER XML CONTEXT")
+        return cls(number, context)
+
+    def __str__(self) -> str:
+        return f"{self.number} XML {self.context}"
+
+    @property
+    def loopback(self) -> str:
+        """The dial string of a leg that runs what the dialplan has for it."""
+        return f"loopback/{self.number}/{self.context}/XML"
 
 
 def line(command: str) -> Command:

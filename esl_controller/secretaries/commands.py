@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,18 +19,18 @@ class SecretaryError(Exception):
     """The command cannot be carried out; the text is one line."""
 
 
-def check(paths: Sequence[Path], settings: Settings) -> tuple[str, bool]:
+def check(paths: Sequence[Path], settings: Settings, number: str) -> tuple[str, bool]:
     """A line for each mistake in the files and folders, or how many secretaries are right, and
     which of them are never open.
 
     The second value is whether all are right. Without ``paths`` the folder in the settings is
-    checked. Raises SecretaryError.
+    checked. ``number``: what callers dial to reach us. Raises SecretaryError.
     """
     paths = paths or [_folder(settings)]
     files = _read(paths, settings)
     if not files:
         raise SecretaryError("there is no .toml file in " + " and ".join(map(str, paths)))
-    mistakes = [line for file in files for line in file.mistakes]
+    mistakes = [line for file in files for line in (*file.mistakes, *_loops(file, number))]
     if mistakes:
         return "\n".join(mistakes) + "\n", False
     count = len(files)
@@ -94,6 +94,17 @@ def new(name: str, language: str | None, settings: Settings) -> str:
         f"{path}\nHand it calls: esl-controller dialplan --domain-uuid UUID"
         f" --secretary-uuid {uuid}\n"
     )
+
+
+def _loops(file: File, number: str) -> Iterator[str]:
+    """A line for each destination that leads back to our own number."""
+    secretary = file.reading.secretary
+    for place in secretary.leading_to(number) if secretary else ():
+        where = file.reading.places.get(f"destinations.{place}.number", file.reading.path)
+        yield (
+            f"{where}: [[destinations]] number: {number} is our own number: a transfer there leads"
+            " back to us (if it is another one, name ours with --number)"
+        )
 
 
 def _folder(settings: Settings) -> Path:

@@ -14,6 +14,7 @@ import jsonschema
 from pydantic import AfterValidator, Field, model_validator
 
 from esl_controller.config.setting_types import (
+    ComeBack,
     DialplanWord,
     Line,
     Mistakes,
@@ -234,10 +235,10 @@ class Destination(Section):
         default="", description="Its dialplan context. Empty: that of the call."
     )
     timeout_s: int = Field(default=30, ge=5, le=600, description="Seconds that it may ring.")
-    come_back: bool = Field(
-        default=False,
-        description="Whether callers return to the secretary when the other side hangs up or"
-        " cannot be reached.",
+    come_back: ComeBack = Field(
+        default="unreached",
+        description='When callers return to the secretary: "unreached" (if nobody answers), true'
+        " (also when the other side hangs up) or false (never).",
     )
 
 
@@ -296,6 +297,11 @@ class Recording(Section):
     stereo: bool = Field(
         default=False,
         description="Record every call: the caller left, the secretary right.",
+    )
+    after_transfer: bool = Field(
+        default=False,
+        description="Whether the recording goes on while a transferred caller talks to somebody"
+        " else. If not, it stops at the transfer, and goes on when the caller comes back.",
     )
 
 

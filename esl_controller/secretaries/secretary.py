@@ -173,6 +173,15 @@ class Secretary(Section):
                 return destination
         return None
 
+    def leading_to(self, number: str, context: str = "") -> dict[int, Destination]:
+        """The destinations with that number, by their place in the file. One that names a context
+        counts only if it is ``context``."""
+        return {
+            place: destination
+            for place, destination in enumerate(self.destinations)
+            if destination.number == number and destination.context in ("", context)
+        }
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Secretary:
         if mistakes := [*_destination_mistakes(self), *_function_mistakes(self)]:

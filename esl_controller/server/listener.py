@@ -14,10 +14,11 @@ from ipaddress import IPv6Address, ip_address
 
 import structlog
 
-from esl_controller.call.events import HungUp, ShutDown
-from esl_controller.call.machine import TRANSFERRED
+from esl_controller.call.events import ShutDown
+from esl_controller.call.outcome import TRANSFERRED
 from esl_controller.call.records import Claimed
 from esl_controller.config.settings import EslSettings
+from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import SwitchEvent
@@ -279,7 +280,9 @@ class CallListener:
                     self._mind_door()
             if switch.mute_since is not None and not session.stepped_back:
                 await self._rescue(switch, session, switch.mute_since)
-            elif session.call.cause == TRANSFERRED or session.stepped_back:
+            elif session.call.cause == TRANSFERRED:
+                session.left(await self._linger(switch))
+            elif session.stepped_back:
                 await self._linger(switch)
             # Closing a connection that a newer one has replaced would throw the call out of the
             # newer one's park, and the dialplan would dial once more
@@ -307,16 +310,18 @@ class CallListener:
         finally:
             del self._mute[channel.uuid]
 
-    async def _linger(self, switch: SwitchConnection) -> None:
-        """Wait until a call that somebody else has by now is over, or until we stop.
+    async def _linger(self, switch: SwitchConnection) -> Away:
+        """Wait until a call that somebody else has by now is over, or until we stop; returns what
+        was seen of it.
 
         Closing the connection before that would throw the call out of wherever it is parked
         (docs/design/freeswitch.md#a-replaced-connection-stays-open).
         """
-        over = asyncio.Event()
+        over, away = asyncio.Event(), Away()
 
         def watch(event: SwitchEvent) -> None:
-            if isinstance(event, HungUp):
+            away.see(event)
+            if away.ended is not None:
                 over.set()
 
         if task := asyncio.current_task():
@@ -332,6 +337,7 @@ class CallListener:
             for waiting in waits:
                 waiting.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+        return away
 
 
 async def _has_left(switch: SwitchConnection) -> bool:

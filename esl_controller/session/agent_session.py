@@ -7,7 +7,7 @@ What is said and done is noted in the transcript on the way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TypeVar, assert_never
 
@@ -106,6 +106,15 @@ class AgentSession:
 
         self._connection = self._runner.spawn(agent.run(on_event))
         return agent.input
+
+    def tools_pending(self, calls: Sequence[ev.ToolCall]) -> None:
+        """These function calls had no result yet when another process lost the call."""
+        for call in calls:
+            self._transcript.tool_began(call, self._clock.now())
+
+    def end_tools(self, output: str, *, kept: str = "") -> None:
+        """Write down what became of the function calls that have no result; see ``Transcript``."""
+        self._transcript.end_tools(output, self._clock.now(), kept=kept)
 
     def call_ended(self) -> None:
         """Have the operator's server told that the call has ended."""

@@ -62,6 +62,7 @@ class SnapshotKeeper:
         if stored is None:
             return None
         self.recording, self._agent_session.reported = stored.recording, stored.usage
+        self._agent_session.tools_pending(stored.memory.pending)
         last = history[-1] if history else None
         memory, unreached = self._came_back(stored.memory, now)
         cut = cut or (stored.cut and not memory.back_from)
@@ -80,7 +81,7 @@ class SnapshotKeeper:
             cut,
             words_unknown=not (isinstance(last, Said) and last.who == "caller"),
             away_s=0.0 if memory.back_from else away_s,
-            recorded=bool(stored.recording),
+            recorded=bool(stored.recording) and not memory.back_from,
             unreached=unreached,
         )
 

@@ -18,26 +18,29 @@ import structlog
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.conversation import Conversation
-from esl_controller.call.machine import INTERRUPTED, TRANSFERRED, Call
+from esl_controller.call.hops import Hops
+from esl_controller.call.machine import Call
+from esl_controller.call.outcome import INTERRUPTED, TRANSFERRED
 from esl_controller.call.records import Claimed
 from esl_controller.call.states import State
 from esl_controller.call.tools import Toolbox
+from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.events import FileEvent, SwitchEvent
-from esl_controller.freeswitch.wire import NoSuchChannel, SwitchError
+from esl_controller.freeswitch.events import FileEvent, Running, SwitchEvent
+from esl_controller.freeswitch.wire import NoSuchChannel, Place, SwitchError
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
-from esl_controller.secretaries.schema import Destination
 from esl_controller.secretaries.secretary import Secretary, identity
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.call_clock import CallClock
+from esl_controller.session.closing import Closing
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
 from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
-from esl_controller.store.records import CallEnded, CallStarted, Noted
+from esl_controller.store.records import CallStarted, Noted
 from media.stream import ExpectedStream
 
 
@@ -58,7 +61,7 @@ class CallSession:
         self._clock = CallClock(channel.age_s)
         now = self._clock.now()
         closed = not is_open(self.secretary.hours, now)
-        self.call = _core(self.secretary, toolbox, deps, closed=closed)
+        self.call = _core(self.secretary, toolbox, deps, channel.hops, closed=closed)
         # The switch dialled again: this session has the call now, on a newer connection.
         self.successor: CallSession | None = None
         self.stepped_back = False  # another controller has the call
@@ -87,6 +90,9 @@ class CallSession:
             switch, deps, self.secretary.language, self._agent_session, self._speech, self._runner
         )
         self._keeper = SnapshotKeeper(channel, self._agent_session, deps.record.put, self._clock)
+        self._closing = Closing(
+            channel, self.call, self._keeper, self._agent_session, deps.record, self._clock
+        )
         if claimed is not None:
             self.call.resumption = self._keeper.resume(claimed)
 
@@ -146,24 +152,11 @@ class CallSession:
             if self.call.cause == TRANSFERRED:
                 self._keeper.transferred()
             if self.successor is None and not self.stepped_back:
-                await self._close_record()
+                await self._closing.let_go()
 
-    async def _close_record(self) -> None:
-        outcome = self.call.outcome
-        self._deps.record.put(
-            CallEnded(
-                *(self.channel.uuid, self._clock.now(), self.call.cause, outcome),
-                recording=self._keeper.recording,
-                usage=self._agent_session.usage,
-                epoch=self._keeper.epoch,
-            )
-        )
-        if outcome == INTERRUPTED:
-            return  # another controller may resume it
-        # One may have done so already without our knowledge; then it reports the end.
-        transferred = self.call.cause == TRANSFERRED
-        if transferred or await self._deps.record.still_ours(self.channel.uuid, self.epoch):
-            self._agent_session.call_ended()
+    def left(self, away: Away) -> None:
+        """What became of the caller after our transfer."""
+        self._closing.transferred(away)
 
     @property
     def counters(self) -> dict[str, float]:
@@ -246,8 +239,8 @@ class CallSession:
                 self._runner.spawn(self._answer())
             case do.StartRecording():
                 self._runner.spawn(self._record())
-            case do.Transfer(destination, returns):
-                self._runner.spawn(self._transfer(destination, returns))
+            case do.Transfer():
+                self._runner.spawn(self._transfer(action))
             case do.ConfirmTaken():
                 self._runner.spawn(self._ask("to re-arm the ladder", self._switch.confirm_taken))
             case do.LimitCall(seconds):
@@ -298,16 +291,25 @@ class CallSession:
         await self._ask("to send DTMF", partial(self._switch.send_dtmf, digits))
 
     async def _record(self) -> None:
-        folder = self._deps.settings.freeswitch.recordings
-        path = f"{folder}/{self.channel.uuid}.wav"
+        folder, name = self._deps.settings.freeswitch.recordings, f"{self.channel.uuid}.wav"
         try:
-            await self._switch.start_recording(path)
+            await self._switch.start_recording(folder, name)
         except NoSuchChannel:
             self._over_already("to record it")
         except SwitchError as error:
             self._perform(do.Note("the call is not recorded", str(error)))
         else:
-            self._keeper.recording = path
+            self._keeper.recording = f"{folder}/{name}"
+
+    async def _stop_recording(self) -> bool:
+        """What the caller says to somebody else is recorded only if the secretary's file says so.
+        If the caller comes back, or stays, the same file goes on. Returns whether it was to stop.
+        """
+        path = self._keeper.recording
+        if not path or self.secretary.recording.after_transfer:
+            return False
+        await self._ask("to stop the recording", partial(self._switch.stop_recording, path))
+        return True
 
     async def _is_ours(self) -> bool:
         """Whether the call is still ours. Ask before doing what cannot be undone: a controller that
@@ -317,20 +319,30 @@ class CallSession:
             self.step_back()
         return ours
 
-    async def _transfer(self, destination: Destination, returns: int) -> None:
+    async def _transfer(self, transfer: do.Transfer) -> None:
         # If we are killed now, the next controller must know whether the caller was to be sent on.
         await self._deps.record.flush()
         if not await self._is_ours():
             return
-        context = destination.context or self.channel.context or "default"
-        to = destination.number, context, destination.timeout_s
+        destination = transfer.destination
+        hops = self.channel.hops.after(fallback=transfer.fallback)
+        only_unreached = transfer.fallback or destination.come_back is not True
         try:
-            await self._switch.transfer(*to, returns)
+            to = Place(destination.number, destination.context or self.channel.context or "default")
+            stopped = await self._stop_recording()
+            await self._switch.transfer(
+                to, destination.timeout_s, hops, transfer.returns, only_unreached
+            )
         except NoSuchChannel:
             self._over_already("to transfer the caller")
         except SwitchError as error:
+            if self._keeper.recording:
+                await self._record()
             self.handle(ev.TransferFailed(str(error)))
         else:
+            if stopped:
+                note = "the recording stopped at the transfer"
+                self._deps.record.put(Noted(self.channel.uuid, self._clock.now(), note))
             self.handle(ev.Transferred())
 
     async def _watch_switch(self) -> None:
@@ -353,6 +365,8 @@ class CallSession:
     # --- what happens -----------------------------------------------------------------------------
 
     def _switch_event(self, event: SwitchEvent) -> None:
+        if isinstance(event, Running):
+            return  # an application of the dialplan's or of ours
         if isinstance(event, FileEvent):
             self._media.file_event(event)
             return
@@ -371,14 +385,17 @@ def _began_with(claimed: Claimed | None, found: Secretary) -> Secretary:
     return Secretary.from_json(claimed.secretary) or found
 
 
-def _core(secretary: Secretary, toolbox: Toolbox, deps: Dependencies, *, closed: bool) -> Call:
+def _core(
+    secretary: Secretary, toolbox: Toolbox, deps: Dependencies, hops: Hops, *, closed: bool
+) -> Call:
     """The decisions of a call with this secretary."""
-    settings = deps.settings
+    settings, abilities = deps.settings, deps.model.abilities
     return Call(
-        Conversation(secretary, toolbox, closed=closed, abilities=deps.model.abilities),
+        Conversation(secretary, toolbox, closed=closed, abilities=abilities, hops=hops),
         max_call_s=secretary.limits.max_call_s,
         fallback=secretary.destination(secretary.fallback),
         record=secretary.recording.stereo,
         playback=settings.media.playback,
         model_timeout_s=settings.agent.connect_timeout_s,
+        hops=hops,
     )

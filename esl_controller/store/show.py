@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import sys
 import time
@@ -12,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from esl_controller.config.settings import Settings
+from esl_controller.config.terminal import json_text
 from esl_controller.store import StoreError, reading
 from esl_controller.store.current_calls import as_dict, as_table, living
 from esl_controller.store.records import Heartbeat
@@ -55,7 +55,7 @@ async def _current(url: str, *, as_json: bool) -> str:
         # Controllers first: a call that arrives in between is then listed as new, not missed.
         controllers = await reader.controllers()
         listed = as_dict(await reader.unfinished(), controllers, time.time())
-    return _json(listed) if as_json else as_table(listed)
+    return json_text(listed) if as_json else as_table(listed)
 
 
 async def _call(url: str, call_uuid: str, *, as_json: bool) -> str:
@@ -63,17 +63,13 @@ async def _call(url: str, call_uuid: str, *, as_json: bool) -> str:
         call = await reader.call(call_uuid)
     if call is None:
         raise StoreError(f"there is no call {call_uuid} in the record")
-    return _json(call.as_dict()) if as_json else timeline(call)
+    return json_text(call.as_dict()) if as_json else timeline(call)
 
 
 async def _recent(url: str, limit: int, *, as_json: bool) -> str:
     async with reading(url) as reader:
         calls = await reader.recent(limit)
-    return _json([asdict(call) for call in calls]) if as_json else table(calls)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json_text([asdict(call) for call in calls]) if as_json else table(calls)
 
 
 def _print(text: Coroutine[Any, Any, str]) -> int:

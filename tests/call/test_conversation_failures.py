@@ -24,7 +24,7 @@ def test_a_model_that_cannot_reply_counts_as_lost() -> None:
         actions += world.later(1.1)
         assert world.now < began + PATIENCE_S + 5
     assert do.ConnectAgent() in actions, "another connection was never tried"
-    assert actions[-1] == do.Transfer(SALES)
+    assert actions[-1] == do.Transfer(SALES, fallback=True)
     assert world.now >= began + PATIENCE_S - 2
 
 
@@ -69,7 +69,7 @@ def test_a_quota_that_is_used_up_is_no_reason_to_wait(refused: bool) -> None:
     else:
         world.feed(world.started())
         event = world.done(status="failed", recovery=Recovery.NEXT_MODEL)
-    assert world.feed(event) == [do.Transfer(SALES)]
+    assert world.feed(event) == [do.Transfer(SALES, fallback=True)]
 
 
 def test_a_caller_whose_reply_is_refused_is_told_in_time() -> None:

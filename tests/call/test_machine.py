@@ -258,7 +258,7 @@ def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
 def test_a_permanent_failure_leads_to_the_fallback() -> None:
     call = talking(fallback=SALES)
     run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
-    assert run(call, GONE) == [Transfer(SALES)]
+    assert run(call, GONE) == [Transfer(SALES, fallback=True)]
     assert run(call, ev.AgentFailed("again"), ev.SpeechStarted(0), ev.Dtmf("1")) == []
     assert run(call, ev.Transferred()) == [Close()]
     assert call.outcome == "transferred"
@@ -297,7 +297,7 @@ def test_a_model_that_fails_while_the_lane_is_replaced() -> None:
     call = talking(fallback=SALES)
     run(call, ev.LaneFailed("closed"))
     assert run(call, GONE) == []
-    assert run(call, ev.FilesReady()) == [Transfer(SALES)]
+    assert run(call, ev.FilesReady()) == [Transfer(SALES, fallback=True)]
 
 
 def test_a_model_that_fails_during_a_transfer_is_called_again() -> None:
@@ -369,7 +369,8 @@ def test_who_never_answers_is_let_go() -> None:
 
 
 def test_a_model_that_never_gets_ready_counts_as_lost() -> None:
-    for fallback, action in ((None, PlaySentence("sorry")), (SALES, Transfer(SALES))):
+    to_sales = Transfer(SALES, fallback=True)
+    for fallback, action in ((None, PlaySentence("sorry")), (SALES, to_sales)):
         call = a_call(fallback=fallback)
         run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
         assert run(call, ev.TimeUp(), now=SILENCE_S) == [PlaySentence("moment")]

@@ -25,7 +25,7 @@ from esl_controller.secretaries.schema import Destination
 from esl_controller.secretaries.secretary import Secretary
 
 ALL_TOOLS = tuple(BUILT_INS)
-SALES = Destination(name="Sales", aliases=("shop",), number="1001")
+SALES = Destination(name="Sales", aliases=("shop",), number="1001", come_back=False)
 FAREWELL = do.RequestReply("Say exactly this to the caller, and nothing else: Bye now.")
 HANGUP = do.Hangup("NORMAL_CLEARING")
 LATE_S = 1e-6  # a timer may be so late

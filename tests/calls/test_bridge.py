@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from esl_controller.call.ending import RETURNS
+from esl_controller.call.hops import LEGS, TRANSFERS
+from esl_controller.session.closing import HUNG_UP
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder
-from esl_controller.simulator.model import ScriptedCall
+from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from tests.calls.rig import Rig, greeted, rig, words
 from tests.calls.test_resume import Shop, sessions, shop
 from tests.calls.test_talking import replies, say
+from tests.server.test_outbox import Receiver, listening
 from tests.waiting import until
 
 DESK = """
@@ -99,7 +103,11 @@ async def test_who_has_talked_to_somebody_comes_back_and_is_asked_for_more() -> 
         "the caller was transferred to Desk",
         "the caller came back from Desk",
     ]
-    assert [tool["name"] for tool in stored["tools"]] == ["transfer_call"]
+    # The second one was asked for right before the caller hung up.
+    assert [(tool["name"], tool["output"]) for tool in stored["tools"]] == [
+        ("transfer_call", '{"status": "done; the caller has come back"}'),
+        ("transfer_call", HUNG_UP),
+    ]
 
 
 async def test_who_has_reached_nobody_is_told_so_and_no_controller_was_lost() -> None:
@@ -131,7 +139,7 @@ async def test_a_caller_who_hangs_up_meanwhile_is_gone_for_good() -> None:
         call = await of.switch.call()
         await asks_for_the_desk(of, call)
         await of.no_calls(15)
-        await until(lambda: len(of.switch.sessions) == 3)
+        await until(lambda: call.variables.get("originate_disposition") == "SUCCESS")
         call.hangup()
         await until(lambda: not of.switch.sessions)
         assert len(of.model.sessions) == 1
@@ -158,6 +166,160 @@ async def test_a_dialplan_without_a_way_home_transfers_for_good() -> None:
         await of.no_calls(15)
         assert of.switch.sessions[call.uuid].channel.profile.number == "1001"
         call.hangup()
+
+
+NOWHERE = """
+language = "en"
+[[destinations]]
+name = "Desk"
+number = "1001"
+"""
+
+
+async def test_by_default_who_reaches_nobody_comes_back_and_nobody_else() -> None:
+    """Whether anybody was reached is known to the switch only."""
+    model = {"script": (TO_THE_DESK,)}
+    busy = {"1001": BUSY}
+    async with rig(model=model, secretary=NOWHERE, extensions=busy, ladder=LADDER) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        assert "the line is busy" in await back(of)
+        call.hangup()
+    talks = {"1001": TALKS}
+    async with rig(model=model, secretary=NOWHERE, extensions=talks, ladder=LADDER) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        assert await call.ended(15) == "NORMAL_CLEARING"
+        await until(lambda: not of.controller.calls._connections)
+        stored = await of.record(call.uuid)
+        assert (len(of.model.sessions), stored["outcome"]) == (1, "transferred")
+        (tool,) = stored["tools"]
+        assert (tool["name"], tool["output"]) == ("transfer_call", '{"status": "done"}')
+
+
+@pytest.mark.parametrize(
+    ("there", "cause"),
+    [
+        ({"1001": BUSY}, "USER_BUSY"),
+        ({}, "NO_ROUTE_DESTINATION"),
+        ({"1001": [DialplanAction("bridge", "user/1001")]}, "SUBSCRIBER_ABSENT"),
+    ],
+)
+async def test_who_is_not_to_come_back_and_reaches_nobody_is_not_called_transferred(
+    there: dict[str, Sequence[DialplanAction]], cause: str
+) -> None:
+    receiver = Receiver()
+    async with listening(receiver) as url:
+        never = f'{NOWHERE}come_back = false\n[events]\ncall_ended_url = "{url}"\n'
+        async with rig(model={"script": (TO_THE_DESK,)}, secretary=never, extensions=there) as of:
+            call = await of.switch.call()
+            await asks_for_the_desk(of, call)
+            assert await call.ended(15) == cause
+            await receiver.received(2)
+            stored = await of.record(call.uuid)
+    assert (stored["outcome"], stored["cause"]) == ("not reached", cause)
+    told = f"the transferred caller reached nobody ({cause}), and the call ended"
+    assert notes(stored)[-1] == told
+    assert stored["tools"][0]["output"] == f'{{"error": "not reached ({cause})"}}'
+
+
+OURSELVES = """
+language = "en"
+fallback = "Desk"
+[[destinations]]
+name = "Desk"
+number = "8000"
+timeout_s = 5
+come_back = COME_BACK
+"""
+
+
+@pytest.mark.parametrize(
+    ("come_back", "outcome"),
+    # With a way back the caller is bridged to a second call, which says sorry.
+    [("true", "transferred"), ("false", "model lost"), ('"unreached"', "transferred")],
+)
+async def test_a_fallback_that_leads_back_to_us_is_tried_once(come_back: str, outcome: str) -> None:
+    """The model is away: there were 58 handovers in 34 s, and the caller heard nothing."""
+    secretary = OURSELVES.replace("COME_BACK", come_back)
+    gone = {"faults": ModelFaults(refuse_key="http")}
+    async with rig(model=gone, secretary=secretary, ladder=LADDER) as of:
+        call = await of.switch.call()
+        most = 1
+        with capture_logs() as logs:
+            async with asyncio.timeout(20):
+                while not call.cause:
+                    most = max(most, len(of.switch.sessions))
+                    await asyncio.sleep(0.01)
+        await until(lambda: not of.switch.sessions)
+        assert of.controller.calls.taken <= 3
+        assert most <= 3, "channels pile up"
+        assert "no transfer to the fallback" in {line["event"] for line in logs}
+        assert (await of.record(call.uuid))["outcome"] == outcome
+
+
+async def test_a_caller_who_was_sent_round_often_enough_is_not_sent_on() -> None:
+    """A destination leads back to our own number: what a call inherits bounds the round."""
+    model = {"script": (TO_THE_DESK,)}
+    async with rig(model=model, secretary=OURSELVES.replace("COME_BACK", "true")) as of:
+        with capture_logs() as logs:
+            call = await of.switch.call(variables={"controller_hops": f"{TRANSFERS}.0.1"})
+            await asks_for_the_desk(of, call)
+            await until(lambda: "no transfer to Desk" in {line["event"] for line in logs}, 15)
+        await until(lambda: "may lead back" in "".join(results(of, 0)))
+        call.hangup()
+
+
+@pytest.mark.parametrize(("legs", "channels"), [(0, 3), (LEGS, 1)])
+async def test_a_leg_inherits_the_count_and_channels_do_not_pile_up(
+    legs: int, channels: int
+) -> None:
+    async with desk([DialplanAction("answer"), DialplanAction("park")]) as of:
+        call = await of.switch.call(variables={"controller_hops": f"2.1.{legs}"})
+        await asks_for_the_desk(of, call)
+        await of.no_calls(15)
+        await until(lambda: call.variables["controller_hops"] == f"3.1.{legs}")
+        await until(lambda: len(of.switch.sessions) == channels)
+        inherited = {
+            session.channel.variables.get("controller_hops")
+            for session in of.switch.sessions.values()
+            if session.channel.uuid != call.uuid
+        }
+        assert inherited == ({"3.1.1"} if channels > 1 else set())
+        call.hangup()
+        await until(lambda: not of.switch.sessions)
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_a_recording_stops_at_the_transfer(tmp_path: Path, goes_on: bool) -> None:
+    folder = tmp_path / "all calls"
+    folder.mkdir()
+    secretary = DESK + f"[recording]\nstereo = true\nafter_transfer = {str(goes_on).lower()}\n"
+    settings = {"FREESWITCH_RECORDINGS": str(folder)}
+    talks = {"1001": TALKS}
+    async with rig(
+        settings=settings,
+        model={"script": (TO_THE_DESK,)},
+        secretary=secretary,
+        extensions=talks,
+        ladder=LADDER,
+    ) as of:
+        call = await of.switch.call()
+        recordings = of.switch.sessions[call.uuid].channel.recordings
+        await greeted(call)
+        assert list(recordings) == [f"{folder}/{call.uuid}.wav"]
+        assert call.variables["record_path"] == str(folder)
+        assert call.variables["record_name"] == f"{call.uuid}.wav"
+        await say(call)
+        await until(lambda: call.variables.get("originate_disposition") == "SUCCESS", 15)
+        assert bool(recordings) == goes_on
+        await back(of)
+        await until(lambda: len(recordings) == 1)
+        call.hangup()
+        await of.no_calls()
+        stored = await of.record(call.uuid)
+    assert stored["recording"] == f"{folder}/{call.uuid}.wav"
+    assert ("the recording stopped" in " ".join(notes(stored))) == (not goes_on)
 
 
 @pytest.mark.parametrize("again", ["before the return", "after the return"])

@@ -59,6 +59,7 @@ enabled = ["end_call", "transfer_call", "hold", "collect_digits", "take_message"
 [[destinations]]
 name = "Sales"
 number = "1001"
+come_back = false
 {more}
 """
 WEBHOOK: Final = """

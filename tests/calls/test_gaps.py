@@ -11,6 +11,7 @@ import pytest
 
 from esl_controller.server import app
 from esl_controller.server import record as server_record
+from esl_controller.session.closing import HUNG_UP
 from esl_controller.simulator.freeswitch import DialplanAction, SwitchStandIn
 from esl_controller.simulator.freeswitch.stream import AudioStream
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -54,7 +55,7 @@ async def test_a_caller_who_is_transferred_to_nobody_leaves_no_connection(
         assert await call.ended(15) == "USER_BUSY"
         await of.no_calls()
         await until(lambda: connections(of) == 0, 2)
-        assert (await of.record(call.uuid))["outcome"] == "transferred"
+        assert (await of.record(call.uuid))["outcome"] == "not reached"
 
 
 async def test_a_transfer_waits_until_it_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,3 +209,29 @@ async def test_who_begins_to_speak_while_others_are_handed_over_is_heard_out(
         for call in calls:
             call.hangup()
             await call.ended()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("hold", '{"seconds": 60}'),
+        ("collect_digits", '{"name": "pin", "count": 4, "timeout_s": 30}'),
+        ("transfer_call", '{"destination": "sales"}'),
+    ],
+)
+async def test_a_function_that_is_under_way_at_the_hangup_leaves_an_entry(
+    name: str, arguments: str
+) -> None:
+    tools = '[tools]\nenabled = ["hold", "collect_digits", "transfer_call"]\n'
+    script = (ScriptedCall(1, name, arguments),)
+    async with rig(model={"script": script}, secretary=tools + SALES) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        await say(call)
+        where = {"transfer_call": "leaves"}.get(name, "waits")
+        session = of.controller.calls.calls[call.uuid]
+        await until(lambda: f"{where}: " in session.call.describe())
+        call.hangup()
+        await of.no_calls()
+        (entry,) = (await of.record(call.uuid))["tools"]
+    assert (entry["name"], entry["output"]) == (name, HUNG_UP)

@@ -33,6 +33,7 @@ SALES = """
 [[destinations]]
 name = "Sales"
 number = "1001"
+come_back = false
 """
 
 
@@ -147,6 +148,7 @@ name = "Night desk"
 number = "1002"
 context = "internal"
 timeout_s = 12
+come_back = false
 """
     there = {"1002": [DialplanAction("answer"), DialplanAction("park")]}
     async with rig(model={"script": script}, secretary=secretary, extensions=there) as of:

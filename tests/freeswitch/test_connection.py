@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from esl_controller.call.events import Answered, HungUp
+from esl_controller.call.hops import Hops
 from esl_controller.freeswitch import connection as module
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.dialplan import bridge_and_return
+from esl_controller.freeswitch.dialplan import Way, bridge_and_return
 from esl_controller.freeswitch.events import FileWritten, SwitchEvent
-from esl_controller.freeswitch.wire import NoSuchCommand, SwitchError, UnsafeValue
+from esl_controller.freeswitch.wire import NoSuchCommand, Place, SwitchError, UnsafeValue
 from tests.freeswitch.peer import OK, UUID, api_reply, connected, messages, pair
 from tests.waiting import until
 
@@ -96,15 +97,19 @@ async def test_confirm_taken_tells_the_dialplan_where_to_begin_anew() -> None:
 
 
 @pytest.mark.parametrize("home", ["", "8000 XML default", "8000 XML a'b"])
-async def test_a_transfer_with_a_way_back_where_there_is_one(home: str) -> None:
+@pytest.mark.parametrize("loopback", ["true", "false"])
+async def test_a_transfer_with_a_way_back_where_there_is_one(home: str, loopback: str) -> None:
     headers = {"Unique-ID": UUID, "variable_controller_home": home}
+    to, hops = Place("1001", "internal"), Hops(3, 1, 1)
     async with connected() as (switch, peer):
         switch.channel = Channel.parse(headers)
-        task = asyncio.create_task(switch.transfer("1001", "internal", 12, returns=2))
+        task = asyncio.create_task(switch.transfer(to, 12, hops, returns=2))
         commands: list[str] = []
         while "uuid_transfer" not in "".join(commands):
-            answer = "_undef_" if len(commands) == 2 and home == "8000 XML default" else "+OK"
-            commands.append((await peer.reply(api_reply(answer))).strip())
+            command = (await peer.command()).strip()
+            answer = "_undef_" if "getvar" in command else "+OK"
+            peer.writer.write(api_reply(loopback if "module_exists" in command else answer))
+            commands.append(command)
             if "playback" in commands[-1]:
                 (play_id,) = switch._plays
                 lines = "Event-Name: CHANNEL_EXECUTE_COMPLETE", f"Unique-ID: {UUID}"
@@ -117,15 +122,18 @@ async def test_a_transfer_with_a_way_back_where_there_is_one(home: str) -> None:
     assert stop == f"api uuid_audio_stream {UUID} stop"
     assert lift == f"api sched_del {UUID}"
     assert "silence_stream" in close
-    if home == "8000 XML default":
+    assert f"api uuid_setvar {UUID} controller_hops 3.1.1" in commands
+    assert f"api uuid_setvar {UUID} originate_disposition" in commands
+    if home == "8000 XML default" and loopback == "true":
         assert rings == [
             f"api uuid_getvar {UUID} transfer_ringback",
             f"api uuid_setvar {UUID} transfer_ringback %(1000,4000,425)",
         ]
-        way = bridge_and_return("1001", "internal", 12, 2, home)
+        way = bridge_and_return(Way(to, Place.parse(home), 12, 2, hops))
         assert transfer == f"api uuid_transfer {UUID} '{way}' inline"
     else:
         assert rings == []
+        assert f"api uuid_setvar {UUID} export_vars controller_hops" in commands
         assert transfer == f"api uuid_transfer {UUID} 1001 XML internal"
 
 

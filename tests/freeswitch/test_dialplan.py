@@ -13,17 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esl_controller.call.hops import Hops
 from esl_controller.freeswitch.dialplan import (
     EXAMPLE_DOMAIN_UUID,
     EXAMPLE_SECRETARY_UUID,
     FALLBACK,
-    HOME,
     SILENT_MS,
     WAITS_MS,
     DialplanError,
+    Way,
     bridge_and_return,
     render,
 )
+from esl_controller.freeswitch.wire import Place, UnsafeValue
 from tests.paths import ROOT
 
 example = partial(render, domain_uuid=EXAMPLE_DOMAIN_UUID, secretary_uuid=EXAMPLE_SECRETARY_UUID)
@@ -208,16 +210,26 @@ def test_any_text_is_refused_or_comes_out_of_the_xml_as_it_went_in(data: str, nu
 
 
 def test_the_way_bridge_and_return_is_one_word_in_quotes_and_ends_at_home() -> None:
-    way = bridge_and_return("*99+1", "a.b", 30, 3, "8000 XML default")
+    to, home = Place("*99+1", "a.b"), Place("8000", "default")
+    way = bridge_and_return(Way(to, home, 30, 3, Hops(4, 1, 0)))
     assert "'" not in way
     assert way.startswith("m:^:")
     actions = [action.partition(":")[::2] for action in way.removeprefix("m:^:").split("^")]
     assert actions[0] == ("set", "controller_returns=3")
     (bridge,) = (data for application, data in actions if application == "bridge")
     assert bridge.endswith("}loopback/*99+1/a.b/XML")
+    assert "controller_hops=4.1.1" in bridge, "what the leg inherits"
+    assert "export_vars=controller_hops" in bridge, "what it hands on"
     assert "originate_timeout=30" in bridge
     assert ("set", "continue_on_fail=true") in actions
+    assert ("set", "hangup_after_bridge=false") in actions
     assert actions[-1] == ("transfer", "8000 XML default")
+
+
+def test_who_comes_back_only_if_nobody_was_reached_is_gone_after_a_bridge() -> None:
+    to, home = Place("1001", "default"), Place("8000", "default")
+    way = bridge_and_return(Way(to, home, 30, 1, only_unreached=True))
+    assert "^set:hangup_after_bridge=true^" in way
 
 
 @pytest.mark.parametrize(
@@ -232,4 +244,9 @@ def test_the_way_bridge_and_return_is_one_word_in_quotes_and_ends_at_home() -> N
     ],
 )
 def test_only_a_plain_extension_is_a_way_back(home: str, usable: bool) -> None:
-    assert bool(HOME.fullmatch(home)) == usable
+    try:
+        assert str(Place.parse(home)) == home
+    except UnsafeValue:
+        assert not usable
+    else:
+        assert usable

@@ -13,6 +13,7 @@ from esl_controller.freeswitch.events import (
     FilePlayed,
     FilePlaying,
     FileWritten,
+    Running,
     SwitchEvent,
     parse,
 )
@@ -34,7 +35,8 @@ async def replay(name: str) -> tuple[list[SwitchEvent], int]:
         assert commands
         peer.writer.close()
         await switch.wait_lost()
-        return got, switch.dropped
+        # Applications that run are of no interest but after a transfer.
+        return [event for event in got if not isinstance(event, Running)], switch.dropped
 
 
 async def test_events_of_a_conversation() -> None:
@@ -63,14 +65,32 @@ async def test_events_of_written_files() -> None:
 
 async def test_an_application_that_does_not_exist_is_a_hangup() -> None:
     got, _ = await replay("invalid_application")
-    assert HungUp("DESTINATION_OUT_OF_ORDER") in got
+    assert any(isinstance(e, HungUp) and e.cause == "DESTINATION_OUT_OF_ORDER" for e in got)
 
 
 EVENTS: list[tuple[dict[str, str], SwitchEvent | None]] = [
     ({"Event-Name": "CHANNEL_ANSWER"}, Answered("", 0)),
-    ({"Event-Name": "CHANNEL_HANGUP", "Hangup-Cause": "USER_BUSY"}, HungUp("USER_BUSY")),
-    ({"Event-Name": "CHANNEL_HANGUP_COMPLETE"}, HungUp("UNKNOWN")),
-    ({"Event-Name": "CHANNEL_EXECUTE", "Application-UUID": "p"}, FilePlaying("p")),
+    (
+        {"Event-Name": "CHANNEL_HANGUP", "Hangup-Cause": "USER_BUSY"},
+        HungUp("USER_BUSY", "USER_BUSY"),
+    ),
+    ({"Event-Name": "CHANNEL_HANGUP_COMPLETE"}, HungUp("UNKNOWN", "UNKNOWN")),
+    (
+        {
+            "Event-Name": "CHANNEL_EXECUTE",
+            "Application": "playback",
+            "Application-UUID": "p",
+        },
+        FilePlaying("p"),
+    ),
+    (
+        {
+            "Event-Name": "CHANNEL_EXECUTE",
+            "Application": "lua",
+            "Application-Data": "app.lua voicemail",
+        },
+        Running("lua", "app.lua voicemail"),
+    ),
     ({"Event-Name": "CHANNEL_EXECUTE_COMPLETE", "Application-UUID": "p"}, FilePlayed("p", True)),
     (
         {
@@ -94,6 +114,27 @@ EVENTS: list[tuple[dict[str, str], SwitchEvent | None]] = [
 @pytest.mark.parametrize(("headers", "expected"), EVENTS)
 def test_what_an_event_means(headers: dict[str, str], expected: SwitchEvent | None) -> None:
     assert parse(headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "disposition", "application", "unreached"),
+    [  # as a real switch told them, see docs/design/freeswitch.md#who-was-reached
+        ("NORMAL_CLEARING", "SUCCESS", "bridge", ""),
+        ("NORMAL_CLEARING", "", "playback", ""),
+        ("NORMAL_CLEARING", "USER_NOT_REGISTERED", "hangup", ""),  # its mailbox answered
+        ("NORMAL_CLEARING", "", "bridge", "ORIGINATOR_CANCEL"),  # the caller gave up
+        ("USER_BUSY", "USER_BUSY", "bridge", "USER_BUSY"),
+        ("NO_ANSWER", "NO_ANSWER", "hangup", "NO_ANSWER"),
+        ("NO_ROUTE_DESTINATION", "", "playback", "NO_ROUTE_DESTINATION"),
+    ],
+)
+def test_who_was_reached_after_a_transfer(
+    cause: str, disposition: str, application: str, unreached: str
+) -> None:
+    told = {"originate_disposition": disposition, "current_application": application}
+    headers = {f"variable_{name}": value for name, value in told.items() if value}
+    event = {"Event-Name": "CHANNEL_HANGUP", "Hangup-Cause": cause, **headers}
+    assert parse(event) == HungUp(cause, unreached)
 
 
 def stream_event(name: str, body: Any) -> SwitchEvent | None:

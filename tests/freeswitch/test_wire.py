@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from esl_controller.config.settings import FreeswitchSettings
 from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.wire import NoSuchChannel, NoSuchCommand, SwitchError, UnsafeValue
 
@@ -96,3 +99,45 @@ def test_a_refusal_is_an_error_and_anything_else_is_accepted() -> None:
     assert not isinstance(refused.value, NoSuchCommand)
     with pytest.raises(NoSuchCommand, match="uuid_x"):
         wire.accepted("uuid_x", "-ERR uuid_x Command not found!")
+
+
+@given(st.text(max_size=200))
+def test_every_folder_for_recordings_that_the_settings_take_can_be_sent(folder: str) -> None:
+    try:
+        settings = FreeswitchSettings(recordings=folder)
+    except ValidationError:
+        return
+    path = wire.quoted("file", f"{settings.recordings}/0-1.wav")
+    assert shlex.split(path) == [f"{settings.recordings}/0-1.wav"]
+
+
+@pytest.mark.parametrize(
+    "folder", ["/a b", "/gravações", "/", "/a/b/", "/x#y", "/x;y", "/tmp/(1)", "/~"]
+)
+def test_a_folder_may_hold_what_folders_hold(folder: str) -> None:
+    assert FreeswitchSettings(recordings=folder).recordings.startswith("/")
+
+
+@pytest.mark.parametrize("folder", ["", "relative", "/a'b", '/a"b', "/a\\b", "/${x}", "/{a=b}c"])
+def test_a_folder_that_would_mean_something_else_is_refused(folder: str) -> None:
+    with pytest.raises(ValidationError):
+        FreeswitchSettings(recordings=folder)
+
+
+def test_the_variables_of_a_leg_are_what_was_meant() -> None:
+    assert wire.variables({"a": "1", "b": "${c}"}) == "{a=1,b=${c}}"
+    for bad in ("1,x=2", "1}sofia/x", "a b", "'a'", "a^hangup", "${c", "a\nb"):
+        with pytest.raises(UnsafeValue):
+            wire.variables({"a": bad})
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "a^hangup", "a,b", "${x}", "a'b", "a\n", "x" * 65])
+def test_a_place_is_a_number_and_a_context(bad: str) -> None:
+    assert str(wire.Place("*99+1", "a.b")) == "*99+1 XML a.b"
+    for number, context in ((bad, "a"), ("1", bad)):
+        with pytest.raises(UnsafeValue):
+            wire.Place(number, context)
+
+
+def test_an_unsafe_value_is_a_refused_command_to_a_call() -> None:
+    assert issubclass(UnsafeValue, SwitchError)

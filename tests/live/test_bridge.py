@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import wave
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -50,6 +51,15 @@ EXTENSIONS = """\
       <action application="sleep" data="60000"/>
     </condition>
   </extension>
+  <extension name="has_a_mailbox">
+    <condition field="destination_number" expression="^7304$">
+      <action application="set" data="continue_on_fail=true"/>
+      <action application="bridge" data="error/user_not_registered"/>
+      <action application="answer"/>
+      <action application="playback" data="tone_stream://%(1000,0,700)"/>
+      <action application="hangup"/>
+    </condition>
+  </extension>
 </include>
 """
 SCRIPT = (ScriptedCall(1, "transfer_call", '{"destination": "Desk"}'),)
@@ -63,14 +73,14 @@ def users(switch: FreeSwitch) -> None:
     switch.api("reloadxml")
 
 
-def secretary(number: int) -> str:
+def secretary(number: int, come_back: str = "true") -> str:
     return f"""
 language = "en"
 [[destinations]]
 name = "Desk"
 number = "{number}"
 timeout_s = 5
-come_back = true
+come_back = {come_back}
 """
 
 
@@ -127,6 +137,71 @@ async def test_who_has_reached_nobody_is_told_so(switch: FreeSwitch, number: int
         assert why in await hears_the_secretary_again(of, phone)
         ringing = loud_at(phone.heard(since), phone.leg.rate, RINGING_HZ)
         assert ringing >= (0.5 if number == 7203 else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause", "outcome"),
+    [
+        (7201, "NORMAL_CLEARING", "transferred"),
+        (7304, "NORMAL_CLEARING", "transferred"),
+        (7202, "USER_BUSY", "not reached"),
+        (7999, "NO_ROUTE_DESTINATION", "not reached"),
+    ],
+)
+async def test_the_record_says_whether_a_caller_who_is_not_to_come_back_reached_anybody(
+    any_switch: FreeSwitch, number: int, cause: str, outcome: str
+) -> None:
+    async with live(any_switch, {"script": SCRIPT}, secretary(number, "false")) as of:
+        async with of.phone() as phone:
+            await asks_for_the_desk(phone)
+            assert await phone.ended(20) == cause
+        await of.all_over()
+        await until(lambda: not of.controller.calls._connections)
+        stored = await of.stored()
+    assert stored.outcome == outcome
+    assert [tool.name for tool in stored.tools] == ["transfer_call"]
+
+
+@pytest.mark.parametrize(("number", "back"), [(7201, False), (7999, True), (7202, True)])
+async def test_by_default_only_who_reached_nobody_comes_back(
+    any_switch: FreeSwitch, number: int, back: bool
+) -> None:
+    async with live(any_switch, {"script": SCRIPT}, secretary(number, '"unreached"')) as of:
+        async with of.phone() as phone:
+            since = await asks_for_the_desk(phone)
+            if back:
+                assert "without having spoken to Desk" in await hears_the_secretary_again(of, phone)
+            else:
+                assert await phone.ended(20) == "NORMAL_CLEARING"
+                assert 3.5 <= loud_at(phone.heard(since), phone.leg.rate, DESK_HZ) <= 4.5
+        await of.all_over()
+        await until(lambda: not of.controller.calls._connections)
+        stored = await of.stored()
+    assert stored.outcome == ("completed" if back else "transferred")
+
+
+async def test_a_recording_stops_while_the_caller_is_away_and_goes_on(
+    any_switch: FreeSwitch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "all calls"
+    folder.mkdir()
+    recorded = secretary(7201) + "[recording]\nstereo = true\n"
+    places = {"FREESWITCH_RECORDINGS": str(folder)}
+    async with live(any_switch, {"script": SCRIPT}, recorded, **places) as of:
+        async with of.phone() as phone:
+            since = await asks_for_the_desk(phone)
+            await phone.hears_model(of.model, 1, 25)
+            await phone.hears_silence()
+            lasted = phone.leg.times[-1] - phone.leg.times[0]
+            assert loud_at(phone.heard(since), phone.leg.rate, DESK_HZ) >= 3.5
+        await of.all_over()
+        stored = await of.stored()
+    assert stored.recording == f"{folder}/{stored.call_uuid}.wav"
+    with wave.open(stored.recording) as file:
+        rate, frames = file.getframerate(), np.frombuffer(file.readframes(10**9), np.int16)
+    for side in (frames[::2].copy(), frames[1::2].copy()):
+        assert loud_at(side, rate, DESK_HZ) <= 0.3, "the third party was recorded"
+    assert abs(lasted - frames.size / 2 / rate - 4) < 2, "it did not go on"
 
 
 async def test_a_caller_who_hangs_up_meanwhile_leaves_no_leg_behind(switch: FreeSwitch) -> None:

@@ -50,6 +50,20 @@ def test_check_says_who_is_never_open(folder: Path, capsys: pytest.CaptureFixtur
     ]
 
 
+def test_check_finds_a_destination_that_leads_back_to_us(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    text = '[[destinations]]\nname = "Desk"\nnumber = "8500"\n'
+    (folder / "default.toml").write_text(text)
+    assert run(capsys, "check")[0] == 0
+    status, told, _ = run(capsys, "check", "--number", "8500")
+    assert status == 1
+    assert told.startswith(f"{folder}/default.toml:3: [[destinations]] number: 8500 is our own")
+    (folder / "default.toml").write_text(text + 'context = "elsewhere"\n')
+    assert run(capsys, "check", "--number", "8500")[0] == 0
+
+
 def test_check_prints_a_line_a_mistake(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "default.toml").write_text("nam = 1\nvoice = 3\n")

@@ -21,7 +21,7 @@ from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.webhooks import Webhooks
 from esl_controller.store.records import Change, DeliveryQueued
 from tests.call.world import World, tool_call
-from tests.calls import test_talking
+from tests.calls import test_bridge, test_talking
 from tests.secretaries.rig import secretary
 from tests.session import test_webhooks as test_errands
 
@@ -230,6 +230,7 @@ TESTED: dict[str, Callable[..., Any]] = {
     "tools.webhooks.url": test_talking.test_secure_digits_are_seen_by_nobody_but_the_webhook,
     "tools.webhooks.timeout_s": test_errands.test_a_server_that_does_not_answer_in_time,
     "recording.stereo": test_talking.test_a_recorded_call,
+    "recording.after_transfer": test_bridge.test_a_recording_stops_at_the_transfer,
 }
 
 

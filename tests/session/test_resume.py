@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from esl_controller.call.events import Usage
+from esl_controller.call.events import ToolCall, Usage
 from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
@@ -34,6 +35,9 @@ class NoDialogue:
 
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[list[Any], bool]:
         return [], self.cut
+
+    def tools_pending(self, calls: Sequence[ToolCall]) -> None:
+        """Not of interest here."""
 
 
 def recall(put: list[Change], age_s: str = "0", **variables: str) -> SnapshotKeeper:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from esl_controller.call.machine import INTERRUPTED as OF_A_CALL
+from esl_controller.call.outcome import INTERRUPTED as OF_A_CALL
 from esl_controller.store import Store
 from esl_controller.store.records import (
     INTERRUPTED,

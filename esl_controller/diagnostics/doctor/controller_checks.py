@@ -37,7 +37,15 @@ async def secretaries(case: Case) -> Finding:
         return ok(f"{len(folder.files)} secretaries can be read")
     given = case.extension.variables()
     who = folder.find(given.get("domain_uuid", ""), given.get("secretary_uuid", ""))
-    return ok(f"{case.number} is answered by {who.name or 'the persona of [agent]'}")
+    name = who.name or "the persona of [agent]"
+    if loops := who.leading_to(case.number, case.context):
+        names = ", ".join(destination.name for destination in loops.values())
+        return warning(
+            f"{case.number} is answered by {name}, whose destination {names} has that number, too",
+            "A transfer there brings the caller back to us, until we refuse to make another one.",
+            "Write the number of who is meant into [[destinations]].",
+        )
+    return ok(f"{case.number} is answered by {name}")
 
 
 def _folder(case: Case) -> Folder:

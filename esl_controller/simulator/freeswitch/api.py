@@ -118,7 +118,7 @@ def _uuid_transfer(switch: Switch, arg: str) -> str:
 
 
 def _uuid_record(switch: Switch, arg: str) -> str:
-    words = arg.split()
+    words = [quoted or word for quoted, word in _WORDS.findall(arg)]
     if len(words) < 3:
         return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
     ident, action, path = words[:3]

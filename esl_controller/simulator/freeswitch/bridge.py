@@ -25,6 +25,8 @@ async def bridge(session: SwitchSession, arg: str) -> None:
     if arg.startswith("{"):
         inside, _, target = arg[1:].partition("}")
         variables = parse_variables(inside)
+    exported = channel.variables.get("export_vars", "").split(",")
+    variables = {n: channel.variables[n] for n in exported if n in channel.variables} | variables
     try:
         far = await _dial(session, target, variables)
     except DialFailed as failure:

@@ -27,12 +27,14 @@ class LegRecording:
         *,
         stereo: bool,
         swapped: bool = False,
+        append: bool = False,
     ) -> None:
-        """Make the file, empty for now.
+        """Make the file, empty for now; with ``append`` keep what an earlier recording left in it.
 
         Raises OSError when that is not possible.
         """
         self._path = Path(path)
+        self._before = _frames(self._path) if append and self._path.exists() else b""
         self._path.write_bytes(b"")
         self._voice = voice
         self._rate = heard.rate
@@ -61,4 +63,9 @@ class LegRecording:
             file.setnchannels(2 if self._stereo else 1)
             file.setsampwidth(2)
             file.setframerate(self._rate)
-            file.writeframes(samples.tobytes())
+            file.writeframes(self._before + samples.tobytes())
+
+
+def _frames(path: Path) -> bytes:
+    with wave.open(str(path)) as file:
+        return bytes(file.readframes(file.getnframes()))

@@ -220,7 +220,10 @@ class SwitchStandIn:
             source = channel.peer or channel
             swapped = channel.peer is not None
             recording = LegRecording(
-                path, source.voice, source.heard, stereo=stereo, swapped=swapped
+                *(path, source.voice, source.heard),
+                stereo=stereo,
+                swapped=swapped,
+                append=is_true(channel.variables.get("RECORD_APPEND", "")),
             )
         except OSError:
             return False

@@ -34,6 +34,11 @@ def bad_secretary(place: Clinic) -> None:
     place.setting("SECRETARIES_FOLDER", str(place.folder))
 
 
+def leads_back(place: Clinic) -> None:
+    (place.folder / "default.toml").write_text('[[destinations]]\nname = "Desk"\nnumber = "8000"\n')
+    place.setting("SECRETARIES_FOLDER", str(place.folder))
+
+
 def no_record(place: Clinic) -> None:
     del place.environment["ESL_CONTROLLER_STORE_URL"]
     place.file = place.folder / "esl-controller.toml"
@@ -52,6 +57,7 @@ FAULTS: dict[str, Planted] = {
     ),
     "no record": (no_record, "record", WARNING, "is empty", "sqlite:///"),
     "secretary": (bad_secretary, "secretaries", FAILED, "ana.toml", "secretary check"),
+    "leads back": (leads_back, "secretaries", WARNING, "Desk has that number", "[[destinations]]"),
     "clock": (clock_ahead, "clock", WARNING, "90 s apart", "timedatectl"),
 }
 
