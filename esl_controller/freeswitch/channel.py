@@ -22,7 +22,7 @@ _G711 = frozenset({"PCMU", "PCMA"})
 @dataclass(frozen=True)
 class Channel:
     """One call's channel. ``rate`` is that of the caller's ``codec`` in Hz; both are empty and 0
-    before the codec is negotiated."""
+    before the codec is negotiated. ``held``: the caller's phone has put the call on hold."""
 
     uuid: str
     domain_uuid: str
@@ -36,6 +36,7 @@ class Channel:
     variables: Mapping[str, str] = field(repr=False)
     created_us: int = 0  # microseconds of Unix time, by the switch's clock
     now_us: int = 0
+    held: bool = False
 
     @property
     def media_path(self) -> str:
@@ -56,6 +57,11 @@ class Channel:
     def returns(self) -> int:
         """How often the call has come back from a transfer (``SwitchConnection.transfer``)."""
         return _number(self.variables.get("controller_returns"))
+
+    @property
+    def parks(self) -> int:
+        """How often the call was given a new park (``SwitchConnection.new_park``)."""
+        return _number(self.variables.get("controller_parks"))
 
     @property
     def since_transfer_s(self) -> float:
@@ -104,6 +110,7 @@ class Channel:
             variables=variables,
             created_us=_number(headers.get("Caller-Channel-Created-Time")),
             now_us=_number(headers.get("Event-Date-Timestamp")),
+            held=header(headers, "Channel-Call-State") == "HELD",
         )
 
 

@@ -37,7 +37,7 @@ from esl_controller.freeswitch.esl import (
     GenesisError,
     Session,
 )
-from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
+from esl_controller.freeswitch.events import FilePlayed, FilePlaying, LaneCommanded, SwitchEvent
 from esl_controller.freeswitch.wire import Command, SwitchError, SwitchGone, word
 
 log = structlog.stdlib.get_logger(__name__)
@@ -60,6 +60,7 @@ class SwitchConnection:
         self._session = session
         self._buffered: deque[SwitchEvent] = deque(maxlen=EARLY_EVENTS)
         self._handler: Callable[[SwitchEvent], None] = self._buffered.append
+        self._lanes: dict[int, asyncio.Future[None]] = {}  # by port; done when it was carried out
         self._plays: dict[str, asyncio.Event] = {}  # by id; set when the file was played
         session.on("*", self._received)
 
@@ -174,10 +175,16 @@ class SwitchConnection:
         """Stop mod_audio_stream. Needed before another start, even if its WebSocket is gone."""
         await self._api("uuid_audio_stream", self._uuid, "stop")
 
-    async def unicast(self, switch: tuple[str, int], controller: tuple[str, int]) -> None:
+    async def unicast(
+        self, switch: tuple[str, int], controller: tuple[str, int]
+    ) -> asyncio.Future[None]:
         """Have FreeSWITCH bind ``switch`` and exchange frames with ``controller``, see
-        ``wire.unicast``."""
+        ``wire.unicast``. The result is done when the channel has carried that out, or has failed
+        to: before, nobody knows whether a lane is going to open."""
+        carried_out = asyncio.get_running_loop().create_future()
+        self._lanes[switch[1]] = carried_out
         await self._sendmsg(wire.unicast(switch, controller))
+        return carried_out
 
     def new_play_id(self) -> str:
         """An id for ``play``, which its events ``FilePlaying`` and ``FilePlayed`` will have."""
@@ -223,6 +230,27 @@ class SwitchConnection:
         await self._close_lane()
         await self._api("uuid_transfer", self._uuid, *words)
 
+    async def new_park(self, parks: int) -> None:
+        """Have the switch dial us again for this call, where a lane can be opened anew; the channel
+        then tells ``parks`` (``Channel.parks``). Not while the caller holds us: a transfer makes
+        FreeSWITCH take the call off hold.
+
+        This connection stays open beside the new one until the call is over
+        (docs/design/freeswitch.md#a-replaced-connection-stays-open). Raises SwitchError.
+        """
+        assert self.channel is not None, "connect first"
+        channel = self.channel
+        socket = channel.variables.get("current_application_data", "")
+        if not dialplan.SOCKET.fullmatch(socket):
+            raise SwitchError("the address at which the switch dialled us cannot be dialled again")
+        homes = (
+            channel.variables.get("controller_home", ""),
+            f"{channel.number} XML {channel.context}",
+        )
+        home = next((each for each in homes if dialplan.HOME.fullmatch(each)), "")
+        line = dialplan.park_again(socket, home, parks)
+        await self._api("uuid_transfer", self._uuid, f"'{line}'", "inline")
+
     async def _close_lane(self) -> None:
         """Play a file of 20 ms, so that the channel's own thread closes the lane. ``uuid_transfer``
         would close it in another thread; if both do, they may wait for the lane's thread for good,
@@ -239,7 +267,9 @@ class SwitchConnection:
         await self._api("uuid_send_dtmf", self._uuid, word("digits", digits))
 
     async def schedule_hangup(self, seconds: float) -> None:
-        """Have the switch hang up after ``seconds``, whatever becomes of us."""
+        """Have the switch hang up after ``seconds``, whatever becomes of us; an earlier limit is
+        replaced."""
+        await self._api("sched_del", self._uuid)
         await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid)
 
     async def start_recording(self, path: str) -> None:
@@ -300,7 +330,11 @@ class SwitchConnection:
             return  # an application that is not one of our files
         if isinstance(typed, FilePlayed):
             self._plays.pop(typed.id).set()
-        if typed is not None:
+        if isinstance(typed, LaneCommanded):
+            carried_out = self._lanes.pop(typed.port, None)
+            if carried_out is not None and not carried_out.done():
+                carried_out.set_result(None)
+        elif typed is not None:
             self._handler(typed)
 
 
