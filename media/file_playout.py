@@ -49,6 +49,7 @@ class FilePlayout:
         self._items: deque[_Item] = deque()
         self._out: deque[Segment] = deque()
         self._over: deque[str] = deque(maxlen=64)
+        self._held = False
 
     @property
     def speaking(self) -> bool:
@@ -81,7 +82,7 @@ class FilePlayout:
 
     def next_segment(self) -> Segment | None:
         """The segment to hand to the switch now; None if there is not enough audio for one."""
-        if len(self._out) >= OUTSTANDING:
+        if self._held or len(self._out) >= OUTSTANDING:
             return None
         for entry in self._items:
             if not entry.waiting and entry.complete:
@@ -115,6 +116,27 @@ class FilePlayout:
             entry.ended_ms += self.format.ms(len(segment.data))
         self._drop_finished()
 
+    def hold(self, now: float) -> None:
+        """Nobody has heard us since ``now``: hand out nothing until ``unhold``. What the switch has
+        and had not played then is to be handed out again."""
+        self._held = True
+        while self._out:
+            segment = self._out.pop()
+            entry = self._find(segment.item)
+            if entry is not None:
+                heard_ms = self._segment_ms(segment, now)
+                entry.ended_ms += heard_ms
+                heard = int(heard_ms * self.format.rate / 1000) * self.format.sample_bytes
+                entry.waiting[:0] = segment.data[heard:]
+
+    def unhold(self) -> None:
+        """Go on with what was not heard."""
+        self._held = False
+
+    def heard(self, now: float) -> list[CutOff]:
+        """What was heard so far of each item that has begun."""
+        return [CutOff(e.name, self._heard_ms(e, now)) for e in self._items if e.started]
+
     def flush(self, now: float) -> list[CutOff]:
         """Drop everything; returns what was heard of each item at least, oldest first."""
         cut = [CutOff(entry.name, self._heard_ms(entry, now)) for entry in self._items]
@@ -129,12 +151,13 @@ class FilePlayout:
         return self._heard_ms(entry, now) if entry else 0
 
     def _heard_ms(self, entry: _Item, now: float) -> int:
-        heard = entry.ended_ms
-        for segment in self._out:
-            if segment.item == entry.name and segment.started is not None:
-                length = self.format.ms(len(segment.data))
-                heard += min(length, max(0.0, now - segment.started) * 1000)
-        return int(heard)
+        out = (segment for segment in self._out if segment.item == entry.name)
+        return int(entry.ended_ms + sum(self._segment_ms(segment, now) for segment in out))
+
+    def _segment_ms(self, segment: Segment, now: float) -> float:
+        if segment.started is None:
+            return 0.0
+        return min(self.format.ms(len(segment.data)), max(0.0, now - segment.started) * 1000)
 
     def _drop_finished(self) -> None:
         while self._items:

@@ -1,7 +1,8 @@
 """Rates, frame sizes and sample encodings. [core]
 
 All linear audio in this project is signed 16-bit little-endian mono (``pcm``); G.711 is one byte a
-sample at 8 kHz (``pcmu``, ``pcma``). A frame is 20 ms, the usual packet time of telephone codecs.
+sample at 8 kHz (``pcmu``, ``pcma``). A frame is 20 ms, the usual packet time of telephone codecs;
+on a lane it is one packet of the channel, whatever its packet time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 FRAME_MS = 20
+PACKET_MS = (10, 20, 30, 40, 50, 60)  # packet times of channels that a lane serves
 SAMPLE = np.dtype("<i2")
 _UINT16 = np.dtype(np.uint16)
 _UINT8 = np.dtype(np.uint8)
@@ -37,7 +39,11 @@ class Format:
     @property
     def frame_bytes(self) -> int:
         """Bytes in one 20 ms frame."""
-        return self.rate * FRAME_MS // 1000 * self.sample_bytes
+        return self.bytes_of(FRAME_MS)
+
+    def bytes_of(self, ms: int) -> int:
+        """Bytes in ``ms`` milliseconds."""
+        return self.rate * ms // 1000 * self.sample_bytes
 
     def ms(self, count: int) -> float:
         """Duration in milliseconds of ``count`` bytes."""

@@ -4,11 +4,12 @@ FreeSWITCH's `unicast` does not pace: a datagram that arrives is played at once,
 (docs/design/freeswitch.md#the-lane). A frame that we send early is heard early, and one that we do
 not send is a gap. So the sender is the clock, and the sender is us:
 
-- Every 20 ms each lane sends a frame, silence where there is nothing to say: after a time without
-  frames the caller's phone loses the first 20 to 40 ms of what follows.
+- In each packet time of its channel (20 ms, on some trunks 10 to 60) each lane sends a frame,
+  silence where there is nothing to say: after a time without frames the caller's phone loses the
+  first 20 to 40 ms of what follows.
 - Deadlines are absolute. A tick that comes late does not move the next one, so delays do not add
   up and the audio does not drift.
-- One timer serves all lanes (docs/design/audio.md#the-clock).
+- One timer serves all lanes of a packet time (docs/design/audio.md#the-clock).
 - Speech stops within one frame, because nothing of it waits beyond this point.
 """
 
@@ -19,10 +20,9 @@ import random
 import socket
 from collections.abc import Callable
 
-from media.frame import FRAME_MS, RATE_OF_FRAME
+from media.frame import FRAME_MS, PACKET_MS, RATE_OF_FRAME, pcm
 from media.playout import Playout
 
-_TICK = FRAME_MS / 1000
 _LATE = 0.005  # a tick that comes later than this is counted
 _CATCH_UP = 5  # ticks sent at once after a stall; after a longer one the schedule starts anew
 
@@ -53,49 +53,69 @@ class Ports:
 
 
 class Clock:
-    """Calls every lane's ``tick`` 50 times a second for as long as there is a lane.
+    """Calls every lane's ``tick`` once in each packet time of its channel.
 
-    After a stall of up to 100 ms the missed frames are sent at once, so that the receiver's jitter
-    buffer gets all of them. After a longer stall the schedule starts anew: the audio is then heard
-    later, and none of it is lost. ``ticks``, ``late`` and ``skipped`` count since the start.
+    All lanes of one packet time share a timer. After a stall of up to ``_CATCH_UP`` ticks the
+    missed frames are sent at once, so that the receiver's jitter buffer gets all of them. After a
+    longer stall the schedule starts anew: the audio is then heard later, and none of it is lost.
+    ``ticks``, ``late`` and ``skipped`` count since the start.
     """
 
     def __init__(self) -> None:
         self.ticks = self.late = self.skipped = 0
         self.worst_late_ms = 0.0
         self.lanes: dict[Lane, None] = {}
-        self._timer: asyncio.Handle | None = None
-        self._deadline = 0.0
+        self._beats: dict[int, _Beat] = {}  # by packet time
 
     def add(self, lane: Lane) -> None:
-        """Call ``lane.tick`` from now on; the first call comes within 20 ms."""
+        """Call ``lane.tick`` from now on; the first call comes within one packet time."""
         self.lanes[lane] = None
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.time()
-            self._timer = loop.call_soon(self._run)
+        beat = self._beats.get(lane.frame_ms)
+        if beat is None:
+            beat = self._beats[lane.frame_ms] = _Beat(self, lane.frame_ms)
+        beat.lanes[lane] = None
 
     def remove(self, lane: Lane) -> None:
         """Stop calling ``lane.tick``. Unknown lanes are ignored."""
-        self.lanes.pop(lane, None)
-        if not self.lanes and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if lane not in self.lanes:
+            return
+        del self.lanes[lane]
+        beat = self._beats[lane.frame_ms]
+        del beat.lanes[lane]
+        if not beat.lanes:
+            beat.stop()
+            del self._beats[lane.frame_ms]
+
+
+class _Beat:
+    """The timer of all lanes with a packet time of ``frame_ms``. It runs from the start."""
+
+    def __init__(self, clock: Clock, frame_ms: int) -> None:
+        self.lanes: dict[Lane, None] = {}
+        self._clock = clock
+        self._tick = frame_ms / 1000
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time()
+        self._timer: asyncio.Handle = loop.call_soon(self._run)
+
+    def stop(self) -> None:
+        """Call nobody any more."""
+        self._timer.cancel()
 
     def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, clock = asyncio.get_running_loop(), self._clock
         behind = loop.time() - self._deadline
-        due = 1 + int(behind / _TICK)
+        due = 1 + int(behind / self._tick)
         if behind > _LATE:
-            self.late += 1
-            self.worst_late_ms = max(self.worst_late_ms, behind * 1000)
+            clock.late += 1
+            clock.worst_late_ms = max(clock.worst_late_ms, behind * 1000)
         if due > _CATCH_UP:
-            self.skipped += due - 1
-            self._deadline += (due - 1) * _TICK
+            clock.skipped += due - 1
+            self._deadline += (due - 1) * self._tick
             due = 1
-        self._deadline += due * _TICK
+        self._deadline += due * self._tick
         self._timer = loop.call_at(self._deadline, self._run)
-        self.ticks += due
+        clock.ticks += due
         for lane in tuple(self.lanes):
             for _ in range(due):
                 lane.tick()
@@ -106,8 +126,11 @@ class Lane:
 
     Create it, have FreeSWITCH run ``unicast`` with ``switch`` and ``local``, then wait for
     ``opened``: the first datagram is the only proof that FreeSWITCH has bound the port, because its
-    reply is ``+OK`` in any case. The datagram's size gives the channel's rate in Hz, which is the
-    result of ``opened``. ``start`` then puts the lane on the clock.
+    reply is ``+OK`` in any case. The datagram is one packet of the channel
+    (docs/design/freeswitch.md#packet-times): with the channel's ``rate`` in Hz its size tells the
+    packet time, ``frame_ms``. Where the rate is not known (0), 20 ms are taken for granted, and the
+    size tells the rate. The result of ``opened`` is the rate. ``start`` then puts the lane on the
+    clock, with a playout of frames of ``frame_ms``.
 
     ``on_event`` is called after a tick in which an item of the playout started or finished;
     ``on_lost`` is called once if FreeSWITCH closes the port, for example because the channel ran a
@@ -115,14 +138,18 @@ class Lane:
     certain on the same machine only.
     """
 
+    frame_ms = FRAME_MS
+
     def __init__(
         self,
         clock: Clock,
         *,
         host: str,
         switch: tuple[str, int],
+        rate: int = 0,
     ) -> None:
         self.switch = switch
+        self._rate = rate
         self.on_event: Callable[[], None] = lambda: None
         self.on_lost: Callable[[OSError], None] = lambda error: None
         self.frames = 0
@@ -229,9 +256,11 @@ class Lane:
                 self._lose(error)
             return
         if not self.opened.done():
-            rate = RATE_OF_FRAME.get(len(frame))
-            if rate is None:
-                return  # another packet time, or no frame at all: whoever waits will time out
+            rate = self._rate or RATE_OF_FRAME.get(len(frame), 0)
+            frame_ms = pcm(rate).ms(len(frame)) if rate else 0
+            if frame_ms not in PACKET_MS:
+                return  # whoever waits will time out
+            self.frame_ms = int(frame_ms)
             self.opened.set_result(rate)
         if self._on_frame is not None:
             self._on_frame(frame)

@@ -6,8 +6,9 @@ hears passes this one queue, and only the queue is asked.
 
 - Audio belongs to an item: a piece of the model's speech (its item id) or a sentence of our own.
   Items are played one after the other, in the order of their first audio.
-- Whoever has a clock calls ``pop`` every 20 ms and sends the frame that it returns. A frame that
-  was returned counts as heard: FreeSWITCH plays it at once and buffers none.
+- Whoever has a clock calls ``pop`` once a frame and sends the frame that it returns. A frame that
+  was returned counts as heard: FreeSWITCH plays it at once and buffers none. Where it turns out
+  that nobody was there to hear (``hold``, ``take_back``), the last frames are put back.
 - ``Started`` is put into ``events`` with an item's first frame, ``Finished`` one frame after its
   last, when the caller has heard it to the end. ``flush`` cuts off all items and returns how much
   of each was heard; audio that still arrives for them is dropped.
@@ -20,9 +21,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from media.frame import Format, pcm
+from media.frame import FRAME_MS, Format, pcm
 
 LIMIT_MS: Final = 300_000  # of speech that waits: more than any reply lasts
+# What may have been sent before we knew that nobody heard it (tests/live/test_trunks.py):
+# FreeSWITCH tells of a hold within 35 ms, and of another codec 60 ms after it has stopped sending,
+# on a busy machine 150 ms.
+HOLD_MS: Final = 40
+LOST_MS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class CutOff:
     heard_ms: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item:
     name: str
     frames: deque[bytes] = field(default_factory=deque)
@@ -58,23 +64,27 @@ class _Item:
 
 
 class Playout:
-    """The playout of one call, in linear audio at the channel's ``rate`` in Hz.
+    """The playout of one call, in linear audio at the channel's ``rate`` in Hz, in frames of
+    ``frame_ms`` milliseconds.
 
     At most ``limit_ms`` of audio wait in it: five minutes, more than any caller listens to in one
     go. Audio beyond that is dropped and counted in ``dropped_ms``.
     """
 
-    def __init__(self, rate: int, limit_ms: int = LIMIT_MS) -> None:
+    def __init__(self, rate: int, limit_ms: int = LIMIT_MS, *, frame_ms: int = FRAME_MS) -> None:
         self.format: Format = pcm(rate)
-        self._size = self.format.frame_bytes
+        self._size = self.format.bytes_of(frame_ms)
         self.silence = bytes(self._size)
         self.events: deque[Started | Finished] = deque()
         self.paused = False
+        self.held = False
         self.gaps = 0  # frames of silence within an item, because its audio came too late
         self.dropped_ms = 0.0
-        self._limit = int(limit_ms / 20) * self._size
+        self._limit = limit_ms // frame_ms * self._size
         self._waiting = 0  # bytes
         self._items: dict[str, _Item] = {}  # in the order in which they are played
+        self._frame_ms = frame_ms
+        self._sent: deque[tuple[_Item | None, bytes]] = deque(maxlen=-(-LOST_MS // frame_ms))
         self._over: deque[str] = deque(maxlen=64)  # flushed or finished: late audio is dropped
 
     @property
@@ -118,7 +128,7 @@ class Playout:
 
     def pop(self) -> bytes:
         """The next frame to send: speech, or silence where there is nothing to say."""
-        while self._items and not self.paused:
+        while self._items and not (self.paused or self.held):
             item = next(iter(self._items.values()))
             if item.frames:
                 frame = item.frames.popleft()
@@ -136,8 +146,32 @@ class Playout:
                 self.events.append(Started(item.name))
             item.played += len(frame)
             self._waiting -= len(frame)
+            self._sent.append((item, frame))
             return frame if len(frame) == self._size else frame.ljust(self._size, b"\0")
+        self._sent.append((None, self.silence))
         return self.silence
+
+    def hold(self, unheard_ms: int = HOLD_MS) -> None:
+        """Nobody hears us, and nobody has for ``unheard_ms``: send silence until ``unhold``, and
+        keep everything."""
+        if not self.held:
+            self.held = True
+            self.take_back(unheard_ms)
+
+    def unhold(self) -> None:
+        """Go on with the first sample that was not heard."""
+        self.held = False
+
+    def take_back(self, unheard_ms: int) -> None:
+        """The frames of the last ``unheard_ms`` (at most ``LOST_MS``) reached nobody: send them
+        again, except those of an item that is finished or was cut off."""
+        frames = min(len(self._sent), -(-unheard_ms // self._frame_ms))
+        for item, frame in (self._sent.pop() for _ in range(frames)):
+            if item is not None and self._items.get(item.name) is item:
+                item.frames.appendleft(frame)
+                item.played -= len(frame)
+                self._waiting += len(frame)
+        self._sent.clear()
 
     def pause(self) -> None:
         """Be silent from the next frame on, and keep everything."""
@@ -152,9 +186,14 @@ class Playout:
         cut = [CutOff(item.name, self._ms(item)) for item in self._items.values()]
         self._over.extend(self._items)
         self._items.clear()
+        self._sent.clear()
         self._waiting = 0
         self.paused = False
         return cut
+
+    def heard(self) -> list[CutOff]:
+        """What was heard so far of each item that has begun."""
+        return [CutOff(item.name, self._ms(item)) for item in self._items.values() if item.played]
 
     def heard_ms(self, item: str) -> int:
         """Whole milliseconds heard so far of an item that is queued or playing; else 0."""

@@ -40,6 +40,15 @@ class OpenLane:
 
 
 @dataclass(frozen=True)
+class NewPark:
+    """Have the switch hand us the call again, because a park has one lane only; report ParkFailed.
+    The call then goes on in a new session, like one whose controller was lost, but with all that
+    was heard. ``parks``: how often that will have been done."""
+
+    parks: int
+
+
+@dataclass(frozen=True)
 class PlayFiles:
     """Speak by files instead of the lane; report FilesReady or FilesFailed."""
 
@@ -53,12 +62,13 @@ class HearByLane:
 class SetGates:
     """Which audio passes from now on (``gates.py``).
 
-    ``caller``, on the way to the agent: ``closed`` before the conversation, after it, and while
-    hold music plays; ``secret`` while digits are typed that nobody may hear. ``agent``: whether the
-    agent's speech goes to the caller.
+    ``caller``, on the way to the agent: ``closed`` before the conversation and after it; ``silent``
+    while the caller is on hold, holds us, or types digits that nobody may hear: then only an agent
+    whose clock is the caller's audio gets any, and that is silence. ``agent``: whether the agent's
+    speech goes to the caller.
     """
 
-    caller: Literal["closed", "open", "secret"] = "closed"
+    caller: Literal["closed", "open", "silent"] = "closed"
     agent: bool = False
 
 
@@ -110,6 +120,17 @@ class Pause:
 @dataclass(frozen=True)
 class Unpause:
     """Go on from the sample at which ``Pause`` stopped."""
+
+
+@dataclass(frozen=True)
+class HoldSpeech:
+    """The caller holds us: send silence, and keep what is in the playout. What was sent since the
+    caller can no longer hear us is put back into it: it was not heard."""
+
+
+@dataclass(frozen=True)
+class ReleaseSpeech:
+    """The caller is back: go on from the first sample that was not heard."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +238,7 @@ CallAction: TypeAlias = (
     | ConfirmTaken
     | LimitCall
     | StartRecording
+    | NewPark
     | SendDtmf
     | Transfer
     | Hangup
@@ -237,6 +259,8 @@ AgentAction: TypeAlias = (
     | CancelReply
     | CheckSpeech
     | StopCheck
+    | HoldSpeech
+    | ReleaseSpeech
     | Interrupt
     | ForgetItem
     | TellModel

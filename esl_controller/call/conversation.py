@@ -22,8 +22,17 @@ from dataclasses import replace
 
 from esl_controller.call import events as ev
 from esl_controller.call import instructions, tools
-from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Transfer
+from esl_controller.call.actions import (
+    Actions,
+    Hangup,
+    HoldSpeech,
+    Note,
+    ReleaseSpeech,
+    ToolResult,
+    Transfer,
+)
 from esl_controller.call.agent import Abilities, Recovery
+from esl_controller.call.caller_hold import HELD_S, CallerHold
 from esl_controller.call.conversation_state import ConversationState
 from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
 from esl_controller.call.hops import LED_BACK, NO_HOPS, Hops
@@ -62,6 +71,7 @@ class Conversation:
         self._tools = ToolExecutor(toolbox)
         self._timers = Timers(secretary.limits)
         self._ending = Ending(hops)
+        self._caller_hold = CallerHold()
         self._state = ConversationState(self._turns, self._tools, self._timers, self._ending)
 
     def describe(self) -> str:
@@ -101,6 +111,16 @@ class Conversation:
         return self._tools.music_playing
 
     @property
+    def held(self) -> bool:
+        """Whether the caller's phone has put us on hold."""
+        return self._caller_hold.active
+
+    @property
+    def limit_at(self) -> float:
+        """When the conversation has to end."""
+        return self._timers.limit_at
+
+    @property
     def secret_digits(self) -> bool:
         """Whether the caller is typing digits that neither the model nor a log may get."""
         collection = self._tools.collection
@@ -108,6 +128,8 @@ class Conversation:
 
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due."""
+        if self.held:
+            return self._caller_hold.deadline
         times = (
             self._timers.deadline(),
             self._tools.deadline(model_ready=self._model_ready),
@@ -160,7 +182,7 @@ class Conversation:
 
     def _next(self, now: float) -> Actions:
         """Leave if all was said, or else request the next reply, or else wait for the caller."""
-        if self._ending.left:
+        if self._ending.left or self.held:
             return []
         if self._tools.reply_due:
             self._tools.reply_due = False
@@ -332,6 +354,28 @@ class Conversation:
         actions = self._interrupt() if interrupts else []
         return [*actions, *self._tools.key_pressed(event.digit, now)]
 
+    def caller_holds(self, now: float) -> Actions:
+        """The caller's phone has put us on hold."""
+        if self.held:
+            return []
+        self._caller_hold.begin(now)
+        return [*self._turns.interruption.drop_check(), HoldSpeech()]
+
+    def caller_back(self, now: float) -> Actions:
+        """The caller is back: go on where the hold began."""
+        if not self.held:
+            return []
+        lasted = self._caller_hold.end(now)
+        self._timers.put_off(lasted)
+        self._tools.put_off(lasted)
+        return self._carry_on([ReleaseSpeech()], now)
+
+    def _held_too_long(self, now: float) -> Actions:
+        note = Note("the call is ended", f"the caller had us on hold for {HELD_S:g} s")
+        self._caller_hold.end(now)
+        decided = self._decide_to_leave(Hangup(CLEARING), now)
+        return [note, *decided, *self._leave()]
+
     # --- the playout ------------------------------------------------------------------------------
 
     def _item_queued(self, event: ev.ItemQueued, now: float) -> Actions:
@@ -360,6 +404,9 @@ class Conversation:
     # --- time -------------------------------------------------------------------------------------
 
     def _time_up(self, event: ev.TimeUp, now: float) -> Actions:
+        if self.held:
+            deadline = self._caller_hold.deadline
+            return self._held_too_long(now) if deadline is not None and now >= deadline else []
         actions = self._tools.time_up(now, model_ready=self._model_ready)
         while (due := self._timers.pop_due(now)) is not None:
             actions += _DUE[due](self, now)

@@ -20,11 +20,14 @@ class Arrived:
     """FreeSWITCH handed us the call.
 
     ``answered``: it was answered before, by a controller that is gone. ``codec_known``: the
-    caller's codec is known; with late negotiation it is not before the call is answered.
+    caller's codec is known; with late negotiation it is not before the call is answered. ``held``:
+    the caller's phone has put us on hold. ``parks``: how often the call was given a new park.
     """
 
     answered: bool
     codec_known: bool = True
+    held: bool = False
+    parks: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,25 @@ class SwitchLost:
     controller again (socket_resume)."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """CHANNEL_HOLD: the caller's phone has put us on hold. From now on nobody hears what we send,
+    and what comes is silence or their music (captures/hold.jsonl)."""
+
+
+@dataclass(frozen=True)
+class Unheld:
+    """CHANNEL_UNHOLD: the caller is back, and the lane works at once."""
+
+
+@dataclass(frozen=True)
+class CodecChanged:
+    """CODEC: the switch has set the caller's codec (captures/codec_change.1.jsonl). ``other``: to
+    another one; if not, the packet time may have changed, or a file was played."""
+
+    other: bool
 
 
 # --- hearing --------------------------------------------------------------------------------------
@@ -104,6 +126,13 @@ class LaneOpened:
 @dataclass(frozen=True)
 class LaneFailed:
     """The lane did not open, or FreeSWITCH closed it, as whatever resets the channel does."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ParkFailed:
+    """The switch refused to give the call a new park."""
 
     reason: str
 
@@ -356,11 +385,15 @@ Event: TypeAlias = (
     | AnswerFailed
     | HungUp
     | SwitchLost
+    | Held
+    | Unheld
+    | CodecChanged
     | StreamOpened
     | StreamClosed
     | StreamFailed
     | LaneOpened
     | LaneFailed
+    | ParkFailed
     | FilesReady
     | FilesFailed
     | ItemQueued
@@ -385,7 +418,15 @@ Event: TypeAlias = (
 )
 
 MediaEvent: TypeAlias = (
-    StreamOpened | StreamClosed | StreamFailed | LaneOpened | LaneFailed | FilesReady | FilesFailed
+    CodecChanged
+    | StreamOpened
+    | StreamClosed
+    | StreamFailed
+    | LaneOpened
+    | LaneFailed
+    | ParkFailed
+    | FilesReady
+    | FilesFailed
 )
 """Those that ``media_path.py`` decides on."""
 

@@ -18,12 +18,13 @@ class Gates:
     def __init__(self) -> None:
         self._gates = SetGates()
 
-    def set(self, *, talking: bool, music: bool, secret: bool) -> Actions:
+    def set(self, *, talking: bool, music: bool, secret: bool, held: bool) -> Actions:
         """Set them where that changes anything. ``talking``: the call is in a conversation;
-        ``music``: hold music is playing; ``secret``: digits are typed that nobody may hear."""
-        caller: Literal["closed", "open", "secret"] = "closed"
-        if talking and not music:
-            caller = "secret" if secret else "open"
+        ``music``: hold music is playing; ``secret``: digits are typed that nobody may hear;
+        ``held``: the caller holds us."""
+        caller: Literal["closed", "open", "silent"] = "closed"
+        if talking:
+            caller = "silent" if music or secret or held else "open"
         gates = SetGates(caller, agent=talking)
         if gates == self._gates:
             return []

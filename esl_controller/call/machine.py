@@ -44,6 +44,7 @@ from esl_controller.call.actions import (
     Transfer,
 )
 from esl_controller.call.agent import Recovery
+from esl_controller.call.caller_hold import HELD_S
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.gates import Gates
 from esl_controller.call.hops import NO_HOPS, Hops
@@ -154,6 +155,7 @@ class Call:
             talking=self.state is State.TALKING,
             music=self.conversation.music_playing,
             secret=self.conversation.secret_digits,
+            held=self.conversation.held,
         )
         return [*gates, *actions]
 
@@ -191,8 +193,10 @@ class Call:
             limit = []  # the switch still has the one of the first controller
         self._outcome.talked = self.resumption is not None
         if event.answered:
+            self._media_path.parks = event.parks
+            held = self._held(ev.Held(), now) if event.held else []
             # mod_audio_stream may still stream the call to an earlier controller.
-            return [*limit, *self._prepare(now, again=True)]
+            return [*limit, *self._prepare(now, again=True), *held]
         self._enter(State.ANSWERING, now)
         # The format of the model's audio depends on the caller's codec.
         connect = self._connect() if event.codec_known else []
@@ -257,13 +261,15 @@ class Call:
         """What the caller waits for."""
         ready = self._model_link.state == "ready"
         waiting = self.conversation.waiting if ready else Waiting.THE_MODEL
-        return waiting if self.state in WITH_MEDIA else Waiting.NOTHING
+        there = self.state in WITH_MEDIA and not self.conversation.held
+        return waiting if there else Waiting.NOTHING
 
     @property
     def _silent(self) -> bool:
         """Whether the caller hears nothing, and could."""
         audible = self.conversation.agent_audible or self.conversation.music_playing
-        return self.state in WITH_MEDIA and self.speaking_by != "no" and not audible
+        can_hear = self.speaking_by != "no" and not self.conversation.held
+        return self.state in WITH_MEDIA and can_hear and not audible
 
     @property
     def _idle(self) -> bool:
@@ -319,7 +325,7 @@ class Call:
 
     def _fall_back(self, now: float) -> Actions:
         """Without a model: to the fallback, or an apology and the end."""
-        if self.speaking_by == "no":
+        if self.speaking_by == "no" or self.conversation.held:
             return []  # as soon as there is a way to be heard
         if self._fallback is None:
             return self._apologise(now)
@@ -328,6 +334,25 @@ class Call:
             return [Note("no transfer to the fallback", reason), *self._apologise(now)]
         self._enter(State.TRANSFERRING, now)
         return self.conversation.fall_back(self._fallback)
+
+    # --- the caller holds us ----------------------------------------------------------------------
+
+    def _held(self, event: ev.Held, now: float) -> Actions:
+        if self.conversation.held:
+            return []
+        self._media_path.held = True
+        actions = self.conversation.caller_holds(now)
+        if self.state is State.TALKING:
+            rest_s = max(0.0, self.conversation.limit_at - now)
+            actions.append(LimitCall(rest_s + HELD_S + BACKSTOP_S))
+        return actions
+
+    def _unheld(self, event: ev.Unheld, now: float) -> Actions:
+        self._media_path.held = False
+        actions = self._enter_exit(self.conversation.caller_back(now), now)
+        if self._model_link.given_up and not self.conversation.leaving:
+            actions += self._fall_back(now)
+        return actions
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -405,6 +430,8 @@ TRANSITIONS: Transitions[Call] = Transitions()
 TRANSITIONS.on(ev.Arrived, Call._arrived, State.ARRIVED)
 TRANSITIONS.on(ev.Answered, Call._answered, State.ANSWERING)
 TRANSITIONS.on(ev.AnswerFailed, Call._answer_failed, State.ANSWERING)
+TRANSITIONS.on(ev.CodecChanged, Call._media_changed, *WITH_MEDIA)
+TRANSITIONS.on(ev.ParkFailed, Call._media_changed, *WITH_MEDIA)
 TRANSITIONS.on(ev.StreamOpened, Call._media_changed, *WITH_CALLER)
 TRANSITIONS.on(ev.StreamClosed, Call._media_changed, *WITH_CALLER)
 TRANSITIONS.on(ev.StreamFailed, Call._media_changed, *WITH_MEDIA)
@@ -414,6 +441,8 @@ TRANSITIONS.on(ev.FilesReady, Call._media_changed, *WITH_CALLER)
 TRANSITIONS.on(ev.FilesFailed, Call._media_changed, *WITH_MEDIA)
 TRANSITIONS.on(ev.LaneFailed, Call._cannot_apologise, State.CLOSING)
 TRANSITIONS.on(ev.FilesFailed, Call._cannot_apologise, State.CLOSING)
+TRANSITIONS.on(ev.Held, Call._held, *WITH_MEDIA)
+TRANSITIONS.on(ev.Unheld, Call._unheld, *WITH_MEDIA)
 TRANSITIONS.on(ev.AgentReady, Call._agent_ready, *WITH_MODEL)
 TRANSITIONS.on(ev.AgentFailed, Call._agent_failed, *WITH_MODEL)
 TRANSITIONS.on(ev.Transferred, Call._transferred, State.TRANSFERRING)

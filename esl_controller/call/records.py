@@ -18,7 +18,8 @@ class Turn:
 
     ``heard_text``: the words of ``text`` that were heard. ``latency_ms``: of an answer, from the
     caller's last word to the first sample of it that the caller heard. ``interrupted_ms``: how much
-    was heard of a turn that was cut off; None if it was not. ``audio_ms``: the length of what the
+    was heard of a turn that was cut off, or, until it ends, of one into which the caller put us on
+    hold; otherwise None. ``audio_ms``: the length of what the
     agent said, once all of it has come.
     """
 

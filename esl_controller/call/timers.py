@@ -122,6 +122,12 @@ class Timers:
         """The conversation goes on after all. Its limit stands."""
         self._due = {Due.LIMIT: self.limit_at}
 
+    def put_off(self, seconds: float) -> None:
+        """The caller held us for so long, which counts for no limit."""
+        self._due.pop(Due.IDLE, None)
+        self._due = {what: at + seconds for what, at in self._due.items()}
+        self.limit_at += seconds
+
     def pop_due(self, now: float) -> Due | None:
         """One thing that it is time for, if any; each once."""
         due = next((what for what, at in self._due.items() if now >= at), None)

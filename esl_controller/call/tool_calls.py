@@ -233,6 +233,14 @@ class ToolExecutor:
             actions += self._collected(now, "the caller typed nothing more in time")
         return actions
 
+    def put_off(self, seconds: float) -> None:
+        """The caller held us for so long, and could neither wait for us nor type."""
+        for waits in (self.hold, self.collection):
+            if waits is not None:
+                waits.ends += seconds
+        self._keys_until += seconds
+        self._private_until += seconds
+
     def deadline(self, *, model_ready: bool) -> float | None:
         """When ``time_up`` has something to do."""
         ends = [waits.ends for waits in (self.hold, self.collection) if waits is not None]

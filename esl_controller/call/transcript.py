@@ -41,6 +41,7 @@ class _Entry:
     ended_at: float | None = None
     latency_ms: int | None = None
     heard_ms: int | None = None  # how much was heard, if it was cut off
+    held_ms: int | None = None  # how much was heard when the caller put us on hold
 
     @property
     def heard_text(self) -> str:
@@ -95,7 +96,9 @@ class Transcript:
         if turn.ended_at is not None or turn.who == "caller":
             return False  # it is complete
         entry.text, entry.ended_at = turn.text, lost_at
-        heard_ms = max(0, round((lost_at - turn.started_at) * 1000))
+        heard_ms = turn.interrupted_ms
+        if heard_ms is None:
+            heard_ms = max(0, round((lost_at - turn.started_at) * 1000))
         cut = turn.audio_ms is None or heard_ms < turn.audio_ms
         if cut:
             # Where the length is not known, the audio was still coming: all of it was heard.
@@ -175,6 +178,14 @@ class Transcript:
             if entry.heard and entry.ended_at is None:
                 self._changed(entry)
 
+    def agent_held(self, item: str, heard_ms: int) -> None:
+        """The caller has put us on hold after ``heard_ms`` of ``item``. A process that gets the
+        call before the item is over cannot tell from the time how much of it was heard."""
+        entry = self._items.get(item)
+        if entry is not None and entry.ended_at is None:
+            entry.held_ms = heard_ms
+            self._changed(entry)
+
     def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
         """``item`` was heard to its end, or was cut off when ``cut_ms`` of it were heard."""
         entry = self._items.get(item)
@@ -243,7 +254,7 @@ class Transcript:
                 entry.started_at,
                 entry.ended_at,
                 entry.latency_ms,
-                entry.heard_ms,
+                entry.held_ms if entry.ended_at is None else entry.heard_ms,
                 round(entry.audio_ms) if entry.complete else None,
             )
         )

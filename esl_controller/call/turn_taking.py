@@ -111,6 +111,11 @@ class Interruption:
         """Our speech is gone from the playout: nothing is left to be unpaused."""
         self.paused = False
 
+    def drop_check(self) -> Actions:
+        """No more of a sound that was being checked will be heard. A caller who has the floor keeps
+        it: the model has not yet heard the end of that turn."""
+        return self.reset() if self._checking and not self.caller_speaks else []
+
     def reset(self) -> Actions:
         """Ignore what the caller is doing: nobody has the floor."""
         stop: Actions = [StopCheck()] if self._checking else []

@@ -23,7 +23,7 @@ _G711 = frozenset({"PCMU", "PCMA"})
 @dataclass(frozen=True)
 class Channel:
     """One call's channel. ``rate`` is that of the caller's ``codec`` in Hz; both are empty and 0
-    before the codec is negotiated."""
+    before the codec is negotiated. ``held``: the caller's phone has put the call on hold."""
 
     uuid: str
     domain_uuid: str
@@ -38,6 +38,7 @@ class Channel:
     created_us: int = 0  # microseconds of Unix time, by the switch's clock
     now_us: int = 0
     caller_name: str = ""
+    held: bool = False
 
     @property
     def media_path(self) -> str:
@@ -63,6 +64,11 @@ class Channel:
     def hops(self) -> Hops:
         """How often the caller was transferred by us, on this channel and on those before it."""
         return Hops.parse(self.variables.get("controller_hops", ""))
+
+    @property
+    def parks(self) -> int:
+        """How often the call was given a new park (``SwitchConnection.new_park``)."""
+        return _number(self.variables.get("controller_parks"))
 
     @property
     def since_transfer_s(self) -> float:
@@ -112,6 +118,7 @@ class Channel:
             created_us=_number(headers.get("Caller-Channel-Created-Time")),
             now_us=_number(headers.get("Event-Date-Timestamp")),
             caller_name=header(headers, "Caller-Caller-ID-Name"),
+            held=header(headers, "Channel-Call-State") == "HELD",
         )
 
 

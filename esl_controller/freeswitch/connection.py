@@ -40,7 +40,7 @@ from esl_controller.freeswitch.esl import (
     GenesisError,
     Session,
 )
-from esl_controller.freeswitch.events import FilePlayed, FilePlaying, SwitchEvent
+from esl_controller.freeswitch.events import FilePlayed, FilePlaying, LaneCommanded, SwitchEvent
 from esl_controller.freeswitch.keys import KeyPresses
 from esl_controller.freeswitch.reader import BoundedReader
 from esl_controller.freeswitch.wire import (
@@ -77,6 +77,7 @@ class SwitchConnection:
         self._session = session
         self._buffered: deque[SwitchEvent] = deque(maxlen=EARLY_EVENTS)
         self._handler: Callable[[SwitchEvent], None] = self._buffered.append
+        self._lanes: dict[int, asyncio.Future[None]] = {}  # by port; done when it was carried out
         self._plays: dict[str, asyncio.Event] = {}  # by id; set when the file was played
         self._keys = KeyPresses()
         session.on("*", self._received)
@@ -199,10 +200,16 @@ class SwitchConnection:
         """Stop mod_audio_stream. Needed before another start, even if its WebSocket is gone."""
         await self._api("uuid_audio_stream", self._uuid, "stop")
 
-    async def unicast(self, switch: tuple[str, int], controller: tuple[str, int]) -> None:
+    async def unicast(
+        self, switch: tuple[str, int], controller: tuple[str, int]
+    ) -> asyncio.Future[None]:
         """Have FreeSWITCH bind ``switch`` and exchange frames with ``controller``, see
-        ``wire.unicast``."""
+        ``wire.unicast``. The result is done when the channel has carried that out, or has failed
+        to: before, nobody knows whether a lane is going to open."""
+        carried_out = asyncio.get_running_loop().create_future()
+        self._lanes[switch[1]] = carried_out
         await self._sendmsg(wire.unicast(switch, controller))
+        return carried_out
 
     def new_play_id(self) -> str:
         """An id for ``play``, which its events ``FilePlaying`` and ``FilePlayed`` will have."""
@@ -277,6 +284,27 @@ class SwitchConnection:
         """A variable of the channel, as it is now; empty if it is not set."""
         value = await self._api("uuid_getvar", self._uuid, name)
         return "" if value == "_undef_" else value
+
+    async def new_park(self, parks: int) -> None:
+        """Have the switch dial us again for this call, where a lane can be opened anew; the channel
+        then tells ``parks`` (``Channel.parks``). Not while the caller holds us: a transfer makes
+        FreeSWITCH take the call off hold.
+
+        This connection stays open beside the new one until the call is over
+        (docs/design/freeswitch.md#a-replaced-connection-stays-open). Raises SwitchError.
+        """
+        assert self.channel is not None, "connect first"
+        channel = self.channel
+        socket = channel.variables.get("current_application_data", "")
+        if not dialplan.SOCKET.fullmatch(socket):
+            raise SwitchError("the address at which the switch dialled us cannot be dialled again")
+        homes = (
+            channel.variables.get("controller_home", ""),
+            f"{channel.number} XML {channel.context}",
+        )
+        home = next(filter(_is_place, homes), "")
+        line = dialplan.park_again(socket, home, parks)
+        await self._api("uuid_transfer", self._uuid, f"'{line}'", "inline")
 
     async def _close_lane(self) -> None:
         """Play a file of 20 ms, so that the channel's own thread closes the lane. ``uuid_transfer``
@@ -369,7 +397,11 @@ class SwitchConnection:
             return  # the same press, told once more
         if isinstance(typed, FilePlayed):
             self._plays.pop(typed.id).set()
-        if typed is not None:
+        if isinstance(typed, LaneCommanded):
+            carried_out = self._lanes.pop(typed.port, None)
+            if carried_out is not None and not carried_out.done():
+                carried_out.set_result(None)
+        elif typed is not None:
             self._handler(typed)
 
 
@@ -384,3 +416,10 @@ async def _stop_when_unreadable(session: Session) -> None:
     if not reader.cancelled() and (error := reader.exception()) is not None:
         log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=str(error))
         await session.stop()
+
+
+def _is_place(transfer: str) -> bool:
+    with contextlib.suppress(UnsafeValue):
+        Place.parse(transfer)
+        return True
+    return False

@@ -48,6 +48,9 @@ TONE_HZ = 425
 TONE_DB = -24
 HOPS = "controller_hops"
 """The variable in which a channel carries its `Hops`."""
+_ADDRESS = r"[A-Za-z0-9._-]{1,253}:\d{1,5}"
+SOCKET = re.compile(rf"{_ADDRESS}(\|{_ADDRESS}){{0,15}} async full", re.ASCII)
+"""The data of a `socket` action that can stand in an inline dialplan."""
 RINGING = "%(1000,4000,425)"  # what an answered caller hears while another number rings
 FALLBACK: tuple[Action, ...] = (
     ("playback", "tone_stream://%(250,250,480,620);loops=8"),
@@ -157,6 +160,22 @@ def bridge_and_return(way: Way) -> str:
         f"bridge:{variables(leg)}{way.to.loopback}",
         f"transfer:{way.home}",
     )
+    return "m:^:" + "^".join(actions)
+
+
+def park_again(socket: str, home: str, parks: int) -> str:
+    """An extension in one line (dialplan `inline`) that hands the call to the same controllers
+    again: `socket` is the data of the action that did it before, as `SOCKET` matches it. If they
+    are lost, it goes on at `home` (a `Place`; empty: nowhere).
+
+    The channel keeps `parks` as `controller_parks`. What it knew of an earlier loss is over.
+    """
+    actions = [
+        f"set:controller_parks={parks}",
+        "unset:controller_lost_at",
+        f"socket:{socket}",
+        *([f"transfer:{home}"] if home else []),
+    ]
     return "m:^:" + "^".join(actions)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from esl_controller.call.events import Answered, Dtmf, HungUp, StreamFailed
+from esl_controller.call.events import Answered, Dtmf, Held, HungUp, StreamFailed, Unheld
 from esl_controller.freeswitch.channel import codec
 from esl_controller.freeswitch.wire import CONTROL, header, text
 
@@ -20,9 +20,11 @@ DTMF_DIGITS = "0123456789*#ABCD"
 STREAM_EVENTS = tuple(
     f"mod_audio_stream::{name}" for name in ("connect", "disconnect", "play", "json", "error")
 )
-SUBSCRIPTION = f"event plain CUSTOM {' '.join(STREAM_EVENTS)}"
-"""Subscribes to what ``myevents`` leaves out: CUSTOM events, and for example CHANNEL_HOLD and CODEC
-(``parse_command`` in mod_event_socket.c has the list). Other events stand before CUSTOM."""
+SUBSCRIPTION = " ".join(
+    ("event plain CHANNEL_HOLD CHANNEL_UNHOLD CODEC PRIVATE_COMMAND CUSTOM", *STREAM_EVENTS)
+)
+"""Subscribes to what ``myevents`` leaves out (``parse_command`` in mod_event_socket.c has the
+list). CUSTOM comes last: what follows it is taken for subclasses."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,30 @@ class Running:
     data: str = ""
 
 
+@dataclass(frozen=True)
+class LaneCommanded:
+    """PRIVATE_COMMAND of ``unicast``: the channel has carried it out, and has bound the lane's
+    ``port`` by now or never will (captures/codec_change.1.jsonl)."""
+
+    port: int
+
+
+@dataclass(frozen=True)
+class CodecSet:
+    """CODEC: the caller's codec and its ``rate`` in Hz, as they are now. It also comes where only
+    the packet time has changed."""
+
+    codec: str
+    rate: int
+
+
 FileEvent: TypeAlias = FilePlaying | FilePlayed | FileWritten
-SwitchEvent: TypeAlias = Answered | Dtmf | HungUp | StreamFailed | FileEvent | Running
+SwitchEvent: TypeAlias = (
+    Answered | Dtmf | HungUp | Held | Unheld | CodecSet | StreamFailed | FileEvent | Running
+)
 
 
-def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | None:
+def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | LaneCommanded | None:
     """What an event with these headers and this body means; None for one that we do not use.
 
     Raises ValueError, TypeError or KeyError if mod_audio_stream sent something that cannot be read.
@@ -81,6 +102,14 @@ def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | No
         case "CHANNEL_EXECUTE_COMPLETE":
             found = header(event, "Application-Response") != "FILE NOT FOUND"
             return FilePlayed(header(event, "Application-UUID"), found)
+        case "CHANNEL_HOLD":
+            return Held()
+        case "CHANNEL_UNHOLD":
+            return Unheld()
+        case "CODEC":
+            return CodecSet(*codec(event))
+        case "PRIVATE_COMMAND" if header(event, "call-command") == "unicast":
+            return LaneCommanded(int(header(event, "local-port")))
         case "DTMF":
             digit = header(event, "DTMF-Digit")
             return Dtmf(digit) if digit in DTMF_DIGITS and len(digit) == 1 else None

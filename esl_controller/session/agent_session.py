@@ -31,6 +31,7 @@ from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.session.webhooks import Webhooks
 from esl_controller.store.records import Noted
 from media.frame import Format
+from media.playout import HOLD_MS, LOST_MS, CutOff
 
 
 class AgentSession:
@@ -134,6 +135,11 @@ class AgentSession:
                 self.caller.check()
             case do.StopCheck():
                 self.caller.stop()
+            case do.HoldSpeech():
+                for heard in self._speech.hold(HOLD_MS):
+                    self._transcript.agent_held(heard.item, heard.heard_ms)
+            case do.ReleaseSpeech():
+                self._speech.unhold()
             case do.Interrupt():
                 self.interrupt()
             case do.ForgetItem(item):
@@ -159,13 +165,23 @@ class AgentSession:
         await self._deps.record.flush()
         self._runner.report(ev.WebhookDone(call_id, await self._webhooks.webhook(request, secure)))
 
-    def interrupt(self) -> None:
-        """Be silent at once, and tell the model how much of each item was heard."""
-        for heard in self._speech.interrupt():
+    def interrupt(self) -> list[CutOff]:
+        """Be silent at once, and tell the model how much of each item was heard; returns that."""
+        cut = self._speech.interrupt()
+        for heard in cut:
             if self._agent is not None:
                 self._agent.truncate(heard.item, heard.heard_ms)
             self._transcript.agent_ended(heard.item, self._clock.now(), cut_ms=heard.heard_ms)
             self._log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
+        return cut
+
+    def withdraw(self) -> bool:
+        """The way to the caller is gone, and was for the last moment: be silent, and note what was
+        heard. Returns whether something of the agent's speech was not."""
+        self._speech.hold(LOST_MS)
+        cut = self.interrupt()
+        self._speech.unhold()
+        return bool(cut)
 
     # --- what happens -----------------------------------------------------------------------------
 

@@ -19,12 +19,12 @@ from esl_controller.call.events import (
     SpeechStopped,
     ToneHeard,
 )
-from media.frame import decode
+from media.frame import PACKET_MS, decode
 from media.speech_check import SpeechCheck, Verdict
 from media.tone_check import ToneCheck
 
 BEFORE_MS = 500  # what led the model to say that speech began is checked, too
-MESSAGES = BEFORE_MS // 20  # audio messages that hold at least that
+MESSAGES = BEFORE_MS // min(PACKET_MS)  # audio messages that hold at least that
 
 
 class CallerAudio:
@@ -38,7 +38,7 @@ class CallerAudio:
     def __init__(
         self, confirm_ms: int, report: Callable[[SpeechConfirmed | SpeechDoubted | ToneHeard], None]
     ) -> None:
-        self.gate: Literal["closed", "open", "secret"] = "closed"
+        self.gate: Literal["closed", "open", "silent"] = "closed"
         self._confirm_ms = confirm_ms
         self._report = report
         self._agent: Agent
@@ -56,7 +56,7 @@ class CallerAudio:
         """More of the caller, in the agent's format; any size."""
         if self.gate == "closed" or not audio:
             return
-        if self.gate == "secret":
+        if self.gate == "silent":
             if not self._agent.abilities.takes_turns:
                 return
             # The caller's audio is this model's clock: without any, it would stop in mid-word.
@@ -83,7 +83,7 @@ class CallerAudio:
             self._report(SpeechConfirmed())
             return
         format_ = self._agent.input
-        before = b"".join(self._before)[-format_.frame_bytes * MESSAGES :]
+        before = b"".join(self._before)[-format_.bytes_of(BEFORE_MS) :]
         lead_ms = round(format_.ms(len(before)))
         self._check = SpeechCheck(format_.rate, self._confirm_ms, lead_ms=lead_ms)
         self._feed(before)

@@ -67,6 +67,7 @@ class CallMedia:
         self._switch = switch
         self._deps = deps
         self._language = language
+        self._agent_session = agent_session
         self._caller = agent_session.caller
         self._played = agent_session.played
         self._speech = speech
@@ -173,7 +174,7 @@ class CallMedia:
         except (LaneError, SwitchError) as error:
             self._runner.report(ev.LaneFailed(str(error)))
         else:
-            self._speech.playback = playback
+            self._speech.use(playback)
             self._runner.mark("lane")
             self._runner.report(ev.LaneOpened(playback.rate))
 
@@ -187,13 +188,13 @@ class CallMedia:
                 ev.FilesFailed("mod_audio_stream, which writes the files, is not there")
             )
             return
-        # What waited in a lane that is gone was not heard. It is over: do not play it late.
-        for heard in self._speech.interrupt():
-            self._played(ev.ItemFinished(heard.item, heard.heard_ms))
+        # What waited in a lane that is gone was not heard: the conversation goes on from there.
+        self._agent_session.interrupt()
         self._speech.close()
-        self._speech.playback = playback = FilePlayback(
+        playback = FilePlayback(
             self._switch, self._send_stream, self._prepared.channel.rate, self._played
         )
+        self._speech.use(playback)
         self._runner.report(ev.FilesReady())
         await playback.run()
 

@@ -6,23 +6,23 @@ import asyncio
 import base64
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from esl_controller.call.events import FilesFailed, ItemFinished, ItemStarted, LaneFailed
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import FileEvent, FilePlaying, FileWritten
 from esl_controller.freeswitch.wire import SwitchError
 from media.file_playout import FilePlayout, Segment
-from media.frame import FRAME_MS
 from media.lane import Clock, Lane, Ports
-from media.playout import CutOff, Finished, Playout, Started
+from media.playout import LOST_MS, CutOff, Finished, Playout, Started
 
 LANE_TRIES = 4
-# The first datagram comes within 40 ms; a busy machine is slower. A second attempt while the first
-# one still opens would leave a thread behind in FreeSWITCH
-# (docs/design/freeswitch.md#the-lane-opens-once-per-park).
-LANE_OPEN_S = 0.2
+# The channel carries out ``unicast`` at its next frame, after a file that it is playing. Until then
+# a lane may open at any time, and a second one beside it would leave a thread behind in FreeSWITCH
+# that writes into a freed session (docs/design/freeswitch.md#the-lane-opens-once-per-park).
+LANE_TAKEN_S = 2.0
+LANE_OPEN_S = 0.5  # from then on the first datagram comes with the caller's next packet
 WRITTEN_S = 3.0  # mod_audio_stream writes a file within 20 ms
 
 Report = Callable[[ItemStarted | ItemFinished | LaneFailed | FilesFailed], None]
@@ -53,6 +53,15 @@ class Playback(Protocol):
     def unpause(self) -> None:
         """Go on from where ``pause`` stopped."""
 
+    def hold(self, unheard_ms: int) -> None:
+        """Nobody hears us, and nobody has for ``unheard_ms``: be silent, and lose nothing."""
+
+    def unhold(self) -> None:
+        """Go on with the first sample that was not heard."""
+
+    def heard(self) -> list[CutOff]:
+        """What was heard so far of each item that has begun."""
+
     def close(self) -> None:
         """Free everything; may be called again."""
 
@@ -67,10 +76,12 @@ class LanePlayback:
     def __init__(self, lane: Lane, ports: Ports, rate: int, report: Report) -> None:
         self.rate = rate
         self.lane = lane
-        self.playout = Playout(rate)
+        self.playout = Playout(rate, frame_ms=lane.frame_ms)
         self.push, self.complete = self.playout.push, self.playout.complete
         self.flush = self.playout.flush
         self.pause, self.unpause = self.playout.pause, self.playout.unpause
+        self.hold, self.unhold = self.playout.hold, self.playout.unhold
+        self.heard = self.playout.heard
         self._ports = ports
         self._report = report
         self._closed = False
@@ -97,6 +108,7 @@ class LanePlayback:
         _report_items(self.playout.events, self._report)
 
     def _lost(self, error: OSError) -> None:
+        self.playout.take_back(LOST_MS)
         self._report(LaneFailed(f"FreeSWITCH closed the lane ({error.strerror})"))
 
 
@@ -111,7 +123,8 @@ async def open_lane(
 ) -> LanePlayback:
     """Open the lane of a call, on another port if FreeSWITCH cannot bind the first: a bind that
     failed leaves nothing behind. A lane that was open cannot be opened again
-    (docs/design/freeswitch.md#the-lane-opens-once-per-park).
+    (docs/design/freeswitch.md#the-lane-opens-once-per-park), so another port is only tried where
+    the channel has carried out the command and no lane came of it.
 
     ``host`` is our address, ``switch_host`` the one FreeSWITCH binds, ``rate`` the channel's in Hz
     (0: not known). Raises LaneError and SwitchError.
@@ -122,31 +135,24 @@ async def open_lane(
         for _ in range(LANE_TRIES):
             port = ports.take()
             try:
-                lane = Lane(clock, host=host, switch=(switch_host, port))
+                lane = Lane(clock, host=host, switch=(switch_host, port), rate=rate)
             except OSError:
                 ports.give_back(port)
                 raise
             lanes.append(lane)
-            await switch.unicast(lane.switch, lane.local)
-            # An earlier port may have opened late: then a later one never will.
-            done, _ = await asyncio.wait(
-                [lane.opened for lane in lanes],
-                timeout=LANE_OPEN_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            carried_out = await switch.unicast(lane.switch, lane.local)
+            waits = [lane.opened for lane in lanes]
+            done = await _first_of([*waits, carried_out], LANE_TAKEN_S)
+            if not done:
+                raise LaneError(f"the channel did not carry out unicast within {LANE_TAKEN_S:g} s")
+            if done == {carried_out}:
+                done = await _first_of(waits, LANE_OPEN_S)
             opened = next((lane for lane in lanes if lane.opened in done), None)
             if opened is not None:
-                found = opened.opened.result()
-                if rate not in (0, found):
-                    # Another packet time: its frames have the size of 20 ms at another rate.
-                    ms = found * FRAME_MS // rate
-                    raise LaneError(f"the channel has frames of {ms} ms, the lane needs 20 ms")
                 chosen = opened
-                return LanePlayback(chosen, ports, found, report)
+                return LanePlayback(chosen, ports, opened.opened.result(), report)
         tried = ", ".join(str(lane.switch[1]) for lane in lanes)
-        raise LaneError(
-            f"no 20 ms frames came from FreeSWITCH's UDP ports {tried} on {switch_host}"
-        )
+        raise LaneError(f"no frames came from FreeSWITCH's UDP ports {tried} on {switch_host}")
     except OSError as error:
         raise LaneError(f"no UDP socket for the lane: {error}") from error
     finally:
@@ -154,6 +160,14 @@ async def open_lane(
             if lane is not chosen:
                 lane.close()
                 ports.give_back(lane.switch[1])
+
+
+async def _first_of(
+    futures: Sequence[asyncio.Future[Any]], timeout: float
+) -> set[asyncio.Future[Any]]:
+    """Those that are done first; none within ``timeout`` seconds."""
+    done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    return done
 
 
 class FilePlayback:
@@ -197,12 +211,26 @@ class FilePlayback:
 
     def flush(self) -> list[CutOff]:
         heard = self._playout.flush(self._now())
+        self._stop_files()
+        return heard
+
+    def hold(self, unheard_ms: int) -> None:
+        self._playout.hold(self._now() - unheard_ms / 1000)
+        self._stop_files()
+
+    def unhold(self) -> None:
+        self._playout.unhold()
+        self._wake.set()
+
+    def heard(self) -> list[CutOff]:
+        return self._playout.heard(self._now())
+
+    def _stop_files(self) -> None:
         self._break = self._break or bool(self._playing)
         self._playing.clear()
         self._written.clear()
         self._dropped.update(segment for segment, _ in self._unwritten)
         self._wake.set()
-        return heard
 
     def pause(self) -> None:
         """A file is not stopped on suspicion: FreeSWITCH could not go on from the same sample."""

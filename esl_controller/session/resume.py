@@ -43,6 +43,7 @@ class SnapshotKeeper:
         self._clock = clock
         self._memory = Snapshot()
         self._cut = False  # a sentence was cut off, and its rest has not begun yet
+        self._leaving = False  # the call goes on in another session, where the rest will be said
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -72,7 +73,8 @@ class SnapshotKeeper:
             again = dump(replace(stored, cut=True, saved_at=now, age_s=self._channel.age_s))
             self._put(SnapshotSaved(self._channel.uuid, self.epoch, again))
         self._memory, self._cut = memory.shifted(self._clock.loop_time() - now), cut
-        if not memory.back_from:
+        parked = self._channel.parks and not away_s
+        if not (memory.back_from or parked):
             self._note(f"a controller was lost; the call went on after {away_s:.1f} s")
         self._log.info("the call goes on here", epoch=self.epoch, away_s=round(away_s, 3), cut=cut)
         return Resumption(
@@ -109,6 +111,11 @@ class SnapshotKeeper:
             self._memory = memory
             self._write(memory)
 
+    def cut_off(self) -> None:
+        """The call is about to go on in another session, and our speech was cut off."""
+        self._cut = self._leaving = True
+        self._write(self._memory)
+
     def transferred(self) -> None:
         """The caller was transferred, and may come back."""
         left_at = asyncio.get_running_loop().time()
@@ -121,7 +128,7 @@ class SnapshotKeeper:
 
     def _write(self, memory: Snapshot) -> None:
         # As long as an answer is owed, the rest of the sentence that was cut is.
-        self._cut = self._cut and memory.owes
+        self._cut = self._cut and (memory.owes or self._leaving)
         usage = self._agent_session.usage
         stored = StoredSnapshot(
             memory.shifted(self._clock.offset),

@@ -27,7 +27,7 @@ from esl_controller.call.tools import Toolbox
 from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.events import FileEvent, Running, SwitchEvent
+from esl_controller.freeswitch.events import CodecSet, FileEvent, Running, SwitchEvent
 from esl_controller.freeswitch.wire import NoSuchChannel, Place, SwitchError
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
@@ -136,7 +136,9 @@ class CallSession:
                 if self.call.resumption is not None:
                     # This controller may be killed in a moment, too.
                     self._runner.spawn(self._deps.record.flush())
-                self.handle(ev.Arrived(channel.answered, bool(channel.codec)))
+                self.handle(
+                    ev.Arrived(channel.answered, bool(channel.codec), channel.held, channel.parks)
+                )
                 self._switch.handle_events(self._switch_event)
                 try:
                     await self._runner.over
@@ -246,6 +248,10 @@ class CallSession:
             case do.LimitCall(seconds):
                 limit = partial(self._switch.schedule_hangup, seconds)
                 self._runner.spawn(self._ask("to limit the call", limit))
+            case do.NewPark(parks):
+                if self._agent_session.withdraw():
+                    self._keeper.cut_off()
+                self._runner.spawn(self._new_park(parks))
             case do.SendDtmf(digits):
                 self._runner.spawn(self._send_dtmf(digits))
             case do.Hangup(cause):
@@ -289,6 +295,17 @@ class CallSession:
         # If we are killed now, the next controller must know of it: keys are never sent twice.
         await self._deps.record.flush()
         await self._ask("to send DTMF", partial(self._switch.send_dtmf, digits))
+
+    async def _new_park(self, parks: int) -> None:
+        # The session that gets the call next knows only what is written by then.
+        await self._deps.record.flush()
+        await self._media.stop_stream()  # as in hand_back
+        try:
+            await self._switch.new_park(parks)
+        except NoSuchChannel:
+            self._over_already("to give it a new park")
+        except SwitchError as error:
+            self.handle(ev.ParkFailed(str(error)))
 
     async def _record(self) -> None:
         folder, name = self._deps.settings.freeswitch.recordings, f"{self.channel.uuid}.wav"
@@ -372,9 +389,13 @@ class CallSession:
             return
         if isinstance(event, ev.Answered):
             self.channel = replace(self.channel, answered=True)
-            if event.codec:
-                self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
-        self.handle(event)
+        if isinstance(event, ev.Answered | CodecSet) and event.codec:
+            before, codec = (self.channel.codec, self.channel.rate), (event.codec, event.rate)
+            self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
+            if isinstance(event, CodecSet):
+                self.handle(ev.CodecChanged(other=codec != before))
+        if not isinstance(event, CodecSet):
+            self.handle(event)
 
 
 def _began_with(claimed: Claimed | None, found: Secretary) -> Secretary:

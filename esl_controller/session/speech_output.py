@@ -39,6 +39,13 @@ class SpeechOutput:
         self._said: Counter[str] = Counter()  # how often each of our sentences was said
         self._rounds = 0  # of the music's loop, so far
         self._music = False
+        self._held = False
+
+    def use(self, playback: Playback) -> None:
+        """Speak by ``playback`` from now on."""
+        self.playback = playback
+        if self._held:
+            playback.hold(0)
 
     def is_new(self, item: str) -> bool:
         """Whether this would be the first audio of ``item``, and there is a playback for it."""
@@ -89,19 +96,42 @@ class SpeechOutput:
         if self.playback is not None:
             self.playback.unpause()
 
+    def hold(self, unheard_ms: int) -> list[CutOff]:
+        """Nobody hears us from now on, and nobody has for ``unheard_ms``. Returns how much was
+        heard of each of the agent's items that has begun."""
+        self._held = True
+        if self.playback is None:
+            return []
+        self.playback.hold(unheard_ms)
+        return self._of_agent(self.playback.heard())
+
+    def unhold(self) -> None:
+        """Go on with the first sample that was not heard."""
+        self._held = False
+        if self.playback is not None:
+            self.playback.unhold()
+
     def interrupt(self) -> list[CutOff]:
         """Be silent now, and drop what waits. Returns how much was heard of each of the agent's
         items that was cut off."""
         if self.playback is None:
             return []
-        cut = [heard for heard in self.playback.flush() if heard.item not in self._own]
+        cut = self._of_agent(self.playback.flush())
         self._own.clear()
         self._unheard.clear()
         self._music = False
         for heard in cut:
             self._converters.pop(heard.item, None)
             self._over.append(heard.item)
-        return [CutOff(h.item, max(0, int(h.heard_ms - self._lead_ms))) for h in cut]
+        return cut
+
+    def _of_agent(self, items: list[CutOff]) -> list[CutOff]:
+        """The agent's among ``items``, measured in the agent's own audio."""
+        return [
+            CutOff(h.item, max(0, int(h.heard_ms - self._lead_ms)))
+            for h in items
+            if h.item not in self._own
+        ]
 
     def say(self, name: str, language: str) -> None:
         """Play a bundled sentence to its end; whatever waits is dropped. Its item is ``name``, or

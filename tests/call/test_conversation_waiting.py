@@ -62,6 +62,7 @@ def test_a_hold_goes_on_with_music_where_files_replace_the_lane() -> None:
     assert world.music
     world.feed(ev.LaneFailed("closed"))
     world.later(1)
+    world.feed(ev.ParkFailed("refused"))
     assert world.feed(ev.FilesReady()) == [do.PlayMusic(True)]
     actions = world.later(30)
     assert kinds(actions) == ["PlayMusic", "ToolResult", "RequestReply"]

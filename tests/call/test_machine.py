@@ -128,11 +128,12 @@ def test_files_when_asked_for_and_when_no_lane_opens() -> None:
     assert run(call, ev.FilesReady()) == BEGIN
 
 
-def test_a_lane_lost_in_the_call_is_replaced_by_files() -> None:
+def test_a_lane_lost_in_the_call_is_opened_in_a_new_park_or_replaced_by_files() -> None:
     call = talking()
     assert call.handle(ev.LaneFailed("closed"), 5.0) == []  # perhaps it is the hangup
     assert call.next_deadline() == 5.0 + LANE_CLOSED_S
-    assert run(call, ev.TimeUp(), now=5.0 + LANE_CLOSED_S) == [PlayFiles()]
+    assert run(call, ev.TimeUp(), now=5.0 + LANE_CLOSED_S) == [do.NewPark(1)]
+    assert run(call, ev.ParkFailed("no")) == [PlayFiles()]
     assert run(call, ev.FilesReady()) == []
     assert call.state is State.TALKING
     assert call.speaking_by == "file"

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import pytest
+
 from esl_controller.call import events as ev
-from esl_controller.call.actions import Actions, HearByLane, Note, OpenLane, PlayFiles, StartStream
-from esl_controller.call.media_path import LANE_CLOSED_S, STREAM_BACK_S, STREAM_TRIES, MediaPath
+from esl_controller.call.actions import (
+    Actions,
+    HearByLane,
+    NewPark,
+    Note,
+    OpenLane,
+    PlayFiles,
+    StartStream,
+)
+from esl_controller.call.media_path import (
+    CODEC_S,
+    LANE_CLOSED_S,
+    PARK_S,
+    PARKS,
+    STREAM_BACK_S,
+    STREAM_TRIES,
+    MediaPath,
+)
 
 REFUSED = ev.StreamFailed("refused")
 MISSING = ev.StreamFailed("no module", missing=True)
@@ -73,16 +91,88 @@ def test_a_missing_module_is_not_tried_again() -> None:
     assert tell(path, ev.LaneOpened(8000)) == [HearByLane()]
 
 
-def test_a_lost_lane_is_replaced_by_files() -> None:
+def parked(path: MediaPath, now: float) -> None:
+    """What is due now is a new park."""
+    note, park = path.time_up(now)
+    assert isinstance(note, Note)
+    assert park == NewPark(path.parks)
+
+
+def test_a_lost_lane_is_opened_anew_in_a_new_park() -> None:
     path = up()
     assert tell(path, ev.LaneFailed("closed"), now=5.0) == []
     assert by(path) == ("stream", "no")
     assert path.deadline() == 5.0 + LANE_CLOSED_S, "perhaps it is the hangup"
-    note, files = path.time_up(5.0 + LANE_CLOSED_S)
-    assert isinstance(note, Note)
-    assert files == PlayFiles()
+    parked(path, 5.0 + LANE_CLOSED_S)
+    assert path.parks == 1
+
+
+@pytest.mark.parametrize("failure", ["refused", "late"])
+def test_files_replace_a_lane_where_there_is_no_new_park(failure: str) -> None:
+    path = up()
+    tell(path, ev.LaneFailed("closed"), now=5.0)
+    parked(path, 6.0)
+    assert path.deadline() == 6.0 + PARK_S
+    if failure == "refused":
+        assert tell(path, ev.ParkFailed("-ERR")) == [PlayFiles()]
+    else:
+        assert path.time_up(6.0 + PARK_S)[1:] == [PlayFiles()]
+    assert path.deadline() is None
     tell(path, ev.FilesReady())
     assert by(path) == ("stream", "file")
+
+
+def test_another_codec_gets_a_new_park_at_once() -> None:
+    path = up()
+    assert tell(path, ev.CodecChanged(other=True), now=5.0) == []
+    assert path.deadline() == 5.0
+    parked(path, 5.0)
+    assert tell(path, ev.LaneFailed("closed"), now=5.02) == [], "that is being mended"
+
+
+@pytest.mark.parametrize("lane_first", [False, True])
+def test_another_packet_time_gets_a_new_park_at_once(lane_first: bool) -> None:
+    path = up()
+    changes: list[ev.MediaEvent] = [ev.CodecChanged(other=False), ev.LaneFailed("closed")]
+    for change in reversed(changes) if lane_first else changes:
+        tell(path, change, now=5.0)
+    assert path.deadline() == 5.0
+    parked(path, 5.0)
+
+
+def test_a_codec_that_is_set_as_it_was_changes_nothing() -> None:
+    path = up()
+    tell(path, ev.CodecChanged(other=False), now=5.0)
+    assert path.deadline() is None
+    tell(path, ev.LaneFailed("closed"), now=5.0 + CODEC_S)
+    assert path.deadline() == 5.0 + CODEC_S + LANE_CLOSED_S
+
+
+def test_a_new_park_waits_for_a_caller_who_holds_us() -> None:
+    path = up()
+    path.held = True
+    tell(path, ev.CodecChanged(other=True), ev.LaneFailed("closed"), now=5.0)
+    assert path.deadline() is None
+    assert path.time_up(60.0) == []
+    path.held = False
+    assert path.deadline() == 5.0
+    parked(path, 60.0)
+
+
+def test_a_new_park_waits_for_a_lane_that_is_being_opened() -> None:
+    path = MediaPath("lane")
+    path.open(again=False)
+    tell(path, ev.CodecChanged(other=True), now=5.0)
+    assert path.deadline() is None
+    tell(path, ev.LaneOpened(8000), now=5.1)
+    parked(path, 5.1)
+
+
+def test_new_parks_are_counted() -> None:
+    path = up()
+    path.parks = PARKS
+    tell(path, ev.CodecChanged(other=True), now=5.0)
+    assert path.time_up(5.0)[1:] == [PlayFiles()]
 
 
 def test_a_lane_that_does_not_open_is_replaced_at_once() -> None:
@@ -107,6 +197,7 @@ def test_neither_stream_nor_lane_is_deaf() -> None:
     assert path.hearing == "lane"
     tell(path, ev.LaneFailed("closed"))
     path.time_up(10.0)
+    tell(path, ev.ParkFailed("-ERR"))
     assert not path.deaf
     tell(path, ev.FilesReady())
     assert path.deaf

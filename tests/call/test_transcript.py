@@ -182,3 +182,26 @@ def test_what_was_heard_to_its_end_was_not_cut() -> None:
     assert not book.transcript.resume(Claimed(1, "", [last]), lost_at=1.6)
     assert book.transcript.history() == [Said("agent", "Hello.")]
     assert book.turns[-1].interrupted_ms is None
+
+
+def test_of_a_sentence_in_a_hold_the_next_process_knows_what_was_heard() -> None:
+    book = Book()
+    book.transcript.agent_says("i1", 1.0, text="One two three four", audio_ms=1000)
+    book.transcript.agent_heard("i1", 2.0)
+    book.transcript.agent_complete("i1")
+    book.transcript.agent_held("i1", 500)
+    (turn,) = book.turns
+    assert (turn.ended_at, turn.interrupted_ms) == (None, 500)
+    after = Book()
+    assert after.transcript.resume(Claimed(1, "", [turn]), lost_at=60.0), "it was cut off"
+    assert after.transcript.history() == [Said("agent", "One two")]
+
+
+def test_a_sentence_that_went_on_after_a_hold_was_heard_to_its_end() -> None:
+    book = Book()
+    book.transcript.agent_says("i1", 1.0, text="One two", audio_ms=1000)
+    book.transcript.agent_heard("i1", 2.0)
+    book.transcript.agent_held("i1", 500)
+    book.transcript.agent_ended("i1", 60.0)
+    (turn,) = book.turns
+    assert (turn.heard_text, turn.interrupted_ms) == ("One two", None)

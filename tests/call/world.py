@@ -94,6 +94,7 @@ class World:
         self.transferring = False
         self.files_due = False
         self.over = False
+        self.held = False
         self.gates = do.SetGates()
         self._leaving_since: float | None = None
         self._ran: set[tuple[str, str]] = set()  # in this turn of the caller
@@ -275,6 +276,7 @@ class World:
                 assert not self.in_flight, "two replies at once"
                 assert not over, "said after the end"
                 assert not self.music, "said into the music"
+                assert not self.held, "asked for what nobody hears"
                 assert words or not self.takes_turns, "asked for what the model does by itself"
                 self.asked = True
             case do.CancelReply():
@@ -287,6 +289,12 @@ class World:
             case do.Unpause():
                 assert self.paused
                 self.paused = False
+            case do.HoldSpeech():
+                assert not self.held
+                self.held = True
+            case do.ReleaseSpeech():
+                assert self.held
+                self.held = False
             case do.Interrupt():
                 self.items, self.paused = [], False
             case do.PlayMusic(on):
@@ -319,10 +327,8 @@ class World:
     def _gates_are_right(self) -> None:
         talking, conversation = self.call.state is State.TALKING, self.call.conversation
         assert self.gates.agent is talking
-        open_ = talking and not conversation.music_playing
-        assert self.gates.caller == (
-            "closed" if not open_ else "secret" if conversation.secret_digits else "open"
-        )
+        silent = conversation.music_playing or conversation.secret_digits or conversation.held
+        assert self.gates.caller == ("closed" if not talking else "silent" if silent else "open")
 
     def _leave(self, exit_: do.Hangup | do.Transfer) -> None:
         assert not self.over, "left after the end"
@@ -333,7 +339,7 @@ class World:
             since = self._leaving_since
             assert since is not None
             abandoned = self.call.outcome == "model lost"
-            said = not self.words or self.now >= since + LAST_WORDS_S
+            said = not self.words or self.now >= since + LAST_WORDS_S or self.held
             assert said or abandoned, "the last words were cut off"
         self.over = isinstance(exit_, do.Hangup)
         self.transferring = not self.over

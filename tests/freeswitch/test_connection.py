@@ -13,7 +13,7 @@ from esl_controller.call.events import Answered, HungUp
 from esl_controller.call.hops import Hops
 from esl_controller.freeswitch import connection as module
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.dialplan import Way, bridge_and_return
+from esl_controller.freeswitch.dialplan import Way, bridge_and_return, park_again
 from esl_controller.freeswitch.events import FileWritten, SwitchEvent
 from esl_controller.freeswitch.wire import NoSuchCommand, Place, SwitchError, UnsafeValue
 from tests.freeswitch.peer import OK, UUID, api_reply, connected, messages, pair
@@ -135,6 +135,33 @@ async def test_a_transfer_with_a_way_back_where_there_is_one(home: str, loopback
         assert rings == []
         assert f"api uuid_setvar {UUID} export_vars controller_hops" in commands
         assert transfer == f"api uuid_transfer {UUID} 1001 XML internal"
+
+
+@pytest.mark.parametrize("home", ["8000 XML default", "8000 XML a^b"])
+async def test_a_new_park_is_asked_for_where_the_call_came_from(home: str) -> None:
+    headers = {
+        "Unique-ID": UUID,
+        "Caller-Destination-Number": "9000",
+        "Caller-Context": "public",
+        "variable_controller_home": home,
+        "variable_current_application_data": "127.0.0.1:8022 async full",
+    }
+    async with connected() as (switch, peer):
+        switch.channel = Channel.parse(headers)
+        task = asyncio.create_task(switch.new_park(2))
+        command = (await peer.reply(api_reply("+OK"))).strip()
+        await task
+        then = home if "^" not in home else "9000 XML public"
+        line = park_again("127.0.0.1:8022 async full", then, 2)
+        assert command == f"api uuid_transfer {UUID} '{line}' inline"
+
+
+async def test_no_new_park_where_the_address_is_not_known() -> None:
+    headers = {"Unique-ID": UUID, "variable_current_application_data": "x:1 async full^hangup:"}
+    async with connected() as (switch, _):
+        switch.channel = Channel.parse(headers)
+        with pytest.raises(SwitchError):
+            await switch.new_park(1)
 
 
 async def test_replies_are_matched_under_concurrency() -> None:

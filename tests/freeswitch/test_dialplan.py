@@ -23,8 +23,10 @@ from esl_controller.freeswitch.dialplan import (
     DialplanError,
     Way,
     bridge_and_return,
+    park_again,
     render,
 )
+from esl_controller.freeswitch.dialplan import SOCKET as SOCKET_DATA
 from esl_controller.freeswitch.wire import Place, UnsafeValue
 from tests.paths import ROOT
 
@@ -250,3 +252,24 @@ def test_only_a_plain_extension_is_a_way_back(home: str, usable: bool) -> None:
         assert not usable
     else:
         assert usable
+
+
+def test_the_way_to_a_new_park_dials_the_same_controllers_and_then_goes_home() -> None:
+    assert SOCKET_DATA.fullmatch("127.0.0.1:8022|b.example:8023 async full")
+    line = park_again("127.0.0.1:8022 async full", "8000 XML default", 3)
+    actions = [action.partition(":")[::2] for action in line.removeprefix("m:^:").split("^")]
+    assert actions == [
+        ("set", "controller_parks=3"),
+        ("unset", "controller_lost_at"),
+        ("socket", "127.0.0.1:8022 async full"),
+        ("transfer", "8000 XML default"),
+    ]
+    assert "transfer" not in park_again("127.0.0.1:8022 async full", "", 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "127.0.0.1:8022", "a:1 async full^hangup:", "a:1 async full'", "a b:1 async full"],
+)
+def test_no_other_data_is_put_into_that_line(data: str) -> None:
+    assert not SOCKET_DATA.fullmatch(data)

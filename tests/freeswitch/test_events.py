@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from esl_controller.call.events import Answered, Dtmf, HungUp, StreamFailed
+from esl_controller.call.events import Answered, Dtmf, Held, HungUp, StreamFailed, Unheld
+from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.events import (
+    CodecSet,
     FilePlayed,
     FilePlaying,
     FileWritten,
@@ -18,6 +20,8 @@ from esl_controller.freeswitch.events import (
     parse,
 )
 from tests.freeswitch.peer import messages, pair
+
+UUID = "a381d4f0-5177-4e34-ad6b-64ffcd7cc46c"
 
 
 async def replay(name: str) -> tuple[list[SwitchEvent], int]:
@@ -46,6 +50,23 @@ async def test_events_of_a_conversation() -> None:
     assert got == [Answered("PCMU", 8000), *keys, hung_up, hung_up]
     assert [key.digit for key in keys] == ["5", "#"]
     assert dropped == 0
+
+
+async def test_events_of_a_caller_who_holds_us() -> None:
+    got, dropped = await replay("hold")
+    assert [e for e in got if isinstance(e, Held | Unheld)] == [Held(), Unheld(), Held()]
+    assert dropped == 0
+
+
+async def test_events_of_another_codec() -> None:
+    got, _ = await replay("codec_change.1")
+    assert [e for e in got if isinstance(e, CodecSet)] == [CodecSet("PCMA", 8000)]
+
+
+async def test_a_call_that_is_taken_over_in_a_hold_says_so() -> None:
+    headers = {"Unique-ID": UUID, "Channel-Call-State": "HELD"}
+    assert Channel.parse(headers).held
+    assert not Channel.parse({**headers, "Channel-Call-State": "ACTIVE"}).held
 
 
 async def test_events_of_refused_streams_in_both_builds() -> None:
@@ -137,7 +158,7 @@ def test_who_was_reached_after_a_transfer(
     assert parse(event) == HungUp(cause, unreached)
 
 
-def stream_event(name: str, body: Any) -> SwitchEvent | None:
+def stream_event(name: str, body: Any) -> object:
     """An event of mod_audio_stream; ``body`` as JSON, or as it is."""
     headers = {"Event-Name": "CUSTOM", "Event-Subclass": f"mod_audio_stream::{name}"}
     return parse(headers, body if body is None or isinstance(body, str) else json.dumps(body))

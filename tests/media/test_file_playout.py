@@ -253,3 +253,22 @@ def _give(playout: FilePlayout, given: dict[str, bytes], out: list[Segment]) -> 
     if segment is not None:
         given[segment.item] = given.get(segment.item, b"") + segment.data
         out.append(segment)
+
+
+def test_a_hold_hands_out_again_what_was_not_played() -> None:
+    playout = FilePlayout(8000)
+    playout.push("a", b"".join(bytes([n % 251, 0]) * 8 for n in range(3000)))
+    playout.complete("a")
+    first = _next(playout)
+    playout.playing(first, 10.0)
+    playout.hold(11.0)
+    assert playout.heard(11.0) == [CutOff("a", 1000)]
+    assert playout.next_segment() is None
+    playout.played(first, 11.1)
+    assert playout.heard_ms("a", 12.0) == 1000, "the file that was stopped counts no more"
+    playout.unhold()
+    rest = _next(playout)
+    assert rest.data == first.data[1000 * 16 :]
+    playout.playing(rest, 20.0)
+    playout.played(rest, 22.0)
+    assert _events(playout)[-1] == Finished("a", 3000)

@@ -113,3 +113,41 @@ def test_the_last_lane_stops_the_timer_and_a_new_one_starts_it(loop: FakeLoop) -
     loop.advance(0.03)
     assert one.sent[3:] == [10.05, 10.07]
     assert clock.skipped == 0
+
+
+class Timers(FakeLoop):
+    """A loop with more than one timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[FakeTimer] = []
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> FakeTimer:
+        self.due.append(FakeTimer(self, when, callback))
+        return self.due[-1]
+
+    def advance(self, seconds: float, stalled: bool = False) -> None:
+        end = self.now + seconds
+        while ready := [timer for timer in self.due if timer.when <= end + 1e-9]:
+            first = min(ready, key=lambda timer: timer.when)
+            self.due.remove(first)
+            self.now = max(self.now, first.when)
+            first.callback()
+        self.now = end
+
+
+def test_lanes_of_several_packet_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Timers()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    clock = Clock()
+    lanes = {frame_ms: CountingLane(loop) for frame_ms in (10, 20, 30, 40, 60)}
+    for frame_ms, lane in lanes.items():
+        lane.frame_ms = frame_ms
+        clock.add(lane)
+    loop.advance(0.6)
+    for frame_ms, lane in lanes.items():
+        expected = [round(n * frame_ms / 1000, 3) for n in range(600 // frame_ms + 1)]
+        assert lane.sent == expected
+    for lane in lanes.values():
+        clock.remove(lane)
+    assert not clock.lanes

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from media.playout import CutOff, Finished, Playout, Started
+from media.playout import LOST_MS, CutOff, Finished, Playout, Started
 
 MS = b"\x01\x00" * 8  # a millisecond at 8 kHz
 FRAME = MS * 20
@@ -321,3 +321,75 @@ class PlayoutMachine(RuleBasedStateMachine):
 
 TestPlayout = PlayoutMachine.TestCase
 TestPlayout.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+# --- nobody hears us ------------------------------------------------------------------------------
+
+
+def test_a_hold_takes_back_what_was_sent_before_we_knew_of_it() -> None:
+    playout = Playout(8000)
+    frames = [bytes([n]) * 320 for n in range(1, 6)]
+    playout.push("a", b"".join(frames))
+    playout.complete("a")
+    assert [playout.pop() for _ in range(3)] == frames[:3]
+    playout.hold()
+    assert playout.heard() == [CutOff("a", 20)]
+    assert playout.waiting_ms == 80
+    assert [playout.pop() for _ in range(50)] == [SILENCE] * 50
+    playout.hold()
+    playout.unhold()
+    assert [playout.pop() for _ in range(4)] == frames[1:]
+    playout.pop()
+    assert _events(playout)[-1] == Finished("a", 100)
+
+
+def test_of_a_hold_in_a_silence_nothing_is_taken_back() -> None:
+    playout = Playout(8000)
+    playout.push("a", FRAME * 2)
+    playout.pop()
+    playout.pause()
+    playout.pop()
+    playout.pop()
+    playout.hold()
+    assert playout.heard_ms("a") == 20
+    playout.unhold()
+    assert playout.pop() == SILENCE, "a pause is not ended by a hold"
+
+
+def test_a_last_frame_that_is_not_full_is_taken_back_as_it_was() -> None:
+    playout = Playout(8000)
+    playout.push("a", MS * 30)
+    playout.complete("a")
+    playout.pop()
+    playout.pop()
+    playout.take_back(40)
+    assert playout.heard_ms("a") == 0
+    assert playout.waiting_ms == 30
+    assert playout.pop() + playout.pop() == MS * 30 + bytes(160)
+    playout.pop()
+    assert _events(playout)[-1] == Finished("a", 30)
+
+
+def test_what_was_cut_off_is_not_taken_back() -> None:
+    playout = Playout(8000)
+    playout.push("a", FRAME)
+    playout.pop()
+    playout.flush()
+    playout.take_back(LOST_MS)
+    assert playout.pop() == SILENCE
+
+
+@pytest.mark.parametrize("frame_ms", [10, 20, 30, 40, 60])
+def test_frames_of_any_length_count_by_their_samples(frame_ms: int) -> None:
+    playout = Playout(8000, frame_ms=frame_ms)
+    playout.push("a", MS * 600)
+    playout.complete("a")
+    frames = [playout.pop() for _ in range(8)]
+    assert {len(frame) for frame in frames} == {16 * frame_ms}
+    assert playout.heard_ms("a") == 8 * frame_ms
+    playout.take_back(LOST_MS)
+    back = -(-LOST_MS // frame_ms)
+    assert playout.heard_ms("a") == (8 - min(8, back)) * frame_ms
+    while playout.speaking:
+        playout.pop()
+    assert _events(playout)[-1] == Finished("a", 600)

@@ -1,6 +1,6 @@
 """The recipe "React to an event of FreeSWITCH" in CONTRIBUTING.md, followed step by step.
 
-CHANNEL_HOLD is made to end the call in a copy of the sources, by changing the files that the recipe
+RECORD_START is made to end the call in a copy of the sources, by changing the files that the recipe
 names and no others. A whole session must then act on it.
 """
 
@@ -27,28 +27,28 @@ STEPS: Final = (
     (
         EVENTS,
         "@dataclass(frozen=True)\nclass SwitchLost:",
-        '@dataclass(frozen=True)\nclass PutOnHold:\n    """CHANNEL_HOLD."""\n\n    by: str\n\n\n{}',
+        '@dataclass(frozen=True)\nclass Recording:\n    """RECORD_START."""\n\n    by: str\n\n\n{}',
     ),
-    (EVENTS, "    | SwitchLost\n", "{}    | PutOnHold\n"),
-    (PARSING, "import Answered, ", "{}PutOnHold, "),
-    (PARSING, "SwitchEvent: TypeAlias = ", "{}PutOnHold | "),
-    (PARSING, 'SUBSCRIPTION = f"event plain ', "{}CHANNEL_HOLD "),
+    (EVENTS, "    | SwitchLost\n", "{}    | Recording\n"),
+    (PARSING, "import Answered, ", "{}Recording, "),
+    (PARSING, "SwitchEvent: TypeAlias = ", "{}Recording | "),
+    (PARSING, '("event plain ', "{}RECORD_START "),
     (
         PARSING,
         '        case "CHANNEL_ANSWER":\n',
-        '        case "CHANNEL_HOLD":\n'
-        '            return PutOnHold(header(event, "Caller-Caller-ID-Number"))\n{}',
+        '        case "RECORD_START":\n'
+        '            return Recording(header(event, "Caller-Caller-ID-Number"))\n{}',
     ),
     (
         MACHINE,
         "    def _switch_lost(",
-        "    def _put_on_hold(self, event: ev.PutOnHold, now: float) -> Actions:\n"
-        '        return self._end(f"put on hold by {{event.by}}", now)\n\n{}',
+        "    def _recorded(self, event: ev.Recording, now: float) -> Actions:\n"
+        '        return self._end(f"recorded by {{event.by}}", now)\n\n{}',
     ),
     (
         MACHINE,
         "TRANSITIONS.on(ev.SwitchLost, ",
-        "TRANSITIONS.on(ev.PutOnHold, Call._put_on_hold, *ALIVE)\n{}",
+        "TRANSITIONS.on(ev.Recording, Call._recorded, *ALIVE)\n{}",
     ),
 )
 FOLLOWED: Final = """
@@ -60,7 +60,7 @@ async def main() -> None:
         call = await of.switch.call(caller="+551199990000")
         await call.wait_heard()
         session = of.controller.calls.calls[call.uuid]
-        of.switch.sessions[call.uuid].channel.fire("CHANNEL_HOLD")
+        of.switch.sessions[call.uuid].channel.fire("RECORD_START")
         await asyncio.wait_for(session.wait_over(), 5)
         print(session.call.cause)
 
@@ -111,4 +111,4 @@ def test_a_call_acts_on_the_event_once_the_recipe_was_followed(copy: Path) -> No
     command = [sys.executable, "-c", FOLLOWED]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "put on hold by +551199990000" in done.stdout.splitlines()
+    assert "recorded by +551199990000" in done.stdout.splitlines()

@@ -27,7 +27,6 @@ UNTESTED: Final[dict[str, str]] = {
     "session/agent_session": "a whole call: tests/session/test_session.py, tests/calls",
     "session/dependencies": "a dataclass and a Protocol, without logic",
     "session/media": "a whole call: tests/session/test_session.py, tests/calls",
-    "session/playback": "a whole call: tests/session/test_session.py, tests/calls",
     "store/migrations/versions/0001_calls": "tests/store/test_database.py migrates",
     "store/migrations/versions/0002_resumption": "tests/store/test_database.py migrates",
     "store/migrations/versions/0003_controllers": "tests/store/test_database.py migrates",

@@ -25,11 +25,13 @@ class Ear:
         self.push, self.complete = self.playout.push, self.playout.complete
         self.flush = self.playout.flush
         self.pause, self.unpause = self.playout.pause, self.playout.unpause
+        self.hold, self.unhold = self.playout.hold, self.playout.unhold
+        self.heard = self.playout.heard
         self.counters: dict[str, float] = {}
         self.finished: list[str] = []
         self.closed = 0
         self._speech = speech
-        speech.playback = self
+        speech.use(self)
 
     def close(self) -> None:
         self.closed += 1
@@ -249,3 +251,28 @@ def test_an_item_that_is_never_finished_does_not_silence_the_next_one(
     ear.hear(60)
     assert ear.finished == ["i1", "i2"]
     assert silent(ear.hear(10))
+
+
+def test_a_hold_keeps_all_and_a_playback_that_comes_meanwhile_is_held_too(
+    speech: SpeechOutput, ear: Ear
+) -> None:
+    speech.speak("i1", SECOND)
+    ear.hear(10)
+    (held,) = speech.hold(40)
+    assert held == CutOff("i1", held.heard_ms)
+    assert 100 < held.heard_ms <= 160
+    assert silent(ear.hear(20))
+    speech.unhold()
+    assert not silent(ear.hear(2))
+    speech.hold(40)
+    other = Ear(speech)
+    speech.speak("i2", SECOND)
+    assert silent(other.hear(5))
+    speech.unhold()
+    assert not silent(other.hear(5))
+
+
+def test_of_our_own_sentences_a_hold_tells_nothing(speech: SpeechOutput, ear: Ear) -> None:
+    speech.say("moment", "en")
+    ear.hear(10)
+    assert speech.hold(40) == []

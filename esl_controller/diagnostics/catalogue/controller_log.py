@@ -84,7 +84,7 @@ LANE_SILENT = fault(
     "[media] lane_host: our address, as FreeSWITCH reaches it\n"
     "[media] lane_switch_host: its own address\n"
     "[media] lane_ports: UDP ports that are free there and that no firewall blocks",
-    row="`no 20 ms frames came from FreeSWITCH's UDP ports`",
+    row="`no frames came from FreeSWITCH's UDP ports`",
 )
 NO_LANE = fault(
     "no lane",

@@ -12,6 +12,7 @@ from esl_controller.simulator.freeswitch.audio import (
     FramedSound,
     level,
 )
+from esl_controller.simulator.freeswitch.events import CodecName, codec_of
 from esl_controller.simulator.freeswitch.session import SwitchSession
 from media.frame import Samples
 
@@ -103,6 +104,20 @@ class CallStandIn:
     def speaking_for(self) -> float:
         """Seconds of queued words that are still to be said."""
         return self._channel.voice.pending_seconds
+
+    def hold(self) -> None:
+        """Put the call on hold."""
+        self._channel.hold()
+
+    def unhold(self) -> None:
+        """Come back."""
+        self._channel.unhold()
+
+    def change_codec(
+        self, name: CodecName, rate: int | None = None, *, packet_ms: int = 20
+    ) -> None:
+        """Speak another codec, or at another packet time, from now on. Raises ValueError."""
+        self._channel.change_codec(codec_of(name, rate, packet_ms))
 
     def dtmf(self, digits: str) -> None:
         """Press keys."""

@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import numpy as np
+
 from esl_controller.simulator.freeswitch import sip
-from esl_controller.simulator.freeswitch.audio import CallerVoice, HeardFrames
+from esl_controller.simulator.freeswitch.audio import CallerVoice, HeardFrames, resample
 from esl_controller.simulator.freeswitch.causes import CAUSES, cause_of
 from esl_controller.simulator.freeswitch.events import (
     WITHOUT_VARIABLES,
@@ -34,6 +36,9 @@ MAX_DTMF = 64
 
 _ACK_SECONDS = 0.03
 """How long after our answer the caller's ACK comes."""
+
+_CODEC_SECONDS = 0.04
+"""From the reset of the session for another codec to its event."""
 
 _STATES = {
     "CS_NEW": 0,
@@ -91,6 +96,9 @@ class SimulatedChannel:
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
         self.scheduled: list[asyncio.TimerHandle] = []
         """The timers of ``sched_hangup``."""
+        self.held = False
+        """The caller has put the call on hold: what is written to the channel reaches nobody."""
+        self._lane_out = bytearray()
         self.digits_dialed = ""
         self.other_leg: Headers = []
         self.peer: SimulatedChannel | None = None
@@ -219,6 +227,40 @@ class SimulatedChannel:
         original, self.call_state = self.call_state, state
         self.fire("CHANNEL_CALLSTATE", [("Original-Channel-Call-State", original)])
 
+    def hold(self) -> None:
+        """The caller's re-INVITE, ``inactive`` or ``sendonly``."""
+        if not self.held:
+            self.held = True
+            self.profile.held = int(time.time() * 1e6)
+            self.set_call_state("HELD")
+            self.fire("CHANNEL_HOLD")
+
+    def unhold(self) -> None:
+        """The caller's re-INVITE ``sendrecv``; a transfer does the same."""
+        if self.held:
+            self.held = False
+            self.profile.held = 0
+            self.set_call_state("UNHELD")
+            self.fire("CHANNEL_UNHOLD")
+            self.set_call_state("ACTIVE")
+
+    def change_codec(self, codec: Codec) -> None:
+        """The caller's re-INVITE with another codec, or another packet time: the session is reset,
+        which closes the lane, and the CODEC event comes later."""
+        self.unicast.reset()
+        self._lane_out.clear()
+        self.codec = codec
+        for side in ("read", "write"):
+            self.variables[f"{side}_codec"] = codec.name
+            self.variables[f"{side}_rate"] = str(codec.rate)
+        if self._sip:
+            self.variables |= sip.negotiated(codec)
+        asyncio.get_running_loop().call_later(_CODEC_SECONDS, self._codec_changed)
+
+    def _codec_changed(self) -> None:
+        if self.ready:
+            self.fire("CODEC")
+
     def set_state(self, state: str) -> None:
         """Enter a state and fire its event."""
         self.state = self.running_state = state
@@ -272,7 +314,11 @@ class SimulatedChannel:
         if self.stream is not None:
             self.stream.tick()
         if (lane := self.unicast.carrying) is not None:
-            lane.send(self._read())
+            self._lane_out += self._read()
+            size = self.codec.packet_bytes
+            while len(self._lane_out) >= size:
+                lane.send(bytes(self._lane_out[:size]))
+                del self._lane_out[:size]
         elif self._peer_tap is not None:
             self._close_peer_tap()
         for recording in self.recordings.values():
@@ -292,9 +338,12 @@ class SimulatedChannel:
             self._peer_tap = None
 
     def _play(self, frame: bytes) -> None:
-        """A frame for the far end, now."""
+        """A frame for the far end, now. One that is no whole packet is noise there, if anything."""
+        if self.held or len(frame) != self.codec.packet_bytes:
+            return
         if self.peer is None:
-            self.heard.add(frame)
+            pcm = np.frombuffer(frame, np.int16)
+            self.heard.add(resample(pcm, self.codec.rate, self.heard.rate).tobytes())
         else:
             self.peer.voice.say(frame, self.codec.rate)
 

@@ -37,6 +37,9 @@ SOURCES: Mapping[str, tuple[str, str, int]] = {
     "CHANNEL_BRIDGE": ("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", 1689),
     "CHANNEL_UNBRIDGE": ("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", 1879),
     "CUSTOM": ("mod_audio_stream.c", "responseHandler", 16),
+    "CHANNEL_HOLD": ("switch_channel.c", "switch_channel_mark_hold", 875),
+    "CHANNEL_UNHOLD": ("switch_channel.c", "switch_channel_mark_hold", 875),
+    "CODEC": ("switch_core_codec.c", "switch_core_session_set_write_codec", 558),
     "DTMF": ("switch_channel.c", "switch_channel_dequeue_dtmf", 677),
     "PLAYBACK_START": ("switch_ivr_play_say.c", "switch_ivr_play_file", 1658),
     "PLAYBACK_STOP": ("switch_ivr_play_say.c", "switch_ivr_play_file", 2038),
@@ -46,7 +49,9 @@ SOURCES: Mapping[str, tuple[str, str, int]] = {
 }
 """Where each event is fired (``Event-Calling-*``); the lines of 1.10.12."""
 
-WITHOUT_VARIABLES = frozenset({"CHANNEL_STATE", "CHANNEL_CALLSTATE", "DTMF", "PRIVATE_COMMAND"})
+WITHOUT_VARIABLES = frozenset(
+    {"CHANNEL_STATE", "CHANNEL_CALLSTATE", "CODEC", "DTMF", "PRIVATE_COMMAND"}
+)
 """Channel events that carry no ``variable_*`` (switch_channel_event_set_extended_data)."""
 
 
@@ -110,6 +115,7 @@ class Profile:
     answered: int = 0
     hangup: int = 0
     bridged: int = 0
+    held: int = 0
     rdnis: str = ""
     transfer_source: str = ""
 
@@ -145,7 +151,7 @@ class Profile:
             ("Channel-Transfer-Time", "0"),
             ("Channel-Resurrect-Time", "0"),
             ("Channel-Bridged-Time", str(self.bridged)),
-            ("Channel-Last-Hold", "0"),
+            ("Channel-Last-Hold", str(self.held)),
             ("Channel-Hold-Accum", "0"),
             ("Screen-Bit", "true"),
             ("Privacy-Hide-Name", "false"),
@@ -159,19 +165,20 @@ CodecName = Literal["PCMU", "PCMA", "L16", "opus"]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A channel's codec: name, sample rate in Hz, bit rate."""
+    """A channel's codec: name, sample rate in Hz, bit rate, packet time in ms."""
 
     name: str
     rate: int
     bit_rate: int
+    packet_ms: int = 20
 
     @property
-    def frame_bytes(self) -> int:
-        """Bytes of 20 ms as 16-bit mono samples."""
-        return self.rate // 50 * 2
+    def packet_bytes(self) -> int:
+        """Bytes of one packet as 16-bit mono samples: the size of the lane's datagrams."""
+        return self.rate * self.packet_ms // 1000 * 2
 
 
-def codec_of(name: str, rate: int | None = None) -> Codec:
+def codec_of(name: str, rate: int | None = None, packet_ms: int = 20) -> Codec:
     """The codec of that name, at its own rate unless told (Hz).
 
     Raises ValueError for a codec or rate that the stand-in does not carry.
@@ -183,7 +190,7 @@ def codec_of(name: str, rate: int | None = None) -> Codec:
     if rate not in (8000, 16000, 24000, 32000, 48000):
         raise ValueError(f"unsupported rate {rate} Hz for {name}")
     bit_rate = {"PCMU": 64000, "PCMA": 64000, "opus": 0}.get(name, rate * 16)
-    return Codec(name, rate, bit_rate)
+    return Codec(name, rate, bit_rate, packet_ms)
 
 
 def call_times(profile: Profile) -> dict[str, str]:

@@ -178,6 +178,7 @@ class SwitchSession:
 
     def transfer(self, number: str, dialplan: str, context: str) -> None:
         """Leave whatever is going on and route again, at the next tick."""
+        self.channel.unhold()
         variables, profile = self.channel.variables, self.channel.profile
         by_session = "max_session_transfers"
         counted = by_session if by_session in variables else "max_forwards"

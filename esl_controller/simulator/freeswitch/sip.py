@@ -47,15 +47,22 @@ def invited(profile: Profile, codec: Codec) -> dict[str, str]:
         "remote_media_ip": _HOST,
         "remote_media_port": "18862",
         "rtp_audio_recv_pt": payload,
-        "rtp_use_codec_name": codec.name,
-        "rtp_use_codec_rate": str(codec.rate),
-        "rtp_use_codec_ptime": "20",
-        "rtp_use_codec_channels": "1",
-        "rtp_last_audio_codec_string": f"{codec.name}@{codec.rate}h@20i@1c",
+        **negotiated(codec),
         "original_read_codec": codec.name,
         "original_read_rate": str(codec.rate),
         "dtmf_type": "rfc2833",
         "endpoint_disposition": "RECEIVED",
+    }
+
+
+def negotiated(codec: Codec) -> dict[str, str]:
+    """What an INVITE or a re-INVITE has settled."""
+    return {
+        "rtp_use_codec_name": codec.name,
+        "rtp_use_codec_rate": str(codec.rate),
+        "rtp_use_codec_ptime": str(codec.packet_ms),
+        "rtp_use_codec_channels": "1",
+        "rtp_last_audio_codec_string": f"{codec.name}@{codec.rate}h@{codec.packet_ms}i@1c",
     }
 
 

@@ -111,6 +111,7 @@ class AudioStream:
         self._build = build
         self._request = request
         self._headers = _extra_headers(channel.variables.get("STREAM_EXTRA_HEADERS", ""))
+        self._channel_rate = channel.codec.rate
         self._rate = channel.codec.rate if build == "sptmru" else request.rate
         buffer_size = channel.variables.get("STREAM_BUFFER_SIZE", "")
         self._message_bytes = _message_bytes(build, request, self._rate, buffer_size)
@@ -143,6 +144,12 @@ class AudioStream:
     def _frame(self) -> bytes:
         rate = self._rate
         said = self._channel.voice.frame(rate)
+        if self._channel.codec.rate != self._channel_rate:
+            # The module does not notice: it takes the samples for those of the rate it began with.
+            said = self._channel.voice.frame(self._channel.codec.rate)
+            if self._build == "amigniter":
+                wrong = np.frombuffer(said, np.int16)
+                said = resample(wrong, self._channel_rate, rate).tobytes()
         if self._tap is None:
             return said
         heard = np.frombuffer(self._tap.frame(), np.int16)

@@ -115,6 +115,7 @@ class SwitchStandIn:
         *,
         codec: CodecName = "PCMU",
         rate: int | None = None,
+        packet_ms: int = 20,
         variables: Mapping[str, str] | None = None,
         caller: str = "+551199990000",
         late_negotiation: bool = False,
@@ -128,7 +129,7 @@ class SwitchStandIn:
         """
         ident = str(uuid.uuid4())
         profile = sip.profile(ident, number, caller)
-        audio = codec_of(codec, rate)
+        audio = codec_of(codec, rate, packet_ms)
         channel = self.channel(profile, audio, sip.invited(profile, audio), faults)
         channel.variables |= variables or {}
         channel.late_negotiation = late_negotiation

@@ -1,0 +1,117 @@
+"""The caller's phone puts us on hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from esl_controller.call import actions as do
+from esl_controller.call import events as ev
+from esl_controller.call.agent import Recovery
+from esl_controller.call.caller_hold import HELD_S
+from esl_controller.call.machine import BACKSTOP_S
+from esl_controller.call.states import State
+from tests.call.world import World, kinds, secretary, tool_call
+
+PATIENT = {"limits": {"idle_s": 5, "max_call_s": 120, "warn_s": 20}}
+
+
+def test_a_held_caller_is_not_asked_and_not_hung_up_on() -> None:
+    world = World(secretary(**PATIENT)).greeted()
+    held = world.feed(ev.Held())
+    assert held == [do.HoldSpeech(), do.LimitCall(120 + HELD_S + BACKSTOP_S)]
+    assert world.later(HELD_S - 1) == []
+    assert world.gates == do.SetGates("silent", agent=True)
+    back = world.feed(ev.Unheld())
+    assert back == [do.ReleaseSpeech()]
+    assert world.gates == do.SetGates("open", agent=True)
+    # The timers go on where they were.
+    assert kinds(world.later(4.9)) == []
+    assert kinds(world.later(0.2)) == ["RequestReply"]
+    world.reply()
+    world.hear_all()
+    assert world.call.conversation.limit_at == pytest.approx(120 + HELD_S - 1)
+
+
+def test_a_hold_has_a_limit_of_its_own() -> None:
+    world = World().greeted()
+    world.feed(ev.Held())
+    assert kinds(world.later(HELD_S + 1))[0] == "Hangup"
+    assert world.call.state is State.HANGING_UP
+
+
+def test_what_is_being_said_waits_for_the_caller() -> None:
+    world = World().talking()
+    world.reply()
+    world.feed(ev.Held())
+    assert world.later(60) == []
+    assert world.items, "nothing was heard"
+    assert world.feed(ev.Unheld()) == [do.ReleaseSpeech()]
+    world.hear_all()
+    assert world.call.conversation.idle
+
+
+def test_a_goodbye_waits_for_the_caller() -> None:
+    world = World().greeted()
+    world.asks(tool_call("end_call"), speak=True)
+    world.feed(ev.Held())
+    assert world.later(60) == []
+    world.feed(ev.Unheld())
+    assert kinds(world.hear()) == ["Hangup"]
+
+
+def test_an_answer_is_asked_for_when_the_caller_is_back() -> None:
+    world = World().greeted()
+    world.feed(ev.SpeechStarted(0, "u1"), ev.Held())
+    assert world.feed(ev.SpeechStopped(0, "u1")) == []
+    assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
+
+
+def test_a_sound_that_was_being_checked_is_dropped() -> None:
+    world = World().talking()
+    world.reply()
+    world.feed(ev.SpeechStarted(0, "u1"))
+    assert world.paused
+    assert kinds(world.feed(ev.Held())) == ["StopCheck", "Unpause", "HoldSpeech", "LimitCall"]
+
+
+def test_functions_that_wait_for_the_caller_wait_longer() -> None:
+    world = World().greeted()
+    world.asks(tool_call("hold", seconds=20))
+    assert world.music
+    world.later(5)
+    world.feed(ev.Held())
+    assert world.later(100) == []
+    world.feed(ev.Unheld())
+    assert world.later(14) == []
+    assert kinds(world.later(2)) == ["PlayMusic", "ToolResult", "RequestReply"]
+
+
+def test_the_model_is_given_up_meanwhile() -> None:
+    world = World().greeted()
+    world.feed(ev.Held())
+    assert kinds(world.lose(Recovery.GIVE_UP)) == []
+    assert world.later(30) == [], "an apology would reach nobody"
+    assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "PlaySentence"]
+    assert world.call.state is State.CLOSING
+
+
+def test_no_sentence_of_ours_is_played_into_a_hold() -> None:
+    world = World().greeted()
+    world.feed(ev.Held())
+    world.lose()
+    assert "PlaySentence" not in kinds(world.later(9))
+
+
+def test_a_call_that_arrives_held() -> None:
+    world = World()
+    world.feed(ev.Arrived(answered=True, held=True))
+    wanted = world.feed(ev.StreamOpened(), ev.LaneOpened(8000), ev.AgentReady())
+    assert "RequestReply" not in kinds(wanted)
+    assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
+
+
+def test_twice_is_once() -> None:
+    world = World().greeted()
+    assert world.feed(ev.Unheld()) == []
+    world.feed(ev.Held())
+    assert world.feed(ev.Held()) == []

@@ -1,0 +1,87 @@
+"""When another port is tried for a lane: only where no lane can open any more."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from esl_controller.session import playback
+from esl_controller.session.playback import LaneError, open_lane
+from media.lane import Clock, Ports
+
+FRAME = bytes(320)
+
+
+class Switch:
+    """Carries out ``unicast`` as each of ``ways`` says; notes the ports."""
+
+    def __init__(self, *ways: Callable[[Switch, tuple[str, int]], Any]) -> None:
+        self.ways = list(ways)
+        self.ports: list[int] = []
+        self.carried_out: asyncio.Future[None]
+
+    async def unicast(
+        self, switch: tuple[str, int], controller: tuple[str, int]
+    ) -> asyncio.Future[None]:
+        self.ports.append(switch[1])
+        self.carried_out = asyncio.get_running_loop().create_future()
+        self.ways.pop(0)(self, (controller[0], controller[1]))
+        return self.carried_out
+
+    def opens(self, controller: tuple[str, int]) -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", self.ports[-1]))
+            udp.sendto(FRAME, controller)
+
+    def fails(self, controller: tuple[str, int]) -> None:
+        self.carried_out.set_result(None)
+
+    def says_nothing(self, controller: tuple[str, int]) -> None:
+        pass
+
+    def opens_late(self, controller: tuple[str, int]) -> None:
+        asyncio.get_running_loop().call_later(0.3, self.opens, controller)
+
+
+async def opened(switch: Switch, rate: int = 8000) -> playback.LanePlayback:
+    host = "127.0.0.1"
+    ports = Ports(20_000, 29_999)
+    return await open_lane(switch, Clock(), ports, host, host, rate, print)  # type: ignore[arg-type]
+
+
+async def test_another_port_is_tried_where_the_first_could_not_be_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(playback, "LANE_OPEN_S", 0.05)
+    switch = Switch(Switch.fails, Switch.opens)
+    (await opened(switch)).close()
+    assert len(switch.ports) == 2
+
+
+async def test_no_other_port_while_the_first_may_still_open() -> None:
+    """A second lane beside an open one makes FreeSWITCH write into a freed session."""
+    switch = Switch(Switch.opens_late, Switch.opens)
+    (await opened(switch)).close()
+    assert len(switch.ports) == 1
+
+
+async def test_a_channel_that_does_not_carry_it_out_gets_no_lane(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(playback, "LANE_TAKEN_S", 0.05)
+    switch = Switch(Switch.says_nothing)
+    with pytest.raises(LaneError, match="carry out unicast"):
+        await opened(switch)
+    assert len(switch.ports) == 1
+
+
+@pytest.mark.parametrize(("rate", "frame_ms"), [(8000, 20), (16000, 10), (0, 20)])
+async def test_the_packet_time_follows_from_the_size_and_the_rate(rate: int, frame_ms: int) -> None:
+    lane = await opened(Switch(Switch.opens), rate)
+    assert lane.lane.frame_ms == frame_ms
+    assert lane.rate == (rate or 8000)
+    lane.close()
