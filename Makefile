@@ -12,9 +12,11 @@ SECONDS ?= 20
 WORKERS ?= 4
 FAREWELLS ?= 100
 KILLS ?= 20
+FUZZ ?= 100000
+SEED ?= 1
 LOWEST_TIMEOUT ?= 3600
 
-.PHONY: help demo test test-lowest style types check format bench bench-talk bench-restart lock clean
+.PHONY: help demo test fuzz test-lowest style types check format bench bench-talk bench-restart lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +34,9 @@ demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no 
 
 test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+fuzz: $(VENV)/.ready ## FUZZ=100000 SEED=1: so many hostile messages of each kind
+	@FUZZ=$(FUZZ) SEED=$(SEED) $(PY) -m pytest -n $(WORKERS) tests/fuzz
 
 # What changes with the versions: the model's WebSocket, the Event Socket, settings, the record.
 LOWEST_TESTS ?= tests/agents tests/config tests/freeswitch tests/media tests/project tests/secretaries \

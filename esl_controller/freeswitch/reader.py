@@ -41,6 +41,9 @@ class BoundedReader:
 
     async def readline(self) -> bytes:
         """A whole block of headers at once: so Genesis need not put it together line by line."""
+        # Messages that are all there already would be read, and their events taken, in one go,
+        # while everything else waits.
+        await asyncio.sleep(0)
         try:
             block = await self._reader.readuntil(b"\n\n")
         except asyncio.IncompleteReadError as error:

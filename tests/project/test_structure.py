@@ -17,6 +17,7 @@ from tests.paths import ROOT
 WHOLES: Final = {
     "calls": "whole calls, through every room",
     "live": "whole calls on a real FreeSWITCH",
+    "fuzz": "hostile input for whatever comes from outside",
     "project": "the repository itself: its pages, its deployment, its structure",
     "simulator": "a stand-in is held as a whole against captures and published types",
     "benchmarks": "one short run measures everything",
