@@ -114,7 +114,7 @@ class _Walk:
             if (element.tag == "action" and True in matched) or (
                 element.tag == "anti-action" and False in matched
             ):
-                times = re.match(r"\s*[+-]?[0-9]*", element.get("loop", "1"))
+                times = re.search(r"\A\s*[+-]?[0-9]*", element.get("loop", "1"))
                 if times and times[0].strip().strip("+0") and "-" not in times[0]:
                     data = element.text or element.get("data") or ""
                     self.actions.append((element.get("application", ""), data))
@@ -201,7 +201,7 @@ def matches(expression: str, subject: str) -> bool | None:
     if _UNSURE.search(expression) or "${" in expression or (holes and "[" in expression):
         return None
     # Between \Q and \E everything stands for itself.
-    parts = re.split(r"\\Q(.*?)(?:\\E|$)", expression, flags=re.DOTALL)
+    parts = re.split(r"\\Q(.*?)(?:\\E|\Z)", expression, flags=re.DOTALL)
     parts[1::2] = map(re.escape, parts[1::2])
     try:
         found = re.search("".join(parts).replace(_HOLE, "(?:.*)"), subject, flags)

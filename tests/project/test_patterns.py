@@ -26,7 +26,7 @@ def loose(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
-        if node.func.attr == "match":
+        if node.func.attr == "match" and not _goes_on_from_a_place(node):
             yield f"line {node.lineno}: match"
         of_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"
         if not of_re or node.func.attr not in TAKES_A_PATTERN or not node.args:
@@ -35,6 +35,12 @@ def loose(source: str) -> Iterator[str]:
             text = part.value if isinstance(part, ast.Constant) else None
             if isinstance(text, str) and "$" in _outside_classes(text):
                 yield f"line {node.lineno}: $ in {text!r}"
+
+
+def _goes_on_from_a_place(call: ast.Call) -> bool:
+    """Whether a text is read on by ``pattern.match(text, place)``."""
+    is_re = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "re"
+    return not is_re and len(call.args) == 2
 
 
 def _outside_classes(pattern: str) -> str:

@@ -10,7 +10,6 @@ import pytest
 from esl_controller.call.events import HungUp
 from esl_controller.call.outcome import NOT_REACHED
 from esl_controller.freeswitch.away import Away
-from esl_controller.session.call_clock import CallClock
 from esl_controller.session.closing import Closing
 from esl_controller.store.records import CallEnded, Change, Noted
 from tests.session.test_webhooks import CHANNEL
@@ -29,7 +28,8 @@ def closed(away: Away) -> tuple[list[Change], list[str]]:
     keeper: Any = SimpleNamespace(recording="/a.wav", epoch=2)
     record: Any = SimpleNamespace(put=put.append)
     nothing: Any = None
-    Closing(CHANNEL, nothing, keeper, agent, record, CallClock(0.0)).transferred(away)
+    clock: Any = SimpleNamespace(now=lambda: 5.0)
+    Closing(CHANNEL, nothing, keeper, agent, record, clock).transferred(away)
     return put, told
 
 

@@ -22,7 +22,7 @@ ANSWER_SECONDS = 60.0
 _ORIGINATE = re.compile(r"(?:\{(?P<vars>[^}]*)\})?(?P<dial>\S+)\s+(?P<then>&\w+(?:\(.*\))?|\S+)")
 _VARIABLE = re.compile(r"([^=,\s]+)=('[^']*'|[^,]*)")
 _APPLICATION = re.compile(r"&(\w+)(?:\((.*)\))?")
-_LOOPBACK = re.compile(r"loopback/([^/]+)(?:/([^/]+))?")
+_LOOPBACK = re.compile(r"loopback/([^/]+)(?:/([^/]+)(?:/XML)?)?")
 _NULL = re.compile(r"null/(.+)")
 
 
