@@ -50,10 +50,8 @@ class Channel:
     def away_s(self) -> float:
         """Seconds since the call lost its controller, by the switch's clock; 0 if it has lost none
         or the dialplan does not set ``controller_lost_at``."""
-        lost = self.variables.get("controller_lost_at", "")
-        if not (lost.isdecimal() and self.now_us):
-            return 0.0
-        return max(0.0, (self.now_us - int(lost)) / 1e6)
+        lost_us = _number(self.variables.get("controller_lost_at"))
+        return max(0.0, (self.now_us - lost_us) / 1e6) if lost_us else 0.0
 
     @property
     def returns(self) -> int:
@@ -122,13 +120,15 @@ class Channel:
         )
 
 
+_DIGITS = 18  # microseconds of Unix time have 16; Python refuses to read thousands
+
+
 def _number(value: object) -> int:
     text = first(value)
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def codec(headers: Mapping[str, Any]) -> tuple[str, int]:
     """The caller's codec and its rate in Hz; empty and 0 before it is negotiated."""
-    rate = header(headers, "Channel-Read-Codec-Rate")
     name = header(headers, "Channel-Read-Codec-Name").upper()
-    return name, int(rate) if rate.isascii() and rate.isdigit() else 0
+    return name, _number(headers.get("Channel-Read-Codec-Rate"))

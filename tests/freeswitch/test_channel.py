@@ -45,6 +45,15 @@ def test_a_call_that_lost_its_controller_says_since_when(lost_at: str, away_s: f
     assert Channel.parse({"Unique-ID": UUID, "variable_controller_lost_at": lost_at}).away_s == 0.0
 
 
+def test_a_number_of_thousands_of_digits_counts_as_none() -> None:
+    huge = "9" * 5000
+    names = ("Caller-Channel-Created-Time", "Event-Date-Timestamp", "Channel-Read-Codec-Rate")
+    variables = ("variable_controller_lost_at", "variable_controller_returns")
+    channel = Channel.parse({"Unique-ID": UUID, **dict.fromkeys((*names, *variables), huge)})
+    told = (channel.age_s, channel.away_s, channel.returns, channel.rate)
+    assert told == (0.0, 0.0, 0, 0)
+
+
 def test_the_first_of_a_header_that_comes_twice_counts() -> None:
     channel = Channel.parse({"Unique-ID": UUID, "Caller-Context": ["public", "default"]})
     assert channel.context == "public"
