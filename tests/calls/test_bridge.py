@@ -252,6 +252,7 @@ async def test_a_fallback_that_leads_back_to_us_is_tried_once(come_back: str, ou
                     most = max(most, len(of.switch.sessions))
                     await asyncio.sleep(0.01)
         await until(lambda: not of.switch.sessions)
+        await of.no_calls()
         assert of.controller.calls.taken <= 3
         assert most <= 3, "channels pile up"
         assert "no transfer to the fallback" in {line["event"] for line in logs}
