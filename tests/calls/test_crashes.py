@@ -289,13 +289,18 @@ def _nothing_is_left(of: World) -> Iterator[str]:
             yield f"the log has {line[:2000]}"
 
 
+def _now(instructions: str) -> str:
+    """What is to be said, without the session's own instructions before it."""
+    return instructions.rpartition("# Do this now\n")[2]
+
+
 def _ear(of: World, talk: Talk) -> Iterator[str]:
     """What the caller heard."""
     for number, heard in talk.heard.items():
         if [place for _, place in heard] != list(range(len(heard))):
             yield f"u{number} was heard in pieces: {heard}"
     for what in ("Welcome.", "Goodbye.", "Sales"):
-        numbers = [n for n, asked in talk.said.items() if what in asked and n in talk.heard]
+        numbers = [n for n, asked in talk.said.items() if what in _now(asked) and n in talk.heard]
         known = [n for n in numbers if of.settled(talk.heard[n][0][0]) or talk.whole(n)]
         if known and numbers[-1] > known[0]:
             yield f"{what} was said again: {numbers}"

@@ -142,7 +142,8 @@ async def test_a_transfer_that_was_being_announced_takes_place_once(
         first.kill()
         await until(lambda: bool(there.arrived), 15)
         stored = await of.record(call, lambda stored: stored.outcome)
-        assert of.asked(1) == [CONTINUE], "it was announced anew"
+        [asked] = of.asked(1)
+        assert asked.endswith(CONTINUE), "it was announced anew"
         assert wire.count("uuid_transfer") == 1
         assert there.arrived == [call.uuid]
         assert call.cause == ""
@@ -269,7 +270,8 @@ async def test_the_last_sample_of_a_farewell_is_heard_before_one_hangup(
         await asyncio.sleep(IN_MID_WORD_S)
         first.kill()
         assert await call.ended(20) == "NORMAL_CLEARING"
-        assert of.asked(1) == [CONTINUE]
+        [asked] = of.asked(1)
+        assert asked.endswith(CONTINUE)
         assert correlation(frames(call), spoken(of, 1, 0, call.rate)) > 0.95
         assert wire.count("call-command: hangup") == 1
         stored = await of.record(call, lambda stored: stored.outcome)

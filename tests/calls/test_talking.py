@@ -255,7 +255,8 @@ async def test_hold_plays_music_and_the_model_hears_nothing() -> None:
         call.hangup()
 
 
-async def test_a_hold_outlives_the_lane() -> None:
+async def test_a_hold_outlives_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esl_controller.call.media_path.PARKS", 0)  # so that files replace it
     script = (ScriptedCall(1, "hold", '{"seconds": 6}'),)
     async with rig(model={"script": script}, secretary='[tools]\nenabled = ["hold"]') as of:
         call = await of.switch.call()
