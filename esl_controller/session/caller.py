@@ -6,7 +6,6 @@ gives it to the agent. The decisions only set the gate.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -19,12 +18,11 @@ from esl_controller.call.events import (
     SpeechStopped,
     ToneHeard,
 )
-from media.frame import PACKET_MS, decode
+from media.frame import decode
 from media.speech_check import SpeechCheck, Verdict
 from media.tone_check import ToneCheck
 
 BEFORE_MS = 500  # what led the model to say that speech began is checked, too
-MESSAGES = BEFORE_MS // min(PACKET_MS)  # audio messages that hold at least that
 
 
 class CallerAudio:
@@ -42,7 +40,7 @@ class CallerAudio:
         self._confirm_ms = confirm_ms
         self._report = report
         self._agent: Agent
-        self._before: deque[bytes] = deque(maxlen=MESSAGES)
+        self._before = bytearray()  # the last ``BEFORE_MS``
         self._check: SpeechCheck | None = None
         self._tone: ToneCheck | None = None
 
@@ -62,7 +60,8 @@ class CallerAudio:
             # The caller's audio is this model's clock: without any, it would stop in mid-word.
             audio = self._agent.input.silence(len(audio))
         self._agent.hear(audio)
-        self._before.append(audio)
+        self._before += audio
+        del self._before[: -self._agent.input.bytes_of(BEFORE_MS)]
         if self._check is not None:
             self._feed(audio)
         if self._tone is not None:
@@ -73,7 +72,7 @@ class CallerAudio:
         speech, tones are looked for."""
         if isinstance(event, SpeechStarted):
             self._tone = ToneCheck(self._agent.input.rate)
-            self._feed_tone(b"".join(self._before))
+            self._feed_tone(bytes(self._before))
         elif isinstance(event, SpeechStopped):
             self._check = self._tone = None
 
@@ -83,7 +82,7 @@ class CallerAudio:
             self._report(SpeechConfirmed())
             return
         format_ = self._agent.input
-        before = b"".join(self._before)[-format_.bytes_of(BEFORE_MS) :]
+        before = bytes(self._before)
         lead_ms = round(format_.ms(len(before)))
         self._check = SpeechCheck(format_.rate, self._confirm_ms, lead_ms=lead_ms)
         self._feed(before)

@@ -211,7 +211,7 @@ async def test_the_password_of_the_database_is_nowhere(
     served = await served_without_database(database, right, tmp_path / "serve")
     status, recent = await ended(tmp_path / "recent", right, "calls", "recent")
     assert status == 0
-    assert len(recent.splitlines()) == 2
+    assert "completed" in recent
     status, settings = await ended(tmp_path / "settings", right, "settings")
     assert status == 0
     assert "127.0.0.1" in settings
@@ -243,6 +243,8 @@ async def served_without_database(database: postgres.Database, url: str, out: Pa
             ready = await served.said("ready")
             async with SwitchStandIn(ready["esl"]) as switch:
                 call = await switch.call()
+                # A sentence of ours may come before, where the model is slow to be there.
+                await until(lambda: bool(model.sessions and model.sessions[0].record.spoken), 20)
                 await call.wait_heard()
                 with database.away():
                     call.hangup()

@@ -255,6 +255,27 @@ async def test_hold_plays_music_and_the_model_hears_nothing() -> None:
         call.hangup()
 
 
+async def test_a_hold_goes_on_in_a_new_park() -> None:
+    script = (ScriptedCall(1, "hold", '{"seconds": 6}'),)
+    async with rig(model={"script": script}, secretary='[tools]\nenabled = ["hold"]') as of:
+        call = await of.switch.call()
+        await greeted(call)
+        await say(call)
+        parked = await _session(of, call)
+        await until(lambda: parked.call.conversation.music_playing)
+        of.switch.sessions[call.uuid].channel.unicast.reset()
+        await until(lambda: of.controller.calls.calls[call.uuid] is not parked)
+        before = len(frames(call))
+        session = await _session(of, call)
+        await until(lambda: session.call.conversation.music_playing)
+        assert session.call.speaking_by == "lane"
+        await until(lambda: bool(outputs(of, 1)), 10)
+        # It begins anew, and lasts for as long as it was to last.
+        assert correlation(frames(call)[before:], loop(call.rate)[: 2 * call.rate]) > 0.95
+        assert outputs(of, 1)[-1] == {"hold": "over", "reason": "the time is over"}
+        call.hangup()
+
+
 async def test_a_hold_outlives_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("esl_controller.call.media_path.PARKS", 0)  # so that files replace it
     script = (ScriptedCall(1, "hold", '{"seconds": 6}'),)

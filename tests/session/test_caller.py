@@ -76,6 +76,21 @@ def test_speech_is_confirmed_once(format_: Format) -> None:
     assert check.verdicts == [SpeechConfirmed()]
 
 
+@pytest.mark.parametrize("packet_ms", [10, 20, 40, 60])
+def test_no_more_than_the_last_moments_is_looked_at(
+    packet_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    monkeypatch.setattr(
+        "media.tone_check.ToneCheck.feed", lambda _, samples: looked_at.append(samples.size)
+    )
+    check = Check()
+    for _ in range(3000 // packet_ms):
+        check.audio.hear(bytes(PCM.bytes_of(packet_ms)))
+    check.audio.follow(SpeechStarted(0, "u1"))
+    assert looked_at == [BEFORE_MS * PCM.rate // 1000]
+
+
 def test_what_led_to_the_check_is_part_of_it() -> None:
     check = Check()
     check.hear(words(BEFORE_MS))
