@@ -30,6 +30,7 @@ class ModelLink:
         self._tries = 0
         self._reconnect_at: float | None = None
         self._failing_since: float | None = None  # no connection has been stable since
+        self._last_failure = ""
 
     @property
     def given_up(self) -> bool:
@@ -54,6 +55,7 @@ class ModelLink:
             self._forgive()
         if self._failing_since is None:
             self._failing_since = now
+        self._last_failure = event.reason
         wait = max(event.after_s, RECONNECT_S[min(self._tries, len(RECONNECT_S) - 1)])
         # Another model, which a call does not have: the fallback takes its place.
         of_no_use = event.recovery in (Recovery.NEXT_MODEL, Recovery.GIVE_UP)
@@ -75,7 +77,7 @@ class ModelLink:
         disturbs nobody."""
         patient_until = self._patient_until
         if patient_until is not None and now >= patient_until:
-            return self._lose(f"not back within {PATIENCE_S:g} s")
+            return self._lose(f"not back within {PATIENCE_S:g} s; before: {self._last_failure}")
         if self._reconnect_at is not None and now >= self._reconnect_at:
             return self.connect()
         if idle and self.state == "ready" and now >= self._ready_at + MAX_AGE_S:

@@ -66,6 +66,7 @@ def test_a_connection_that_takes_too_long_is_not_waited_for() -> None:
     assert link.time_up(4.9 + PATIENCE_S, idle=False) == []
     (note,) = link.time_up(5.0 + PATIENCE_S, idle=False)
     assert isinstance(note, Note)
+    assert note.reason == f"not back within {PATIENCE_S:g} s; before: closed"
     assert link.given_up
     assert link.deadline(idle=False) is None
 
