@@ -208,6 +208,15 @@ class Lane:
             self._on_frame = None
             self._loop.remove_reader(self._socket)
 
+    def stop_sending(self) -> None:
+        """Send nothing until ``send_again``. The playout stands still."""
+        self._clock.remove(self)
+
+    def send_again(self) -> None:
+        """Go on with the playout, if the lane was started and is open."""
+        if self.playout is not None and not self._closed:
+            self._clock.add(self)
+
     def tick(self) -> None:
         """Send one frame. Called by the clock."""
         playout = self.playout

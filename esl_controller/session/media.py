@@ -206,6 +206,17 @@ class CallMedia:
             raise ConnectionResetError("mod_audio_stream is gone") from None
         await self._deps.streams.send(self, text)
 
+    def stop_sending(self) -> None:
+        """Send nothing by the lane, before a transfer: FreeSWITCH's thread for it holds what the
+        transfer waits for (docs/design/freeswitch.md#a-lane-that-keeps-the-channel-waiting)."""
+        if isinstance(playback := self._speech.playback, LanePlayback):
+            playback.lane.stop_sending()
+
+    def send_again(self) -> None:
+        """Go on: the transfer has failed. A lane that it has closed is found out by that."""
+        if isinstance(playback := self._speech.playback, LanePlayback):
+            playback.lane.send_again()
+
     def _hear_by_lane(self) -> None:
         """Take the caller's audio from the lane, until the stream brings it again."""
         playback = self._speech.playback

@@ -300,11 +300,13 @@ class CallSession:
         # The session that gets the call next knows only what is written by then.
         await self._deps.record.flush()
         await self._media.stop_stream()  # as in hand_back
+        self._media.stop_sending()
         try:
             await self._switch.new_park(parks)
         except NoSuchChannel:
             self._over_already("to give it a new park")
         except SwitchError as error:
+            self._media.send_again()
             self.handle(ev.ParkFailed(str(error)))
 
     async def _record(self) -> None:
@@ -347,12 +349,14 @@ class CallSession:
         try:
             to = Place(destination.number, destination.context or self.channel.context or "default")
             stopped = await self._stop_recording()
+            self._media.stop_sending()
             await self._switch.transfer(
                 to, destination.timeout_s, hops, transfer.returns, only_unreached
             )
         except NoSuchChannel:
             self._over_already("to transfer the caller")
         except SwitchError as error:
+            self._media.send_again()
             if self._keeper.recording:
                 await self._record()
             self.handle(ev.TransferFailed(str(error)))

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from esl_controller.call.ending import RETURNS
 from esl_controller.call.hops import LEGS, TRANSFERS
+from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.session.closing import HUNG_UP
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -154,6 +155,25 @@ async def test_a_call_goes_round_so_often_and_no_more() -> None:
         of.controller.calls.calls[call.uuid].call.conversation._ending.returns = RETURNS
         await say(call)
         assert await call.ended(timeout=15) == "USER_BUSY", "the destination has the caller"
+
+
+async def test_nothing_is_sent_by_the_lane_while_the_switch_transfers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_command: list[int] = []
+    transfer = SwitchConnection.transfer
+
+    async def seen(switch: SwitchConnection, *arguments: Any) -> None:
+        at_command.append(len(of.controller.clock.lanes))
+        await transfer(switch, *arguments)
+
+    monkeypatch.setattr(SwitchConnection, "transfer", seen)
+    async with desk(BUSY) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        await back(of)
+        call.hangup()
+    assert at_command == [0]
 
 
 async def test_a_dialplan_without_a_way_home_transfers_for_good() -> None:

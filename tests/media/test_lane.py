@@ -259,6 +259,27 @@ async def test_two_lanes_on_one_clock() -> None:
         assert one.frames < two.frames
 
 
+async def test_a_lane_that_stops_sending_goes_on_where_it_was() -> None:
+    clock = Clock()
+    with _ends(clock) as (lane, switch):
+        lane.send_again()
+        assert not clock.lanes, "it was not started"
+        speech, playout = _speech(12), Playout(8000)
+        playout.push("a", b"".join(speech))
+        lane.start(playout)
+        await switch.until(lambda: len(switch.received) >= 3)
+        lane.stop_sending()
+        sent = lane.frames
+        await asyncio.sleep(0.1)
+        assert (lane.frames, len(clock.lanes)) == (sent, 0)
+        lane.send_again()
+        await switch.until(lambda: len(switch.speech) >= 12)
+        assert switch.speech == speech
+        lane.close()
+        lane.send_again()
+        assert not clock.lanes
+
+
 async def test_a_lane_that_another_closes_during_a_tick_is_not_lost() -> None:
     clock = Clock()
     with _ends(clock) as (one, switch_one), _ends(clock) as (two, _):
