@@ -15,7 +15,11 @@
 # ESL_CONTROLLER_MEDIA_PUBLIC_URL and _MEDIA_LANE_HOST (the container, as FreeSWITCH reaches it) and
 # _MEDIA_LANE_SWITCH_HOST (FreeSWITCH, as the container reaches it).
 
-FROM python:3.12-slim AS build
+# The image by its digest, so that nobody can put another one in its place. To renew it:
+#   docker buildx imagetools inspect python:3.12-slim-bookworm
+ARG PYTHON=python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
+
+FROM ${PYTHON} AS build
 WORKDIR /src
 # First what changes seldom. Every package is fetched and checked here, those for development too:
 # so the next two installations need no network and can only get what was checked.
@@ -30,7 +34,7 @@ RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
     && python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --no-index --find-links /wheels esl-controller
 
-FROM python:3.12-slim
+FROM ${PYTHON}
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin controller \
     && install --directory --owner controller --mode 0750 /var/lib/esl-controller
 COPY --from=build /venv /venv

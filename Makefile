@@ -16,7 +16,10 @@ FUZZ ?= 100000
 SEED ?= 1
 LOWEST_TIMEOUT ?= 3600
 
-.PHONY: help demo test fuzz test-lowest style types check format bench bench-talk bench-restart lock clean
+# Under this name and a date; the name alone is a link to the newest.
+PREFIX ?= /usr/local/lib/esl-controller
+
+.PHONY: help demo install test fuzz test-lowest style types check format bench bench-talk bench-restart lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +34,20 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 demo: $(VENV)/.ready ## one whole call on this machine: no switch, no phone, no key
 	@$(VENV)/bin/esl-controller demo
+
+# Only what was checked against the lock is installed, and each time beside what runs: going back to an
+# earlier version is a change of the link.
+install: ## PREFIX=/usr/local/lib/esl-controller: this version, with the locked packages
+	@test -n "$(PYTHON)" || { echo "esl-controller needs Python 3.11 or 3.12 with venv (Debian: apt install python3-venv); make install PYTHON=/path/to/python3.11 names one" >&2; exit 1; }
+	@set -e; new=$(PREFIX)-$$(date +%Y%m%d-%H%M%S); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	pip() { "$$1/bin/python" -m pip --quiet --disable-pip-version-check "$${@:2}"; }; \
+	echo "Installing into $$new (about a minute) ..."; \
+	$(PYTHON) -m venv "$$work/build"; $(PYTHON) -m venv "$$new"; \
+	pip "$$work/build" wheel --require-hashes --no-deps --only-binary :all: --wheel-dir "$$work" -r requirements.lock; \
+	pip "$$work/build" install --no-index --find-links "$$work" hatchling; \
+	pip "$$work/build" wheel --no-build-isolation --no-deps --wheel-dir "$$work" .; \
+	pip "$$new" install --no-index --find-links "$$work" esl-controller; \
+	ln -sfn "$$new" $(PREFIX); $(PREFIX)/bin/esl-controller --version
 
 test: $(VENV)/.ready ## the tests; those in tests/live need FREESWITCH_PREFIX
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

@@ -86,6 +86,15 @@ def _networks_or_none(value: object) -> object:
     return () if value in ((), []) else _networks(value)
 
 
+def _host_names(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError('must be a list of names such as ["calls.example.net"]')
+    for name in value:
+        if not (isinstance(name, str) and re.fullmatch(r"[\w.-]+", name, re.ASCII)):
+            raise ValueError(f"{shown(name)} is not a host name (no port, no URL)")
+    return tuple(name.lower() for name in value if name)
+
+
 def _port_range(value: object) -> object:
     if isinstance(value, PortRange):
         return value
@@ -245,6 +254,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_networks)]
 OptionalNetworks = Annotated[tuple[Network, ...], BeforeValidator(_networks_or_none)]
+HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
 Ports = Annotated[PortRange, BeforeValidator(_port_range)]
 Mix = Annotated[Literal["mono", "mixed", "stereo"], BeforeValidator(_mix)]
 Rate = Annotated[Literal["8k", "16k"], BeforeValidator(_rate)]

@@ -21,6 +21,7 @@ from esl_controller.config.setting_types import (
     BaseUrl,
     FolderThere,
     Host,
+    HostNames,
     Language,
     Line,
     ListenPort,
@@ -306,11 +307,23 @@ class WebhookSettings(Section):
 
 
 class WebSettings(Section):
-    """HTTP: /healthz, /readyz and the list of calls."""
+    """HTTP: /healthz, /readyz, the list of calls, and /drain."""
 
     host: Host = Field(default="127.0.0.1", description="Address that we listen on.")
     port: ListenPort = Field(
         default=8023, description="TCP port that we listen on; 0: any free port."
+    )
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="Names by which we may be asked for /calls, such as that of a proxy. localhost"
+        " and addresses always may: a page in a browser cannot make them point to us.",
+    )
+    token: Secret = Field(
+        default=SecretStr(""),
+        description="Asked of everyone who comes over TCP, but for /healthz and /readyz, as"
+        " `Authorization: Bearer TOKEN`. Not set: /calls asks for none, and /drain is not served"
+        " there. `esl-controller calls` and `drain` need none on the controller's machine.",
+        json_schema_extra={"variable": "ESL_CONTROLLER_WEB_TOKEN"},
     )
 
     def base_url(self, bound_port: int | None = None) -> str:

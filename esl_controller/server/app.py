@@ -13,13 +13,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
+from aiohttp.typedefs import Middleware
+from aiohttp.web import AbstractRouteDef
 
 from esl_controller.agents.base import Model
 from esl_controller.agents.factory import make_model
@@ -30,7 +32,9 @@ from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.rescue import Rescue
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.secretaries.secretary import Secretary, identity
+from esl_controller.server.file_watch import FileWatch, raise_limit
 from esl_controller.server.heartbeats import Heartbeats
+from esl_controller.server.http_server import at, serving
 from esl_controller.server.listener import CallListener
 from esl_controller.server.loop_watch import LoopWatch
 from esl_controller.server.outbox import Outbox
@@ -38,6 +42,8 @@ from esl_controller.server.record import CallRecords
 from esl_controller.server.service_manager import ServiceManager
 from esl_controller.server.shutdown import Shutdown
 from esl_controller.server.stand_in import stand_in
+from esl_controller.server.web.guard import guard
+from esl_controller.server.web.local_socket import at_local_socket, trusted_users_only
 from esl_controller.server.web.routes import in_brief, web_routes
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
@@ -70,7 +76,8 @@ class Controller:
         self.calls = CallListener(settings.esl, self._make_session, self._claim, rescue.take_back)
         self.service_manager = ServiceManager(os.environ)
         self._loop_watch = LoopWatch(self.calls.door, self.service_manager)
-        self.calls.check_loop = self._loop_watch.check
+        self._file_watch = FileWatch(self.calls.door)
+        self.calls.checks += [self._loop_watch.check, self._file_watch.check]
         self.streams = StreamEndpoint(self.calls.expected_stream)
         self.failure: Exception | None = None  # the bug that ends this controller
         self.media_url = ""
@@ -105,22 +112,24 @@ class Controller:
             run_owned(self.store.writer_ended())
         self._model = await _open_model(settings.agent, stack)
         # The Event Socket last: when a call comes, everything that it needs is there.
-        media, web_address = settings.media, settings.web
+        media, web = settings.media, settings.web
         share = settings.esl.share
         streams = self.streams.routes()
         with _told_by("media", media.host, media.port):
-            media_port = await _serve_run_owned(stack, streams, media.host, media.port, share=share)
+            media_port = await _serve(stack, streams, media.host, media.port, share=share)
         stack.push_async_callback(self.streams.close)
         self.media_url = self.calls.probes.media_url = media.base_url(media_port)
         routes = web_routes(self.calls, self.clock, self.shutdown)
-        address = web_address.host, web_address.port
-        with _told_by("web", *address):
-            self.web_port = await _serve_run_owned(stack, routes, *address, share=share)
+        asked_at = web.host, web.port
+        with _told_by("web", *asked_at):
+            self.web_port = await _serve(stack, routes, *asked_at, guard(web), share=share)
+        await _serve_locally(stack, routes, self.web_port)
         stack.push_async_callback(self.calls.stop)
         with _told_by("esl", settings.esl.host, settings.esl.port):
             await self.calls.start()
         run_owned(self.calls.door.keep())
         run_owned(self._loop_watch.run())
+        run_owned(self._file_watch.run())
         if self.store is not None:
             run_owned(Heartbeats(self.store, self._heartbeat).run())
 
@@ -236,38 +245,39 @@ async def _owned_tasks(
 
 
 async def _serve(
-    stack: contextlib.AsyncExitStack, routes: list[web.AbstractRouteDef], host: str, port: int
-) -> int:
-    """Serve ``routes``; returns the port."""
-    application = web.Application()
-    application.add_routes(routes)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    return int(runner.addresses[0][1])
-
-
-async def _serve_run_owned(
     stack: contextlib.AsyncExitStack,
-    routes: list[web.AbstractRouteDef],
+    routes: Sequence[AbstractRouteDef],
     host: str,
     port: int,
-    *,
+    *middlewares: Middleware,
     share: bool,
 ) -> int:
-    """Serve what must reach this very process, such as the stream of its calls; returns the port.
-    This port is never shared: where several controllers ``share`` the Event Socket's, each of them
-    takes the next free one here."""
+    """Serve over TCP what must reach this very process, such as the stream of its calls; returns
+    the port. It is never shared: where several controllers ``share`` the Event Socket's, each of
+    them takes the next free one here."""
     last = min(port + OWN_PORTS, 65535) if share and port else port
     while True:
         try:
-            return await _serve(stack, routes, host, port)
+            server = await stack.enter_async_context(serving(routes, at(host, port), *middlewares))
         except OSError as error:
             if error.errno != errno.EADDRINUSE or port >= last:
                 raise
+        else:
+            return int(server.sockets[0].getsockname()[1])
         port += 1
+
+
+async def _serve_locally(
+    stack: contextlib.AsyncExitStack, routes: Sequence[AbstractRouteDef], port: int
+) -> None:
+    """Serve by the local socket, too, if it can be had."""
+    try:
+        there = at_local_socket(port)
+        await stack.enter_async_context(serving(routes, there, trusted_users_only))
+    except OSError as error:
+        log.warning(
+            "no local socket: esl-controller drain needs [web] token", port=port, reason=str(error)
+        )
 
 
 @contextlib.contextmanager
@@ -332,6 +342,7 @@ def serve(loaded: Loaded) -> int:
     the exit code. Logging must be set up already."""
     settings = loaded.settings
     switch_fast()
+    raise_limit()
     try:
         uvloop.run(_serve_until_stopped(settings))
     except OSError as error:

@@ -72,8 +72,8 @@ class CallListener:
         self._take_back = take_back
         self._mute: dict[str, CallSession] = {}  # over here, and their connection is still open
         self.door = Door(settings, self._accept)
-        # Shuts the door if the event loop is late; asked before a connection is admitted.
-        self.check_loop: Callable[[], None] = lambda: None
+        # They may shut the door; called before a connection is admitted.
+        self.checks: list[Callable[[], None]] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None]] = set()  # connections that have a call of ours
         self._over: deque[str] = deque(maxlen=OVER)  # media paths of the last calls
@@ -186,7 +186,8 @@ class CallListener:
             address = address.ipv4_mapped or address  # our socket listens on both
         if not any(address in network for network in self._settings.allow):
             return "its address is not within [esl] allow"
-        self.check_loop()
+        for check in self.checks:
+            check()
         return self.door.why_shut
 
     def _full(self) -> bool:

@@ -142,7 +142,7 @@ def test_serve_gets_the_settings_and_the_log_masks_their_secrets(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
     monkeypatch.setenv("ESL_CONTROLLER_WEBHOOK_SECRET", "hook-0123")
     assert main(["serve"]) == 3
-    assert configured["secrets"] == ["sk-0123456789", "ClueCon", "hook-0123"]
+    assert configured["secrets"] == ["sk-0123456789", "ClueCon", "hook-0123", ""]
 
 
 def test_every_secret_setting_is_masked_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

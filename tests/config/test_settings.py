@@ -43,6 +43,7 @@ def test_only_what_proves_who_one_is_is_a_secret() -> None:
         "agent.api_key": "OPENAI_API_KEY",
         "freeswitch.password": "FREESWITCH_PASSWORD",
         "webhook.secret": "ESL_CONTROLLER_WEBHOOK_SECRET",
+        "web.token": "ESL_CONTROLLER_WEB_TOKEN",
     }
 
 

@@ -43,7 +43,7 @@ async def controller(case: Case) -> Finding:
     """Does a controller run? If not, listen in its place."""
     webs = _webs(case.settings)
     web = webs[0]
-    answers = await asyncio.gather(*map(_calls, webs))
+    answers = await asyncio.gather(*(_calls(case.settings, web) for web in webs))
     running = {at: told for at, told in zip(webs, answers, strict=True) if told is not None}
     if running:
         case.controllers = tuple(running)
@@ -148,9 +148,9 @@ def _webs(settings: Settings) -> list[str]:
     return [base_url(settings.model_copy(update={"web": each})) for each in at]
 
 
-async def _calls(web: str) -> dict[str, Any] | None:
+async def _calls(settings: Settings, web: str) -> dict[str, Any] | None:
     try:
-        told = await asyncio.to_thread(ask, f"{web}/calls")
+        told = await asyncio.to_thread(ask, settings, f"{web}/calls")
     except (OSError, HTTPException, ValueError):
         return None
     return told if isinstance(told, dict) and "calls" in told else None
@@ -161,7 +161,7 @@ async def _refused(case: Case) -> dict[str, tuple[int, str]]:
     address and reason."""
     if case.substitute is not None:
         return {"": (case.substitute.refused, case.substitute.last_refusal)}
-    answers = await asyncio.gather(*map(_calls, case.controllers))
+    answers = await asyncio.gather(*(_calls(case.settings, web) for web in case.controllers))
     return {
         web: (int(told.get("refused", 0)), str(told.get("last_refusal", "")))
         for web, told in zip(case.controllers, answers, strict=True)

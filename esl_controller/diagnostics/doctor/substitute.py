@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NoReturn
 
-from aiohttp import web
-
 from esl_controller.config.settings import Settings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.wire import SwitchError
+from esl_controller.server.http_server import at, serving
 from esl_controller.server.listener import CallListener
 from media.stream import StreamEndpoint
 
@@ -24,15 +23,12 @@ async def listening(settings: Settings) -> AsyncIterator[CallListener]:
     calls = CallListener(alone, _no_session, _no_record)
     async with AsyncExitStack() as stack:
         streams = StreamEndpoint(calls.expected_stream)
-        application = web.Application()
-        application.add_routes(streams.routes())
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
         media = settings.media
-        await web.TCPSite(runner, media.host, media.port).start()
+        server = await stack.enter_async_context(
+            serving(streams.routes(), at(media.host, media.port))
+        )
         stack.push_async_callback(streams.close)
-        calls.probes.media_url = media.base_url(int(runner.addresses[0][1]))
+        calls.probes.media_url = media.base_url(int(server.sockets[0].getsockname()[1]))
         stack.push_async_callback(calls.stop)
         await calls.start()
         yield calls

@@ -6,17 +6,19 @@ import contextlib
 import json
 import sys
 import time
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.parse import urlsplit
 
 from esl_controller.config.settings import Settings
 from esl_controller.config.terminal import table
+from esl_controller.server.web.local_socket import LocalConnection
 
 TIMEOUT_S = 5.0
 POLL_S = 0.5
+BAD_REQUEST = 400
 CONFLICT = 409
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NO_ANSWER = (OSError, HTTPException, ValueError, KeyError, TypeError)  # or not a controller's
 _COLUMNS = ("call_uuid", "age_s", "caller", "number", "codec", "state", "hearing", "speaking_by")
 
@@ -25,8 +27,11 @@ def list_calls(settings: Settings, *, url: str | None, as_json: bool) -> int:
     """Print the live calls; 1 if the controller cannot be asked. ``url``: its web address."""
     base = base_url(settings, url)
     try:
-        told = ask(f"{base}/calls")
+        told = ask(settings, f"{base}/calls")
         printed = json.dumps(told, indent=2) if as_json else _table(told)
+    except Refused as error:
+        print(f"esl-controller calls: refused by {base}: {error}", file=sys.stderr)
+        return 1
     except _NO_ANSWER as error:
         print(
             f"esl-controller calls: no answer from {base}: {error}. Is the controller running, and"
@@ -44,9 +49,9 @@ def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
     address."""
     base = base_url(settings, url)
     try:
-        left = ask(f"{base}/drain?limit_s={limit_s:g}", method="POST")["calls"]
-    except HTTPError as error:
-        why = "it is already stopping" if error.code == CONFLICT else str(error)
+        left = ask(settings, f"{base}/drain?limit_s={limit_s:g}", method="POST")["calls"]
+    except Refused as error:
+        why = "it is already stopping" if error.status == CONFLICT else str(error)
         print(f"esl-controller drain: not accepted: {why}", file=sys.stderr)
         return 1
     except _NO_ANSWER as error:
@@ -60,7 +65,7 @@ def drain(settings: Settings, *, limit_s: float, url: str | None = None) -> int:
     with contextlib.suppress(*_NO_ANSWER):
         while True:  # until it does not answer any more
             time.sleep(POLL_S)
-            now = len(ask(f"{base}/calls")["calls"])
+            now = len(ask(settings, f"{base}/calls")["calls"])
             if now != left:
                 left = now
                 print(f"{left} live", flush=True)
@@ -73,13 +78,43 @@ def base_url(settings: Settings, url: str | None = None) -> str:
     return (url or settings.web.base_url()).rstrip("/")
 
 
-def ask(url: str, method: str = "GET") -> dict[str, Any]:
-    """The JSON object that comes back. Raises OSError, HTTPException, ValueError."""
-    # No proxy: the controller is on this machine or in its network.
-    opener = build_opener(ProxyHandler({}))
-    with opener.open(Request(url, method=method), timeout=TIMEOUT_S) as reply:  # noqa: S310
-        told: dict[str, Any] = json.load(reply)
+class Refused(HTTPException):
+    """Whoever listens there does not do what it was asked; the text says why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(f"{status} {why}")
+        self.status = status
+
+
+def ask(settings: Settings, url: str, method: str = "GET") -> dict[str, Any]:
+    """The JSON object that comes back: by the local socket of a controller on this machine, else
+    over TCP with [web] token. Raises Refused, OSError, HTTPException, ValueError."""
+    at = urlsplit(url)
+    target = f"{at.path}?{at.query}" if at.query else at.path
+    token = settings.web.token.get_secret_value()
+    with contextlib.closing(_connection(url)) as there:
+        there.request(method, target, headers={"Authorization": f"Bearer {token}"} if token else {})
+        reply = there.getresponse()
+        body = reply.read()
+        if reply.status >= BAD_REQUEST:
+            line, *_ = body.decode(errors="replace").splitlines() or [""]
+            raise Refused(reply.status, line[:200] or reply.reason)
+        told: dict[str, Any] = json.loads(body)
         return told
+
+
+def _connection(url: str) -> HTTPConnection:
+    """A connection to a controller, made if it is one to the local socket."""
+    at = urlsplit(url)
+    if not at.hostname:
+        raise ValueError(f"{url} is no web address such as http://127.0.0.1:8023")
+    if at.hostname in LOOPBACK and at.port and at.scheme == "http":
+        local = LocalConnection(at.hostname, at.port, timeout=TIMEOUT_S)
+        with contextlib.suppress(OSError, AttributeError):  # there is none, or no such sockets here
+            local.connect()
+            return local
+    kind = HTTPSConnection if at.scheme == "https" else HTTPConnection
+    return kind(at.hostname, at.port, timeout=TIMEOUT_S)
 
 
 def _table(told: dict[str, Any]) -> str:

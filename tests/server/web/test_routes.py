@@ -35,13 +35,14 @@ async def test_a_controller_that_takes_no_calls_is_alive_and_not_ready() -> None
         assert await get(of, "/readyz") == (503, {"ready": False, "calls": 0})
 
 
-@pytest.mark.parametrize("limit", ["-1", "nan", "soon"])
+@pytest.mark.parametrize("limit", ["-1", "nan", "soon", ""])
 async def test_a_drain_without_sense_is_refused(limit: str) -> None:
-    async with rig() as of, ClientSession() as http:
+    async with rig(settings={"WEB_TOKEN": "t0ken"}) as of, ClientSession() as http:
         url = f"{of.controller.web_url}/drain?limit_s={limit}"
-        async with http.post(url) as answer:
+        async with http.post(url, headers={"Authorization": "Bearer t0ken"}) as answer:
             assert (answer.status, await answer.text()) == (
                 400,
                 "limit_s is no number of seconds\n",
             )
         assert of.controller.calls.ready
+        assert of.controller.shutdown.drain(1.0), "none was accepted before"
