@@ -2,18 +2,21 @@
 
 A connection takes one of the process' files, which calls need. So it has ``REQUEST_S`` to ask
 something and be answered, unless it becomes a WebSocket, and at most ``WAITING`` have yet to come
-so far. There is no keep-alive: a connection is one request.
+so far. There is no keep-alive: a connection is one request. What is no HTTP gets an answer and no
+line in the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 REQUEST_S: Final = 5.0
@@ -26,6 +29,17 @@ Listen = Callable[[Callable[[], asyncio.Protocol]], Awaitable[asyncio.Server]]
 log = structlog.stdlib.get_logger(__name__)
 
 
+class _Handlers(logging.Filter):
+    """Of the errors that aiohttp logs, those in our handlers: anybody may cause the others."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_requests = logging.getLogger(f"{__name__}.requests")
+_requests.addFilter(_Handlers())
+
+
 @contextlib.asynccontextmanager
 async def serving(
     routes: Sequence[web.AbstractRouteDef], listen: Listen, *middlewares: Middleware
@@ -33,7 +47,13 @@ async def serving(
     """Serve ``routes`` until the block is left. Raises OSError where ``listen`` does."""
     application = web.Application(middlewares=middlewares)
     application.add_routes(routes)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=1,
+        logger=_requests,
+    )
     connections = _Connections(runner)
     application.on_response_prepare.append(connections.answered)
     await runner.setup()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, cast
 
 from esl_controller.agents.factory import MODELS
 from esl_controller.agents.openai.gpt_live import GptLiveModel
@@ -36,17 +36,13 @@ from esl_controller.freeswitch.reader import BLOCK_LIMIT
 from esl_controller.freeswitch.wire import SwitchError
 from esl_controller.secretaries import reading
 from esl_controller.secretaries.persona import Persona
-from media.frame import pcm
-from media.stream_converter import StreamConverter
 from tests.call.test_tools import GOOD_CALLS
 from tests.call.world import secretary, tool_call
 from tests.freeswitch.peer import OK, messages
+from tests.fuzz.holding import Take, longest_hold
 from tests.fuzz.models import LIVE, REALTIME
+from tests.fuzz.streams import AUDIO, STREAMS, media_socket, stream_audio
 from tests.paths import ROOT
-
-Take: TypeAlias = Callable[[bytes], float | None]
-"""Takes a message. Returns the CPU time in seconds for which it held the event loop, if it let
-others run meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -94,27 +90,8 @@ class _Nowhere:
         return default
 
 
-async def _connection(sent: bytes) -> float:
-    """A connection on which FreeSWITCH says ``sent``, and closes it. Returns the longest CPU time
-    for which it held the event loop."""
-    held = 0.0
-
-    async def beat() -> None:
-        nonlocal held
-        while True:
-            began = time.thread_time()
-            await asyncio.sleep(0)
-            held = max(held, time.thread_time() - began)
-
-    beating = asyncio.create_task(beat())
-    try:
-        await _connected(sent)
-    finally:
-        beating.cancel()
-    return held
-
-
-async def _connected(sent: bytes) -> None:
+async def _connection(sent: bytes) -> None:
+    """A connection on which FreeSWITCH says ``sent``, and closes it."""
     reader = asyncio.StreamReader(limit=BLOCK_LIMIT)
     reader.feed_data(sent)
     reader.feed_eof()
@@ -129,7 +106,7 @@ async def _connected(sent: bytes) -> None:
 @contextmanager
 def event_socket() -> Iterator[Take]:
     with asyncio.Runner() as runner:
-        yield lambda message: runner.run(_connection(message))
+        yield lambda message: runner.run(longest_hold(_connection(message)))
 
 
 # --- a model --------------------------------------------------------------------------------------
@@ -266,21 +243,6 @@ def _arguments(message: bytes) -> None:
         Toolbox(secretary()).request(ToolCall("c1", name, arguments))
 
 
-# --- audio ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def stream_audio() -> Iterator[Take]:
-    """A stream's binary messages, of any size, at a rate that is not ours."""
-    converter = StreamConverter(pcm(24000), 16000, 8000, "mono")
-    now = iter(range(10**9))
-
-    def take(message: bytes) -> None:
-        converter.feed(message, next(now) * 0.02)
-
-    yield take
-
-
 @contextmanager
 def _plain(take: Take) -> Iterator[Take]:
     yield take
@@ -308,5 +270,6 @@ TARGETS: Final = (
         [f"{name} {json.dumps(given)}".encode() for name, given, _ in GOOD_CALLS],
         lambda: _plain(_arguments),
     ),
-    Target("stream_audio", [bytes(range(256)) * 5, bytes(640)], stream_audio),
+    Target("stream_audio", AUDIO, stream_audio),
+    Target("media_socket", STREAMS, media_socket),
 )

@@ -14,8 +14,9 @@ from typing import Final
 
 import pytest
 
+from tests.fuzz.holding import Take
 from tests.fuzz.mutation import Mutator
-from tests.fuzz.targets import TARGETS, Take, Target
+from tests.fuzz.targets import TARGETS, Target
 
 COUNT: Final = int(os.environ.get("FUZZ") or 2_000)
 SEED: Final = int(os.environ.get("SEED") or 1)

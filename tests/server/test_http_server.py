@@ -24,6 +24,10 @@ async def _big(request: web.Request) -> web.Response:
     return web.Response(body=bytes(BIG))
 
 
+async def _bug(request: web.Request) -> web.Response:
+    raise RuntimeError("a bug of ours")
+
+
 async def _echo(request: web.Request) -> web.WebSocketResponse:
     there = web.WebSocketResponse()
     await there.prepare(request)
@@ -32,7 +36,12 @@ async def _echo(request: web.Request) -> web.WebSocketResponse:
     return there
 
 
-ROUTES = [web.get("/", _hello), web.get("/big", _big), web.get("/echo", _echo)]
+ROUTES = [
+    web.get("/", _hello),
+    web.get("/big", _big),
+    web.get("/echo", _echo),
+    web.get("/bug", _bug),
+]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -111,3 +120,29 @@ async def test_many_requests_are_no_connections_that_ask_nothing(
                 async with http.get(f"http://127.0.0.1:{port}/") as answer:
                     assert answer.headers["Connection"] == "close"
     assert log == []
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/1.1\r\nA b: c\r\n\r\n"]
+)
+async def test_what_is_no_http_is_no_error_of_ours(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        assert b" 400 " in await reader.readline()
+        assert await _gone((reader, writer))
+    assert caplog.records == []
+
+
+async def test_a_bug_in_a_handler_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        server() as port,
+        ClientSession() as http,
+        http.get(f"http://127.0.0.1:{port}/bug") as answer,
+    ):
+        assert answer.status == 500
+    (record,) = caplog.records
+    assert record.exc_info
+    assert record.exc_info[0] is RuntimeError
