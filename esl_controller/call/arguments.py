@@ -24,7 +24,7 @@ DIGITS_LIMIT = 20  # of a whole number; the largest of 64 bits has as many
 _TOLD_LIMIT = 4  # of the mistakes, the most telling one is chosen
 _CHARACTERS = 2000  # of arguments that a keyword may look at for one unit of work
 _READ = 40  # characters that are read for one unit
-_STEPS = 40  # of a pattern that are as much work
+_STEPS = 800  # of a pattern that are as much work
 
 
 class ArgumentsError(Exception):
