@@ -142,3 +142,10 @@ async def test_a_call_with_a_variable_of_100_kilobytes_is_taken() -> None:
         writer.close()
         await writer.wait_closed()
         await of.no_calls()
+
+
+@pytest.mark.parametrize("name", ["Event-Name", "Unique-ID", "Content-Length"])
+def test_what_an_event_is_told_by_comes_once(name: str) -> None:
+    check_headers(b"Hangup-Cause: A\nHangup-Cause: B\n" + f"{name}: 1\n".encode())
+    with pytest.raises(Refused, match=f"the header {name} twice"):
+        check_headers(f"{name}: 1\nA: 2\n{name}: 1\n".encode())
