@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from math import isfinite
 from typing import Any, Final
 
 import structlog
@@ -45,7 +46,8 @@ class Shutdown:
         """Wait for a request, and do it."""
         limit_s = await self._requests.get()
         if limit_s is not None:
-            log.info("draining", calls=len(calls.calls), limit_s=limit_s)
+            limit = limit_s if isfinite(limit_s) else "none"
+            log.info("draining", calls=len(calls.calls), limit_s=limit)
             await self._unless_stopped(calls.drain(limit_s))
         log.info("stopping", calls=len(calls.calls))
         await self._unless_stopped(calls.stop(HAND_OVER_S))
