@@ -24,6 +24,10 @@ LANE_TRIES = 4
 LANE_TAKEN_S = 2.0
 LANE_OPEN_S = 0.5  # from then on the first datagram comes with the caller's next packet
 WRITTEN_S = 3.0  # mod_audio_stream writes a file within 20 ms
+# Between files FreeSWITCH sends the caller no RTP, and a peer may end a call for that. So it plays
+# a frame of silence so often; an item that comes meanwhile is 20 ms later.
+SIGN_OF_LIFE_S = 1.0
+SILENCE = "silence_stream://20"
 
 Report = Callable[[ItemStarted | ItemFinished | LaneFailed | FilesFailed], None]
 
@@ -273,15 +277,27 @@ class FilePlayback:
         """Hand segments to the switch until cancelled, or until it fails (FilesFailed)."""
         try:
             while True:
-                oldest = self._unwritten[0][1] if self._unwritten else None
-                async with asyncio.timeout_at(oldest and oldest + WRITTEN_S):
-                    await self._wake.wait()
-                self._wake.clear()
+                await self._woken()
                 await self._step()
         except TimeoutError:
             self._report(FilesFailed(f"mod_audio_stream wrote no file within {WRITTEN_S:g} s"))
         except (SwitchError, ConnectionError) as error:
             self._report(FilesFailed(str(error)))
+
+    async def _woken(self) -> None:
+        """Wait for something to do. Raises TimeoutError if a file is not written in time."""
+        while not self._wake.is_set():
+            oldest = self._unwritten[0][1] if self._unwritten else None
+            wait = self._now() + SIGN_OF_LIFE_S if oldest is None else oldest + WRITTEN_S
+            try:
+                async with asyncio.timeout_at(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                if oldest is not None:
+                    raise
+                if not self._playing:
+                    await self._switch.play(SILENCE, self._switch.new_play_id())
+        self._wake.clear()
 
     async def _step(self) -> None:
         if self._break:

@@ -1,4 +1,4 @@
-"""When another port is tried for a lane: only where no lane can open any more."""
+"""When another port is tried for a lane: only where no lane can open any more. And files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from esl_controller.freeswitch.events import FilePlayed, FileWritten
 from esl_controller.session import playback
-from esl_controller.session.playback import LaneError, open_lane
+from esl_controller.session.playback import SILENCE, LaneError, open_lane
 from media.lane import Clock, Ports
+from tests.waiting import until
 
 FRAME = bytes(320)
 
@@ -85,3 +87,42 @@ async def test_the_packet_time_follows_from_the_size_and_the_rate(rate: int, fra
     assert lane.lane.frame_ms == frame_ms
     assert lane.rate == (rate or 8000)
     lane.close()
+
+
+class Player:
+    """Plays nothing; notes what it was to play."""
+
+    def __init__(self) -> None:
+        self.played: list[str] = []
+
+    def new_play_id(self) -> str:
+        return f"p{len(self.played)}"
+
+    async def play(self, path: str, play_id: str) -> None:
+        self.played.append(path)
+
+
+async def test_between_files_the_caller_gets_silence_and_no_file_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    monkeypatch.setattr(playback, "SIGN_OF_LIFE_S", 0.05)
+    player = Player()
+    files = playback.FilePlayback(player, send, 8000, lambda event: None)  # type: ignore[arg-type]
+    running = asyncio.create_task(files.run())
+    await until(lambda: player.played[:2] == [SILENCE] * 2)
+    files.push("item", bytes(3_000))
+    files.complete("item")
+    await until(lambda: bool(sent))
+    files.switch_event(FileWritten("/tmp/a.wav"))
+    await until(lambda: "/tmp/a.wav" in player.played)
+    count = len(player.played)
+    await asyncio.sleep(0.2)
+    assert len(player.played) == count, "silence while a file is played"
+    files.switch_event(FilePlayed(f"p{count - 1}", ok=True))
+    await until(lambda: player.played[count:] == [SILENCE])
+    running.cancel()
