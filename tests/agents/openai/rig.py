@@ -11,8 +11,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from aiohttp import WSMsgType, web
 
-from esl_controller.agents.base import Agent
+from esl_controller.agents.base import Agent, Model
 from esl_controller.call import events as ev
+from esl_controller.config.loading import load
+from esl_controller.config.settings import AgentSettings
+from esl_controller.simulator.live import LiveStandIn
+from esl_controller.simulator.model import ModelStandIn
 from tests.waiting import until
 
 T = TypeVar("T")
@@ -39,6 +43,30 @@ class Conversation:
         for event in self.of(ev.AgentAudio):
             said[event.item] = said.get(event.item, b"") + event.data
         return said
+
+
+C = TypeVar("C", bound=Conversation)
+
+
+def agent_settings(base_url: str, **settings: str) -> AgentSettings:
+    """Settings of [agent], without their prefix, for a model at ``base_url``."""
+    environment = {f"ESL_CONTROLLER_AGENT_{name}": value for name, value in settings.items()}
+    environment["ESL_CONTROLLER_AGENT_BASE_URL"] = base_url
+    return load(None, {"OPENAI_API_KEY": "sk-test", **environment}).settings.agent
+
+
+@contextlib.asynccontextmanager
+async def talking(model: Model, conversation: C) -> AsyncIterator[C]:
+    """Run the conversation's agent, and close its model afterwards."""
+    async with running(conversation):
+        yield conversation
+    await model.close()
+
+
+def sent(standin: ModelStandIn | LiveStandIn, kind: str) -> list[dict[str, Any]]:
+    """The events of a kind that we have sent in the only session."""
+    (session,) = standin.sessions
+    return [event for event in session.record.client_events if event["type"] == kind]
 
 
 @contextlib.asynccontextmanager

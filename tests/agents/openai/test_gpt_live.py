@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,21 @@ from esl_controller.agents.openai.gpt_live import (
 from esl_controller.agents.openai.utterances import LEAD_MS
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Called, History, Recovery, Said
-from esl_controller.config.loading import load
 from esl_controller.secretaries.persona import Persona, Tool
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds
 from media.frame import PCMU, Format, decode, encode
 from media.resample import convert
-from tests.agents.openai.rig import Conversation, nonsense, running, say, server
+from tests.agents.openai.rig import (
+    Conversation,
+    agent_settings,
+    nonsense,
+    say,
+    sent,
+    server,
+    talking,
+)
 from tests.waiting import until
 
 PATH = "live/sessions"
@@ -59,36 +66,24 @@ class LiveConversation(Conversation):
 
 
 def model_for(base_url: str, **settings: str) -> GptLiveModel:
-    environment = {f"ESL_CONTROLLER_AGENT_{name}": value for name, value in settings.items()}
-    environment |= {"ESL_CONTROLLER_AGENT_BASE_URL": base_url, "ESL_CONTROLLER_AGENT_KIND": "live"}
-    loaded = load(None, {"OPENAI_API_KEY": "sk-test", **environment})
-    return GptLiveModel(loaded.settings.agent)
+    return GptLiveModel(agent_settings(base_url, KIND="live", **settings))
 
 
-@contextlib.asynccontextmanager
-async def talking_to(
+def talking_to(
     base_url: str,
     *,
     persona: Persona = PERSONA,
     history: History = (),
     g711: bool = False,
     **settings: str,
-) -> AsyncIterator[LiveConversation]:
+) -> AbstractAsyncContextManager[LiveConversation]:
     model = model_for(base_url, **settings)
-    conversation = LiveConversation(model.agent(persona, history, g711=g711))
-    async with running(conversation):
-        yield conversation
-    await model.close()
+    return talking(model, LiveConversation(model.agent(persona, history, g711=g711)))
 
 
 def session_of(standin: LiveStandIn) -> LiveSession:
     (session,) = standin.sessions
     return session
-
-
-def sent(standin: LiveStandIn, kind: str) -> list[dict[str, Any]]:
-    events = session_of(standin).record.client_events
-    return [event for event in events if event["type"] == kind]
 
 
 def caller() -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from esl_controller.agents.openai.endpoint import PCM
 from esl_controller.agents.openai.realtime import RealtimeAgent, RealtimeModel
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Called, History, Recovery, Said
-from esl_controller.config.loading import load
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona, Tool
 from esl_controller.simulator.model import (
     ModelFaults,
@@ -32,7 +30,15 @@ from esl_controller.simulator.model import (
 from media import sounds
 from media.frame import PCMU, Format, encode
 from media.resample import convert
-from tests.agents.openai.rig import Conversation, nonsense, running, say, server
+from tests.agents.openai.rig import (
+    Conversation,
+    agent_settings,
+    nonsense,
+    say,
+    sent,
+    server,
+    talking,
+)
 from tests.waiting import until
 
 PATH = "realtime"
@@ -51,36 +57,24 @@ FAST: dict[str, Any] = {"pace": 0, "think_ms": 0}
 
 
 def model_for(base_url: str, **settings: str) -> RealtimeModel:
-    environment = {f"ESL_CONTROLLER_AGENT_{name}": value for name, value in settings.items()}
-    environment["ESL_CONTROLLER_AGENT_BASE_URL"] = base_url
-    loaded = load(None, {"OPENAI_API_KEY": "sk-test", **environment})
-    return RealtimeModel(loaded.settings.agent)
+    return RealtimeModel(agent_settings(base_url, **settings))
 
 
-@contextlib.asynccontextmanager
-async def talking_to(
+def talking_to(
     base_url: str,
     *,
     persona: Persona = PERSONA,
     history: History = (),
     g711: bool = False,
     **settings: str,
-) -> AsyncIterator[Conversation]:
+) -> AbstractAsyncContextManager[Conversation]:
     model = model_for(base_url, **settings)
-    conversation = Conversation(model.agent(persona, history, g711=g711))
-    async with running(conversation):
-        yield conversation
-    await model.close()
+    return talking(model, Conversation(model.agent(persona, history, g711=g711)))
 
 
 def session_of(standin: ModelStandIn) -> ModelSession:
     (session,) = standin.sessions
     return session
-
-
-def sent(standin: ModelStandIn, kind: str) -> list[dict[str, Any]]:
-    events = session_of(standin).record.client_events
-    return [event for event in events if event["type"] == kind]
 
 
 def caller(name: str = "caller_interrupts") -> bytes:
