@@ -155,6 +155,7 @@ class Lane:
         self.frames = 0
         self.unsent = 0  # frames that the kernel refused because its buffer was full
         self.playout: Playout | None = None
+        self._next: Callable[[], bytes]
         self._clock = clock
         self._on_frame: Callable[[bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -178,13 +179,21 @@ class Lane:
         host, port = self._socket.getsockname()
         return str(host), int(port)
 
-    def start(self, playout: Playout, on_frame: Callable[[bytes], None] | None = None) -> None:
-        """Send the playout's frames from now on; ``on_frame`` as for ``receive``.
+    def start(
+        self,
+        playout: Playout,
+        on_frame: Callable[[bytes], None] | None = None,
+        convert: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        """Send the playout's frames from now on; ``on_frame`` as for ``receive``. ``convert`` turns
+        a frame into one of the channel's rate, where the playout has another.
 
         Without ``on_frame`` the caller's frames are not even read: mod_audio_stream brings the same
         audio, and a socket that is not read costs nothing.
         """
         self.playout = playout
+        pop = playout.pop
+        self._next = pop if convert is None else lambda: convert(pop())
         if on_frame is None:
             self.stop_receiving()
         else:
@@ -223,7 +232,7 @@ class Lane:
         if playout is None or self._closed:
             return
         try:
-            self._send(playout.pop())
+            self._send(self._next())
             self.frames += 1
         except BlockingIOError:
             self.unsent += 1

@@ -60,6 +60,7 @@ class _Item:
     frames: deque[bytes] = field(default_factory=deque)
     rest: bytes = b""
     played: int = 0  # bytes
+    begun: bool = False  # its first frame was sent, even if it was taken back since
     complete: bool = False  # no more audio will come
 
 
@@ -73,18 +74,16 @@ class Playout:
 
     def __init__(self, rate: int, limit_ms: int = LIMIT_MS, *, frame_ms: int = FRAME_MS) -> None:
         self.format: Format = pcm(rate)
-        self._size = self.format.bytes_of(frame_ms)
-        self.silence = bytes(self._size)
+        self._frame_ms = frame_ms
+        self._set_size(self.format.bytes_of(frame_ms))
         self.events: deque[Started | Finished] = deque()
         self.paused = False
         self.held = False
         self.gaps = 0  # frames of silence within an item, because its audio came too late
         self.dropped_ms = 0.0
-        self._limit = limit_ms // frame_ms * self._size
+        self._limit = self.format.bytes_of(limit_ms // frame_ms * frame_ms)
         self._waiting = 0  # bytes
         self._items: dict[str, _Item] = {}  # in the order in which they are played
-        self._frame_ms = frame_ms
-        self._sent: deque[tuple[_Item | None, bytes]] = deque(maxlen=-(-LOST_MS // frame_ms))
         self._over: deque[str] = deque(maxlen=64)  # flushed or finished: late audio is dropped
 
     @property
@@ -96,6 +95,29 @@ class Playout:
     def waiting_ms(self) -> float:
         """Audio that waits to be played, in milliseconds."""
         return self.format.ms(self._waiting)
+
+    def fit(self, frame_ms: int) -> None:
+        """Give out frames of ``frame_ms`` from now on: the channel has another packet time."""
+        if frame_ms == self._frame_ms:
+            return
+        self._frame_ms = frame_ms
+        self._set_size(self.format.bytes_of(frame_ms))
+        for item in self._items.values():
+            waiting = b"".join(item.frames) + item.rest
+            item.frames.clear()
+            self._cut(item, waiting)
+
+    def _set_size(self, size: int) -> None:
+        self._size = size
+        self.silence = bytes(size)
+        self._sent: deque[tuple[_Item | None, bytes]] = deque(maxlen=-(-LOST_MS // self._frame_ms))
+
+    def _cut(self, item: _Item, data: bytes) -> None:
+        """Cut ``data``, which follows the item's frames, into frames and a rest."""
+        size = self._size
+        whole = len(data) - len(data) % size
+        item.frames.extend([data[i : i + size] for i in range(0, whole, size)])
+        item.rest = data[whole:]
 
     def wants(self, item: str) -> bool:
         """False for an item that is finished or cut off: its audio would be dropped."""
@@ -113,12 +135,7 @@ class Playout:
         if entry is None:
             entry = self._items[item] = _Item(item)
         self._waiting += len(data)
-        size = self._size
-        if entry.rest:
-            data = entry.rest + data
-        whole = len(data) - len(data) % size
-        entry.frames.extend([data[i : i + size] for i in range(0, whole, size)])
-        entry.rest = data[whole:]
+        self._cut(entry, entry.rest + data if entry.rest else data)
 
     def complete(self, item: str) -> None:
         """No more audio of ``item`` will come: its last frame may be played though not full."""
@@ -143,6 +160,7 @@ class Playout:
                 self.events.append(Finished(item.name, self._ms(item)))
                 continue
             if not item.played:
+                item.begun = True
                 self.events.append(Started(item.name))
             item.played += len(frame)
             self._waiting -= len(frame)
@@ -193,7 +211,7 @@ class Playout:
 
     def heard(self) -> list[CutOff]:
         """What was heard so far of each item that has begun."""
-        return [CutOff(item.name, self._ms(item)) for item in self._items.values() if item.played]
+        return [CutOff(item.name, self._ms(item)) for item in self._items.values() if item.begun]
 
     def heard_ms(self, item: str) -> int:
         """Whole milliseconds heard so far of an item that is queued or playing; else 0."""

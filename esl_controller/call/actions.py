@@ -41,9 +41,8 @@ class OpenLane:
 
 @dataclass(frozen=True)
 class NewPark:
-    """Have the switch hand us the call again, because a park has one lane only; report ParkFailed.
-    The call then goes on in a new session, like one whose controller was lost, but with all that
-    was heard. ``parks``: how often that will have been done."""
+    """Have the switch hand us the call again, because a park has one lane only; report Parked or
+    ParkFailed. ``parks``: how often that will have been done."""
 
     parks: int
 
@@ -233,21 +232,13 @@ class Note:
     reason: str
 
 
-CallAction: TypeAlias = (
-    Answer
-    | ConfirmTaken
-    | LimitCall
-    | StartRecording
-    | NewPark
-    | SendDtmf
-    | Transfer
-    | Hangup
-    | Close
-    | Note
-    | ConnectAgent
-    | SetGates
-)
+CallAction: TypeAlias = NewPark | Close | Note | ConnectAgent | SetGates
 """What ``session/session.py`` does itself."""
+
+SwitchAction: TypeAlias = (
+    Answer | ConfirmTaken | LimitCall | StartRecording | SendDtmf | Transfer | Hangup
+)
+"""What the switch is asked to do (``session/at_switch.py``)."""
 
 MediaAction: TypeAlias = (
     StartStream | OpenLane | PlayFiles | HearByLane | PlaySentence | PlayMusic | Pause | Unpause
@@ -270,5 +261,5 @@ AgentAction: TypeAlias = (
 )
 """What concerns the words of the caller and the model (``session/agent_session.py``)."""
 
-Action: TypeAlias = CallAction | MediaAction | AgentAction
+Action: TypeAlias = CallAction | SwitchAction | MediaAction | AgentAction
 Actions: TypeAlias = list[Action]

@@ -131,6 +131,14 @@ class LaneFailed:
 
 
 @dataclass(frozen=True)
+class Parked:
+    """The switch has handed us the call again, in the new park that we asked for. ``held``: the
+    caller's phone holds us now."""
+
+    held: bool
+
+
+@dataclass(frozen=True)
 class ParkFailed:
     """The switch refused to give the call a new park."""
 
@@ -393,6 +401,7 @@ Event: TypeAlias = (
     | StreamFailed
     | LaneOpened
     | LaneFailed
+    | Parked
     | ParkFailed
     | FilesReady
     | FilesFailed
@@ -424,6 +433,7 @@ MediaEvent: TypeAlias = (
     | StreamFailed
     | LaneOpened
     | LaneFailed
+    | Parked
     | ParkFailed
     | FilesReady
     | FilesFailed

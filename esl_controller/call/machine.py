@@ -117,6 +117,11 @@ class Call:
         return self._media_path.speaking_by
 
     @property
+    def awaited_park(self) -> int:
+        """The number of the park in which the switch is to hand us the call next; 0: of none."""
+        return self._media_path.awaited_park if self.state in WITH_MEDIA else 0
+
+    @property
     def outcome(self) -> str:
         """What became of the call, for its record."""
         lost, ended = self._model_link.given_up, self.state is State.ENDED
@@ -226,6 +231,14 @@ class Call:
         if self._media_path.deaf:
             return [*actions, *self._apologise(now)]
         return [*actions, *self._talk_if_ready(now)]
+
+    def _parked(self, event: ev.Parked, now: float) -> Actions:
+        """The same conversation, in a new park: only stream and lane are opened anew."""
+        actions = self._media_changed(event, now)
+        if event.held is self.conversation.held:
+            return actions
+        held = self._held(ev.Held(), now) if event.held else self._unheld(ev.Unheld(), now)
+        return [*actions, *held]
 
     def _talk_if_ready(self, now: float) -> Actions:
         """Begin to talk, or go on, once there is a model and a way to be heard."""
@@ -431,6 +444,7 @@ TRANSITIONS.on(ev.Arrived, Call._arrived, State.ARRIVED)
 TRANSITIONS.on(ev.Answered, Call._answered, State.ANSWERING)
 TRANSITIONS.on(ev.AnswerFailed, Call._answer_failed, State.ANSWERING)
 TRANSITIONS.on(ev.CodecChanged, Call._media_changed, *WITH_MEDIA)
+TRANSITIONS.on(ev.Parked, Call._parked, *WITH_MEDIA)
 TRANSITIONS.on(ev.ParkFailed, Call._media_changed, *WITH_MEDIA)
 TRANSITIONS.on(ev.StreamOpened, Call._media_changed, *WITH_CALLER)
 TRANSITIONS.on(ev.StreamClosed, Call._media_changed, *WITH_CALLER)

@@ -27,6 +27,7 @@ from esl_controller.call.events import (
     LaneFailed,
     LaneOpened,
     MediaEvent,
+    Parked,
     ParkFailed,
     StreamClosed,
     StreamFailed,
@@ -71,6 +72,11 @@ class MediaPath:
         self._parked_by: float | None = None  # until when the switch has to hand us the call
 
     @property
+    def awaited_park(self) -> int:
+        """The number of the park in which the switch is to hand us the call next; 0: of none."""
+        return self.parks if self._parked_by is not None else 0
+
+    @property
     def deaf(self) -> bool:
         """Whether there is no way left to hear the caller."""
         return self._stream_given_up and self.hearing == "no" and self.speaking_by == "file"
@@ -79,6 +85,7 @@ class MediaPath:
         """Open stream and lane; ``again``: the module may still stream the call, and must stop
         first."""
         self._stream_tries = 1
+        self._stream_deadline = None
         self._opening = self._playback == "lane"
         return [StartStream(again), OpenLane() if self._playback == "lane" else PlayFiles()]
 
@@ -104,6 +111,11 @@ class MediaPath:
                 return self._replace_stream()
             case LaneFailed(reason):
                 return self._lane_failed(reason, now)
+            case Parked():
+                # The codec is the one that the channel has now.
+                self._parked_by = self._park_at = None
+                self.hearing = "no"
+                return self.open(again=True)
             case ParkFailed(reason):
                 return self._play_files(reason)
             case FilesReady():
@@ -171,9 +183,9 @@ class MediaPath:
 
     @property
     def _may_park(self) -> bool:
-        """Whether the call may be given a new park. A lane that opens meanwhile might open in the
-        new one."""
-        return not (self.held or self._opening)
+        """Whether the call may be given a new park, and is not on its way to one. A lane that opens
+        meanwhile might open in the new one."""
+        return not (self.held or self._opening or self._parked_by is not None)
 
     def _codec_set(self, other: bool, now: float) -> None:
         self._codec_at = now
@@ -199,6 +211,8 @@ class MediaPath:
             return self._play_files(f"{self._park_why}, for the {PARKS + 1}th time")
         self.parks += 1
         self.speaking_by = "no"
+        if self.hearing == "lane":
+            self.hearing = "no"
         self._parked_by = now + PARK_S
         note = Note("stream and lane are opened anew in a new park", self._park_why)
         return [note, NewPark(self.parks)]

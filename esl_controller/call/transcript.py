@@ -186,6 +186,14 @@ class Transcript:
             entry.held_ms = heard_ms
             self._changed(entry)
 
+    def agent_goes_on(self, item: str, heard_ms: int, at: float) -> None:
+        """The caller hears ``item`` again, of which ``heard_ms`` were heard before. From now on the
+        time tells again how much was."""
+        entry = self._items.get(item)
+        if entry is not None and entry.ended_at is None and entry.held_ms is not None:
+            entry.started_at, entry.held_ms = at - heard_ms / 1000, None
+            self._changed(entry, at)
+
     def agent_ended(self, item: str, at: float, *, cut_ms: int | None = None) -> None:
         """``item`` was heard to its end, or was cut off when ``cut_ms`` of it were heard."""
         entry = self._items.get(item)

@@ -71,6 +71,7 @@ class CallListener:
         self._claim = claim
         self._take_back = take_back
         self._mute: dict[str, CallSession] = {}  # over here, and their connection is still open
+        self._serving: dict[CallSession, asyncio.Task[None]] = {}
         self.door = Door(settings, self._accept)
         # They may shut the door; called before a connection is admitted.
         self.checks: list[Callable[[], None]] = []
@@ -241,6 +242,17 @@ class CallListener:
             return None
         return self._make_session(switch, channel, claimed) if self._takes(channel, peer) else None
 
+    def _parked(self, switch: SwitchConnection, channel: Channel) -> CallSession | None:
+        """The live call that comes back in the new park that it has asked for, and goes on there
+        at once."""
+        session = self.calls.get(channel.uuid)
+        if session is None or misfit(identity(session.channel), identity(channel)):
+            return None
+        if not session.next_park.is_in(channel):
+            return None
+        session.next_park.enter(switch, channel)
+        return session
+
     async def _call(self, switch: SwitchConnection, peer: str) -> None:
         channel = await switch.connect()
         if VARIABLE in channel.variables:
@@ -250,6 +262,14 @@ class CallListener:
             return
         if not self._takes(channel, peer):
             return
+        task = asyncio.current_task()
+        assert task is not None
+        if parked := self._parked(switch, channel):
+            # Stays open for as long as the session's first connection does, which lets go of the
+            # call for both.
+            self._not_busy(task)
+            await asyncio.wait([self._serving[parked]])
+            return
         with structlog.contextvars.bound_contextvars(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         ):
@@ -258,6 +278,9 @@ class CallListener:
                 return
             older = self.calls.get(channel.uuid) or self._mute.get(channel.uuid)
             self.calls[channel.uuid] = session
+            served = session
+            self._serving[served] = task
+            task.add_done_callback(lambda _: self._serving.pop(served))
             self._mind_door()
             if older is not None:
                 # The switch dialled again, so the older connection has no call any more.
@@ -279,6 +302,7 @@ class CallListener:
                     del self.calls[channel.uuid]
                     self._over.append(channel.media_path)
                     self._mind_door()
+            switch = session.switch  # of its last park
             if switch.mute_since is not None and not session.stepped_back:
                 await self._rescue(switch, session, switch.mute_since)
             elif session.call.cause == TRANSFERRED:

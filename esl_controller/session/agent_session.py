@@ -31,7 +31,7 @@ from esl_controller.session.speech_output import SpeechOutput
 from esl_controller.session.webhooks import Webhooks
 from esl_controller.store.records import Noted
 from media.frame import Format
-from media.playout import HOLD_MS, LOST_MS, CutOff
+from media.playout import HOLD_MS, CutOff
 
 
 class AgentSession:
@@ -65,6 +65,7 @@ class AgentSession:
         self._earlier = Counters()  # of earlier agents of the call
         self._agent: Agent | None = None
         self._connection: asyncio.Task[None] | None = None
+        self._g711: bool | None = None  # whether the first agent was to take and bring G.711
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -88,14 +89,17 @@ class AgentSession:
     def connect(self, channel: Channel) -> Format:
         """Connect to the model. An earlier connection is dropped, and whatever it still had to say.
 
-        Returns the format in which the agent takes the caller's audio.
+        Returns the format in which the agent takes the caller's audio: the same for all agents of
+        the call, even if the caller's codec is another by now.
         """
+        if self._g711 is None:
+            self._g711 = channel.is_g711
         if self._connection is not None:
             self._connection.cancel()
         self._earlier, self.reported = self.counters, self.usage
         history = self._transcript.history()
         lost = self._transcript.turn_unknown
-        self._agent = agent = self._deps.model.agent(self._persona, history, g711=channel.is_g711)
+        self._agent = agent = self._deps.model.agent(self._persona, history, g711=self._g711)
         self._speech.source = agent.output
         self.caller.connect(agent)
 
@@ -175,13 +179,18 @@ class AgentSession:
             self._log.info("interrupted", item=heard.item, heard_ms=heard.heard_ms)
         return cut
 
-    def withdraw(self) -> bool:
+    def withdraw(self) -> None:
         """The way to the caller is gone, and was for the last moment: be silent, and note what was
-        heard. Returns whether something of the agent's speech was not."""
-        self._speech.hold(LOST_MS)
-        cut = self.interrupt()
-        self._speech.unhold()
-        return bool(cut)
+        heard, in case another process gets the call. The rest waits for the next lane."""
+        for heard in self._speech.withdraw():
+            self._transcript.agent_held(heard.item, heard.heard_ms)
+
+    def goes_on(self) -> None:
+        """There is another way to the caller, who hears what has waited."""
+        if self._speech.held:
+            return  # not before the caller is back
+        for heard in self._speech.heard():
+            self._transcript.agent_goes_on(heard.item, heard.heard_ms, self._clock.now())
 
     # --- what happens -----------------------------------------------------------------------------
 

@@ -81,13 +81,28 @@ class CallMedia:
     def prepare(self, channel: Channel, agent: Format) -> None:
         """Which audio the caller has, and which the agent takes; before anything else. For another
         agent of the same call nothing changes."""
-        if self._format is not None:
-            return
+        if self._format is None:
+            self._convert(channel, agent)
+
+    def enter(self, switch: SwitchConnection, channel: Channel) -> None:
+        """The call is in another park, where stream and lane are to be opened anew."""
+        self._switch = switch
+        if self._starting is not None:
+            self._starting.cancel()
+        self._convert(channel, self._prepared.agent)
+
+    def _convert(self, channel: Channel, agent: Format) -> None:
         media = self._deps.settings.media
         # A G.711 caller whose agent takes G.711 needs no resampling anywhere.
         stream_rate = "8k" if agent.rate == 8000 else media.rate
         converter = StreamConverter(agent, RATES[stream_rate], channel.rate, media.mix)
         self._format = _CallerFormat(channel, agent, stream_rate, converter)
+
+    @property
+    def by_lane(self) -> bool:
+        """Whether a lane was the last way to the caller, so that what waits can go on in another
+        one."""
+        return isinstance(self._speech.playback, LanePlayback)
 
     @property
     def _prepared(self) -> _CallerFormat:
@@ -161,6 +176,7 @@ class CallMedia:
     async def _open_lane(self) -> None:
         """Open the lane; report LaneOpened or LaneFailed."""
         media = self._deps.settings.media
+        before = self._speech.playback
         try:
             playback = await open_lane(
                 self._switch,
@@ -170,13 +186,15 @@ class CallMedia:
                 media.lane_switch_host,
                 self._prepared.channel.rate,
                 self._played,
+                before if isinstance(before, LanePlayback) else None,
             )
         except (LaneError, SwitchError) as error:
             self._runner.report(ev.LaneFailed(str(error)))
         else:
             self._speech.use(playback)
+            self._agent_session.goes_on()
             self._runner.mark("lane")
-            self._runner.report(ev.LaneOpened(playback.rate))
+            self._runner.report(ev.LaneOpened(playback.channel_rate))
 
     async def _play_files(self) -> None:
         """Play files from now on; mod_audio_stream, which writes them, must be connected."""
@@ -221,7 +239,7 @@ class CallMedia:
         """Take the caller's audio from the lane, until the stream brings it again."""
         playback = self._speech.playback
         assert isinstance(playback, LanePlayback)
-        converter = Converter(pcm(playback.rate), self._prepared.agent)
+        converter = Converter(pcm(playback.channel_rate), self._prepared.agent)
         playback.lane.receive(lambda frame: self._caller.hear(converter.feed(frame)))
 
     # --- what happens -----------------------------------------------------------------------------

@@ -14,8 +14,10 @@ from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.events import FileEvent, FilePlaying, FileWritten
 from esl_controller.freeswitch.wire import SwitchError
 from media.file_playout import FilePlayout, Segment
+from media.frame import pcm
 from media.lane import Clock, Lane, Ports
 from media.playout import LOST_MS, CutOff, Finished, Playout, Started
+from media.resample import Converter
 
 LANE_TRIES = 4
 # The channel carries out ``unicast`` at its next frame, after a file that it is playing. Until then
@@ -63,6 +65,10 @@ class Playback(Protocol):
     def unhold(self) -> None:
         """Go on with the first sample that was not heard."""
 
+    def withdraw(self) -> None:
+        """The way to the caller is gone, and was for the last ``LOST_MS``: be silent, and keep what
+        was not heard."""
+
     def heard(self) -> list[CutOff]:
         """What was heard so far of each item that has begun."""
 
@@ -75,12 +81,30 @@ class Playback(Protocol):
 
 
 class LanePlayback:
-    """Speech over the UDP lane: exact to the sample. Made by ``open_lane``."""
+    """Speech over the UDP lane: exact to the sample. Made by ``open_lane``.
 
-    def __init__(self, lane: Lane, ports: Ports, rate: int, report: Report) -> None:
-        self.rate = rate
+    ``channel_rate`` in Hz is that of the lane. ``before``: the lane of the call's last park. Its
+    playout goes on here, at its own rate, even if the channel has another one by now.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        ports: Ports,
+        channel_rate: int,
+        report: Report,
+        before: LanePlayback | None = None,
+    ) -> None:
+        self.channel_rate = channel_rate
         self.lane = lane
-        self.playout = Playout(rate, frame_ms=lane.frame_ms)
+        if before is None:
+            self.playout = Playout(channel_rate, frame_ms=lane.frame_ms)
+        else:
+            before.close()
+            self.playout = before.playout
+            self.playout.fit(lane.frame_ms)
+            lane.frames, lane.unsent = before.lane.frames, before.lane.unsent
+        self.rate = self.playout.format.rate
         self.push, self.complete = self.playout.push, self.playout.complete
         self.flush = self.playout.flush
         self.pause, self.unpause = self.playout.pause, self.playout.unpause
@@ -90,7 +114,16 @@ class LanePlayback:
         self._report = report
         self._closed = False
         lane.on_event, lane.on_lost = self._events, self._lost
-        lane.start(self.playout)
+        convert = Converter(self.playout.format, pcm(channel_rate), lead=True).feed
+        lane.start(self.playout, convert=convert if self.rate != channel_rate else None)
+
+    def withdraw(self) -> None:
+        self.playout.take_back(LOST_MS)
+        # It is closed when another one replaces it: two threads of FreeSWITCH could stumble over
+        # that now (docs/design/freeswitch.md#two-threads-that-close-it).
+        self.lane.on_lost = lambda error: None
+        self.lane.stop_receiving()
+        self.lane.stop_sending()
 
     def close(self) -> None:
         if not self._closed:
@@ -124,6 +157,7 @@ async def open_lane(
     switch_host: str,
     rate: int,
     report: Report,
+    before: LanePlayback | None = None,
 ) -> LanePlayback:
     """Open the lane of a call, on another port if FreeSWITCH cannot bind the first: a bind that
     failed leaves nothing behind. A lane that was open cannot be opened again
@@ -131,7 +165,7 @@ async def open_lane(
     the channel has carried out the command and no lane came of it.
 
     ``host`` is our address, ``switch_host`` the one FreeSWITCH binds, ``rate`` the channel's in Hz
-    (0: not known). Raises LaneError and SwitchError.
+    (0: not known), ``before`` as for ``LanePlayback``. Raises LaneError and SwitchError.
     """
     lanes: list[Lane] = []
     chosen: Lane | None = None
@@ -154,7 +188,7 @@ async def open_lane(
             opened = next((lane for lane in lanes if lane.opened in done), None)
             if opened is not None:
                 chosen = opened
-                return LanePlayback(chosen, ports, opened.opened.result(), report)
+                return LanePlayback(chosen, ports, opened.opened.result(), report, before)
         tried = ", ".join(str(lane.switch[1]) for lane in lanes)
         raise LaneError(f"no frames came from FreeSWITCH's UDP ports {tried} on {switch_host}")
     except OSError as error:
@@ -225,6 +259,9 @@ class FilePlayback:
     def unhold(self) -> None:
         self._playout.unhold()
         self._wake.set()
+
+    def withdraw(self) -> None:
+        self.hold(LOST_MS)
 
     def heard(self) -> list[CutOff]:
         return self._playout.heard(self._now())

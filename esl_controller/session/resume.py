@@ -43,7 +43,6 @@ class SnapshotKeeper:
         self._clock = clock
         self._memory = Snapshot()
         self._cut = False  # a sentence was cut off, and its rest has not begun yet
-        self._leaving = False  # the call goes on in another session, where the rest will be said
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -111,11 +110,6 @@ class SnapshotKeeper:
             self._memory = memory
             self._write(memory)
 
-    def cut_off(self) -> None:
-        """The call is about to go on in another session, and our speech was cut off."""
-        self._cut = self._leaving = True
-        self._write(self._memory)
-
     def transferred(self) -> None:
         """The caller was transferred, and may come back."""
         left_at = asyncio.get_running_loop().time()
@@ -128,7 +122,7 @@ class SnapshotKeeper:
 
     def _write(self, memory: Snapshot) -> None:
         # As long as an answer is owed, the rest of the sentence that was cut is.
-        self._cut = self._cut and (memory.owes or self._leaving)
+        self._cut = self._cut and memory.owes
         usage = self._agent_session.usage
         stored = StoredSnapshot(
             memory.shifted(self._clock.offset),

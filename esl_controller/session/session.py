@@ -1,17 +1,16 @@
 """The shell of one call: does what ``call/machine.py`` decided, and reports what came of it.
 
-Its parts: ``runner.py`` runs the decisions, ``media.py`` hears and speaks, ``agent_session.py`` has
-the conversation with the model, ``resume.py`` keeps the snapshot. All of it runs in the event loop,
-in one task group a call. Audio does not pass through here.
+Its parts: ``runner.py`` runs the decisions, ``at_switch.py`` has the switch do things, ``media.py``
+hears and speaks, ``agent_session.py`` has the conversation with the model, ``resume.py`` keeps the
+snapshot, ``next_park.py`` changes the park. All of it runs in the event loop, in one task group a
+call. Audio does not pass through here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 
 import structlog
 
@@ -27,25 +26,26 @@ from esl_controller.call.tools import Toolbox
 from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.events import CodecSet, FileEvent, Running, SwitchEvent
-from esl_controller.freeswitch.wire import NoSuchChannel, Place, SwitchError
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.secretary import Secretary, identity
 from esl_controller.session.agent_session import AgentSession
+from esl_controller.session.at_switch import AtSwitch
 from esl_controller.session.call_clock import CallClock
 from esl_controller.session.closing import Closing
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.media import CallMedia
+from esl_controller.session.next_park import NextPark
 from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.session.runner import CallRunner
 from esl_controller.session.speech_output import SpeechOutput
-from esl_controller.store.records import CallStarted, Noted
+from esl_controller.store.records import CallStarted
 from media.stream import ExpectedStream
 
 
 class CallSession:
-    """The life of one call on one Event Socket connection: ``await run()``."""
+    """The life of one call, as long as this process has it: ``await run()``. It begins on one
+    Event Socket connection, and may go on on another (``next_park.py``)."""
 
     def __init__(
         self,
@@ -54,7 +54,6 @@ class CallSession:
         deps: Dependencies,
         claimed: Claimed | None = None,
     ) -> None:
-        self.channel = channel
         found = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
         self.secretary = _began_with(claimed, found)
         toolbox = Toolbox(self.secretary)
@@ -64,11 +63,9 @@ class CallSession:
         self.call = _core(self.secretary, toolbox, deps, channel.hops, closed=closed)
         # The switch dialled again: this session has the call now, on a newer connection.
         self.successor: CallSession | None = None
-        self.stepped_back = False  # another controller has the call
         self.log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
-        self._switch = switch
         self._deps = deps
         self._quiet = asyncio.Event()  # set while nobody speaks and nothing is awaited
         self._runner = CallRunner(
@@ -90,6 +87,14 @@ class CallSession:
             switch, deps, self.secretary.language, self._agent_session, self._speech, self._runner
         )
         self._keeper = SnapshotKeeper(channel, self._agent_session, deps.record.put, self._clock)
+        self._at_switch = AtSwitch(
+            *(switch, channel, self.secretary, self._media, self._keeper),
+            *(deps.record, self._runner, self._clock, deps.settings.freeswitch.recordings),
+        )
+        self.next_park = NextPark(
+            *(self.call, self._at_switch, self._media, self._agent_session),
+            *(deps.record, self._runner),
+        )
         self._closing = Closing(
             channel, self.call, self._keeper, self._agent_session, deps.record, self._clock
         )
@@ -98,6 +103,21 @@ class CallSession:
 
     def __repr__(self) -> str:
         return f"<CallSession {self.channel.uuid} {self.call.describe()}>"
+
+    @property
+    def channel(self) -> Channel:
+        """The call's channel, as the switch has told of it last."""
+        return self._at_switch.channel
+
+    @property
+    def switch(self) -> SwitchConnection:
+        """The connection of the park that the call is in."""
+        return self._at_switch.switch
+
+    @property
+    def stepped_back(self) -> bool:
+        """Whether another controller has the call."""
+        return self._at_switch.stepped_back
 
     @property
     def expected_stream(self) -> ExpectedStream:
@@ -132,14 +152,14 @@ class CallSession:
         )
         try:
             async with self._runner.running():
-                self._runner.spawn(self._watch_switch())
+                self._at_switch.watch()
                 if self.call.resumption is not None:
                     # This controller may be killed in a moment, too.
                     self._runner.spawn(self._deps.record.flush())
                 self.handle(
                     ev.Arrived(channel.answered, bool(channel.codec), channel.held, channel.parks)
                 )
-                self._switch.handle_events(self._switch_event)
+                self._at_switch.listen()
                 try:
                     await self._runner.over
                 finally:
@@ -164,7 +184,7 @@ class CallSession:
     def counters(self) -> dict[str, float]:
         """What passed and what was dropped, in both directions; for the log and ``/calls``."""
         counted: dict[str, float] = {
-            "events_dropped": self._switch.dropped,
+            "events_dropped": self.switch.dropped,
             "events_ignored": self.call.ignored,
         }
         counted |= asdict(self._agent_session.counters)
@@ -205,9 +225,7 @@ class CallSession:
 
     def step_back(self) -> None:
         """Another controller has the call."""
-        self.log.warning("another controller has the call: this one steps back")
-        self.stepped_back = True
-        self.handle(ev.ShutDown())
+        self._at_switch.step_back()
 
     @property
     def epoch(self) -> int:
@@ -237,32 +255,14 @@ class CallSession:
             case do.SetGates(caller, agent):
                 self._agent_session.caller.gate = caller
                 self._speech.gate_open = agent
-            case do.Answer():
-                self._runner.spawn(self._answer())
-            case do.StartRecording():
-                self._runner.spawn(self._record())
-            case do.Transfer():
-                self._runner.spawn(self._transfer(action))
-            case do.ConfirmTaken():
-                self._runner.spawn(self._ask("to re-arm the ladder", self._switch.confirm_taken))
-            case do.LimitCall(seconds):
-                limit = partial(self._switch.schedule_hangup, seconds)
-                self._runner.spawn(self._ask("to limit the call", limit))
             case do.NewPark(parks):
-                if self._agent_session.withdraw():
-                    self._keeper.cut_off()
-                self._runner.spawn(self._new_park(parks))
-            case do.SendDtmf(digits):
-                self._runner.spawn(self._send_dtmf(digits))
-            case do.Hangup(cause):
-                self._runner.spawn(self._hang_up(cause))
+                self.next_park.leave(parks)
             case do.Note(text, reason):
                 self.log.warning(text, reason=reason)
-                note = Noted(self.channel.uuid, self._clock.now(), f"{text}: {reason}")
-                self._deps.record.put(note)
+                self._at_switch.note(f"{text}: {reason}")
             case do.Close():
                 # From now on whoever lingers on this connection reads its events.
-                self._switch.buffer_events()
+                self.switch.buffer_events()
                 self._runner.over.set_result(None)
             case (
                 do.StartStream()
@@ -275,131 +275,18 @@ class CallSession:
                 | do.Unpause()
             ):
                 self._media.perform(action)
+            case (
+                do.Answer()
+                | do.ConfirmTaken()
+                | do.LimitCall()
+                | do.StartRecording()
+                | do.SendDtmf()
+                | do.Transfer()
+                | do.Hangup()
+            ):
+                self._at_switch.perform(action)
             case _:
                 self._agent_session.perform(action)
-
-    async def _ask(self, what: str, command: Callable[[], Awaitable[None]]) -> None:
-        """Ask the switch for something that the call can do without."""
-        try:
-            await command()
-        except NoSuchChannel:
-            self._over_already(what)
-        except SwitchError as error:
-            self.log.warning(f"the switch refused {what}", reason=str(error))
-
-    def _over_already(self, what: str) -> None:
-        """A command found no channel. That is no fault: the hangup is on the way to us."""
-        self.log.debug("the call is over already", asked=what)
-
-    async def _send_dtmf(self, digits: str) -> None:
-        # If we are killed now, the next controller must know of it: keys are never sent twice.
-        await self._deps.record.flush()
-        await self._ask("to send DTMF", partial(self._switch.send_dtmf, digits))
-
-    async def _new_park(self, parks: int) -> None:
-        # The session that gets the call next knows only what is written by then.
-        await self._deps.record.flush()
-        await self._media.stop_stream()  # as in hand_back
-        self._media.stop_sending()
-        try:
-            await self._switch.new_park(parks)
-        except NoSuchChannel:
-            self._over_already("to give it a new park")
-        except SwitchError as error:
-            self._media.send_again()
-            self.handle(ev.ParkFailed(str(error)))
-
-    async def _record(self) -> None:
-        folder, name = self._deps.settings.freeswitch.recordings, f"{self.channel.uuid}.wav"
-        try:
-            await self._switch.start_recording(folder, name)
-        except NoSuchChannel:
-            self._over_already("to record it")
-        except SwitchError as error:
-            self._perform(do.Note("the call is not recorded", str(error)))
-        else:
-            self._keeper.recording = f"{folder}/{name}"
-
-    async def _stop_recording(self) -> bool:
-        """What the caller says to somebody else is recorded only if the secretary's file says so.
-        If the caller comes back, or stays, the same file goes on. Returns whether it was to stop.
-        """
-        path = self._keeper.recording
-        if not path or self.secretary.recording.after_transfer:
-            return False
-        await self._ask("to stop the recording", partial(self._switch.stop_recording, path))
-        return True
-
-    async def _is_ours(self) -> bool:
-        """Whether the call is still ours. Ask before doing what cannot be undone: a controller that
-        was suspended for a while does not know yet that another one has claimed the call."""
-        ours = await self._deps.record.still_ours(self.channel.uuid, self.epoch)
-        if not ours and not self.stepped_back:
-            self.step_back()
-        return ours
-
-    async def _transfer(self, transfer: do.Transfer) -> None:
-        # If we are killed now, the next controller must know whether the caller was to be sent on.
-        await self._deps.record.flush()
-        if not await self._is_ours():
-            return
-        destination = transfer.destination
-        hops = self.channel.hops.after(fallback=transfer.fallback)
-        only_unreached = transfer.fallback or destination.come_back is not True
-        try:
-            to = Place(destination.number, destination.context or self.channel.context or "default")
-            stopped = await self._stop_recording()
-            self._media.stop_sending()
-            await self._switch.transfer(
-                to, destination.timeout_s, hops, transfer.returns, only_unreached
-            )
-        except NoSuchChannel:
-            self._over_already("to transfer the caller")
-        except SwitchError as error:
-            self._media.send_again()
-            if self._keeper.recording:
-                await self._record()
-            self.handle(ev.TransferFailed(str(error)))
-        else:
-            if stopped:
-                note = "the recording stopped at the transfer"
-                self._deps.record.put(Noted(self.channel.uuid, self._clock.now(), note))
-            self.handle(ev.Transferred())
-
-    async def _watch_switch(self) -> None:
-        self.handle(ev.SwitchLost(await self._switch.wait_lost()))
-
-    async def _answer(self) -> None:
-        try:
-            await self._switch.answer()
-        except SwitchError as error:
-            self.handle(ev.AnswerFailed(str(error)))
-
-    async def _hang_up(self, cause: str) -> None:
-        if not await self._is_ours():
-            return
-        try:
-            await self._switch.hang_up(cause)
-        except SwitchError as error:
-            self.log.warning("the hangup was not accepted", reason=str(error))
-
-    # --- what happens -----------------------------------------------------------------------------
-
-    def _switch_event(self, event: SwitchEvent) -> None:
-        if isinstance(event, Running):
-            return  # an application of the dialplan's or of ours
-        if isinstance(event, FileEvent):
-            self._media.file_event(event)
-            return
-        if isinstance(event, ev.Answered):
-            self.channel = replace(self.channel, answered=True)
-        if isinstance(event, ev.Answered | CodecSet) and event.codec:
-            before, codec = (self.channel.codec, self.channel.rate), (event.codec, event.rate)
-            self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
-            if isinstance(event, CodecSet):
-                self.handle(ev.CodecChanged(other=codec != before))
-        if not isinstance(event, CodecSet):
-            self.handle(event)
 
 
 def _began_with(claimed: Claimed | None, found: Secretary) -> Secretary:

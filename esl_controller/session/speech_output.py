@@ -23,7 +23,7 @@ class SpeechOutput:
     """One call's speech. ``source``: the agent's output format. ``playback``: where everything
     goes; speech that comes before there is one is dropped, and so is the rest of an interrupted
     item. ``gate_open``: whether the agent's speech is for the caller (``actions.SetGates``).
-    ``dropped_ms``: speech of items beyond ``ITEMS_LIMIT``.
+    ``held``: nobody hears us. ``dropped_ms``: speech of items beyond ``ITEMS_LIMIT``.
     """
 
     def __init__(self) -> None:
@@ -39,12 +39,12 @@ class SpeechOutput:
         self._said: Counter[str] = Counter()  # how often each of our sentences was said
         self._rounds = 0  # of the music's loop, so far
         self._music = False
-        self._held = False
+        self.held = False
 
     def use(self, playback: Playback) -> None:
         """Speak by ``playback`` from now on."""
         self.playback = playback
-        if self._held:
+        if self.held:
             playback.hold(0)
 
     def is_new(self, item: str) -> bool:
@@ -99,15 +99,25 @@ class SpeechOutput:
     def hold(self, unheard_ms: int) -> list[CutOff]:
         """Nobody hears us from now on, and nobody has for ``unheard_ms``. Returns how much was
         heard of each of the agent's items that has begun."""
-        self._held = True
-        if self.playback is None:
-            return []
-        self.playback.hold(unheard_ms)
-        return self._of_agent(self.playback.heard())
+        self.held = True
+        if self.playback is not None:
+            self.playback.hold(unheard_ms)
+        return self.heard()
+
+    def withdraw(self) -> list[CutOff]:
+        """The way to the caller is gone: be silent, and keep what was not heard for the next one.
+        Returns how much was heard of each of the agent's items that has begun."""
+        if self.playback is not None:
+            self.playback.withdraw()
+        return self.heard()
+
+    def heard(self) -> list[CutOff]:
+        """How much was heard so far of each of the agent's items that has begun."""
+        return self._of_agent(self.playback.heard()) if self.playback is not None else []
 
     def unhold(self) -> None:
         """Go on with the first sample that was not heard."""
-        self._held = False
+        self.held = False
         if self.playback is not None:
             self.playback.unhold()
 

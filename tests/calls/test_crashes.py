@@ -24,8 +24,8 @@ from aiohttp import web
 from esl_controller.server.listener import CallListener
 from esl_controller.server.outbox import Outbox
 from esl_controller.session.agent_session import AgentSession
+from esl_controller.session.at_switch import AtSwitch
 from esl_controller.session.media import CallMedia
-from esl_controller.session.session import CallSession
 from esl_controller.simulator.freeswitch import DialplanAction, Ladder, SwitchStandIn
 from esl_controller.simulator.freeswitch.apps import APPLICATIONS
 from esl_controller.simulator.freeswitch.session import SwitchSession
@@ -96,10 +96,10 @@ KINDS: Final = (
 )
 AIMS: Final = (
     CallListener._call,
-    CallSession._answer,
-    CallSession._hang_up,
-    CallSession._record,
-    CallSession._transfer,
+    AtSwitch._answer,
+    AtSwitch._hang_up,
+    AtSwitch._start_recording,
+    AtSwitch._transfer,
     AgentSession._ask_webhook,
     CallMedia._start_stream,
     CallMedia._open_lane,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from esl_controller.session.speech_output import SpeechOutput
 from media import sounds
 from media.frame import PCMU, encode, pcm
-from media.playout import CutOff, Finished, Playout
+from media.playout import LOST_MS, CutOff, Finished, Playout
 from media.resample import Converter, convert
 from media.sounds.music import loop
 
@@ -27,6 +29,7 @@ class Ear:
         self.pause, self.unpause = self.playout.pause, self.playout.unpause
         self.hold, self.unhold = self.playout.hold, self.playout.unhold
         self.heard = self.playout.heard
+        self.withdraw = partial(self.playout.take_back, LOST_MS)
         self.counters: dict[str, float] = {}
         self.finished: list[str] = []
         self.closed = 0
