@@ -196,8 +196,9 @@ class CallListener:
 
     def _mind_door(self) -> None:
         """Refuse connections while there is no room for a call, so that the dialplan's ``A|B``
-        tries B at once."""
-        if self._full():
+        tries B at once. One that we have already may come back in a new park."""
+        parking = any(session.call.awaited_park for session in self.calls.values())
+        if self._full() and not parking:
             self.door.shut(FULL)
         else:
             self.door.lift(FULL)
@@ -278,6 +279,7 @@ class CallListener:
                 return
             older = self.calls.get(channel.uuid) or self._mute.get(channel.uuid)
             self.calls[channel.uuid] = session
+            session.next_park.on_change = self._mind_door
             served = session
             self._serving[served] = task
             task.add_done_callback(lambda _: self._serving.pop(served))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import structlog
 
@@ -32,7 +33,9 @@ FLUSH_S = 0.05  # a write takes 10 ms, and the caller hears nothing meanwhile
 
 
 class NextPark:
-    """The way of one call into its next park."""
+    """The way of one call into its next park. ``on_change`` is called when the switch is to dial us
+    from now on, or no longer.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class NextPark:
         self._agent_session = agent_session
         self._record = record
         self._runner = runner
+        self.on_change: Callable[[], None] = lambda: None
+        self._awaited = 0
         channel = at_switch.channel
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
@@ -72,6 +77,13 @@ class NextPark:
             self._at_switch.over_already("to give it a new park")
         except SwitchError as error:
             self._runner.report(ev.ParkFailed(str(error)))
+
+    def follow(self) -> None:
+        """After each decision: see whether the park is awaited."""
+        awaited = self._call.awaited_park
+        if awaited != self._awaited:
+            self._awaited = awaited
+            self.on_change()
 
     def is_in(self, channel: Channel) -> bool:
         """Whether ``channel``, which the switch brings, is the call in that park, and nobody else

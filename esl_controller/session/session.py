@@ -237,7 +237,9 @@ class CallSession:
         self._runner.report(event)
 
     def _after_event(self) -> None:
-        """Save what another process would have to know, and see whether the call is quiet."""
+        """Save what another process would have to know, and see whether the call is quiet, and
+        whether the switch is to dial us for it."""
+        self.next_park.follow()
         talking = self.call.state is State.TALKING
         if talking or self.call.state is State.TRANSFERRING:
             self._keeper.save(self.call.conversation.snapshot())

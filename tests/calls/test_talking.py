@@ -261,18 +261,20 @@ async def test_a_hold_goes_on_in_a_new_park() -> None:
         call = await of.switch.call()
         await greeted(call)
         await say(call)
-        parked = await _session(of, call)
-        await until(lambda: parked.call.conversation.music_playing)
-        of.switch.sessions[call.uuid].channel.unicast.reset()
-        await until(lambda: of.controller.calls.calls[call.uuid] is not parked)
-        before = len(frames(call))
         session = await _session(of, call)
         await until(lambda: session.call.conversation.music_playing)
-        assert session.call.speaking_by == "lane"
-        await until(lambda: bool(outputs(of, 1)), 10)
-        # It begins anew, and lasts for as long as it was to last.
-        assert correlation(frames(call)[before:], loop(call.rate)[: 2 * call.rate]) > 0.95
-        assert outputs(of, 1)[-1] == {"hold": "over", "reason": "the time is over"}
+        await asyncio.sleep(1)
+        of.switch.sessions[call.uuid].channel.unicast.reset()
+        await until(lambda: session.call.speaking_by == "no")
+        before = len(frames(call))
+        await until(lambda: session.call.speaking_by == "lane")
+        assert session.channel.parks == 1
+        assert session.call.conversation.music_playing
+        await until(lambda: bool(outputs(of)), 10)
+        # It goes on where it was, and lasts for as long as it was to last.
+        music = loop(call.rate)
+        assert correlation(frames(call)[before:], music[2 * call.rate : 4 * call.rate]) > 0.95
+        assert outputs(of) == [{"hold": "over", "reason": "the time is over"}]
         call.hangup()
 
 
