@@ -291,7 +291,9 @@ class SwitchConnection:
         FreeSWITCH take the call off hold.
 
         This connection stays open beside the new one until the call is over
-        (docs/design/freeswitch.md#a-replaced-connection-stays-open). Raises SwitchError.
+        (docs/design/freeswitch.md#a-replaced-connection-stays-open). If it breaks on the way there,
+        that must not reset the channel, so `socket_resume` is unset in between
+        (docs/design/freeswitch.md#a-connection-closed-after-a-transfer). Raises SwitchError.
         """
         assert self.channel is not None, "connect first"
         channel = self.channel
@@ -303,8 +305,18 @@ class SwitchConnection:
             f"{channel.number} XML {channel.context}",
         )
         home = next(filter(_is_place, homes), "")
-        line = dialplan.park_again(socket, home, parks)
-        await self._api("uuid_transfer", self._uuid, f"'{line}'", "inline")
+        resumes = channel.variables.get("socket_resume") == "true"
+        line = dialplan.park_again(socket, home, parks, resumes=resumes)
+        # Sent together: a connection that broke between the two would end the call.
+        unset, transferred = await asyncio.gather(
+            self._api("uuid_setvar", self._uuid, "socket_resume"),
+            self._api("uuid_transfer", self._uuid, f"'{line}'", "inline"),
+            return_exceptions=True,
+        )
+        if isinstance(transferred, BaseException):
+            if resumes and not isinstance(unset, BaseException):
+                await self.set_variable("socket_resume", "true")
+            raise transferred
 
     async def _close_lane(self) -> None:
         """Play a file of 20 ms, so that the channel's own thread closes the lane. ``uuid_transfer``

@@ -163,16 +163,18 @@ def bridge_and_return(way: Way) -> str:
     return "m:^:" + "^".join(actions)
 
 
-def park_again(socket: str, home: str, parks: int) -> str:
+def park_again(socket: str, home: str, parks: int, *, resumes: bool) -> str:
     """An extension in one line (dialplan `inline`) that hands the call to the same controllers
     again: `socket` is the data of the action that did it before, as `SOCKET` matches it. If they
     are lost, it goes on at `home` (a `Place`; empty: nowhere).
 
     The channel keeps `parks` as `controller_parks`. What it knew of an earlier loss is over.
+    `resumes`: the dialplan is to go on where a connection breaks.
     """
     actions = [
         f"set:controller_parks={parks}",
         "unset:controller_lost_at",
+        *(["set:socket_resume=true"] if resumes else []),
         f"socket:{socket}",
         *([f"transfer:{home}"] if home else []),
     ]

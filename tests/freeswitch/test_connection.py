@@ -145,15 +145,36 @@ async def test_a_new_park_is_asked_for_where_the_call_came_from(home: str) -> No
         "Caller-Context": "public",
         "variable_controller_home": home,
         "variable_current_application_data": "127.0.0.1:8022 async full",
+        "variable_socket_resume": "true",
     }
     async with connected() as (switch, peer):
         switch.channel = Channel.parse(headers)
         task = asyncio.create_task(switch.new_park(2))
-        command = (await peer.reply(api_reply("+OK"))).strip()
+        # Both are there before the first is answered.
+        unset, command = [(await peer.command()).strip() for _ in range(2)]
+        peer.writer.write(2 * api_reply("+OK"))
         await task
         then = home if "^" not in home else "9000 XML public"
-        line = park_again("127.0.0.1:8022 async full", then, 2)
+        line = park_again("127.0.0.1:8022 async full", then, 2, resumes=True)
+        assert unset == f"api uuid_setvar {UUID} socket_resume"
         assert command == f"api uuid_transfer {UUID} '{line}' inline"
+
+
+async def test_a_new_park_that_is_refused_leaves_the_call_as_it_was() -> None:
+    headers = {
+        "Unique-ID": UUID,
+        "variable_current_application_data": "127.0.0.1:8022 async full",
+        "variable_socket_resume": "true",
+    }
+    async with connected() as (switch, peer):
+        switch.channel = Channel.parse(headers)
+        task = asyncio.create_task(switch.new_park(1))
+        for reply in ("+OK", "-ERR no reply"):
+            await peer.reply(api_reply(reply))
+        restored = await peer.reply(api_reply("+OK"))
+        assert restored.strip() == f"api uuid_setvar {UUID} socket_resume true"
+        with pytest.raises(SwitchError):
+            await task
 
 
 async def test_no_new_park_where_the_address_is_not_known() -> None:

@@ -256,15 +256,18 @@ def test_only_a_plain_extension_is_a_way_back(home: str, usable: bool) -> None:
 
 def test_the_way_to_a_new_park_dials_the_same_controllers_and_then_goes_home() -> None:
     assert SOCKET_DATA.fullmatch("127.0.0.1:8022|b.example:8023 async full")
-    line = park_again("127.0.0.1:8022 async full", "8000 XML default", 3)
+    line = park_again("127.0.0.1:8022 async full", "8000 XML default", 3, resumes=True)
     actions = [action.partition(":")[::2] for action in line.removeprefix("m:^:").split("^")]
     assert actions == [
         ("set", "controller_parks=3"),
         ("unset", "controller_lost_at"),
+        ("set", "socket_resume=true"),
         ("socket", "127.0.0.1:8022 async full"),
         ("transfer", "8000 XML default"),
     ]
-    assert "transfer" not in park_again("127.0.0.1:8022 async full", "", 1)
+    bare = park_again("127.0.0.1:8022 async full", "", 1, resumes=False)
+    assert "transfer" not in bare
+    assert "socket_resume" not in bare
 
 
 @pytest.mark.parametrize(
