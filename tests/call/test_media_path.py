@@ -168,6 +168,36 @@ def test_a_new_park_waits_for_a_lane_that_is_being_opened() -> None:
     parked(path, 5.1)
 
 
+def test_in_a_new_park_stream_and_lane_are_opened_anew() -> None:
+    path = up()
+    assert path.awaited_park == 0
+    tell(path, ev.CodecChanged(other=True), now=5.0)
+    parked(path, 5.0)
+    assert path.awaited_park == 1
+    # The codec changes once more, and the stream has been stopped.
+    tell(path, ev.CodecChanged(other=True), ev.StreamClosed(1000), now=5.01)
+    assert path.time_up(5.01) == [], "it is on its way"
+    assert tell(path, ev.Parked(held=False), now=5.02) == [StartStream(again=True), OpenLane()]
+    assert path.awaited_park == 0
+    assert path.deadline() is None
+    assert by(path) == ("no", "no")
+    tell(path, ev.StreamOpened(), ev.LaneOpened(16000))
+    assert by(path) == ("stream", "lane")
+    assert path.deadline() is None
+
+
+def test_who_was_heard_by_the_lane_is_heard_by_the_next_one() -> None:
+    path = MediaPath("lane")
+    path.open(again=False)
+    tell(path, MISSING, ev.LaneOpened(8000))
+    assert by(path) == ("lane", "lane")
+    tell(path, ev.CodecChanged(other=True), now=5.0)
+    parked(path, 5.0)
+    assert by(path) == ("no", "no")
+    tell(path, ev.Parked(held=False), now=5.02)
+    assert tell(path, ev.LaneOpened(8000), now=5.1) == [HearByLane()]
+
+
 def test_new_parks_are_counted() -> None:
     path = up()
     path.parks = PARKS

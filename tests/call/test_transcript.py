@@ -97,6 +97,19 @@ def test_words_that_come_before_their_end_or_are_taken_back() -> None:
     assert book.transcript.history() == []
 
 
+def test_after_a_new_park_the_time_tells_again_what_was_heard() -> None:
+    book = Book()
+    book.transcript.agent_says("i1", 1.0, text="Good morning.", audio_ms=3000)
+    book.transcript.agent_heard("i1", 1.0)
+    book.transcript.agent_held("i1", 800)
+    assert book.turns[-1].interrupted_ms == 800
+    book.transcript.agent_goes_on("i1", 800, 2.25)
+    (turn,) = book.turns
+    assert (turn.started_at, turn.interrupted_ms) == (1.45, None)
+    book.transcript.agent_goes_on("i1", 900, 3.0)
+    assert book.turns[-1].started_at == 1.45, "it was not held again"
+
+
 def test_only_the_first_answer_has_a_latency() -> None:
     book = Book()
     book.transcript.caller_began("u1", 1.0)

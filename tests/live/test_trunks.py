@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from media.frame import Samples
+from media.playout import LOST_MS
 from tests.live.audio import LOUD
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
@@ -22,6 +23,7 @@ from tests.live.sip_phone import FORMATS, Codec, Packet, SipPhone, sip_phone
 
 GREETING = {"greeting": "greeting"}
 AGAIN_MS = 60  # at most so much is said twice, because it may have been swallowed
+WORDS_AGAIN_S = 0.5  # after a re-INVITE; 0.15 to 0.3 s on a quiet machine
 
 
 def rms(values: Samples) -> float:
@@ -167,9 +169,9 @@ async def test_the_lane_serves_any_packet_time(
     [("PCMU", "PCMA", 20), ("PCMU", "PCMU", 30), ("L16", "PCMU", 20), ("PCMU", "L16", 20)],
 )
 async def test_another_codec_in_mid_call(
-    switch: FreeSwitch, figures: Figures, first: Codec, then: Codec, packet_ms: int
+    any_switch: FreeSwitch, figures: Figures, first: Codec, then: Codec, packet_ms: int
 ) -> None:
-    async with live(switch, GREETING) as of, sip_phone(switch, first) as phone:
+    async with live(any_switch, GREETING) as of, sip_phone(any_switch, first) as phone:
         await speaks(phone, 0.6)
         phone.codec, phone.ptime = then, packet_ms
         asked = await phone.invite()
@@ -182,8 +184,12 @@ async def test_another_codec_in_mid_call(
         )
         again = next(p.at for p in speech(phone, answered))
         figures["from a re-INVITE to words again, ms"].append((again - asked) * 1000)
-        assert back - asked < 1.0  # 0.12 to 0.3 s on a quiet machine
+        assert again - asked < WORDS_AGAIN_S
         await silence(phone)
+        if FORMATS[first].rate == FORMATS[then].rate:
+            twice = speech_ms(phone) - greeting_ms()
+            figures["said twice around a codec change, ms"].append(twice)
+            assert -60 <= twice <= LOST_MS + AGAIN_MS
         (session,) = of.controller.calls.calls.values()
         assert session.call.speaking_by == "lane"
         rate = FORMATS[phone.codec].rate
@@ -195,7 +201,8 @@ async def test_another_codec_in_mid_call(
         await phone.hang_up()
         await of.all_over()
         stored = await of.stored()
-        assert stored.turns[0].interrupted_ms is not None
+        assert stored.turns[0].interrupted_ms is None
+        assert len(of.model.sessions) == 1
         said = [turn for turn in stored.turns if turn.who == "caller"]
         assert len(said) == 1
         assert said[0].ended_at is not None
@@ -214,15 +221,20 @@ async def test_heard_is_what_was_heard_of_a_codec_change(
         await speaks(phone, 0.6)
         phone.codec = "PCMA"
         await phone.invite()
-        await until(lambda: len(of.model.sessions) == 2)
-        heard = [p for p in speech(phone) if p.payload_type == 0 or p.at < phone.packets[0].at]
+
+        def heard(payload_type: int) -> list[Packet]:
+            return [p for p in speech(phone) if p.payload_type == payload_type]
+
+        await until(lambda: len(heard(8)) >= 10)
         await phone.hang_up()
         await of.all_over()
         turn = (await of.stored()).turns[0]
         assert turn.interrupted_ms is not None
-        real = (heard[-1].timestamp - heard[0].timestamp) / 8 + 20
-        figures["heard in the record less heard before the change, ms"].append(
+        parts = [heard(0), heard(8)]
+        real = sum((part[-1].timestamp - part[0].timestamp) / 8 + 20 for part in parts)
+        figures["heard in the record less heard around a codec change, ms"].append(
             turn.interrupted_ms - real
         )
-        # Never more than was heard, but for the silence before the first word.
-        assert -250 <= turn.interrupted_ms - real <= 60
+        # What may have been swallowed is said twice. Never more than was heard, but for the silence
+        # before the first word.
+        assert -250 - LOST_MS <= turn.interrupted_ms - real <= 60

@@ -370,6 +370,33 @@ def test_a_last_frame_that_is_not_full_is_taken_back_as_it_was() -> None:
     assert _events(playout)[-1] == Finished("a", 30)
 
 
+@pytest.mark.parametrize("frame_ms", [10, 20, 30, 60])
+def test_another_packet_time_loses_nothing(frame_ms: int) -> None:
+    playout = Playout(8000)
+    speech = b"".join(bytes([n, 0]) * 8 for n in range(1, 131))  # 130 ms
+    playout.push("a", speech)
+    heard = playout.pop()
+    playout.fit(frame_ms)
+    playout.complete("a")
+    assert playout.waiting_ms == 110
+    while playout.speaking:
+        heard += playout.pop()
+    assert len(playout.silence) == 16 * frame_ms
+    assert heard.rstrip(b"\0") == speech.rstrip(b"\0")
+    assert _events(playout) == [Started("a"), Finished("a", 130)]
+
+
+def test_an_item_that_was_taken_back_to_its_beginning_has_begun() -> None:
+    playout = Playout(8000)
+    playout.push("a", FRAME * 3)
+    playout.push("b", FRAME)
+    playout.pop()
+    playout.take_back(LOST_MS)
+    assert playout.heard() == [CutOff("a", 0)]
+    assert playout.pop() == FRAME
+    assert _events(playout) == [Started("a"), Started("a")]
+
+
 def test_what_was_cut_off_is_not_taken_back() -> None:
     playout = Playout(8000)
     playout.push("a", FRAME)

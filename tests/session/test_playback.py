@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from esl_controller.freeswitch.events import FilePlayed, FileWritten
@@ -24,7 +25,9 @@ class Switch:
     def __init__(self, *ways: Callable[[Switch, tuple[str, int]], Any]) -> None:
         self.ways = list(ways)
         self.ports: list[int] = []
+        self.frame = FRAME
         self.carried_out: asyncio.Future[None]
+        self.socket: socket.socket
 
     async def unicast(
         self, switch: tuple[str, int], controller: tuple[str, int]
@@ -37,7 +40,12 @@ class Switch:
     def opens(self, controller: tuple[str, int]) -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as udp:
             udp.bind(("127.0.0.1", self.ports[-1]))
-            udp.sendto(FRAME, controller)
+            udp.sendto(self.frame, controller)
+
+    def stays(self, controller: tuple[str, int]) -> None:
+        self.socket = socket.socket(type=socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", self.ports[-1]))
+        self.socket.sendto(self.frame, controller)
 
     def fails(self, controller: tuple[str, int]) -> None:
         self.carried_out.set_result(None)
@@ -79,6 +87,47 @@ async def test_a_channel_that_does_not_carry_it_out_gets_no_lane(
     with pytest.raises(LaneError, match="carry out unicast"):
         await opened(switch)
     assert len(switch.ports) == 1
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+@pytest.mark.parametrize("frame_ms", [20, 30])
+async def test_what_waits_goes_on_in_the_lane_of_the_next_park(rate: int, frame_ms: int) -> None:
+    host, clock, ports = "127.0.0.1", Clock(), Ports(20_000, 29_999)
+    lanes: list[playback.LanePlayback] = []
+    switches: list[Switch] = []
+    before: playback.LanePlayback | None = None
+    for size in (320, rate // 1000 * 2 * frame_ms):
+        switch = Switch(Switch.stays)
+        switches.append(switch)
+        switch.frame = bytes(size)
+        opening = open_lane(
+            switch,  # type: ignore[arg-type]
+            *(clock, ports, host, host, rate if lanes else 8000, print, before),
+        )
+        before = await opening
+        lanes.append(before)
+        if len(lanes) == 1:
+            wave = (8000 * np.sin(np.arange(8000) * 2 * np.pi * 440 / 8000)).astype(np.int16)
+            before.push("a", wave.tobytes())
+            await asyncio.sleep(0.3)
+            before.withdraw()
+            heard_ms = before.heard()[0].heard_ms
+            assert heard_ms < 200, "the last 200 ms may not have been heard"
+            await asyncio.sleep(0.1)
+            assert before.heard()[0].heard_ms == heard_ms
+    first, second = lanes
+    assert second.playout is first.playout
+    assert second.rate == 8000
+    assert (second.channel_rate, second.lane.frame_ms) == (rate, frame_ms)
+    assert list(clock.lanes) == [second.lane]
+    assert len(ports.taken) == 1
+    frame = second.lane._next()
+    assert len(frame) == rate // 1000 * 2 * frame_ms
+    await asyncio.sleep(0.1)
+    assert second.counters["frames"] > 12, "those of both lanes"
+    second.close()
+    for switch in switches:
+        switch.socket.close()
 
 
 @pytest.mark.parametrize(("rate", "frame_ms"), [(8000, 20), (16000, 10), (0, 20)])
