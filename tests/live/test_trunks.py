@@ -23,7 +23,7 @@ from tests.live.sip_phone import FORMATS, Codec, Packet, SipPhone, sip_phone
 
 GREETING = {"greeting": "greeting"}
 AGAIN_MS = 60  # at most so much is said twice, because it may have been swallowed
-WORDS_AGAIN_S = 0.5  # after a re-INVITE; 0.15 to 0.3 s on a quiet machine
+WORDS_AGAIN_S = 0.3  # after a re-INVITE; 0.12 to 0.21 s on a quiet machine
 
 
 def rms(values: Samples) -> float:
@@ -169,9 +169,9 @@ async def test_the_lane_serves_any_packet_time(
     [("PCMU", "PCMA", 20), ("PCMU", "PCMU", 30), ("L16", "PCMU", 20), ("PCMU", "L16", 20)],
 )
 async def test_another_codec_in_mid_call(
-    any_switch: FreeSwitch, figures: Figures, first: Codec, then: Codec, packet_ms: int
+    switch: FreeSwitch, figures: Figures, first: Codec, then: Codec, packet_ms: int
 ) -> None:
-    async with live(any_switch, GREETING) as of, sip_phone(any_switch, first) as phone:
+    async with live(switch, GREETING) as of, sip_phone(switch, first) as phone:
         await speaks(phone, 0.6)
         phone.codec, phone.ptime = then, packet_ms
         asked = await phone.invite()
@@ -189,7 +189,8 @@ async def test_another_codec_in_mid_call(
         if FORMATS[first].rate == FORMATS[then].rate:
             twice = speech_ms(phone) - greeting_ms()
             figures["said twice around a codec change, ms"].append(twice)
-            assert -60 <= twice <= LOST_MS + AGAIN_MS
+            # Packets of another length are cut elsewhere, so a few more of them are loud.
+            assert -60 <= twice <= LOST_MS + AGAIN_MS + 2 * (packet_ms - 20)
         (session,) = of.controller.calls.calls.values()
         assert session.call.speaking_by == "lane"
         rate = FORMATS[phone.codec].rate
