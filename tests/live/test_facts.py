@@ -72,6 +72,36 @@ async def test_a_lane_opens_once_per_park(any_switch: FreeSwitch, figures: Figur
         again.close()
 
 
+@pytest.mark.parametrize("after_s", [None, 0.0, 0.005, 0.01, 0.1])
+async def test_a_controller_that_is_lost_on_the_way_to_a_new_park(
+    any_switch: FreeSwitch, after_s: float | None
+) -> None:
+    """The channel is never left where nothing happens. None: lost before FreeSWITCH has replied."""
+    port = any_switch.controller_port
+    async with contextlib.AsyncExitStack() as lost, contextlib.AsyncExitStack() as line:
+        arrivals = await lost.enter_async_context(controller(port))
+        await line.enter_async_context(dialled(any_switch))
+        first = await next_of(arrivals)
+        lane = await opened(first)
+        assert lane is not None
+        asked = asyncio.create_task(first.switch.new_park(1))
+        if after_s is None:
+            await asyncio.sleep(0)
+        else:
+            await asked
+            await asyncio.sleep(after_s)
+        await lost.aclose()
+        await asyncio.wait([asked])
+        lane.close()
+        async with controller(port) as arrivals:
+            again = await next_of(arrivals)
+            assert again.channel.uuid == first.channel.uuid
+            fresh = await opened(again)
+            assert fresh is not None
+            fresh.close()
+    await until_async(lambda: no_channel(any_switch))
+
+
 @pytest.fixture
 def own_switch(any_switch: FreeSwitch, tmp_path: Path) -> Iterator[FreeSwitch]:
     """One for a test after which nobody should use it."""

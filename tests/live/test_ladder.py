@@ -78,7 +78,8 @@ async def controller(port: int) -> AsyncIterator[Arrivals]:
         yield arrivals
     finally:
         server.close()
-        for writer, over in served.items():
+        while served:  # one that was just accepted comes as well
+            writer, over = served.popitem()
             writer.transport.abort()
             await over.wait()
 
