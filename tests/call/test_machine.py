@@ -139,6 +139,39 @@ def test_a_lane_lost_in_the_call_is_opened_in_a_new_park_or_replaced_by_files() 
     assert call.speaking_by == "file"
 
 
+def test_a_call_goes_on_in_its_new_park_where_it_was() -> None:
+    call = talking()
+    run(call, ev.CodecChanged(other=True), now=5.0)
+    assert call.awaited_park == 0
+    assert run(call, ev.TimeUp(), now=5.0) == [do.NewPark(1)]
+    assert call.awaited_park == 1
+    assert run(call, ev.Parked(held=False), now=5.1) == [StartStream(again=True), OpenLane()]
+    assert call.awaited_park == 0
+    assert run(call, ev.StreamOpened(), ev.LaneOpened(16000), now=5.2) == [], "nothing is asked"
+    assert call.state is State.TALKING
+    assert (call.hearing, call.speaking_by) == ("stream", "lane")
+
+
+def test_a_hold_that_began_or_ended_on_the_way_into_a_new_park() -> None:
+    call = talking()
+    run(call, ev.CodecChanged(other=True), ev.TimeUp(), now=5.0)
+    assert do.HoldSpeech() in run(call, ev.Parked(held=True), now=5.1)
+    assert call.conversation.held
+    call = talking()
+    run(call, ev.CodecChanged(other=True), ev.TimeUp(), ev.Held(), now=5.0)
+    assert call.conversation.held
+    assert do.ReleaseSpeech() in run(call, ev.Parked(held=False), now=5.1)
+    assert not call.conversation.held
+
+
+def test_a_call_that_ends_waits_for_no_park() -> None:
+    call = talking()
+    run(call, ev.CodecChanged(other=True), ev.TimeUp(), now=5.0)
+    run(call, ev.HungUp("NORMAL_CLEARING"))
+    assert call.awaited_park == 0
+    assert run(call, ev.Parked(held=False)) == []
+
+
 def test_no_way_to_speak_ends_the_call() -> None:
     call = a_call()
     run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneFailed("x"))
