@@ -31,7 +31,14 @@ from esl_controller.call.actions import (
     ToolResult,
     Transfer,
 )
-from esl_controller.call.agent import Abilities, Recovery
+from esl_controller.call.agent import Abilities, Recovery, ToolCall
+from esl_controller.call.agent_events import (
+    ReplyRefused,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from esl_controller.call.caller_hold import HELD_S, CallerHold
 from esl_controller.call.conversation_state import ConversationState
 from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
@@ -213,11 +220,11 @@ class Conversation:
 
     # --- the model's replies and function calls ---------------------------------------------------
 
-    def _response_started(self, event: ev.ResponseStarted, now: float) -> Actions:
+    def _response_started(self, event: ResponseStarted, now: float) -> Actions:
         self._turns.interruption.reply_started()
         return self._turns.replies.response_started(event.id)
 
-    def _response_done(self, event: ev.ResponseDone, now: float) -> Actions:
+    def _response_done(self, event: ResponseDone, now: float) -> Actions:
         cancelled = self._turns.response_done(event, now)
         if event.status == "failed":
             return [Note("the model failed to reply", event.reason)]
@@ -236,11 +243,11 @@ class Conversation:
             self._tools.reply_due = False  # one reply to all, once the last webhook is done
         return actions
 
-    def _reply_refused(self, event: ev.ReplyRefused, now: float) -> Actions:
+    def _reply_refused(self, event: ReplyRefused, now: float) -> Actions:
         self._turns.reply_refused(event, now)
         return [Note("the model did not begin a reply", event.reason)]
 
-    def _tool_call(self, call: ev.ToolCall, now: float) -> Actions:
+    def _tool_call(self, call: ToolCall, now: float) -> Actions:
         if self.leaving:
             return []
         request = self._tools.request(call)
@@ -273,7 +280,7 @@ class Conversation:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _decide_to_leave(self, exit_: Exit, now: float, call: ev.ToolCall | None = None) -> Actions:
+    def _decide_to_leave(self, exit_: Exit, now: float, call: ToolCall | None = None) -> Actions:
         """End the conversation by ``exit_``, as soon as the last words were heard."""
         self._ending.decide(exit_, call)
         self._timers.last_words(now)
@@ -312,7 +319,7 @@ class Conversation:
 
     # --- the caller -------------------------------------------------------------------------------
 
-    def _speech_started(self, event: ev.SpeechStarted, now: float) -> Actions:
+    def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
         self._turns.interruption.tone = False
         # Thanks and goodbyes do not interrupt a farewell.
         return [] if self.leaving else self._turns.sound_started()
@@ -332,7 +339,7 @@ class Conversation:
             self._timers.tone_heard()
         return []
 
-    def _speech_stopped(self, event: ev.SpeechStopped, now: float) -> Actions:
+    def _speech_stopped(self, event: SpeechStopped, now: float) -> Actions:
         caller_spoke = self._turns.interruption.caller_spoke
         actions = self._turns.interruption.sound_stopped(event.item)
         return [*actions, *self._turn(now)] if caller_spoke else actions
@@ -464,15 +471,15 @@ _DUE: dict[Due, Callable[[Conversation, float], Actions]] = {
     Due.LAST_WORDS: Conversation._last_words_too_long,
 }
 TRANSITIONS: Transitions[Conversation] = Transitions()
-TRANSITIONS.on(ev.ResponseStarted, Conversation._response_started)
-TRANSITIONS.on(ev.ReplyRefused, Conversation._reply_refused)
-TRANSITIONS.on(ev.ResponseDone, Conversation._response_done)
+TRANSITIONS.on(ResponseStarted, Conversation._response_started)
+TRANSITIONS.on(ReplyRefused, Conversation._reply_refused)
+TRANSITIONS.on(ResponseDone, Conversation._response_done)
 TRANSITIONS.on(ev.WebhookDone, Conversation._webhook_done)
-TRANSITIONS.on(ev.SpeechStarted, Conversation._speech_started)
+TRANSITIONS.on(SpeechStarted, Conversation._speech_started)
 TRANSITIONS.on(ev.SpeechConfirmed, Conversation._speech_confirmed)
 TRANSITIONS.on(ev.SpeechDoubted, Conversation._speech_doubted)
 TRANSITIONS.on(ev.ToneHeard, Conversation._tone_heard)
-TRANSITIONS.on(ev.SpeechStopped, Conversation._speech_stopped)
+TRANSITIONS.on(SpeechStopped, Conversation._speech_stopped)
 TRANSITIONS.on(ev.Dtmf, Conversation._dtmf)
 TRANSITIONS.on(ev.ItemQueued, Conversation._item_queued)
 TRANSITIONS.on(ev.ItemStarted, Conversation._item_started)

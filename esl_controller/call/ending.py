@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from esl_controller.call.actions import Actions, Hangup, ToolResult, Transfer
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.snapshot import HANGUP, Resumption
 from esl_controller.call.tools import failure

@@ -44,6 +44,7 @@ from esl_controller.call.actions import (
     Transfer,
 )
 from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import AgentFailed, AgentReady
 from esl_controller.call.caller_hold import HELD_S
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.gates import Gates
@@ -290,7 +291,7 @@ class Call:
             return [*self.conversation.model_gone(now), *actions]
         return actions or self._patience.time_up(now, silent=self._silent)
 
-    def _agent_ready(self, event: ev.AgentReady, now: float) -> Actions:
+    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
         if self._model_link.given_up:
             return []
         self._model_link.ready(now)
@@ -309,7 +310,7 @@ class Call:
         self._model_link.give_up()
         return self._model_gone(now)
 
-    def _agent_failed(self, event: ev.AgentFailed, now: float) -> Actions:
+    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
         if self._model_link.given_up:
             return []
         return [*self._model_link.failed(event, now), *self._model_gone(now)]
@@ -443,8 +444,8 @@ TRANSITIONS.on(ev.LaneFailed, Call._cannot_apologise, State.CLOSING)
 TRANSITIONS.on(ev.FilesFailed, Call._cannot_apologise, State.CLOSING)
 TRANSITIONS.on(ev.Held, Call._held, *WITH_MEDIA)
 TRANSITIONS.on(ev.Unheld, Call._unheld, *WITH_MEDIA)
-TRANSITIONS.on(ev.AgentReady, Call._agent_ready, *WITH_MODEL)
-TRANSITIONS.on(ev.AgentFailed, Call._agent_failed, *WITH_MODEL)
+TRANSITIONS.on(AgentReady, Call._agent_ready, *WITH_MODEL)
+TRANSITIONS.on(AgentFailed, Call._agent_failed, *WITH_MODEL)
 TRANSITIONS.on(ev.Transferred, Call._transferred, State.TRANSFERRING)
 TRANSITIONS.on(ev.TransferFailed, Call._transfer_failed, State.TRANSFERRING)
 TRANSITIONS.on(ev.ItemFinished, Call._item_finished, State.CLOSING)

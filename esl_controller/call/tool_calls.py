@@ -22,7 +22,7 @@ from esl_controller.call.actions import (
     TellModel,
     ToolResult,
 )
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.instructions import keys_pressed
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.call.tool_budget import CALLS, ToolBudget

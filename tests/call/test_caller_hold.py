@@ -7,6 +7,7 @@ import pytest
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.caller_hold import HELD_S
 from esl_controller.call.machine import BACKSTOP_S
 from esl_controller.call.states import State
@@ -61,15 +62,15 @@ def test_a_goodbye_waits_for_the_caller() -> None:
 
 def test_an_answer_is_asked_for_when_the_caller_is_back() -> None:
     world = World().greeted()
-    world.feed(ev.SpeechStarted(0, "u1"), ev.Held())
-    assert world.feed(ev.SpeechStopped(0, "u1")) == []
+    world.feed(SpeechStarted(0, "u1"), ev.Held())
+    assert world.feed(SpeechStopped(0, "u1")) == []
     assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
 
 
 def test_a_sound_that_was_being_checked_is_dropped() -> None:
     world = World().talking()
     world.reply()
-    world.feed(ev.SpeechStarted(0, "u1"))
+    world.feed(SpeechStarted(0, "u1"))
     assert world.paused
     assert kinds(world.feed(ev.Held())) == ["StopCheck", "Unpause", "HoldSpeech", "LimitCall"]
 
@@ -105,7 +106,7 @@ def test_no_sentence_of_ours_is_played_into_a_hold() -> None:
 def test_a_call_that_arrives_held() -> None:
     world = World()
     world.feed(ev.Arrived(answered=True, held=True))
-    wanted = world.feed(ev.StreamOpened(), ev.LaneOpened(8000), ev.AgentReady())
+    wanted = world.feed(ev.StreamOpened(), ev.LaneOpened(8000), AgentReady())
     assert "RequestReply" not in kinds(wanted)
     assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN, CONTINUE
 from esl_controller.call.machine import BACKSTOP_S
 from esl_controller.call.snapshot import Snapshot, StoredSnapshot, dump
@@ -47,7 +48,7 @@ def test_who_waited_long_is_told_so_once_and_does_not_wait_for_the_model() -> No
     world = World().greeted().crashed(away_s=1.1)
     assert do.PlaySentence("back") not in world.feed(ev.StreamOpened())
     assert do.PlaySentence("back") in world.feed(ev.LaneOpened(8000))
-    assert do.PlaySentence("back") not in world.feed(ev.AgentReady())
+    assert do.PlaySentence("back") not in world.feed(AgentReady())
 
 
 def test_a_call_that_was_not_greeted_begins_anew() -> None:
@@ -71,12 +72,12 @@ def test_a_turn_that_was_not_answered_is_answered() -> None:
 def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
     """Killed before the model said that they had stopped."""
     world = World().greeted()
-    world.feed(ev.SpeechStarted(0, "u1"))
+    world.feed(SpeechStarted(0, "u1"))
     assert responses(world.crashed().resumed()) == [ASK_AGAIN]
     over_us = World().greeted()
     over_us.turn()
     over_us.reply()
-    over_us.feed(ev.ItemStarted(over_us.items[0]), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    over_us.feed(ev.ItemStarted(over_us.items[0]), SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     assert not over_us.call.conversation.snapshot().owes
     assert responses(over_us.crashed().resumed()) == [ASK_AGAIN]
 
@@ -84,7 +85,7 @@ def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
 def test_the_first_reply_is_not_overwritten_by_a_function_that_nobody_knows_the_end_of() -> None:
     world = World().greeted()
     world.asks(FIND)
-    world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed(), ev.SpeechStopped(0, "u2"))
+    world.feed(SpeechStarted(0, "u2"), ev.SpeechConfirmed(), SpeechStopped(0, "u2"))
     other = world.crashed(words_unknown=True).resumed()
     assert "whether it was done is not known" in output(other.actions)["error"]
     assert responses(other) == [ASK_AGAIN]

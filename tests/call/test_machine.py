@@ -29,6 +29,14 @@ from esl_controller.call.actions import (
     Transfer,
 )
 from esl_controller.call.agent import PATIENCE_S, Abilities, Recovery
+from esl_controller.call.agent_events import (
+    AgentFailed,
+    AgentReady,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.instructions import CONTINUE
 from esl_controller.call.machine import BACKSTOP_S, Call
@@ -45,7 +53,7 @@ WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
 GREET = RequestReply("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
 LIMIT = LimitCall(3600 + BACKSTOP_S)
 BEGIN = [ConfirmTaken(), GREET]
-GONE = ev.AgentFailed("401", Recovery.NEXT_MODEL)
+GONE = AgentFailed("401", Recovery.NEXT_MODEL)
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
 
@@ -77,7 +85,7 @@ def run(call: Call, *events: ev.Event, now: float = 0.0) -> Actions:
 def talking(playback: Playback = "lane", fallback: Destination | None = None) -> Call:
     call = a_call(playback, fallback=fallback)
     way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
-    run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), way, ev.AgentReady())
+    run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), way, AgentReady())
     assert call.state is State.TALKING
     return call
 
@@ -89,14 +97,14 @@ def test_everything_starts_side_by_side() -> None:
     call = a_call()
     assert run(call, ev.Arrived(answered=False)) == [LIMIT, ConnectAgent(), Answer()]
     assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
-    assert run(call, ev.StreamOpened(), ev.AgentReady()) == []
+    assert run(call, ev.StreamOpened(), AgentReady()) == []
     assert run(call, ev.LaneOpened(8000)) == BEGIN
     assert call.state is State.TALKING
 
 
 def test_greets_whichever_comes_last() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.AgentReady(), ev.Answered())
+    run(call, ev.Arrived(False), AgentReady(), ev.Answered())
     assert run(call, ev.LaneOpened(8000)) == BEGIN
 
 
@@ -120,10 +128,10 @@ def test_files_when_asked_for_and_when_no_lane_opens() -> None:
     call = a_call("file")
     run(call, ev.Arrived(False))
     assert run(call, ev.Answered()) == [StartStream(), PlayFiles()]
-    assert run(call, ev.AgentReady(), ev.FilesReady()) == BEGIN
+    assert run(call, AgentReady(), ev.FilesReady()) == BEGIN
 
     call = a_call("lane")
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady())
     assert run(call, ev.LaneFailed("busy")) == [PlayFiles()]
     assert run(call, ev.FilesReady()) == BEGIN
 
@@ -141,13 +149,13 @@ def test_a_lane_lost_in_the_call_is_opened_in_a_new_park_or_replaced_by_files() 
 
 def test_no_way_to_speak_ends_the_call() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneFailed("x"))
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady(), ev.LaneFailed("x"))
     assert run(call, ev.FilesFailed("y")) == [Hangup("NORMAL_TEMPORARY_FAILURE")]
 
 
 def test_a_missing_module_is_replaced_by_the_lane() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady())
     assert run(call, ev.StreamFailed("no module", missing=True)) == []
     assert run(call, ev.LaneOpened(8000)) == [HearByLane(), *BEGIN]
     assert call.hearing == "lane"
@@ -159,7 +167,7 @@ def test_a_missing_module_is_replaced_by_the_lane() -> None:
 
 def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneOpened(8000))
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady(), ev.LaneOpened(8000))
     failed = ev.StreamFailed("refused")
     # The lane is there: nobody waits for the stream to be heard.
     assert run(call, failed) == [StartStream(again=True), HearByLane()]
@@ -177,7 +185,7 @@ def test_a_stream_that_comes_back_replaces_the_lane() -> None:
 
 def test_a_closed_stream_gets_its_time_to_come_back() -> None:
     call = talking()
-    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
+    run(call, ResponseStarted("r1"), ev.ItemQueued("i1"))
     assert call.handle(ev.StreamClosed(1001), 5.0) == []
     assert call.next_deadline() == 5.0 + STREAM_BACK_S
     run(call, ev.StreamOpened(), now=5.02)
@@ -215,9 +223,9 @@ def test_a_lost_model_is_called_again_before_anybody_apologises() -> None:
 
 def test_a_model_lost_in_the_middle_of_a_word_is_back_and_goes_on() -> None:
     call = talking()
-    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
-    assert run(call, ev.AgentFailed("closed"), now=1.0) == [ConnectAgent()]
-    assert run(call, ev.AgentReady(), now=1.5) == [RequestReply(CONTINUE)]
+    run(call, ResponseStarted("r1"), ev.ItemQueued("i1"))
+    assert run(call, AgentFailed("closed"), now=1.0) == [ConnectAgent()]
+    assert run(call, AgentReady(), now=1.5) == [RequestReply(CONTINUE)]
     assert call.state is State.TALKING
 
 
@@ -227,7 +235,7 @@ def test_who_waits_for_a_model_hears_a_word() -> None:
     assert world.later(SILENCE_S - 0.1) == []
     assert world.later(0.2) == [PlaySentence("moment")]
     assert world.later(SILENCE_AGAIN_S + 0.1) == [PlaySentence("moment")]
-    world.feed(ev.AgentReady())
+    world.feed(AgentReady())
     assert world.later(5.0) == []
 
 
@@ -236,7 +244,7 @@ def test_not_while_words_or_music_are_heard() -> None:
     world.turn()
     world.feed(world.started(), world.queued())
     world.lose()
-    world.feed(ev.AgentFailed("closed", after_s=5.0))
+    world.feed(AgentFailed("closed", after_s=5.0))
     assert world.later(4.5) == []
     world.hear()
     assert world.later(0.3) == [PlaySentence("moment")]
@@ -253,14 +261,14 @@ def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
     run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
     assert call.next_deadline() == SILENCE_S
     assert run(call, ev.TimeUp(), now=SILENCE_S) == [PlaySentence("moment")]
-    assert run(call, ev.AgentReady(), now=2.0) == BEGIN
+    assert run(call, AgentReady(), now=2.0) == BEGIN
 
 
 def test_a_permanent_failure_leads_to_the_fallback() -> None:
     call = talking(fallback=SALES)
-    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
+    run(call, ResponseStarted("r1"), ev.ItemQueued("i1"))
     assert run(call, GONE) == [Transfer(SALES, fallback=True)]
-    assert run(call, ev.AgentFailed("again"), ev.SpeechStarted(0), ev.Dtmf("1")) == []
+    assert run(call, AgentFailed("again"), SpeechStarted(0), ev.Dtmf("1")) == []
     assert run(call, ev.Transferred()) == [Close()]
     assert call.outcome == "transferred"
 
@@ -306,7 +314,7 @@ def test_a_model_that_fails_during_a_transfer_is_called_again() -> None:
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear()
     assert world.lose() == [ConnectAgent()]
-    assert world.feed(ev.AgentReady()) == [], "the caller is on the way"
+    assert world.feed(AgentReady()) == [], "the caller is on the way"
     assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "RequestReply"]
 
 
@@ -321,15 +329,15 @@ def test_a_model_that_is_gone_for_good_does_not_stop_a_transfer() -> None:
 def test_a_session_is_renewed_in_a_quiet_moment() -> None:
     who = secretary(limits={"idle_s": 0.0, "max_call_s": 8000})
     world = World(who).greeted()
-    world.feed(ev.SpeechStarted(0))
+    world.feed(SpeechStarted(0))
     assert ConnectAgent() not in world.later(MAX_AGE_S + 1.0)
-    world.feed(ev.SpeechStopped(0))
+    world.feed(SpeechStopped(0))
     world.reply()
     assert ConnectAgent() not in world.later(1.0)
     world.hear()
     assert world.later(0.1) == [ConnectAgent()]
     assert world.later(1.0) == []
-    assert world.feed(ev.AgentReady()) == []
+    assert world.feed(AgentReady()) == []
     assert world.turn() == [RequestReply()]
 
 
@@ -385,8 +393,8 @@ def test_shutting_down_lets_go_without_ending_the_call() -> None:
 
 def test_a_failed_response_is_noted() -> None:
     call = talking()
-    assert call.handle(ev.ResponseDone("r1", "completed"), 0) == []
-    (note,) = call.handle(ev.ResponseDone("r1", "failed", "overloaded"), 0)
+    assert call.handle(ResponseDone("r1", "completed"), 0) == []
+    (note,) = call.handle(ResponseDone("r1", "failed", "overloaded"), 0)
     assert note == Note("the model failed to reply", "overloaded")
 
 
@@ -408,7 +416,7 @@ def _events() -> st.SearchStrategy[ev.Event]:
     functions = ("end_call", "transfer_call", "hold", "collect_digits", "find", "unknown")
     calls = st.builds(tool_call, st.sampled_from(functions), st.sampled_from(["c1", "c2"]))
     status = st.sampled_from(["completed", "cancelled", "failed", "incomplete"])
-    done = st.builds(ev.ResponseDone, ids, status, calls=st.lists(calls, max_size=2).map(tuple))
+    done = st.builds(ResponseDone, ids, status, calls=st.lists(calls, max_size=2).map(tuple))
     return st.one_of(
         st.builds(ev.Arrived, st.booleans(), st.booleans()),
         st.just(ev.Answered()),
@@ -425,14 +433,14 @@ def _events() -> st.SearchStrategy[ev.Event]:
         st.builds(ev.ItemQueued, items),
         st.builds(ev.ItemStarted, items),
         st.builds(ev.ItemFinished, items, st.just(10)),
-        st.just(ev.AgentReady()),
-        st.builds(ev.AgentFailed, text, st.booleans()),
-        st.builds(ev.SpeechStarted, st.just(0)),
-        st.builds(ev.SpeechStopped, st.just(0), st.sampled_from(["", "u1"])),
+        st.just(AgentReady()),
+        st.builds(AgentFailed, text, st.booleans()),
+        st.builds(SpeechStarted, st.just(0)),
+        st.builds(SpeechStopped, st.just(0), st.sampled_from(["", "u1"])),
         st.just(ev.SpeechConfirmed()),
         st.just(ev.SpeechDoubted()),
         st.builds(ev.Dtmf, st.sampled_from("12#")),
-        st.builds(ev.ResponseStarted, ids),
+        st.builds(ResponseStarted, ids),
         done,
         st.builds(ev.WebhookDone, st.sampled_from(["c1", "c2"]), st.just("{}")),
         st.just(ev.Transferred()),
@@ -462,7 +470,7 @@ def test_no_order_of_events_breaks_a_call(
     done: Actions = []
     way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
     beginning: list[ev.Event] = [ev.Arrived(False, codec_known)]
-    beginning += [ev.Answered(), ev.StreamOpened(), way, ev.AgentReady()] if begun else []
+    beginning += [ev.Answered(), ev.StreamOpened(), way, AgentReady()] if begun else []
     for event, step in [*((event, 0.0) for event in beginning), *script]:
         now += step
         over = call.state in (State.HANGING_UP, State.ENDED)
