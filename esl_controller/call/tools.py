@@ -88,7 +88,7 @@ class AskServer:
 
 
 Parting: TypeAlias = EndCall | TransferCall
-"""A request that ends the conversation; ``conversation.py`` carries it out."""
+"""A request that ends the conversation; ``ending.py`` carries it out."""
 Staying: TypeAlias = Hold | Unhold | PressKeys | CollectDigits | TakeMessage | AskServer
 """Any other request; ``tool_calls.py`` carries it out."""
 Request: TypeAlias = Parting | Staying

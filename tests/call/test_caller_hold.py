@@ -8,12 +8,40 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
-from esl_controller.call.caller_hold import HELD_S
+from esl_controller.call.caller_hold import HELD_S, CallerHold
 from esl_controller.call.machine import BACKSTOP_S
 from esl_controller.call.states import State
+from esl_controller.call.tools import Hold
+from tests.call.parts import parts
 from tests.call.world import World, kinds, secretary, tool_call
 
 PATIENT = {"limits": {"idle_s": 5, "max_call_s": 120, "warn_s": 20}}
+
+
+def test_alone_it_begins_and_ends_once_and_puts_off_what_waits() -> None:
+    state = parts()
+    state.timers.begin(0.0)
+    state.tools.run(tool_call("hold"), Hold(20.0), 0.0)
+    limit_at, hold = state.timers.limit_at, CallerHold(state)
+    assert (hold.active, hold.deadline, hold.end(1.0)) == (False, None, [])
+    assert hold.begin(2.0) == [do.HoldSpeech()]
+    assert (hold.active, hold.deadline, hold.begin(3.0)) == (True, 2.0 + HELD_S, [])
+    assert hold.time_up(1.9 + HELD_S) == []
+    assert hold.end(12.0) == [do.ReleaseSpeech()]
+    assert not hold.active
+    assert state.timers.limit_at == limit_at + 10.0
+    assert state.tools.deadline(model_ready=True) == 30.0
+
+
+def test_alone_it_has_a_limit_at_which_the_conversation_ends() -> None:
+    state = parts()
+    hold = CallerHold(state)
+    hold.begin(0.0)
+    note, hangup = hold.time_up(HELD_S)
+    assert note == do.Note("the call is ended", f"the caller had us on hold for {HELD_S:g} s")
+    assert hangup == do.Hangup("NORMAL_CLEARING")
+    assert not hold.active
+    assert state.ending.left
 
 
 def test_a_held_caller_is_not_asked_and_not_hung_up_on() -> None:

@@ -13,8 +13,11 @@ from esl_controller.call import events as ev
 from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN, CONTINUE
 from esl_controller.call.machine import BACKSTOP_S
+from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Snapshot, StoredSnapshot, dump
 from esl_controller.call.states import State
+from esl_controller.call.tools import Hold
+from tests.call.parts import parts
 from tests.call.test_conversation_order import LIMITS, STEPS, let_it_end, step
 from tests.call.world import FAREWELL, HANGUP, SALES, World, output, secretary, tool_call
 
@@ -258,3 +261,52 @@ def test_a_call_that_is_lost_at_any_moment_comes_to_its_end(
         asked += again
     let_it_end(world)
     assert len([a for a in world.actions if isinstance(a, do.Hangup)]) <= 1
+
+
+# --- what concerns several parts ------------------------------------------------------------------
+
+
+def test_an_interruption_silences_the_model_and_ends_its_hold() -> None:
+    state = parts()
+    state.turns.item_queued("i1")
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    interrupt, result = state.interrupt()
+    assert interrupt == do.Interrupt()
+    assert output([result]) == {"hold": "over", "reason": "the caller interrupted"}
+    assert not state.turns.agent_audible
+    assert state.interrupt() == [do.Interrupt()]
+
+
+def test_on_hold_the_model_may_say_its_last_words_only() -> None:
+    state = parts()
+    assert state.may_request(ReplyKind.ANSWER)
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    assert [kind for kind in ReplyKind if state.may_request(kind)] == [ReplyKind.LAST_WORDS]
+
+
+def test_idle_is_who_neither_speaks_nor_waits_nor_leaves() -> None:
+    state = parts()
+    assert state.idle
+    state.turns.item_queued("i1")
+    assert not state.idle
+    state.turns.item_finished("i1")
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    assert not state.idle
+    state.tools.end_hold("over")
+    assert state.idle
+    state.ending.decide(HANGUP, 0.0)
+    assert not state.idle
+
+
+def test_who_speaks_or_hears_music_waits_for_nothing() -> None:
+    state = parts()
+    state.turns.schedule(ReplyKind.ANSWER)
+    state.turns.request_next(state.may_request, 0.0)
+    waits = [state.waiting]
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    state.tools.start_music()
+    waits.append(state.waiting)
+    state.tools.end_hold("over")
+    state.turns.interruption.caller_speaks = True
+    waits.append(state.waiting)
+    assert waits == [Waiting.A_BEGINNING, Waiting.NOTHING, Waiting.NOTHING]
