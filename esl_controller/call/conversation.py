@@ -221,12 +221,12 @@ class Conversation:
         """The caller is still with us."""
         return self._carry_on(self._ending.transfer_failed(reason, now), now)
 
-    def abandon(self) -> Actions:
-        """The call ends without us: say and request nothing any more."""
-        return self._ending.abandon()
+    def apologise(self) -> Actions:
+        """The call ends without us, after an apology: say and request nothing any more."""
+        return self._ending.apologise()
 
     def fall_back(self, destination: Destination) -> Actions:
-        """The same, and the caller goes to the fallback."""
+        """The same without an apology: the caller goes to the fallback."""
         return self._ending.fall_back(destination)
 
     # --- the caller -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from esl_controller.call import instructions
-from esl_controller.call.actions import Actions, Hangup, Note, ToolResult, Transfer
+from esl_controller.call.actions import Actions, Hangup, Note, PlaySentence, ToolResult, Transfer
 from esl_controller.call.agent import ToolCall
 from esl_controller.call.hops import LED_BACK, NO_HOPS, Hops
 from esl_controller.call.replies import ReplyKind
@@ -141,6 +141,10 @@ class Ending:
         self.left = True
         self._timers.stop()
         return [*self._turns.interruption.reset(), *self._tools.stop()]
+
+    def apologise(self) -> Actions:
+        """The same, and the caller hears an apology."""
+        return [*self.abandon(), PlaySentence("sorry")]
 
     def fall_back(self, destination: Destination) -> Actions:
         """The same, and the caller goes to the fallback."""

@@ -1,6 +1,6 @@
 """The connection to the model: made, made again, renewed, and at last given up. [core]
 
-Part of ``machine.py``. What gives a call up is time, not a number of tries: the caller has
+Part of ``model_recovery.py``. What gives a call up is time, not a number of tries: the caller has
 ``PATIENCE_S`` without a model. How often an endpoint that is down is really dialled is decided by
 all calls together (``agents/health.py``). Times are seconds of the call's clock.
 """

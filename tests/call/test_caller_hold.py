@@ -8,8 +8,8 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
+from esl_controller.call.call_setup import BACKSTOP_S
 from esl_controller.call.caller_hold import HELD_S, CallerHold
-from esl_controller.call.machine import BACKSTOP_S
 from esl_controller.call.states import State
 from esl_controller.call.tools import Hold
 from tests.call.parts import parts

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
+from esl_controller.call.call_setup import BACKSTOP_S
 from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN, CONTINUE
-from esl_controller.call.machine import BACKSTOP_S
 from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Snapshot, StoredSnapshot, dump
 from esl_controller.call.states import State

@@ -180,7 +180,7 @@ class World:
             self.who, closed=self.closed, takes_turns=self.takes_turns, fallback=self.fallback
         )
         other.now = self.now + 7.0
-        other.call.resumption = Resumption(
+        other.call.setup.resumption = Resumption(
             snapshot or stored.memory,
             (Said("agent", "Clinic"),) if heard else (),
             cut=bool(self.words),

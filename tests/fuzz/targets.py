@@ -237,7 +237,7 @@ def _memory(message: bytes) -> None:
     who = secretary()
     conversation = Conversation(who, Toolbox(who), closed=False, abilities=Abilities())
     call = Call(conversation, max_call_s=600.0, fallback=None)
-    call.resumption = Resumption(stored.memory.shifted(-7.0), (Said("agent", "Clinic"),))
+    call.setup.resumption = Resumption(stored.memory.shifted(-7.0), (Said("agent", "Clinic"),))
     begun = (ev.Arrived(True), ev.StreamOpened(), ev.LaneOpened(8000), AgentReady())
     for event in (*begun, SpeechStarted(0, "u1"), SpeechStopped(0, "u1")):
         call.handle(event, 1.0)
