@@ -293,9 +293,14 @@ class Call:
         if self.state is State.CLOSING:
             return [Hangup(FAILURE)]
         note = Note("the call is ended", f"waited in vain for {self._missing()}")
-        if self.state is State.PREPARING and self.speaking_by != "no":
-            return [note, *self._model.give_up()]
-        return [note, Hangup(FAILURE)]
+        if self.state is not State.PREPARING or self.speaking_by == "no":
+            return [note, Hangup(FAILURE)]
+        fall_back = self._model.give_up()
+        held_until = self.conversation.next_deadline() if self.conversation.held else None
+        if held_until is None or now >= held_until:
+            return [note, *(fall_back or [Hangup(FAILURE)])]
+        self._stage.deadline = held_until  # nobody would hear an apology before
+        return []
 
     def _missing(self) -> str:
         if self.state is State.ANSWERING:
@@ -303,17 +308,16 @@ class Call:
         return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
     def _shut_down(self, event: ev.ShutDown, now: float) -> Actions:
-        self._outcome.given_back = True
-        return self._end("handed back to the switch", now)
+        return self._end("handed back to the switch", now, given_back=True)
 
     def _switch_lost(self, event: ev.SwitchLost, now: float) -> Actions:
-        self._outcome.given_back = True
-        return self._end(event.reason, now)
+        return self._end(event.reason, now, given_back=True)
 
     def _hung_up(self, event: ev.HungUp, now: float) -> Actions:
         return self._end(event.cause, now)
 
-    def _end(self, cause: str, now: float) -> Actions:
+    def _end(self, cause: str, now: float, *, given_back: bool = False) -> Actions:
+        self._outcome.given_back = given_back
         self.cause, self.ended_in = cause, self.describe()
         self._stage.enter(State.ENDED, now)
         return [Close()]

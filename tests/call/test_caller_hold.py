@@ -139,6 +139,27 @@ def test_a_call_that_arrives_held() -> None:
     assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
 
 
+def test_a_model_that_does_not_come_while_the_caller_holds_us_is_apologised_for_afterwards() -> (
+    None
+):
+    world = World()
+    world.feed(ev.Arrived(answered=True, held=True), ev.StreamOpened(), ev.LaneOpened(8000))
+    assert world.later(60) == [], "an apology would reach nobody"
+    assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "PlaySentence"]
+    assert world.call.state is State.CLOSING
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_hold_without_a_model_has_the_same_limit(given_up: bool) -> None:
+    world = World()
+    world.feed(ev.Arrived(answered=True, held=True), ev.StreamOpened(), ev.LaneOpened(8000))
+    if given_up:
+        world.lose(Recovery.GIVE_UP)
+    assert world.later(HELD_S - 1) == []
+    assert kinds(world.later(2)) == ["Hangup"]
+    assert world.call.outcome == "model lost"
+
+
 def test_twice_is_once() -> None:
     world = World().greeted()
     assert world.feed(ev.Unheld()) == []

@@ -207,11 +207,15 @@ def _events() -> st.SearchStrategy[ev.Event]:
     status = st.sampled_from(["completed", "cancelled", "failed", "incomplete"])
     done = st.builds(ResponseDone, ids, status, calls=st.lists(calls, max_size=2).map(tuple))
     return st.one_of(
-        st.builds(ev.Arrived, st.booleans(), st.booleans()),
+        st.builds(ev.Arrived, st.booleans(), st.booleans(), st.booleans()),
         st.just(ev.Answered()),
         st.builds(ev.AnswerFailed, text),
         st.builds(ev.HungUp, text),
         st.builds(ev.SwitchLost, text),
+        st.just(ev.Held()),
+        st.just(ev.Unheld()),
+        st.builds(ev.CodecChanged, st.booleans()),
+        st.builds(ev.ParkFailed, text),
         st.just(ev.StreamOpened()),
         st.builds(ev.StreamClosed, st.just(1006)),
         st.builds(ev.StreamFailed, text, st.booleans()),
@@ -244,12 +248,14 @@ def _events() -> st.SearchStrategy[ev.Event]:
     st.sampled_from(["lane", "file"]),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
     st.sampled_from([None, SALES]),
     st.lists(st.tuples(_events(), st.floats(0, 5)), max_size=60),
 )
 def test_no_order_of_events_breaks_a_call(
     playback: Playback,
     codec_known: bool,
+    held: bool,
     begun: bool,
     fallback: Destination | None,
     script: list[tuple[ev.Event, float]],
@@ -258,7 +264,7 @@ def test_no_order_of_events_breaks_a_call(
     call, now = a_call(playback, fallback=fallback), 0.0
     done: Actions = []
     way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
-    beginning: list[ev.Event] = [ev.Arrived(False, codec_known)]
+    beginning: list[ev.Event] = [ev.Arrived(held, codec_known, held)]
     beginning += [ev.Answered(), ev.StreamOpened(), way, AgentReady()] if begun else []
     for event, step in [*((event, 0.0) for event in beginning), *script]:
         now += step
