@@ -88,6 +88,14 @@ def test_a_connection_that_fails_is_made_again_and_one_that_is_given_up_is_not()
     assert alone.fail() == []
 
 
+def test_of_a_model_that_is_given_up_nothing_more_is_expected() -> None:
+    alone = Alone(speaking_by="no")
+    alone.fail()
+    assert not alone.talk.idle, "the greeting is due"
+    alone.fail(Recovery.GIVE_UP)
+    assert alone.talk.idle
+
+
 @pytest.mark.parametrize("state", [State.PREPARING, State.TALKING])
 def test_nobody_falls_back_before_there_is_a_way_to_be_heard(state: State) -> None:
     alone = Alone(state, speaking_by="no", fallback=SALES)
