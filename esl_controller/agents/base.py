@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from esl_controller.call.agent import Abilities, Called, History
-from esl_controller.call.events import AgentEvent, Usage
+from esl_controller.call.agent import Abilities, Called, History, Usage
+from esl_controller.call.agent_events import AgentEvent
 from esl_controller.secretaries.persona import Persona
 from media.frame import Format
 

@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from esl_controller.agents.base import Counters
-from esl_controller.call.events import AgentEvent
+from esl_controller.call.agent_events import AgentEvent
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from esl_controller.agents.base import Model
-from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady
+from esl_controller.call.agent_events import AgentEvent, AgentFailed, AgentReady
 from esl_controller.secretaries.persona import Persona
 
 

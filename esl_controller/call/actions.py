@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.tools import AskServer, TakeMessage
 from esl_controller.secretaries.schema import Destination
 

@@ -1,4 +1,4 @@
-"""What the core and every agent share: the history, abilities, how errors are met. [core]"""
+"""What the core and every agent share: the history, calls, costs, abilities, errors. [core]"""
 
 from __future__ import annotations
 
@@ -29,6 +29,28 @@ class Called:
 
 
 History: TypeAlias = Sequence[Said | Called]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that the model calls; ``arguments`` is a JSON text, not checked."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a response cost: tokens (``cached`` ones are part of the input), and for a model that is
+    paid by time the ``seconds`` since the response before."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+    seconds: float = 0.0
 
 
 class Recovery(Enum):

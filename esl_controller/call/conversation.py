@@ -7,41 +7,41 @@ the agent speaks has to be confirmed first). ``SpeechStopped`` counts the turn (
 schedules an ANSWER (``replies.py``). Like every decision this ends in ``_next``, which requests the
 most urgent reply once it may be spoken. ``ResponseStarted`` gives the response its id,
 ``ItemQueued`` says that its first audio is in the playout. ``ResponseDone`` brings the function
-calls: ``tool_calls.py`` runs them, and each result wants another reply. ``ItemStarted`` and
-``ItemFinished`` say what the caller has heard. When nothing is left to be said, the conversation is
-idle until the caller speaks, or until a timer runs out.
+calls (``tool_dispatch.py``): ``tool_calls.py`` runs them, and each result wants another reply.
+``ItemStarted`` and ``ItemFinished`` say what the caller has heard. When nothing is left to be said,
+the conversation is idle until the caller speaks, or until a timer runs out (``time_limits.py``).
 
 The end works the same way (``ending.py``): once it is decided, the last words are a reply like any
-other, and ``_next`` leaves when they were heard.
+other, and ``_next`` leaves when they were heard. While the caller's phone holds us, everything
+waits (``caller_hold.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from esl_controller.call import events as ev
-from esl_controller.call import instructions, tools
-from esl_controller.call.actions import (
-    Actions,
-    Hangup,
-    HoldSpeech,
-    Note,
-    ReleaseSpeech,
-    ToolResult,
-    Transfer,
-)
+from esl_controller.call import instructions
+from esl_controller.call.actions import Actions, Note, ToolResult
 from esl_controller.call.agent import Abilities, Recovery
-from esl_controller.call.caller_hold import HELD_S, CallerHold
+from esl_controller.call.agent_events import (
+    ReplyRefused,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
+from esl_controller.call.caller_hold import CallerHold
 from esl_controller.call.conversation_state import ConversationState
-from esl_controller.call.ending import CLEARING, Ending, Exit, outside_hours
-from esl_controller.call.hops import LED_BACK, NO_HOPS, Hops
+from esl_controller.call.ending import Ending
+from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Resumption, Snapshot
-from esl_controller.call.timers import Due, Timers
-from esl_controller.call.tool_budget import IN_RESPONSE
-from esl_controller.call.tool_calls import DONE, ToolExecutor
-from esl_controller.call.tools import Toolbox, failure
+from esl_controller.call.time_limits import TimeLimits
+from esl_controller.call.timers import Timers
+from esl_controller.call.tool_calls import ToolExecutor
+from esl_controller.call.tool_dispatch import ToolDispatcher
+from esl_controller.call.tools import Toolbox
 from esl_controller.call.transitions import Transitions
 from esl_controller.call.turn_taking import TurnTaking
 from esl_controller.secretaries.schema import Destination
@@ -60,7 +60,6 @@ class Conversation:
         abilities: Abilities,
         hops: Hops = NO_HOPS,
     ) -> None:
-        self._hops = hops
         self._secretary = secretary
         self._closed = closed
         self._model_ready = False
@@ -70,9 +69,11 @@ class Conversation:
         )
         self._tools = ToolExecutor(toolbox)
         self._timers = Timers(secretary.limits)
-        self._ending = Ending(hops)
-        self._caller_hold = CallerHold()
+        self._ending = Ending(secretary, self._turns, self._tools, self._timers, hops)
         self._state = ConversationState(self._turns, self._tools, self._timers, self._ending)
+        self._dispatcher = ToolDispatcher(self._state)
+        self._limits = TimeLimits(secretary.limits, self._state)
+        self._caller_hold = CallerHold(self._state)
 
     def describe(self) -> str:
         """Where the conversation is, in words for ``Call.describe``."""
@@ -81,7 +82,7 @@ class Conversation:
     @property
     def idle(self) -> bool:
         """Whether nobody speaks and nothing is waited for."""
-        return self._turns.nobody_speaks and not (self._tools.busy or self.leaving)
+        return self._state.idle
 
     @property
     def leaving(self) -> bool:
@@ -96,9 +97,7 @@ class Conversation:
     @property
     def waiting(self) -> Waiting:
         """What the caller waits for."""
-        if self._turns.caller_has_floor or self._tools.music_playing:
-            return Waiting.NOTHING
-        return self._turns.waiting
+        return self._state.waiting
 
     @property
     def agent_audible(self) -> bool:
@@ -144,8 +143,7 @@ class Conversation:
         words, kind = self._secretary.spoken_greeting, ReplyKind.GREETING
         if self._closed:
             words = self._secretary.spoken_closed
-            if exit_ := outside_hours(self._secretary, self._hops):
-                self._ending.decide(exit_)
+            if self._ending.decide_closed():
                 kind = ReplyKind.LAST_WORDS
         self._turns.schedule(kind, instructions.greeting(words))
         return self._carry_on([], now)
@@ -159,16 +157,14 @@ class Conversation:
         if not (resumption.snapshot.greeted or resumption.cut or resumption.history):
             return self.begin(now)
         self._model_ready = True
-        return self._carry_on(self._state.restore(resumption, self._secretary, now), now)
+        return self._carry_on(self._state.restore(resumption, now), now)
 
     def handle(self, event: ev.Event, now: float) -> Actions | None:
         """Decide on ``event``; None if it does not concern the conversation."""
         decide = TRANSITIONS.find(event)
         if decide is None:
             return None
-        actions = decide(self, event, now)
-        if self._timers.limit_waits and not self._turns.caller_has_floor:
-            actions = [*actions, *self._limit_reached(now)]
+        actions = [*decide(self, event, now), *self._limits.caller_finished(now)]
         return self._carry_on(actions, now)
 
     # --- what follows from every decision ---------------------------------------------------------
@@ -190,139 +186,59 @@ class Conversation:
                 self._turns.schedule(ReplyKind.ANSWER, words)
         actions = [] if self._turns.agent_audible else self._tools.start_music()
         if self._turns.agent_finished:
-            actions += self._leave()
+            actions += self._ending.leave()
         if self._model_ready and not self._ending.left:
-            actions += self._turns.request_next(self._may_request, now)
+            actions += self._turns.request_next(self._state.may_request, now)
         self._timers.set_idle(self._model_ready and self.idle, now)
         silent = not (self._turns.agent_audible or self._ending.left)
         self._timers.set_silent_end(self.leaving and silent, now)
         return actions
 
-    def _leave(self) -> Actions:
-        """The hangup or the transfer, if one was decided."""
-        actions = self._ending.leave()
-        if actions:
-            self._timers.stop()
-        return actions
-
-    def _may_request(self, kind: ReplyKind) -> bool:
-        """Whether the model may speak now. While the caller is on hold or types digits, only last
-        words may be said."""
-        waiting = self._tools.hold or self._tools.collection
-        return self._turns.may_request(kind) and (kind is ReplyKind.LAST_WORDS or not waiting)
-
     # --- the model's replies and function calls ---------------------------------------------------
 
-    def _response_started(self, event: ev.ResponseStarted, now: float) -> Actions:
+    def _response_started(self, event: ResponseStarted, now: float) -> Actions:
         self._turns.interruption.reply_started()
         return self._turns.replies.response_started(event.id)
 
-    def _response_done(self, event: ev.ResponseDone, now: float) -> Actions:
+    def _response_done(self, event: ResponseDone, now: float) -> Actions:
         cancelled = self._turns.response_done(event, now)
         if event.status == "failed":
             return [Note("the model failed to reply", event.reason)]
         if event.status != "completed":
             return []  # its function calls must not be run
-        if cancelled:
-            interrupted = failure("not done: the caller interrupted")
-            return [ToolResult(call, interrupted) for call in event.calls]
-        self._tools.toolbox.work.renew()
-        actions: Actions = []
-        if event.calls:
-            self._tools.budget.new_round()
-        for call in event.calls[:IN_RESPONSE]:
-            actions += self._tool_call(call, now)
-        if any(call.call_id in self._tools.webhooks for call in event.calls):
-            self._tools.reply_due = False  # one reply to all, once the last webhook is done
-        return actions
+        return self._dispatcher.run(event.calls, now, cancelled=cancelled)
 
-    def _reply_refused(self, event: ev.ReplyRefused, now: float) -> Actions:
+    def _reply_refused(self, event: ReplyRefused, now: float) -> Actions:
         self._turns.reply_refused(event, now)
         return [Note("the model did not begin a reply", event.reason)]
-
-    def _tool_call(self, call: ev.ToolCall, now: float) -> Actions:
-        if self.leaving:
-            return []
-        request = self._tools.request(call)
-        if isinstance(request, list):
-            return request
-        silent = not self._turns.replies.has_audio
-        # A model that takes turns itself may be saying something else: that is no goodbye.
-        needs_words = silent or not self._turns.manual
-        match request:
-            case tools.EndCall():
-                actions = self._decide_to_leave(Hangup(CLEARING), now)
-                if needs_words:
-                    self._schedule_farewell()
-                return [ToolResult(call, DONE), *actions]
-            case tools.TransferCall(destination) if not self._hops.may_transfer:
-                note = Note(f"no transfer to {destination.name}", LED_BACK)
-                return [note, *self._tools.refuse(call, LED_BACK)]
-            case tools.TransferCall(destination):
-                actions = self._decide_to_leave(Transfer(destination), now, call)
-                if needs_words:
-                    words = instructions.transfer_announcement(destination.name)
-                    self._turns.schedule(ReplyKind.LAST_WORDS, words)
-                return actions
-            case tools.AskServer(tool) if tool.wait_say and silent:
-                self._turns.schedule(ReplyKind.NOTICE, instructions.verbatim(tool.wait_say))
-        return self._tools.run(call, request, now)
 
     def _webhook_done(self, event: ev.WebhookDone, now: float) -> Actions:
         return self._tools.webhook_done(event.call_id, event.output)
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _decide_to_leave(self, exit_: Exit, now: float, call: ev.ToolCall | None = None) -> Actions:
-        """End the conversation by ``exit_``, as soon as the last words were heard."""
-        self._ending.decide(exit_, call)
-        self._timers.last_words(now)
-        self._turns.replies.discard()
-        return [*self._turns.interruption.reset(), *self._tools.stop()]
-
-    def _say_goodbye(self, now: float) -> Actions:
-        actions = self._decide_to_leave(Hangup(CLEARING), now)
-        self._schedule_farewell()
-        return actions
-
-    def _schedule_farewell(self) -> None:
-        farewell = instructions.verbatim(self._secretary.spoken_farewell)
-        self._turns.schedule(ReplyKind.LAST_WORDS, farewell)
-
     def transfer_failed(self, reason: str, now: float) -> Actions:
-        """The caller is still with us: the model is told, or says goodbye if it did not ask for
-        the transfer."""
-        call = self._ending.transfer_failed()
-        self._timers.restart()
-        if call is None:
-            return self._carry_on(self._say_goodbye(now), now)
-        self._turns.schedule(ReplyKind.ANSWER)
-        result = ToolResult(call, failure(f"the transfer failed: {reason}"))
-        return self._carry_on([result], now)
+        """The caller is still with us."""
+        return self._carry_on(self._ending.transfer_failed(reason, now), now)
 
-    def abandon(self) -> Actions:
-        """The call ends without us: say and request nothing any more."""
-        self._ending.abandon()
-        self._timers.stop()
-        return [*self._turns.interruption.reset(), *self._tools.stop()]
+    def apologise(self) -> Actions:
+        """The call ends without us, after an apology: say and request nothing any more."""
+        return self._ending.apologise()
 
     def fall_back(self, destination: Destination) -> Actions:
-        """The same, and the caller goes to the fallback."""
-        return [*self.abandon(), *self._ending.fall_back(destination)]
+        """The same without an apology: the caller goes to the fallback."""
+        return self._ending.fall_back(destination)
 
     # --- the caller -------------------------------------------------------------------------------
 
-    def _speech_started(self, event: ev.SpeechStarted, now: float) -> Actions:
+    def _speech_started(self, event: SpeechStarted, now: float) -> Actions:
         self._turns.interruption.tone = False
         # Thanks and goodbyes do not interrupt a farewell.
         return [] if self.leaving else self._turns.sound_started()
 
     def _speech_confirmed(self, event: ev.SpeechConfirmed, now: float) -> Actions:
         confirmed = self._turns.interruption.speech_confirmed()
-        return self._interrupt() if confirmed and self._turns.interruptible else []
-
-    def _interrupt(self) -> Actions:
-        return [*self._turns.interrupt(), *self._tools.end_hold("the caller interrupted")]
+        return self._state.interrupt() if confirmed and self._turns.interruptible else []
 
     def _speech_doubted(self, event: ev.SpeechDoubted, now: float) -> Actions:
         return self._turns.interruption.speech_doubted()
@@ -332,7 +248,7 @@ class Conversation:
             self._timers.tone_heard()
         return []
 
-    def _speech_stopped(self, event: ev.SpeechStopped, now: float) -> Actions:
+    def _speech_stopped(self, event: SpeechStopped, now: float) -> Actions:
         caller_spoke = self._turns.interruption.caller_spoke
         actions = self._turns.interruption.sound_stopped(event.item)
         return [*actions, *self._turn(now)] if caller_spoke else actions
@@ -341,7 +257,7 @@ class Conversation:
         """The caller has said something, and is to get an answer."""
         self._tools.new_turn()
         if self._timers.count_turn():
-            return self._say_goodbye(now)
+            return self._ending.say_goodbye(now)
         self._turns.schedule(ReplyKind.ANSWER)
         return []
 
@@ -351,30 +267,17 @@ class Conversation:
         self._timers.caller_active()
         self._tools.new_turn()
         interrupts = self._turns.agent_replying and self._turns.interruptible
-        actions = self._interrupt() if interrupts else []
+        actions = self._state.interrupt() if interrupts else []
         return [*actions, *self._tools.key_pressed(event.digit, now)]
 
     def caller_holds(self, now: float) -> Actions:
         """The caller's phone has put us on hold."""
-        if self.held:
-            return []
-        self._caller_hold.begin(now)
-        return [*self._turns.interruption.drop_check(), HoldSpeech()]
+        return self._caller_hold.begin(now)
 
     def caller_back(self, now: float) -> Actions:
-        """The caller is back: go on where the hold began."""
-        if not self.held:
-            return []
-        lasted = self._caller_hold.end(now)
-        self._timers.put_off(lasted)
-        self._tools.put_off(lasted)
-        return self._carry_on([ReleaseSpeech()], now)
-
-    def _held_too_long(self, now: float) -> Actions:
-        note = Note("the call is ended", f"the caller had us on hold for {HELD_S:g} s")
-        self._caller_hold.end(now)
-        decided = self._decide_to_leave(Hangup(CLEARING), now)
-        return [note, *decided, *self._leave()]
+        """The caller is back."""
+        actions = self._caller_hold.end(now)
+        return self._carry_on(actions, now) if actions else []
 
     # --- the playout ------------------------------------------------------------------------------
 
@@ -396,7 +299,7 @@ class Conversation:
         self._tools.playout_dropped()
         if not self._turns.agent_audible:
             return []
-        actions = self._interrupt()
+        actions = self._state.interrupt()
         if not self.leaving:
             self._turns.schedule(ReplyKind.ANSWER, instructions.CONTINUE)
         return actions
@@ -405,38 +308,9 @@ class Conversation:
 
     def _time_up(self, event: ev.TimeUp, now: float) -> Actions:
         if self.held:
-            deadline = self._caller_hold.deadline
-            return self._held_too_long(now) if deadline is not None and now >= deadline else []
+            return self._caller_hold.time_up(now)
         actions = self._tools.time_up(now, model_ready=self._model_ready)
-        while (due := self._timers.pop_due(now)) is not None:
-            actions += _DUE[due](self, now)
-        return actions
-
-    def _caller_idle(self, now: float) -> Actions:
-        if not self._timers.count_prompt():
-            return self._say_goodbye(now)
-        self._turns.schedule(ReplyKind.PROMPT, instructions.STILL_THERE)
-        return []
-
-    def _limit_near(self, now: float) -> Actions:
-        if not self.leaving:
-            words = instructions.limit_warning(self._secretary.limits.warn_s)
-            self._turns.schedule(ReplyKind.WARNING, words)
-        return []
-
-    def _cannot_wait_to_warn(self, now: float) -> Actions:
-        self._turns.must_warn = True
-        return []
-
-    def _limit_reached(self, now: float) -> Actions:
-        if self._turns.caller_has_floor and self._timers.wait_for_caller(now):
-            return []
-        # A warning is heard to its end, and the goodbye comes after it.
-        cut = [] if self._turns.warning else self._interrupt()
-        return [*self._say_goodbye(now), *cut]
-
-    def _last_words_too_long(self, now: float) -> Actions:
-        return [*self._interrupt(), *self._leave()]
+        return [*actions, *self._limits.time_up(now)]
 
     # --- the model's connection -------------------------------------------------------------------
 
@@ -455,24 +329,16 @@ class Conversation:
         return self._carry_on([], now)
 
 
-_DUE: dict[Due, Callable[[Conversation, float], Actions]] = {
-    Due.IDLE: Conversation._caller_idle,
-    Due.WARNING: Conversation._limit_near,
-    Due.WARNING_NOW: Conversation._cannot_wait_to_warn,
-    Due.LIMIT: Conversation._limit_reached,
-    Due.UNSAID: Conversation._last_words_too_long,
-    Due.LAST_WORDS: Conversation._last_words_too_long,
-}
 TRANSITIONS: Transitions[Conversation] = Transitions()
-TRANSITIONS.on(ev.ResponseStarted, Conversation._response_started)
-TRANSITIONS.on(ev.ReplyRefused, Conversation._reply_refused)
-TRANSITIONS.on(ev.ResponseDone, Conversation._response_done)
+TRANSITIONS.on(ResponseStarted, Conversation._response_started)
+TRANSITIONS.on(ReplyRefused, Conversation._reply_refused)
+TRANSITIONS.on(ResponseDone, Conversation._response_done)
 TRANSITIONS.on(ev.WebhookDone, Conversation._webhook_done)
-TRANSITIONS.on(ev.SpeechStarted, Conversation._speech_started)
+TRANSITIONS.on(SpeechStarted, Conversation._speech_started)
 TRANSITIONS.on(ev.SpeechConfirmed, Conversation._speech_confirmed)
 TRANSITIONS.on(ev.SpeechDoubted, Conversation._speech_doubted)
 TRANSITIONS.on(ev.ToneHeard, Conversation._tone_heard)
-TRANSITIONS.on(ev.SpeechStopped, Conversation._speech_stopped)
+TRANSITIONS.on(SpeechStopped, Conversation._speech_stopped)
 TRANSITIONS.on(ev.Dtmf, Conversation._dtmf)
 TRANSITIONS.on(ev.ItemQueued, Conversation._item_queued)
 TRANSITIONS.on(ev.ItemStarted, Conversation._item_started)

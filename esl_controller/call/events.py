@@ -1,8 +1,8 @@
 """Everything that can happen to a call. [core]
 
-The switch, the stream, the playout and the agent report these; ``machine.py`` and
-``conversation.py`` decide on those in ``Event``, each by its table at the end. A new event needs a
-row in one of them, or a test fails.
+The switch, the stream and the playout report these, and the agent those of ``agent_events.py``.
+``machine.py`` and ``conversation.py`` decide on them, each by its table at the end. A new event
+needs a row in one of them, or a test fails.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import CoreEvent
 
 # --- the switch -----------------------------------------------------------------------------------
 
@@ -208,148 +208,6 @@ class Dtmf:
     digit: str = field(repr=False)
 
 
-# --- the agent ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class AgentReady:
-    """The model has confirmed the session: it may be sent audio and asked to speak.
-
-    ``turn_lost``: what the caller said last is not in the history that the model was given.
-    """
-
-    turn_lost: bool = False
-
-
-@dataclass(frozen=True)
-class AgentFailed:
-    """The connection to the model is gone, or could not be made.
-
-    ``reason`` says why, and what to do. ``after_s``: so long the service wants us to wait before we
-    connect again.
-    """
-
-    reason: str
-    recovery: Recovery = Recovery.RECONNECT
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class SpeechStarted:
-    """The model hears the caller speak.
-
-    ``at_ms``: since when, by its own count of the caller's audio. ``item``: its name for the turn
-    that begins, or "". ``late_ms``: how long ago that was, if the model says so.
-    """
-
-    at_ms: int
-    item: str = ""
-    late_ms: float = 0.0
-
-
-@dataclass(frozen=True)
-class SpeechStopped:
-    """The caller stopped speaking. Fields as in ``SpeechStarted``."""
-
-    at_ms: int
-    item: str = ""
-    late_ms: float = 0.0
-
-
-@dataclass(frozen=True)
-class ResponseStarted:
-    """The model began response ``id``."""
-
-    id: str
-
-
-@dataclass(frozen=True)
-class ReplyRefused:
-    """The model will not begin the reply that was requested. Fields as in ``AgentFailed``."""
-
-    reason: str
-    recovery: Recovery = Recovery.ASK_AGAIN
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """A function that the model calls; ``arguments`` is a JSON text, not checked."""
-
-    call_id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a response cost: tokens (``cached`` ones are part of the input), and for a model that is
-    paid by time the ``seconds`` since the response before."""
-
-    input_text: int = 0
-    input_audio: int = 0
-    cached: int = 0
-    output_text: int = 0
-    output_audio: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class ResponseDone:
-    """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed.
-
-    ``calls`` are in the model's order; those of a response that was not completed must not be run.
-    Of one that failed, ``reason``, ``recovery`` and ``after_s`` are as in ``AgentFailed``.
-    """
-
-    id: str
-    status: str
-    reason: str = ""
-    calls: tuple[ToolCall, ...] = ()
-    usage: Usage = Usage()
-    recovery: Recovery = Recovery.ASK_AGAIN
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class AgentAudio:
-    """Speech of ``item`` in the agent's output format. Not for the core."""
-
-    item: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class AgentAudioDone:
-    """The model has sent all audio of ``item``. Not for the core."""
-
-    item: str
-
-
-@dataclass(frozen=True)
-class AgentText:
-    """A piece of the words of ``item``, roughly in step with its audio. Not for the core."""
-
-    item: str
-    text: str
-
-
-@dataclass(frozen=True)
-class CallerTranscript:
-    """The whole text of a caller's turn ``item``; it may come seconds after the answer to it."""
-
-    item: str
-    text: str
-
-
-@dataclass(frozen=True)
-class TranscriptMissing:
-    """A caller's turn ``item`` has no text; "": no turn has, from now on. Not for the core."""
-
-    item: str
-    reason: str
-
-
 # --- what was done --------------------------------------------------------------------------------
 
 
@@ -387,45 +245,6 @@ class ShutDown:
     """Give the call back to the switch without ending it: the dialplan goes on."""
 
 
-Event: TypeAlias = (
-    Arrived
-    | Answered
-    | AnswerFailed
-    | HungUp
-    | SwitchLost
-    | Held
-    | Unheld
-    | CodecChanged
-    | StreamOpened
-    | StreamClosed
-    | StreamFailed
-    | LaneOpened
-    | LaneFailed
-    | Parked
-    | ParkFailed
-    | FilesReady
-    | FilesFailed
-    | ItemQueued
-    | ItemStarted
-    | ItemFinished
-    | SpeechConfirmed
-    | SpeechDoubted
-    | ToneHeard
-    | Dtmf
-    | WebhookDone
-    | Transferred
-    | TransferFailed
-    | AgentReady
-    | AgentFailed
-    | SpeechStarted
-    | SpeechStopped
-    | ResponseStarted
-    | ReplyRefused
-    | ResponseDone
-    | TimeUp
-    | ShutDown
-)
-
 MediaEvent: TypeAlias = (
     CodecChanged
     | StreamOpened
@@ -440,18 +259,26 @@ MediaEvent: TypeAlias = (
 )
 """Those that ``media_path.py`` decides on."""
 
-AgentEvent: TypeAlias = (
-    AgentReady
-    | AgentFailed
-    | SpeechStarted
-    | SpeechStopped
-    | ResponseStarted
-    | ReplyRefused
-    | ResponseDone
-    | AgentAudio
-    | AgentAudioDone
-    | AgentText
-    | CallerTranscript
-    | TranscriptMissing
+Event: TypeAlias = (
+    Arrived
+    | Answered
+    | AnswerFailed
+    | HungUp
+    | SwitchLost
+    | Held
+    | Unheld
+    | MediaEvent
+    | ItemQueued
+    | ItemStarted
+    | ItemFinished
+    | SpeechConfirmed
+    | SpeechDoubted
+    | ToneHeard
+    | Dtmf
+    | WebhookDone
+    | Transferred
+    | TransferFailed
+    | CoreEvent
+    | TimeUp
+    | ShutDown
 )
-"""What an agent reports. Audio and texts go to the playout and the transcript, past the core."""

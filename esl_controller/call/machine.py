@@ -18,8 +18,8 @@ goes to the fallback, by a transfer, or through CLOSING, where the caller hears 
 or a lost Event Socket connection leads from every state to ENDED, and nothing is done after that.
 
 Parts: ``states.py`` says how long each state may last; ``media_path.py`` decides how we hear and
-are heard, ``model_link.py`` when to connect to the model again. A call that begins here with a
-``resumption`` goes on with what another process began (``snapshot.py``).
+are heard, ``model_recovery.py`` what is done about a model that errs. ``call_setup.py`` is the call
+before its conversation, also when it goes on with what another process began.
 
 Which event means what in which state stands in one table, ``TRANSITIONS``, at the end. An event
 without a row for the present state came too late or too early: it is counted and ignored.
@@ -27,7 +27,6 @@ without a row for the present state came too late or too early: it is counted an
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from esl_controller.call import events as ev
@@ -35,31 +34,32 @@ from esl_controller.call.actions import (
     Actions,
     Answer,
     Close,
-    ConfirmTaken,
     Hangup,
     LimitCall,
     Note,
     PlaySentence,
-    StartRecording,
     Transfer,
 )
-from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import AgentFailed, AgentReady
+from esl_controller.call.call_setup import BACKSTOP_S, CallSetup
 from esl_controller.call.caller_hold import HELD_S
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.gates import Gates
 from esl_controller.call.hops import NO_HOPS, Hops
 from esl_controller.call.media_path import MediaPath
-from esl_controller.call.model_link import ModelLink
+from esl_controller.call.model_recovery import ModelRecovery
 from esl_controller.call.outcome import TRANSFERRED, Outcome
-from esl_controller.call.patience import Patience
-from esl_controller.call.replies import Waiting
-from esl_controller.call.snapshot import Resumption
-from esl_controller.call.states import ALIVE, MAX_S, WITH_CALLER, WITH_MEDIA, WITH_MODEL, State
+from esl_controller.call.states import (
+    ALIVE,
+    IN_CONVERSATION,
+    WITH_CALLER,
+    WITH_MEDIA,
+    WITH_MODEL,
+    Stage,
+    State,
+)
 from esl_controller.call.transitions import Transitions
 from esl_controller.secretaries.schema import Destination
-
-AWAY_S = 1.0  # a caller who has waited longer for the next controller hears that we are back
-BACKSTOP_S = 180.0  # this long after the call's limit, FreeSWITCH ends the call itself
 
 FAILURE = "NORMAL_TEMPORARY_FAILURE"
 
@@ -72,7 +72,6 @@ class Call:
     hear us; ``model_timeout_s``: the seconds that a connection to the model may take; ``hops``: how
     often the caller was transferred before.
 
-    ``resumption``: what another process knew of the call; to be set before the first event.
     ``cause``: why the call ended; ``ended_in``: where it was then. ``ignored``: how many events
     came too late or too early.
     """
@@ -88,23 +87,22 @@ class Call:
         model_timeout_s: float = 10.0,
         hops: Hops = NO_HOPS,
     ) -> None:
-        self.state = State.ARRIVED
         self.conversation = conversation
-        self.resumption: Resumption | None = None
+        self.setup = CallSetup(max_call_s=max_call_s, record=record)
         self.cause = ""
         self.ended_in = ""
         self.ignored = 0
-        self._max_call_s = max_call_s
-        self._fallback = fallback
-        self._record = record
-        self._hops = hops
+        self._model_timeout_s = model_timeout_s
+        self._stage = Stage()
         self._outcome = Outcome()
         self._media_path = MediaPath(playback)
-        self._model_timeout_s = model_timeout_s
-        self._model_link = ModelLink()
-        self._patience = Patience()
-        self._deadline: float | None = None  # of the present state
+        self._model = ModelRecovery(self._stage, conversation, self._media_path, fallback, hops)
         self._gates = Gates()
+
+    @property
+    def state(self) -> State:
+        """Where the call is."""
+        return self._stage.state
 
     @property
     def hearing(self) -> Literal["no", "stream", "lane"]:
@@ -124,7 +122,7 @@ class Call:
     @property
     def outcome(self) -> str:
         """What became of the call, for its record."""
-        lost, ended = self._model_link.given_up, self.state is State.ENDED
+        lost, ended = self._model.link.given_up, self.state is State.ENDED
         return self._outcome.word(self.cause, ended=ended, model_lost=lost)
 
     def describe(self) -> str:
@@ -134,9 +132,9 @@ class Call:
             self.state.value,
             f"hears: {self.hearing}",
             f"speaks: {self.speaking_by}",
-            f"model: {self._model_link.state}",
+            f"model: {self._model.link.state}",
         ]
-        if self.state in (State.TALKING, State.TRANSFERRING):
+        if self.state in IN_CONVERSATION:
             parts.append(self.conversation.describe())
         return "; ".join(parts)
 
@@ -146,15 +144,15 @@ class Call:
     def handle(self, event: ev.Event, now: float) -> Actions:
         """Decide on ``event``, which happened at ``now``. The actions are in order."""
         decide = TRANSITIONS.find(event, self.state)
-        actions = decide(self, event, now) if decide else []
+        actions = self._follow(decide(self, event, now), now) if decide else []
         decided = decide is not None
-        if self.state in (State.TALKING, State.TRANSFERRING):
+        if self.state in IN_CONVERSATION:
             further = self.conversation.handle(event, now)
-            actions += self._enter_exit(further or [], now)
+            actions += self._follow(further or [], now)
             decided = decided or further is not None
         if self.state is State.TALKING:
-            actions += self._help_model(now)
-        self._patience.follow(self._waiting, now)
+            actions += self._follow(self._model.help(now), now)
+        self._model.follow(now)
         self.ignored += not decided
         gates = self._gates.set(
             talking=self.state is State.TALKING,
@@ -167,69 +165,61 @@ class Call:
     def next_deadline(self) -> float | None:
         """When ``TimeUp`` is due; None: never, as things are."""
         times = [
-            self._deadline,
+            self._stage.deadline,
             self._media_path.deadline() if self.state in WITH_MEDIA else None,
-            self._model_deadline(),
-            self._patience.deadline(silent=self._silent),
+            self._model.deadline(),
             self.conversation.next_deadline() if self.state is State.TALKING else None,
         ]
         return min((time for time in times if time is not None), default=None)
 
-    def _enter(self, state: State, now: float, *, extra_s: float = 0.0) -> None:
-        limit_s = MAX_S.get(state)
-        self.state = state
-        self._deadline = None if limit_s is None else now + limit_s + extra_s
-
-    def _enter_exit(self, actions: Actions, now: float) -> Actions:
-        """Change the state if the conversation leaves by one of its ``actions``; returns them."""
+    def _follow(self, actions: Actions, now: float) -> Actions:
+        """Enter the state that ``actions`` lead to, if any; returns them."""
         for action in actions:
-            if isinstance(action, Hangup):
-                self._enter(State.HANGING_UP, now)
-            elif isinstance(action, Transfer):
-                self._enter(State.TRANSFERRING, now)
+            match action:
+                case Hangup(cause):
+                    self._stage.enter(State.HANGING_UP, now)
+                    self._outcome.faulty = self._outcome.faulty or cause == FAILURE
+                case Transfer():
+                    self._stage.enter(State.TRANSFERRING, now)
+                case PlaySentence("sorry"):
+                    self._stage.enter(State.CLOSING, now)
+                    self._outcome.faulty = True
         return actions
 
     # --- the way to the conversation --------------------------------------------------------------
 
     def _arrived(self, event: ev.Arrived, now: float) -> Actions:
-        # If we freeze in a moment, nobody else would end the call.
-        limit: Actions = [LimitCall(self._max_call_s + BACKSTOP_S)]
-        if self.resumption is not None and not self.resumption.snapshot.back_from:
-            limit = []  # the switch still has the one of the first controller
-        self._outcome.talked = self.resumption is not None
+        limit = self.setup.limit()
+        self._outcome.talked = self.setup.talked
         if event.answered:
             self._media_path.parks = event.parks
             held = self._held(ev.Held(), now) if event.held else []
             # mod_audio_stream may still stream the call to an earlier controller.
             return [*limit, *self._prepare(now, again=True), *held]
-        self._enter(State.ANSWERING, now)
+        self._stage.enter(State.ANSWERING, now)
         # The format of the model's audio depends on the caller's codec.
-        connect = self._connect() if event.codec_known else []
+        connect = self._model.connect() if event.codec_known else []
         return [*limit, *connect, Answer()]
-
-    def _connect(self) -> Actions:
-        return [] if self._model_link.state != "none" else self._model_link.connect()
 
     def _answered(self, event: ev.Answered, now: float) -> Actions:
         return self._prepare(now, again=False)
 
     def _answer_failed(self, event: ev.AnswerFailed, now: float) -> Actions:
-        return [Note("the switch did not answer the call", event.reason), *self._hang_up(now)]
+        return [Note("the switch did not answer the call", event.reason), Hangup(FAILURE)]
 
     def _prepare(self, now: float, again: bool) -> Actions:
-        self._enter(State.PREPARING, now, extra_s=self._model_timeout_s)
-        recorded = self.resumption is not None and self.resumption.recorded
-        record = [StartRecording()] if self._record and not recorded else []
-        return [*self._connect(), *self._media_path.open(again=again), *record]
+        self._stage.enter(State.PREPARING, now, extra_s=self._model_timeout_s)
+        media = self._media_path.open(again=again)
+        return [*self._model.connect(), *media, *self.setup.recording()]
 
     def _media_changed(self, event: ev.MediaEvent, now: float) -> Actions:
         actions = self._media_path.handle(event, now)
         if self.state is State.TRANSFERRING:
             return actions
         if self._media_path.mute:
-            return [*actions, *self._hang_up(now)]
+            return [*actions, Hangup(FAILURE)]
         if self._media_path.deaf:
-            return [*actions, *self._apologise(now)]
+            return [*actions, *self.conversation.apologise()]
         return [*actions, *self._talk_if_ready(now)]
 
     def _parked(self, event: ev.Parked, now: float) -> Actions:
@@ -244,109 +234,28 @@ class Call:
         """Begin to talk, or go on, once there is a model and a way to be heard."""
         if self.speaking_by == "no":
             return []
-        if self._model_link.given_up:
-            return [] if self.conversation.leaving else self._fall_back(now)
+        if self._model.link.given_up:
+            return self._model.fall_back()
         if self.state is not State.PREPARING:
             return []
-        announcement = self._announce_return()
-        if self._model_link.state != "ready":
-            return announcement
-        self._enter(State.TALKING, now)
+        if self._model.link.state != "ready":
+            return self.setup.announcement()
+        self._stage.enter(State.TALKING, now)
         self._outcome.talked = True
-        if self.resumption is None:
-            first = self._enter_exit(self.conversation.begin(now), now)
-            return [ConfirmTaken(), *first]
-        first = self._enter_exit(self.conversation.resume(self.resumption, now), now)
-        return [ConfirmTaken(), *announcement, *first]
-
-    def _announce_return(self) -> Actions:
-        """A caller who has waited long for us hears at once, and once, that we are back; the model
-        may take longer."""
-        if self.resumption is None or self.resumption.away_s <= AWAY_S:
-            return []
-        self.resumption = replace(self.resumption, away_s=0.0)
-        return [PlaySentence("back")]
+        return self.setup.begin(self.conversation, now)
 
     # --- the model --------------------------------------------------------------------------------
 
-    @property
-    def _waiting(self) -> Waiting:
-        """What the caller waits for."""
-        ready = self._model_link.state == "ready"
-        waiting = self.conversation.waiting if ready else Waiting.THE_MODEL
-        there = self.state in WITH_MEDIA and not self.conversation.held
-        return waiting if there else Waiting.NOTHING
-
-    @property
-    def _silent(self) -> bool:
-        """Whether the caller hears nothing, and could."""
-        audible = self.conversation.agent_audible or self.conversation.music_playing
-        can_hear = self.speaking_by != "no" and not self.conversation.held
-        return self.state in WITH_MEDIA and can_hear and not audible
-
-    @property
-    def _idle(self) -> bool:
-        """Whether nobody speaks and nothing is waited for."""
-        return self.state is State.TALKING and self.conversation.idle
-
-    def _model_deadline(self) -> float | None:
-        if self.state not in WITH_MODEL:
-            return None
-        return self._model_link.deadline(idle=self._idle)
-
-    def _model_time_up(self, now: float) -> Actions:
-        was_ready = self._model_link.state == "ready"
-        actions = self._model_link.time_up(now, idle=self._idle)
-        if actions and self._model_link.given_up:
-            return [*actions, *self._model_gone(now)]
-        if was_ready and self._model_link.state != "ready":
-            return [*self.conversation.model_gone(now), *actions]
-        return actions or self._patience.time_up(now, silent=self._silent)
-
-    def _agent_ready(self, event: ev.AgentReady, now: float) -> Actions:
-        if self._model_link.given_up:
+    def _agent_ready(self, event: AgentReady, now: float) -> Actions:
+        if self._model.link.given_up:
             return []
-        self._model_link.ready(now)
-        if self.state in (State.TALKING, State.TRANSFERRING):
-            further = self.conversation.model_ready(now, turn_lost=event.turn_lost)
-            return self._enter_exit(further, now)
+        self._model.link.ready(now)
+        if self.state in IN_CONVERSATION:
+            return self.conversation.model_ready(now, turn_lost=event.turn_lost)
         return self._talk_if_ready(now)
 
-    def _help_model(self, now: float) -> Actions:
-        """Do about a model that fails to reply what asking again has not done."""
-        needs = self.conversation.model_needs
-        if self._model_link.given_up or needs is Recovery.ASK_AGAIN:
-            return []
-        if needs is Recovery.RECONNECT:
-            return [*self._model_gone(now), *self._model_link.connect()]
-        self._model_link.give_up()
-        return self._model_gone(now)
-
-    def _agent_failed(self, event: ev.AgentFailed, now: float) -> Actions:
-        if self._model_link.given_up:
-            return []
-        return [*self._model_link.failed(event, now), *self._model_gone(now)]
-
-    def _model_gone(self, now: float) -> Actions:
-        actions: Actions = []
-        if self.state in (State.TALKING, State.TRANSFERRING):
-            further = self.conversation.model_gone(now, for_good=self._model_link.given_up)
-            actions += self._enter_exit(further, now)
-        if self._model_link.given_up and not self.conversation.leaving:
-            actions += self._fall_back(now)
-        return actions
-
-    def _fall_back(self, now: float) -> Actions:
-        """Without a model: to the fallback, or an apology and the end."""
-        if self.speaking_by == "no" or self.conversation.held:
-            return []  # as soon as there is a way to be heard
-        if self._fallback is None:
-            return self._apologise(now)
-        if not self._hops.may_fall_back:
-            reason = "it was tried for this caller before, or it leads back to this number"
-            return [Note("no transfer to the fallback", reason), *self._apologise(now)]
-        self._enter(State.TRANSFERRING, now)
-        return self.conversation.fall_back(self._fallback)
+    def _agent_failed(self, event: AgentFailed, now: float) -> Actions:
+        return self._model.failed(event, now)
 
     # --- the caller holds us ----------------------------------------------------------------------
 
@@ -362,10 +271,8 @@ class Call:
 
     def _unheld(self, event: ev.Unheld, now: float) -> Actions:
         self._media_path.held = False
-        actions = self._enter_exit(self.conversation.caller_back(now), now)
-        if self._model_link.given_up and not self.conversation.leaving:
-            actions += self._fall_back(now)
-        return actions
+        actions = self.conversation.caller_back(now)
+        return [*actions, *self._model.fall_back()] if self._model.link.given_up else actions
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -374,48 +281,39 @@ class Call:
 
     def _transfer_failed(self, event: ev.TransferFailed, now: float) -> Actions:
         note = Note("the caller could not be transferred", event.reason)
-        if self._model_link.given_up:
-            return [note, *self._apologise(now)]
-        self._enter(State.TALKING, now)
-        further = self.conversation.transfer_failed(event.reason, now)
-        return [note, *self._enter_exit(further, now)]
-
-    def _apologise(self, now: float) -> Actions:
-        if self.state is State.CLOSING:
-            return []
-        self._enter(State.CLOSING, now)
-        self._outcome.faulty = True
-        return [*self.conversation.abandon(), PlaySentence("sorry")]
+        if self._model.link.given_up:
+            return [note, *self.conversation.apologise()]
+        self._stage.enter(State.TALKING, now)
+        return [note, *self.conversation.transfer_failed(event.reason, now)]
 
     def _cannot_apologise(self, event: ev.LaneFailed | ev.FilesFailed, now: float) -> Actions:
-        return self._hang_up(now)
+        return [Hangup(FAILURE)]
 
     def _item_finished(self, event: ev.ItemFinished, now: float) -> Actions:
-        return self._hang_up(now) if event.item == "sorry" else []
-
-    def _hang_up(self, now: float) -> Actions:
-        self._enter(State.HANGING_UP, now)
-        self._outcome.faulty = True
-        return [Hangup(FAILURE)]
+        return [Hangup(FAILURE)] if event.item == "sorry" else []
 
     def _time_up(self, event: ev.TimeUp, now: float) -> Actions:
         if self.state in WITH_MEDIA and (actions := self._media_path.time_up(now)):
             return actions
-        if self.state in WITH_MODEL and (actions := self._model_time_up(now)):
+        if self.state in WITH_MODEL and (actions := self._model.time_up(now)):
             return actions
-        if self._deadline is None or now < self._deadline:
+        if self._stage.deadline is None or now < self._stage.deadline:
             return []
         if self.state is State.TRANSFERRING:
             return self._transfer_failed(ev.TransferFailed("no reply from the switch"), now)
         if self.state is State.HANGING_UP:
             return self._end("the switch did not confirm the hangup", now)
         if self.state is State.CLOSING:
-            return self._hang_up(now)
+            return [Hangup(FAILURE)]
         note = Note("the call is ended", f"waited in vain for {self._missing()}")
-        if self.state is State.PREPARING and self.speaking_by != "no":
-            self._model_link.give_up()
-            return [note, *self._fall_back(now)]
-        return [note, *self._hang_up(now)]
+        if self.state is not State.PREPARING or self.speaking_by == "no":
+            return [note, Hangup(FAILURE)]
+        fall_back = self._model.give_up()
+        held_until = self.conversation.next_deadline() if self.conversation.held else None
+        if held_until is None or now >= held_until:
+            return [note, *(fall_back or [Hangup(FAILURE)])]
+        self._stage.deadline = held_until  # nobody would hear an apology before
+        return []
 
     def _missing(self) -> str:
         if self.state is State.ANSWERING:
@@ -423,19 +321,18 @@ class Call:
         return "the model" if self.speaking_by != "no" else "a way to speak to the caller"
 
     def _shut_down(self, event: ev.ShutDown, now: float) -> Actions:
-        self._outcome.given_back = True
-        return self._end("handed back to the switch", now)
+        return self._end("handed back to the switch", now, given_back=True)
 
     def _switch_lost(self, event: ev.SwitchLost, now: float) -> Actions:
-        self._outcome.given_back = True
-        return self._end(event.reason, now)
+        return self._end(event.reason, now, given_back=True)
 
     def _hung_up(self, event: ev.HungUp, now: float) -> Actions:
         return self._end(event.cause, now)
 
-    def _end(self, cause: str, now: float) -> Actions:
+    def _end(self, cause: str, now: float, *, given_back: bool = False) -> Actions:
+        self._outcome.given_back = given_back
         self.cause, self.ended_in = cause, self.describe()
-        self._enter(State.ENDED, now)
+        self._stage.enter(State.ENDED, now)
         return [Close()]
 
 
@@ -457,8 +354,8 @@ TRANSITIONS.on(ev.LaneFailed, Call._cannot_apologise, State.CLOSING)
 TRANSITIONS.on(ev.FilesFailed, Call._cannot_apologise, State.CLOSING)
 TRANSITIONS.on(ev.Held, Call._held, *WITH_MEDIA)
 TRANSITIONS.on(ev.Unheld, Call._unheld, *WITH_MEDIA)
-TRANSITIONS.on(ev.AgentReady, Call._agent_ready, *WITH_MODEL)
-TRANSITIONS.on(ev.AgentFailed, Call._agent_failed, *WITH_MODEL)
+TRANSITIONS.on(AgentReady, Call._agent_ready, *WITH_MODEL)
+TRANSITIONS.on(AgentFailed, Call._agent_failed, *WITH_MODEL)
 TRANSITIONS.on(ev.Transferred, Call._transferred, State.TRANSFERRING)
 TRANSITIONS.on(ev.TransferFailed, Call._transfer_failed, State.TRANSFERRING)
 TRANSITIONS.on(ev.ItemFinished, Call._item_finished, State.CLOSING)

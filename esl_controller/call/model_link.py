@@ -1,6 +1,6 @@
 """The connection to the model: made, made again, renewed, and at last given up. [core]
 
-Part of ``machine.py``. What gives a call up is time, not a number of tries: the caller has
+Part of ``model_recovery.py``. What gives a call up is time, not a number of tries: the caller has
 ``PATIENCE_S`` without a model. How often an endpoint that is down is really dialled is decided by
 all calls together (``agents/health.py``). Times are seconds of the call's clock.
 """
@@ -11,7 +11,7 @@ from typing import Literal
 
 from esl_controller.call.actions import Actions, ConnectAgent, Note
 from esl_controller.call.agent import PATIENCE_S, Recovery
-from esl_controller.call.events import AgentFailed
+from esl_controller.call.agent_events import AgentFailed
 
 RECONNECT_S = (0.0, 0.3, 0.6, 1.2, 2.4)  # the wait before each further try; then as the last
 STABLE_S = 5.0  # a connection that lasted this long makes up for the failures before it

@@ -1,7 +1,7 @@
 """A caller who waits for a model that errs hears a sentence of ours. [core]
 
-Whatever the model's fault is: it cannot be reached, refuses a reply, fails at it, or says nothing.
-Times are seconds of the call's clock.
+Part of ``model_recovery.py``. Whatever the model's fault is: it cannot be reached, refuses a reply,
+fails at it, or says nothing. Times are seconds of the call's clock.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from esl_controller.call.agent import History
-from esl_controller.call.events import ToolCall, Usage
+from esl_controller.call.agent import History, ToolCall, Usage
 
 HANGUP: Final = "hangup"
 SOMEBODY: Final = "somebody else"  # stands for a destination that is not known

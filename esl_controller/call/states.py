@@ -37,6 +37,8 @@ MAX_S: Final[dict[State, float]] = {
 }
 """Seconds after which a call that is still in that state goes on without what it waited for."""
 
+IN_CONVERSATION: Final = (State.TALKING, State.TRANSFERRING)
+"""What happens concerns the conversation."""
 WITH_MEDIA: Final = (State.PREPARING, State.TALKING)
 """Stream and lane are open or being opened, and a lost one is replaced."""
 WITH_CALLER: Final = (*WITH_MEDIA, State.TRANSFERRING)
@@ -44,3 +46,18 @@ WITH_CALLER: Final = (*WITH_MEDIA, State.TRANSFERRING)
 WITH_MODEL: Final = (State.ANSWERING, *WITH_CALLER)
 """A model is wanted, and connected again if its connection fails."""
 ALIVE: Final = tuple(state for state in State if state is not State.ENDED)
+
+
+class Stage:
+    """The state that one call is in. ``deadline``: until when that may last, by the call's
+    clock."""
+
+    def __init__(self) -> None:
+        self.state = State.ARRIVED
+        self.deadline: float | None = None
+
+    def enter(self, state: State, now: float, *, extra_s: float = 0.0) -> None:
+        """``state`` begins, and may last ``extra_s`` seconds longer than usual."""
+        limit_s = MAX_S.get(state)
+        self.state = state
+        self.deadline = None if limit_s is None else now + limit_s + extra_s

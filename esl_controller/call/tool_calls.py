@@ -1,6 +1,6 @@
 """The function calls of one conversation, from the model's request to its result. [core]
 
-Part of ``conversation.py``, which carries out what ends the conversation. Here is the rest: what
+Part of ``conversation.py``. What ends the conversation is in ``ending.py``; here is the rest: what
 takes time (a webhook function, a hold, digits to be typed) until its result goes back to the model,
 and what was done already, because models tend to call a function twice.
 """
@@ -8,6 +8,7 @@ and what was done already, because models tend to call a function twice.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -22,7 +23,7 @@ from esl_controller.call.actions import (
     TellModel,
     ToolResult,
 )
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.instructions import keys_pressed
 from esl_controller.call.snapshot import Snapshot
 from esl_controller.call.tool_budget import CALLS, ToolBudget
@@ -128,6 +129,18 @@ class ToolExecutor:
         """The caller said or typed something: from now on the same call is no repetition."""
         self._outputs.clear()
         self.budget.new_turn()
+
+    def begin_round(self, calls: Sequence[ToolCall]) -> None:
+        """A response was completed, with these ``calls``."""
+        self.toolbox.work.renew()
+        if calls:
+            self.budget.new_round()
+
+    def end_round(self, calls: Sequence[ToolCall]) -> None:
+        """They are running or done. The model replies to all at once, when no webhook function is
+        being asked any more."""
+        if any(call.call_id in self.webhooks for call in calls):
+            self.reply_due = False
 
     def request(self, call: ToolCall) -> tools.Request | Actions:
         """What a call asks for; or, if it is wrong or repeated, the actions that answer it."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
 from esl_controller.call import arguments
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.arguments import ArgumentsError
-from esl_controller.call.events import ToolCall
 from esl_controller.secretaries import functions
 from esl_controller.secretaries.persona import Tool
 from esl_controller.secretaries.schema import Destination, WebhookTool
@@ -88,7 +88,7 @@ class AskServer:
 
 
 Parting: TypeAlias = EndCall | TransferCall
-"""A request that ends the conversation; ``conversation.py`` carries it out."""
+"""A request that ends the conversation; ``ending.py`` carries it out."""
 Staying: TypeAlias = Hold | Unhold | PressKeys | CollectDigits | TakeMessage | AskServer
 """Any other request; ``tool_calls.py`` carries it out."""
 Request: TypeAlias = Parting | Staying

@@ -17,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from esl_controller.call.agent import Called, History, Said
+from esl_controller.call.agent import Called, History, Said, ToolCall
 from esl_controller.call.arguments import ARGUMENTS_LIMIT
-from esl_controller.call.events import ToolCall
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # each process that gets the call numbers its turns from a multiple of this on

@@ -31,7 +31,7 @@ from esl_controller.call.actions import (
     StopCheck,
     Unpause,
 )
-from esl_controller.call.events import ReplyRefused, ResponseDone
+from esl_controller.call.agent_events import ReplyRefused, ResponseDone
 from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN
 from esl_controller.call.replies import Replies, Reply, ReplyKind, Waiting
 from esl_controller.call.reply_failures import ReplyFailures

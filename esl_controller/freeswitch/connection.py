@@ -6,15 +6,15 @@ the channel's data. ``async`` lets commands run while others do, ``full`` allows
 API commands. The channel is parked for as long as the connection lives; when the connection ends,
 the dialplan goes on (docs/design/freeswitch.md#the-outbound-socket).
 
-Replies come in order, and a reply proves only that the command was accepted:
+A reply proves only that the command was accepted:
 
 - ``execute``: ``+OK`` before the application starts; CHANNEL_EXECUTE_COMPLETE tells how it ended.
 - ``answer``: the same; media flows from CHANNEL_ANSWER on.
 - ``unicast``: ``+OK`` even if the port could not be bound; the first datagram is the proof.
 - ``uuid_audio_stream ... start``: ``+OK`` before the module has connected; its audio is the proof.
 
-Genesis frames the messages and matches replies to commands; ``reader.py`` bounds what it gets. What
-may be sent is checked in ``wire.py``; ``events.py`` reads what comes.
+Genesis frames the messages; ``reader.py`` bounds what it gets. ``channel_commands.py`` sends and
+awaits replies, ``channel_events.py`` takes what comes.
 """
 
 from __future__ import annotations
@@ -22,29 +22,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import cast
-from uuid import uuid4
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-from esl_controller.call.events import Dtmf
 from esl_controller.call.hops import Hops
 from esl_controller.freeswitch import dialplan, events, wire
 from esl_controller.freeswitch.channel import Channel
+from esl_controller.freeswitch.channel_commands import ChannelCommands
+from esl_controller.freeswitch.channel_events import ChannelEvents
 from esl_controller.freeswitch.esl import (
     CommandStage,
     ConnectionLost,
     ESLEvent,
-    GenesisError,
     Session,
 )
-from esl_controller.freeswitch.events import FilePlayed, FilePlaying, LaneCommanded, SwitchEvent
-from esl_controller.freeswitch.keys import KeyPresses
-from esl_controller.freeswitch.reader import BoundedReader
+from esl_controller.freeswitch.events import SwitchEvent
+from esl_controller.freeswitch.reader import bounded_session
 from esl_controller.freeswitch.wire import (
-    Command,
     NoSuchChannel,
     Place,
     SwitchError,
@@ -56,8 +51,6 @@ from esl_controller.freeswitch.wire import (
 log = structlog.stdlib.get_logger(__name__)
 
 LANE_CLOSED_S = 1.0
-COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
-EARLY_EVENTS = 100  # buffered without a handler; the oldest go, because the last may be a hangup
 PING_S = 10.0  # how often the switch is asked whether the call exists
 LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of a call that is over
 
@@ -65,22 +58,17 @@ LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of
 class SwitchConnection:
     """One call's connection. Use: ``async with SwitchConnection.over(reader, writer) as switch``.
 
-    ``dropped`` counts events that were malformed or another call's. ``mute_since``: when the
-    switch was asked something that it did not answer, by the loop's clock; None if it answers or
-    the connection is gone (``wait_lost``).
+    ``mute_since``: when the switch was asked something that it did not answer, by the loop's clock;
+    None if it answers or the connection is gone (``wait_lost``).
     """
 
     def __init__(self, session: Session) -> None:
         self.channel: Channel | None = None
-        self.dropped = 0
         self.mute_since: float | None = None
         self._session = session
-        self._buffered: deque[SwitchEvent] = deque(maxlen=EARLY_EVENTS)
-        self._handler: Callable[[SwitchEvent], None] = self._buffered.append
-        self._lanes: dict[int, asyncio.Future[None]] = {}  # by port; done when it was carried out
-        self._plays: dict[str, asyncio.Event] = {}  # by id; set when the file was played
-        self._keys = KeyPresses()
-        session.on("*", self._received)
+        self._commands = ChannelCommands(session)
+        self._events = ChannelEvents()
+        session.on("*", self._events.received)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -89,29 +77,21 @@ class SwitchConnection:
     ) -> AsyncIterator[SwitchConnection]:
         """Use a connection that was accepted with ``limit=BLOCK_LIMIT``; it is closed at the
         end."""
-        bounded = cast(asyncio.StreamReader, BoundedReader(reader))
-        async with Session(bounded, writer) as session:
-            guard = asyncio.create_task(_stop_when_unreadable(session))
-            try:
-                yield cls(session)
-            finally:
-                guard.cancel()
-                await asyncio.gather(guard, return_exceptions=True)
+        async with bounded_session(reader, writer) as session:
+            yield cls(session)
+
+    @property
+    def dropped(self) -> int:
+        """How many events were malformed or another call's."""
+        return self._events.dropped
 
     def handle_events(self, handler: Callable[[SwitchEvent], None]) -> None:
-        """Call ``handler`` in the event loop for each event, in the order of the wire, beginning
-        with those that were buffered.
-
-        Events are buffered until then: a caller may hang up while we look up who is calling, and
-        FreeSWITCH reports that only once.
-        """
-        self._handler = handler
-        while self._buffered:
-            handler(self._buffered.popleft())
+        """Call ``handler`` for each event, beginning with those that were buffered."""
+        self._events.handle(handler)
 
     def buffer_events(self) -> None:
-        """Remove the handler: events are kept for the next one, at most ``EARLY_EVENTS``."""
-        self._handler = self._buffered.append
+        """Remove the handler: events are kept for the next one."""
+        self._events.buffer()
 
     async def connect(self) -> Channel:
         """Get the channel's data and subscribe to its events; returns the data.
@@ -122,10 +102,10 @@ class SwitchConnection:
         together; FreeSWITCH replies in order. Raises SwitchError.
         """
         replies = await asyncio.gather(
-            self._send(wire.line("connect")),
-            self._send(wire.line(f"linger {LINGER_S}")),
-            self._send(wire.line("myevents")),
-            self._send(wire.line(events.SUBSCRIPTION)),
+            self._commands.send(wire.line("connect")),
+            self._commands.send(wire.line(f"linger {LINGER_S}")),
+            self._commands.send(wire.line("myevents")),
+            self._commands.send(wire.line(events.SUBSCRIPTION)),
             return_exceptions=True,
         )
         for reply in replies:
@@ -137,6 +117,7 @@ class SwitchConnection:
             self.channel = Channel.parse(first)
         except ValueError as error:
             raise SwitchError(str(error)) from None
+        self._commands.uuid = self._events.uuid = self.channel.uuid
         return self.channel
 
     async def wait_lost(self) -> str:
@@ -155,7 +136,7 @@ class SwitchConnection:
             except TimeoutError:
                 asked_at = asyncio.get_running_loop().time()
                 try:
-                    await self._api("uuid_exists", self._uuid)
+                    await self._commands.uuid_api("uuid_exists")
                 except SwitchError as error:
                     if not isinstance(error, SwitchGone | NoSuchChannel):
                         self.mute_since = asked_at
@@ -165,15 +146,16 @@ class SwitchConnection:
 
     async def answer(self) -> None:
         """Answer the call. It is answered when ``Answered`` comes."""
-        await self._execute("answer")
+        await self._commands.execute("answer")
 
     async def hang_up(self, cause: str) -> None:
         """End the call with one of FreeSWITCH's causes, such as NORMAL_CLEARING."""
-        await self._sendmsg({"call-command": "hangup", "hangup-cause": word("cause", cause)})
+        hangup = {"call-command": "hangup", "hangup-cause": word("cause", cause)}
+        await self._commands.sendmsg(hangup)
 
     async def set_variable(self, name: str, value: str) -> None:
         """Set a channel variable."""
-        await self._api("uuid_setvar", self._uuid, word("variable", name), wire.text(name, value))
+        await self._commands.set_variable(name, value)
 
     async def confirm_taken(self) -> None:
         """Tell the dialplan that we have the call, so that its ladder begins anew if we are lost.
@@ -194,11 +176,11 @@ class SwitchConnection:
         headers = json.dumps({"Authorization": f"Bearer {token}"})
         await self.set_variable("STREAM_EXTRA_HEADERS", headers)
         words = word("url", url), word("mix", mix), word("rate", rate)
-        await self._api("uuid_audio_stream", self._uuid, "start", *words)
+        await self._commands.uuid_api("uuid_audio_stream", "start", *words)
 
     async def stop_stream(self) -> None:
         """Stop mod_audio_stream. Needed before another start, even if its WebSocket is gone."""
-        await self._api("uuid_audio_stream", self._uuid, "stop")
+        await self._commands.uuid_api("uuid_audio_stream", "stop")
 
     async def unicast(
         self, switch: tuple[str, int], controller: tuple[str, int]
@@ -206,24 +188,21 @@ class SwitchConnection:
         """Have FreeSWITCH bind ``switch`` and exchange frames with ``controller``, see
         ``wire.unicast``. The result is done when the channel has carried that out, or has failed
         to: before, nobody knows whether a lane is going to open."""
-        carried_out = asyncio.get_running_loop().create_future()
-        self._lanes[switch[1]] = carried_out
-        await self._sendmsg(wire.unicast(switch, controller))
+        carried_out = self._events.expect_lane(switch[1])
+        await self._commands.sendmsg(wire.unicast(switch, controller))
         return carried_out
 
     def new_play_id(self) -> str:
         """An id for ``play``, which its events ``FilePlaying`` and ``FilePlayed`` will have."""
-        play_id = str(uuid4())
-        self._plays[play_id] = asyncio.Event()
-        return play_id
+        return self._events.expect_play()[0]
 
     async def play(self, path: str, play_id: str) -> None:
         """Play a file that is on the switch, after those that wait to be played."""
-        await self._execute("playback", path, event_uuid=play_id, lock=True)
+        await self._commands.execute("playback", path, event_uuid=play_id, lock=True)
 
     async def break_play(self) -> None:
         """Stop the file that is being played, and drop those that wait."""
-        await self._api("uuid_break", self._uuid, "all")
+        await self._commands.uuid_api("uuid_break", "all")
 
     async def transfer(
         self, to: Place, timeout_s: int, hops: Hops, returns: int = 0, only_unreached: bool = False
@@ -241,24 +220,24 @@ class SwitchConnection:
         (docs/design/freeswitch.md#a-connection-closed-after-a-transfer).
         """
         await self.set_variable("call_timeout", str(timeout_s))
-        await self._api("uuid_setvar", self._uuid, "socket_resume")
+        await self._commands.unset_variable("socket_resume")
         # What an earlier bridge left there must not be taken for what becomes of this one.
-        await self._api("uuid_setvar", self._uuid, "originate_disposition")
+        await self._commands.unset_variable("originate_disposition")
         home = await self._home() if returns else None
         if home is None:
             await self._carry(hops)
             words = [str(to)]
         else:
-            if await self._variable("transfer_ringback") == "":
+            if await self._commands.variable("transfer_ringback") == "":
                 await self.set_variable("transfer_ringback", dialplan.RINGING)
             await self.set_variable(dialplan.HOPS, str(hops))
             way = dialplan.Way(to, home, timeout_s, returns, hops, only_unreached)
             words = [f"'{dialplan.bridge_and_return(way)}'", "inline"]
         with contextlib.suppress(SwitchError):
             await self.stop_stream()
-        await self._api("sched_del", self._uuid)
+        await self._commands.uuid_api("sched_del")
         await self._close_lane()
-        await self._api("uuid_transfer", self._uuid, *words)
+        await self._commands.uuid_api("uuid_transfer", *words)
 
     async def _home(self) -> Place | None:
         """Our own extension, for a caller who is to come back; None if that cannot be."""
@@ -268,7 +247,7 @@ class SwitchConnection:
         except UnsafeValue:
             log.warning("the caller cannot come back: the dialplan sets no controller_home")
             return None
-        if await self._api("module_exists", "mod_loopback") != "true":
+        if await self._commands.api("module_exists", "mod_loopback") != "true":
             log.warning("the caller cannot come back: FreeSWITCH has not loaded mod_loopback")
             return None
         return home
@@ -276,14 +255,10 @@ class SwitchConnection:
     async def _carry(self, hops: Hops) -> None:
         """Have the channel carry the hops, and every leg that it makes from now on."""
         await self.set_variable(dialplan.HOPS, str(hops))
-        exported = [name for name in (await self._variable("export_vars")).split(",") if name]
+        names = await self._commands.variable("export_vars")
+        exported = [name for name in names.split(",") if name]
         if dialplan.HOPS not in exported:
             await self.set_variable("export_vars", ",".join([*exported, dialplan.HOPS]))
-
-    async def _variable(self, name: str) -> str:
-        """A variable of the channel, as it is now; empty if it is not set."""
-        value = await self._api("uuid_getvar", self._uuid, name)
-        return "" if value == "_undef_" else value
 
     async def new_park(self, parks: int) -> None:
         """Have the switch dial us again for this call, where a lane can be opened anew; the channel
@@ -309,8 +284,8 @@ class SwitchConnection:
         line = dialplan.park_again(socket, home, parks, resumes=resumes)
         # Sent together: a connection that broke between the two would end the call.
         unset, transferred = await asyncio.gather(
-            self._api("uuid_setvar", self._uuid, "socket_resume"),
-            self._api("uuid_transfer", self._uuid, f"'{line}'", "inline"),
+            self._commands.uuid_api("uuid_setvar", "socket_resume"),
+            self._commands.uuid_api("uuid_transfer", f"'{line}'", "inline"),
             return_exceptions=True,
         )
         if isinstance(transferred, BaseException):
@@ -322,8 +297,7 @@ class SwitchConnection:
         """Play a file of 20 ms, so that the channel's own thread closes the lane. ``uuid_transfer``
         would close it in another thread; if both do, they may wait for the lane's thread for good,
         and the caller with them (docs/design/freeswitch.md#two-threads-that-close-it)."""
-        play_id = self.new_play_id()
-        played = self._plays[play_id]
+        play_id, played = self._events.expect_play()
         await self.play("silence_stream://20", play_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LANE_CLOSED_S):
@@ -331,13 +305,13 @@ class SwitchConnection:
 
     async def send_dtmf(self, digits: str) -> None:
         """Send DTMF digits to the caller's side; w is a pause of half a second."""
-        await self._api("uuid_send_dtmf", self._uuid, word("digits", digits))
+        await self._commands.uuid_api("uuid_send_dtmf", word("digits", digits))
 
     async def schedule_hangup(self, seconds: float) -> None:
         """Have the switch hang up after ``seconds``, whatever becomes of us. An earlier limit is
         lifted: FreeSWITCH would keep both."""
-        await self._api("sched_del", self._uuid)
-        await self._api("sched_hangup", f"+{seconds:.0f}", self._uuid)
+        await self._commands.uuid_api("sched_del")
+        await self._commands.api("sched_hangup", f"+{seconds:.0f}", self._commands.uuid)
 
     async def start_recording(self, folder: str, name: str) -> None:
         """Record the call into a file on the switch, the caller left and us right; what is in the
@@ -348,86 +322,11 @@ class SwitchConnection:
             await self.set_variable(variable, "true")
         await self.set_variable("record_path", folder)
         await self.set_variable("record_name", name)
-        await self._api("uuid_record", self._uuid, "start", path)
+        await self._commands.uuid_api("uuid_record", "start", path)
 
     async def stop_recording(self, path: str) -> None:
         """Stop a recording, and keep what is in the file."""
-        await self._api("uuid_record", self._uuid, "stop", wire.quoted("file", path))
-
-    # --- sending and receiving --------------------------------------------------------------------
-
-    @property
-    def _uuid(self) -> str:
-        assert self.channel is not None, "connect first"
-        return self.channel.uuid
-
-    async def _execute(
-        self, application: str, data: str = "", event_uuid: str = "", lock: bool = False
-    ) -> None:
-        headers = {"call-command": "execute", "execute-app-name": word("app", application)}
-        if data:
-            headers["execute-app-arg"] = wire.text(application, data)
-        if event_uuid:
-            headers["Event-UUID"] = event_uuid
-        if lock:
-            headers["event-lock"] = "true"
-        await self._sendmsg(headers)
-
-    async def _sendmsg(self, headers: Mapping[str, str]) -> None:
-        reply = await self._send(wire.sendmsg(headers))
-        wire.accepted(headers["call-command"], wire.header(reply, "Reply-Text"))
-
-    async def _api(self, command: str, *arguments: str) -> str:
-        reply = await self._send(wire.api(command, *arguments))
-        return wire.accepted(command, (reply.body or "").strip())
-
-    async def _send(self, command: Command) -> ESLEvent:
-        name = wire.name_of(command)
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                return await self._session.send(command)
-        except TimeoutError:
-            raise SwitchError(f"no reply to {name} within {COMMAND_S:g} s") from None
-        except (GenesisError, OSError) as error:
-            raise SwitchGone(f"{name}: the connection is gone ({error})") from error
-
-    async def _received(self, event: ESLEvent) -> None:
-        """Called by Genesis for each event, each in its own task, started in the wire's order."""
-        if self.channel is not None and wire.header(event, "Unique-ID") != self.channel.uuid:
-            self.dropped += 1
-            return
-        try:
-            typed = events.parse(event, event.body)
-        except (ValueError, TypeError, KeyError) as error:
-            self.dropped += 1
-            name = wire.header(event, "Event-Subclass") or wire.header(event, "Event-Name")
-            log.warning("an event of FreeSWITCH cannot be read", event_type=name, why=error)
-            return
-        if isinstance(typed, FilePlaying | FilePlayed) and typed.id not in self._plays:
-            return  # an application that is not one of our files
-        if isinstance(typed, Dtmf) and not self._keys.is_new(event):
-            return  # the same press, told once more
-        if isinstance(typed, FilePlayed):
-            self._plays.pop(typed.id).set()
-        if isinstance(typed, LaneCommanded):
-            carried_out = self._lanes.pop(typed.port, None)
-            if carried_out is not None and not carried_out.done():
-                carried_out.set_result(None)
-        elif typed is not None:
-            self._handler(typed)
-
-
-async def _stop_when_unreadable(session: Session) -> None:
-    """Close the connection when bytes come that are no Event Socket message.
-
-    Genesis' reader stops at them without telling anyone: commands would wait for replies in vain.
-    """
-    reader = session.producer
-    assert reader is not None
-    await asyncio.wait([reader])
-    if not reader.cancelled() and (error := reader.exception()) is not None:
-        log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=str(error))
-        await session.stop()
+        await self._commands.uuid_api("uuid_record", "stop", wire.quoted("file", path))
 
 
 def _is_place(transfer: str) -> bool:

@@ -9,9 +9,14 @@ no plain letter or digit (``switch_url_encode``, switch_utils.c).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+from collections.abc import AsyncIterator
+from typing import cast
 
 import structlog
+
+from esl_controller.freeswitch.esl import Session
 
 LINE_LIMIT = 327_680
 BLOCK_LIMIT = 524_288
@@ -93,6 +98,34 @@ def check_headers(block: bytes) -> None:
             raise _refused(f"a header of {len(line)} characters; the limit is {LINE_LIMIT}")
         if line and ": " not in line:
             raise _refused("a header line without a colon")
+
+
+@contextlib.asynccontextmanager
+async def bounded_session(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> AsyncIterator[Session]:
+    """Genesis' session over a connection that was accepted with ``limit=BLOCK_LIMIT``; it is closed
+    at the end, or when bytes come that are no Event Socket message."""
+    async with Session(cast(asyncio.StreamReader, BoundedReader(reader)), writer) as session:
+        guard = asyncio.create_task(_stop_when_unreadable(session))
+        try:
+            yield session
+        finally:
+            guard.cancel()
+            await asyncio.gather(guard, return_exceptions=True)
+
+
+async def _stop_when_unreadable(session: Session) -> None:
+    """Close the connection when bytes come that are no Event Socket message.
+
+    Genesis' reader stops at them without telling anyone: commands would wait for replies in vain.
+    """
+    reader = session.producer
+    assert reader is not None
+    await asyncio.wait([reader])
+    if not reader.cancelled() and (error := reader.exception()) is not None:
+        log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=str(error))
+        await session.stop()
 
 
 def _refused(reason: str) -> Refused:

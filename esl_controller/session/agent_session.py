@@ -16,7 +16,20 @@ import structlog
 from esl_controller.agents.base import Agent, Counters
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Called, History
+from esl_controller.call.agent import Called, History, ToolCall, Usage
+from esl_controller.call.agent_events import (
+    AgentAudio,
+    AgentAudioDone,
+    AgentEvent,
+    AgentFailed,
+    AgentReady,
+    AgentText,
+    CallerTranscript,
+    ResponseDone,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptMissing,
+)
 from esl_controller.call.records import Claimed
 from esl_controller.call.tools import AskServer
 from esl_controller.call.transcript import Transcript
@@ -47,7 +60,7 @@ class AgentSession:
         runner: CallRunner,
         clock: CallClock,
     ) -> None:
-        self.reported = ev.Usage()  # by finished responses, and by earlier agents
+        self.reported = Usage()  # by finished responses, and by earlier agents
         self.caller = CallerAudio(secretary.barge_in.confirm_ms, runner.report)
         self._persona = persona
         self._deps = deps
@@ -71,7 +84,7 @@ class AgentSession:
         )
 
     @property
-    def usage(self) -> ev.Usage:
+    def usage(self) -> Usage:
         """What the call has used so far: tokens, or seconds of a model that is paid by time."""
         return add(self.reported, self._agent.unreported) if self._agent else self.reported
 
@@ -103,16 +116,16 @@ class AgentSession:
         self._speech.source = agent.output
         self.caller.connect(agent)
 
-        def on_event(event: ev.AgentEvent) -> None:
-            if isinstance(event, ev.AgentReady):
-                event = ev.AgentReady(turn_lost=lost)
+        def on_event(event: AgentEvent) -> None:
+            if isinstance(event, AgentReady):
+                event = AgentReady(turn_lost=lost)
             if self._agent is agent:
                 self._agent_event(event)
 
         self._connection = self._runner.spawn(agent.run(on_event))
         return agent.input
 
-    def tools_pending(self, calls: Sequence[ev.ToolCall]) -> None:
+    def tools_pending(self, calls: Sequence[ToolCall]) -> None:
         """These function calls had no result yet when another process lost the call."""
         for call in calls:
             self._transcript.tool_began(call, self._clock.now())
@@ -194,23 +207,23 @@ class AgentSession:
 
     # --- what happens -----------------------------------------------------------------------------
 
-    def _agent_event(self, event: ev.AgentEvent) -> None:
+    def _agent_event(self, event: AgentEvent) -> None:
         try:
             match event:
-                case ev.AgentAudio(item, data):
+                case AgentAudio(item, data):
                     if self._speech.gate_open:
                         self._speak(item, data)
-                case ev.AgentAudioDone(item):
+                case AgentAudioDone(item):
                     self._speech.complete(item)
                     self._transcript.agent_complete(item)
-                case ev.AgentFailed():
+                case AgentFailed():
                     self._speech.complete_all()  # what has come of a sentence is still heard
                     self._runner.report(event)
-                case ev.AgentText(item, text):
+                case AgentText(item, text):
                     self._transcript.agent_says(item, self._clock.now(), text=text)
-                case ev.CallerTranscript(item, text):
+                case CallerTranscript(item, text):
                     self._transcript.caller_said(item, text)
-                case ev.TranscriptMissing(_, reason):
+                case TranscriptMissing(_, reason):
                     self._not_transcribed(reason)
                 case _:
                     self._note(event)
@@ -237,15 +250,15 @@ class AgentSession:
         audio_ms = self._speech.source.ms(len(data))
         self._transcript.agent_says(item, self._clock.now(), audio_ms=audio_ms)
 
-    def _note(self, event: ev.AgentEvent) -> None:
+    def _note(self, event: AgentEvent) -> None:
         """Note in the transcript what this event says of the conversation."""
         now = self._clock.now()
         match event:
-            case ev.SpeechStarted(_, item, late_ms):
+            case SpeechStarted(_, item, late_ms):
                 self._transcript.caller_began(item, now - late_ms / 1000)
-            case ev.SpeechStopped(_, item, late_ms):
+            case SpeechStopped(_, item, late_ms):
                 self._transcript.caller_ended(item, now - late_ms / 1000)
-            case ev.ResponseDone(calls=calls, usage=usage):
+            case ResponseDone(calls=calls, usage=usage):
                 self.reported = add(self.reported, usage)
                 for call in calls:
                     self._transcript.tool_began(call, now)
@@ -261,7 +274,7 @@ class AgentSession:
         self._runner.report(event)
 
 
-_Numbers = TypeVar("_Numbers", Counters, ev.Usage)
+_Numbers = TypeVar("_Numbers", Counters, Usage)
 
 
 def add(one: _Numbers, other: _Numbers) -> _Numbers:

@@ -10,14 +10,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from esl_controller.agents.base import Agent
-from esl_controller.call.events import (
-    AgentEvent,
-    SpeechConfirmed,
-    SpeechDoubted,
-    SpeechStarted,
-    SpeechStopped,
-    ToneHeard,
-)
+from esl_controller.call.agent_events import AgentEvent, SpeechStarted, SpeechStopped
+from esl_controller.call.events import SpeechConfirmed, SpeechDoubted, ToneHeard
 from media.frame import decode
 from media.speech_check import SpeechCheck, Verdict
 from media.tone_check import ToneCheck

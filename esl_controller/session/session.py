@@ -99,7 +99,7 @@ class CallSession:
             channel, self.call, self._keeper, self._agent_session, deps.record, self._clock
         )
         if claimed is not None:
-            self.call.resumption = self._keeper.resume(claimed)
+            self.call.setup.resumption = self._keeper.resume(claimed)
 
     def __repr__(self) -> str:
         return f"<CallSession {self.channel.uuid} {self.call.describe()}>"
@@ -153,7 +153,7 @@ class CallSession:
         try:
             async with self._runner.running():
                 self._at_switch.watch()
-                if self.call.resumption is not None:
+                if self.call.setup.resumption is not None:
                     # This controller may be killed in a moment, too.
                     self._runner.spawn(self._deps.record.flush())
                 self.handle(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from esl_controller.call.events import Usage
+from esl_controller.call.agent import Usage
 from esl_controller.call.records import ToolUsed, Turn
 from esl_controller.store import schema
 from esl_controller.store.database import open_engine

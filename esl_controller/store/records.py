@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from esl_controller.call.events import Usage
+from esl_controller.call.agent import Usage
 from esl_controller.call.records import ToolUsed, Turn
 
 TEXT_LIMIT = 4_000

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from esl_controller.agents.base import Counters
 from esl_controller.agents.messages import read, text, told
-from esl_controller.call.events import AgentEvent, AgentText
+from esl_controller.call.agent_events import AgentEvent, AgentText
 
 
 def _said(event: Mapping[str, Any]) -> Sequence[AgentEvent]:

@@ -10,7 +10,7 @@ import pytest
 
 from esl_controller.agents.probe import probe
 from esl_controller.call.agent import Recovery
-from esl_controller.call.events import AgentEvent, AgentFailed, AgentReady
+from esl_controller.call.agent_events import AgentEvent, AgentFailed, AgentReady
 from esl_controller.secretaries.persona import Persona
 
 PERSONA = Persona("m", "v", "en", "Be brief.")

@@ -7,12 +7,41 @@ import pytest
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
-from esl_controller.call.caller_hold import HELD_S
-from esl_controller.call.machine import BACKSTOP_S
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
+from esl_controller.call.call_setup import BACKSTOP_S
+from esl_controller.call.caller_hold import HELD_S, CallerHold
 from esl_controller.call.states import State
+from esl_controller.call.tools import Hold
+from tests.call.parts import parts
 from tests.call.world import World, kinds, secretary, tool_call
 
 PATIENT = {"limits": {"idle_s": 5, "max_call_s": 120, "warn_s": 20}}
+
+
+def test_alone_it_begins_and_ends_once_and_puts_off_what_waits() -> None:
+    state = parts()
+    state.timers.begin(0.0)
+    state.tools.run(tool_call("hold"), Hold(20.0), 0.0)
+    limit_at, hold = state.timers.limit_at, CallerHold(state)
+    assert (hold.active, hold.deadline, hold.end(1.0)) == (False, None, [])
+    assert hold.begin(2.0) == [do.HoldSpeech()]
+    assert (hold.active, hold.deadline, hold.begin(3.0)) == (True, 2.0 + HELD_S, [])
+    assert hold.time_up(1.9 + HELD_S) == []
+    assert hold.end(12.0) == [do.ReleaseSpeech()]
+    assert not hold.active
+    assert state.timers.limit_at == limit_at + 10.0
+    assert state.tools.deadline(model_ready=True) == 30.0
+
+
+def test_alone_it_has_a_limit_at_which_the_conversation_ends() -> None:
+    state = parts()
+    hold = CallerHold(state)
+    hold.begin(0.0)
+    note, hangup = hold.time_up(HELD_S)
+    assert note == do.Note("the call is ended", f"the caller had us on hold for {HELD_S:g} s")
+    assert hangup == do.Hangup("NORMAL_CLEARING")
+    assert not hold.active
+    assert state.ending.left
 
 
 def test_a_held_caller_is_not_asked_and_not_hung_up_on() -> None:
@@ -61,15 +90,15 @@ def test_a_goodbye_waits_for_the_caller() -> None:
 
 def test_an_answer_is_asked_for_when_the_caller_is_back() -> None:
     world = World().greeted()
-    world.feed(ev.SpeechStarted(0, "u1"), ev.Held())
-    assert world.feed(ev.SpeechStopped(0, "u1")) == []
+    world.feed(SpeechStarted(0, "u1"), ev.Held())
+    assert world.feed(SpeechStopped(0, "u1")) == []
     assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
 
 
 def test_a_sound_that_was_being_checked_is_dropped() -> None:
     world = World().talking()
     world.reply()
-    world.feed(ev.SpeechStarted(0, "u1"))
+    world.feed(SpeechStarted(0, "u1"))
     assert world.paused
     assert kinds(world.feed(ev.Held())) == ["StopCheck", "Unpause", "HoldSpeech", "LimitCall"]
 
@@ -105,9 +134,30 @@ def test_no_sentence_of_ours_is_played_into_a_hold() -> None:
 def test_a_call_that_arrives_held() -> None:
     world = World()
     world.feed(ev.Arrived(answered=True, held=True))
-    wanted = world.feed(ev.StreamOpened(), ev.LaneOpened(8000), ev.AgentReady())
+    wanted = world.feed(ev.StreamOpened(), ev.LaneOpened(8000), AgentReady())
     assert "RequestReply" not in kinds(wanted)
     assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
+
+
+def test_a_model_that_does_not_come_while_the_caller_holds_us_is_apologised_for_afterwards() -> (
+    None
+):
+    world = World()
+    world.feed(ev.Arrived(answered=True, held=True), ev.StreamOpened(), ev.LaneOpened(8000))
+    assert world.later(60) == [], "an apology would reach nobody"
+    assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "PlaySentence"]
+    assert world.call.state is State.CLOSING
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_hold_without_a_model_has_the_same_limit(given_up: bool) -> None:
+    world = World()
+    world.feed(ev.Arrived(answered=True, held=True), ev.StreamOpened(), ev.LaneOpened(8000))
+    if given_up:
+        world.lose(Recovery.GIVE_UP)
+    assert world.later(HELD_S - 1) == []
+    assert kinds(world.later(2)) == ["Hangup"]
+    assert world.call.outcome == "model lost"
 
 
 def test_twice_is_once() -> None:

@@ -6,6 +6,13 @@ import pytest
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent_events import (
+    AgentReady,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from esl_controller.call.instructions import ANSWER_NOW
 from esl_controller.call.states import State
 from esl_controller.call.timers import LAST_WORDS_S, UNSAID_S
@@ -31,20 +38,20 @@ def test_a_turn_while_the_model_thinks_is_answered_when_that_is_over() -> None:
     world = World().greeted()
     world.turn()
     world.feed(world.started())
-    assert world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed()) == [
+    assert world.feed(SpeechStarted(0), ev.SpeechConfirmed()) == [
         do.Pause(),
         do.CheckSpeech(),
         do.Interrupt(),
         do.CancelReply(),
     ]
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck()]
+    assert world.feed(SpeechStopped(0, "u2")) == [do.StopCheck()]
     assert world.feed(world.done(status="cancelled")) == [do.RequestReply()]
 
 
 def test_a_reply_that_was_only_asked_for_is_cancelled_as_soon_as_it_has_a_name() -> None:
     world = World().greeted()
     world.turn()
-    actions = world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
+    actions = world.feed(SpeechStarted(0), ev.SpeechConfirmed())
     assert do.CancelReply() not in actions
     assert world.feed(world.started()) == [do.CancelReply()]
 
@@ -68,34 +75,34 @@ def test_speech_over_a_reply_pauses_it_and_then_ends_it() -> None:
     world = World().greeted()
     world.turn()
     world.reply()
-    assert world.feed(ev.SpeechStarted(0, "u2")) == [do.Pause(), do.CheckSpeech()]
+    assert world.feed(SpeechStarted(0, "u2")) == [do.Pause(), do.CheckSpeech()]
     assert world.feed(ev.SpeechConfirmed()) == [do.Interrupt()]
     assert world.feed(ev.SpeechConfirmed()) == []
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.RequestReply()]
+    assert world.feed(SpeechStopped(0, "u2")) == [do.StopCheck(), do.RequestReply()]
 
 
 def test_a_cough_pauses_once_in_a_reply_and_is_forgotten() -> None:
     world = World().greeted()
     world.turn()
     world.reply()
-    world.feed(ev.SpeechStarted(0, "u2"))
+    world.feed(SpeechStarted(0, "u2"))
     assert world.feed(ev.SpeechDoubted()) == [do.Unpause()]
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.ForgetItem("u2")]
+    assert world.feed(SpeechStopped(0, "u2")) == [do.StopCheck(), do.ForgetItem("u2")]
     # What fooled us once gets no second pause, but is heard if it is speech.
-    assert world.feed(ev.SpeechStarted(0, "u3")) == [do.CheckSpeech()]
+    assert world.feed(SpeechStarted(0, "u3")) == [do.CheckSpeech()]
     assert world.feed(ev.SpeechDoubted()) == []
     assert world.feed(ev.SpeechConfirmed()) == [do.Interrupt()]
-    world.feed(ev.SpeechStopped(0, "u3"))
+    world.feed(SpeechStopped(0, "u3"))
     world.reply()
-    assert do.Pause() in world.feed(ev.SpeechStarted(0, "u4")), "another reply, another chance"
+    assert do.Pause() in world.feed(SpeechStarted(0, "u4")), "another reply, another chance"
 
 
 def test_a_short_sound_without_a_verdict_resumes_and_is_forgotten() -> None:
     world = World().greeted()
     world.turn()
     world.reply()
-    world.feed(ev.SpeechStarted(0, "u2"))
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [
+    world.feed(SpeechStarted(0, "u2"))
+    assert world.feed(SpeechStopped(0, "u2")) == [
         do.StopCheck(),
         do.Unpause(),
         do.ForgetItem("u2"),
@@ -106,33 +113,33 @@ def test_a_short_sound_without_a_verdict_resumes_and_is_forgotten() -> None:
 
 def test_nothing_is_checked_while_nobody_else_speaks() -> None:
     world = World().greeted()
-    assert world.feed(ev.SpeechStarted(0, "u1")) == []
+    assert world.feed(SpeechStarted(0, "u1")) == []
     assert world.feed(ev.SpeechConfirmed(), ev.SpeechDoubted()) == []
-    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.RequestReply()]
+    assert world.feed(SpeechStopped(0, "u1")) == [do.RequestReply()]
 
 
 def test_a_greeting_that_cannot_be_interrupted() -> None:
     world = World(secretary(barge_in={"during_greeting": False})).talking()
     world.reply()
-    assert world.feed(ev.SpeechStarted(0, "u1")) == [do.CheckSpeech()]
-    assert world.feed(ev.SpeechStopped(0, "u1")) == [do.StopCheck(), do.ForgetItem("u1")]
+    assert world.feed(SpeechStarted(0, "u1")) == [do.CheckSpeech()]
+    assert world.feed(SpeechStopped(0, "u1")) == [do.StopCheck(), do.ForgetItem("u1")]
     assert world.feed(ev.Dtmf("5")) == []
     # Speech is answered, once the greeting was heard or is said.
-    world.feed(ev.SpeechStarted(0, "u2"))
+    world.feed(SpeechStarted(0, "u2"))
     assert world.feed(ev.SpeechConfirmed()) == []
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.StopCheck(), do.RequestReply()]
+    assert world.feed(SpeechStopped(0, "u2")) == [do.StopCheck(), do.RequestReply()]
     world.reply()
     world.hear_all()
     world.turn()
     world.reply()
-    assert world.feed(ev.SpeechStarted(0, "u3")) == [do.Pause(), do.CheckSpeech()]
+    assert world.feed(SpeechStarted(0, "u3")) == [do.Pause(), do.CheckSpeech()]
 
 
 def test_a_sentence_of_ours_is_no_greeting() -> None:
     world = World(secretary(barge_in={"during_greeting": False})).talking()
     world.feed(world.started(), world.queued())
     world.feed(ev.ItemFinished("moment", 900))
-    assert world.feed(ev.SpeechStarted(0, "u1")) == [do.CheckSpeech()]
+    assert world.feed(SpeechStarted(0, "u1")) == [do.CheckSpeech()]
 
 
 def test_a_key_interrupts_and_is_told() -> None:
@@ -152,20 +159,18 @@ def test_a_model_that_takes_turns_itself_is_asked_for_nothing_it_does_itself() -
     world = World(secretary(limits={"max_turns": 1}), takes_turns=True).greeted()
     assert world.turn() == []
     world.feed(world.started(), world.queued())
-    assert world.feed(ev.SpeechStarted(0, "u2")) == []
+    assert world.feed(SpeechStarted(0, "u2")) == []
     world.feed(world.done())
     world.hear_all()
     # But its turns are counted, and the end is ours.
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [FAREWELL]
+    assert world.feed(SpeechStopped(0, "u2")) == [FAREWELL]
 
 
 def test_a_model_that_calls_functions_while_it_speaks() -> None:
     world = World(takes_turns=True).greeted()
     world.feed(world.started(), world.queued())
     call = tool_call("find")
-    actions = world.feed(
-        ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=(call,))
-    )
+    actions = world.feed(ResponseStarted("d1"), ResponseDone("d1", "completed", calls=(call,)))
     assert kinds(actions) == ["AskWebhook"]
     assert world.call.conversation.next_deadline() is not None
     assert not world.call.conversation.idle
@@ -180,7 +185,7 @@ def test_what_a_model_that_takes_turns_itself_says_by_itself_is_no_farewell(name
     world.feed(world.started(), world.queued())
     given = {"destination": "Sales"} if name == "transfer_call" else {}
     calls = (tool_call(name, **given),)
-    asked = world.feed(ev.ResponseStarted("d1"), ev.ResponseDone("d1", "completed", calls=calls))
+    asked = world.feed(ResponseStarted("d1"), ResponseDone("d1", "completed", calls=calls))
     assert not any(isinstance(a, do.RequestReply) for a in asked), "it still speaks"
     (words,) = world.feed(world.done())
     assert isinstance(words, do.RequestReply)
@@ -193,11 +198,11 @@ def test_a_turn_that_a_lost_model_had_not_answered_by_itself_is_answered() -> No
     world = World(takes_turns=True).greeted()
     assert world.turn() == []
     world.lose()
-    assert world.feed(ev.AgentReady()) == [do.RequestReply(ANSWER_NOW)]
+    assert world.feed(AgentReady()) == [do.RequestReply(ANSWER_NOW)]
     world.reply()
     world.hear_all()
     world.lose()
-    assert world.feed(ev.AgentReady()) == [], "it was answered"
+    assert world.feed(AgentReady()) == [], "it was answered"
 
 
 # --- functions ------------------------------------------------------------------------------------
@@ -215,10 +220,10 @@ def test_calls_of_a_response_that_was_not_completed_never_run(status: str) -> No
 def test_calls_of_a_response_that_ended_before_it_could_be_cancelled_are_refused() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    world.feed(world.started(), world.queued(), SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     actions = world.feed(world.done(tool_call("end_call")))
     assert output(actions) == {"error": "not done: the caller interrupted"}
-    assert kinds(world.feed(ev.SpeechStopped(0, "u2"))) == ["StopCheck", "RequestReply"]
+    assert kinds(world.feed(SpeechStopped(0, "u2"))) == ["StopCheck", "RequestReply"]
 
 
 def test_a_result_that_comes_during_a_response_brings_one_reply_after_it() -> None:
@@ -258,8 +263,8 @@ def test_who_interrupts_needs_no_words_for_the_wait() -> None:
     world.feed(ev.WebhookDone("c1", "{}"))
     # The first sentence is still heard: the words for the wait have to wait.
     assert kinds(world.reply(tool_call("find", "c2", a=2), speak=False)) == ["AskWebhook"]
-    world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed())
-    assert world.feed(ev.SpeechStopped(0))[-1] == do.RequestReply()
+    world.feed(SpeechStarted(0), ev.SpeechConfirmed())
+    assert world.feed(SpeechStopped(0))[-1] == do.RequestReply()
     world.reply()
     world.hear_all()
     assert not world.asked
@@ -316,7 +321,7 @@ def test_nothing_is_said_while_the_caller_is_on_the_way() -> None:
     world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
     world.hear()
     world.now = 61.0
-    assert world.feed(ev.TimeUp(), ev.SpeechStarted(0), ev.Dtmf("1")) == []
+    assert world.feed(ev.TimeUp(), SpeechStarted(0), ev.Dtmf("1")) == []
     actions = world.feed(ev.TransferFailed("busy")) + world.later(0.1)
     assert actions[-1] == do.Interrupt(), "the limit holds"
 
@@ -372,7 +377,7 @@ def test_a_model_that_never_says_a_farewell_is_not_asked_for_ever() -> None:
 def test_a_pause_ends_when_the_end_is_decided() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"))
+    world.feed(world.started(), world.queued(), SpeechStarted(0, "u2"))
     actions = world.feed(world.done(tool_call("end_call")))
     assert actions[1:] == [do.StopCheck(), do.Unpause()]
     assert world.hear() == [HANGUP]
@@ -410,7 +415,7 @@ def test_a_transfer_that_the_switch_does_not_answer_is_told_too() -> None:
 def test_a_caller_who_spoke_while_a_transfer_failed_is_not_waited_for() -> None:
     world = World().greeted()
     world.asks(tool_call("transfer_call", destination="Sales"))
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0), world.done())
+    world.feed(world.started(), world.queued(), SpeechStarted(0), world.done())
     world.hear()
     assert world.call.state is State.TRANSFERRING
     assert world.feed(ev.TransferFailed("busy"))[-1] == do.RequestReply()

@@ -7,6 +7,7 @@ import pytest
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import PATIENCE_S, Recovery
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.instructions import ASK_AGAIN
 from esl_controller.call.patience import SILENCE_S, THINKING_S
 from tests.call.world import FAREWELL, SALES, World, tool_call
@@ -19,7 +20,7 @@ def test_a_model_that_cannot_reply_counts_as_lost() -> None:
     began = world.now
     while world.call.outcome != "model lost":
         if world.model == "connecting":
-            actions += world.feed(ev.AgentReady())
+            actions += world.feed(AgentReady())
         actions += world.feed(world.started(), world.done(status="failed"))
         actions += world.later(1.1)
         assert world.now < began + PATIENCE_S + 5
@@ -40,15 +41,15 @@ def test_a_reply_that_is_refused_is_asked_for_again_within_a_moment() -> None:
 def test_a_reply_that_is_refused_while_the_caller_speaks_is_asked_for_afterwards() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.refused(), ev.SpeechStarted(0, "u2"))
+    world.feed(world.refused(), SpeechStarted(0, "u2"))
     assert world.later(1.0) == []
-    assert world.feed(ev.SpeechStopped(0, "u2")) == [do.RequestReply()]
+    assert world.feed(SpeechStopped(0, "u2")) == [do.RequestReply()]
 
 
 def test_a_cancelled_reply_that_is_refused_is_not_asked_for_again() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed(), world.refused())
+    world.feed(SpeechStarted(0, "u2"), ev.SpeechConfirmed(), world.refused())
     assert world.later(1.0) == []
 
 
@@ -116,16 +117,16 @@ def test_nobody_misses_a_prompt() -> None:
 def test_a_caller_who_speaks_is_not_asked_for_patience() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    world.feed(SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     assert do.PlaySentence("moment") not in world.later(5.0)
 
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_turn_that_a_new_connection_does_not_know_is_asked_for_again(asked: bool) -> None:
     world = World().greeted()
-    world.turn() if asked else world.feed(ev.SpeechStarted(0, "u1"))
+    world.turn() if asked else world.feed(SpeechStarted(0, "u1"))
     world.lose()
-    assert world.feed(ev.AgentReady(turn_lost=True)) == [do.RequestReply(ASK_AGAIN)]
+    assert world.feed(AgentReady(turn_lost=True)) == [do.RequestReply(ASK_AGAIN)]
     world.reply()
     assert not world.call.conversation.idle
 
@@ -134,4 +135,4 @@ def test_a_goodbye_is_not_held_up_by_a_turn_that_was_lost() -> None:
     world = World().greeted()
     world.asks(tool_call("end_call"))
     world.lose()
-    assert world.feed(ev.AgentReady(turn_lost=True)) == [FAREWELL]
+    assert world.feed(AgentReady(turn_lost=True)) == [FAREWELL]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Recovery
+from esl_controller.call.agent import Recovery, ToolCall
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.states import State
 from tests.call.world import World, secretary, tool_call
 
@@ -57,9 +58,9 @@ def step(world: World, kind: str, pick: int) -> None:
         case "heard" if world.items and not world.paused:
             world.hear()
         case "began" if present:
-            world.feed(ev.SpeechStarted(0, f"u{pick}"))
+            world.feed(SpeechStarted(0, f"u{pick}"))
         case "stopped" if present:
-            world.feed(ev.SpeechStopped(0, f"u{pick}"))
+            world.feed(SpeechStopped(0, f"u{pick}"))
         case "confirmed":
             world.feed(ev.SpeechConfirmed())
         case "doubted":
@@ -73,7 +74,7 @@ def step(world: World, kind: str, pick: int) -> None:
         case "lost" if world.model != "none":
             world.lose(Recovery.NEXT_MODEL if pick == 7 else Recovery.RECONNECT)
         case "back" if world.model == "connecting":
-            world.feed(ev.AgentReady(turn_lost=pick % 4 == 0))
+            world.feed(AgentReady(turn_lost=pick % 4 == 0))
         case "transfer" if world.transferring:
             world.feed(ev.TransferFailed("busy") if pick % 4 else ev.Transferred())
         case "lane" if world.call.speaking_by == "lane" and pick == 3:
@@ -85,12 +86,11 @@ def step(world: World, kind: str, pick: int) -> None:
             world.later(pick / 2)
 
 
-def _calls(world: World, pick: int, count: int) -> list[ev.ToolCall]:
+def _calls(world: World, pick: int, count: int) -> list[ToolCall]:
     chosen = [CALLS[(pick + i) % len(CALLS)] for i in range(count)]
     names = [f"{world._count}-{len(world.actions)}-{i}" for i in range(count)]
     return [
-        ev.ToolCall(name, call.name, call.arguments)
-        for name, call in zip(names, chosen, strict=True)
+        ToolCall(name, call.name, call.arguments) for name, call in zip(names, chosen, strict=True)
     ]
 
 
@@ -107,7 +107,7 @@ def let_it_end(world: World) -> None:
         elif world.transferring:
             world.feed(ev.TransferFailed("busy"))
         elif world.model == "connecting":
-            world.feed(ev.AgentReady())
+            world.feed(AgentReady())
         elif world.asked:
             world.reply()
         elif world.response:

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
+from esl_controller.call.call_setup import BACKSTOP_S
 from esl_controller.call.instructions import ANSWER_NOW, ASK_AGAIN, CONTINUE
-from esl_controller.call.machine import BACKSTOP_S
+from esl_controller.call.replies import ReplyKind, Waiting
 from esl_controller.call.snapshot import Snapshot, StoredSnapshot, dump
 from esl_controller.call.states import State
+from esl_controller.call.tools import Hold
+from tests.call.parts import parts
 from tests.call.test_conversation_order import LIMITS, STEPS, let_it_end, step
 from tests.call.world import FAREWELL, HANGUP, SALES, World, output, secretary, tool_call
 
@@ -47,7 +51,7 @@ def test_who_waited_long_is_told_so_once_and_does_not_wait_for_the_model() -> No
     world = World().greeted().crashed(away_s=1.1)
     assert do.PlaySentence("back") not in world.feed(ev.StreamOpened())
     assert do.PlaySentence("back") in world.feed(ev.LaneOpened(8000))
-    assert do.PlaySentence("back") not in world.feed(ev.AgentReady())
+    assert do.PlaySentence("back") not in world.feed(AgentReady())
 
 
 def test_a_call_that_was_not_greeted_begins_anew() -> None:
@@ -71,12 +75,12 @@ def test_a_turn_that_was_not_answered_is_answered() -> None:
 def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
     """Killed before the model said that they had stopped."""
     world = World().greeted()
-    world.feed(ev.SpeechStarted(0, "u1"))
+    world.feed(SpeechStarted(0, "u1"))
     assert responses(world.crashed().resumed()) == [ASK_AGAIN]
     over_us = World().greeted()
     over_us.turn()
     over_us.reply()
-    over_us.feed(ev.ItemStarted(over_us.items[0]), ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    over_us.feed(ev.ItemStarted(over_us.items[0]), SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     assert not over_us.call.conversation.snapshot().owes
     assert responses(over_us.crashed().resumed()) == [ASK_AGAIN]
 
@@ -84,7 +88,7 @@ def test_a_caller_whose_words_nobody_has_is_asked_for_them() -> None:
 def test_the_first_reply_is_not_overwritten_by_a_function_that_nobody_knows_the_end_of() -> None:
     world = World().greeted()
     world.asks(FIND)
-    world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed(), ev.SpeechStopped(0, "u2"))
+    world.feed(SpeechStarted(0, "u2"), ev.SpeechConfirmed(), SpeechStopped(0, "u2"))
     other = world.crashed(words_unknown=True).resumed()
     assert "whether it was done is not known" in output(other.actions)["error"]
     assert responses(other) == [ASK_AGAIN]
@@ -257,3 +261,52 @@ def test_a_call_that_is_lost_at_any_moment_comes_to_its_end(
         asked += again
     let_it_end(world)
     assert len([a for a in world.actions if isinstance(a, do.Hangup)]) <= 1
+
+
+# --- what concerns several parts ------------------------------------------------------------------
+
+
+def test_an_interruption_silences_the_model_and_ends_its_hold() -> None:
+    state = parts()
+    state.turns.item_queued("i1")
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    interrupt, result = state.interrupt()
+    assert interrupt == do.Interrupt()
+    assert output([result]) == {"hold": "over", "reason": "the caller interrupted"}
+    assert not state.turns.agent_audible
+    assert state.interrupt() == [do.Interrupt()]
+
+
+def test_on_hold_the_model_may_say_its_last_words_only() -> None:
+    state = parts()
+    assert state.may_request(ReplyKind.ANSWER)
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    assert [kind for kind in ReplyKind if state.may_request(kind)] == [ReplyKind.LAST_WORDS]
+
+
+def test_idle_is_who_neither_speaks_nor_waits_nor_leaves() -> None:
+    state = parts()
+    assert state.idle
+    state.turns.item_queued("i1")
+    assert not state.idle
+    state.turns.item_finished("i1")
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    assert not state.idle
+    state.tools.end_hold("over")
+    assert state.idle
+    state.ending.decide(HANGUP, 0.0)
+    assert not state.idle
+
+
+def test_who_speaks_or_hears_music_waits_for_nothing() -> None:
+    state = parts()
+    state.turns.schedule(ReplyKind.ANSWER)
+    state.turns.request_next(state.may_request, 0.0)
+    waits = [state.waiting]
+    state.tools.run(HOLD, Hold(20.0), 0.0)
+    state.tools.start_music()
+    waits.append(state.waiting)
+    state.tools.end_hold("over")
+    state.turns.interruption.caller_speaks = True
+    waits.append(state.waiting)
+    assert waits == [Waiting.A_BEGINNING, Waiting.NOTHING, Waiting.NOTHING]

@@ -10,6 +10,13 @@ import pytest
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import (
+    AgentReady,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from esl_controller.call.instructions import CONTINUE
 from esl_controller.call.timers import LIMIT_PATIENCE_S
 from esl_controller.call.tool_calls import KEYS_S
@@ -50,9 +57,9 @@ def test_a_key_a_result_or_the_model_ends_a_hold() -> None:
 def test_who_interrupts_the_announcement_of_a_hold_is_not_put_on_hold() -> None:
     world = World().greeted()
     world.asks(tool_call("hold"), speak=True)
-    actions = world.feed(ev.SpeechStarted(0, "u2"), ev.SpeechConfirmed())
+    actions = world.feed(SpeechStarted(0, "u2"), ev.SpeechConfirmed())
     assert output(actions) == {"hold": "over", "reason": "the caller interrupted"}
-    assert world.feed(ev.SpeechStopped(0, "u2"))[-1] == do.RequestReply()
+    assert world.feed(SpeechStopped(0, "u2"))[-1] == do.RequestReply()
     assert not world.music
 
 
@@ -99,7 +106,7 @@ def test_keys_typed_ahead_belong_to_the_collection() -> None:
     world.hear_all()
     world.feed(ev.Dtmf("4"), world.done(status="cancelled"))
     collect = tool_call("collect_digits", name="pin", count=4, secure=True)
-    world.feed(ev.ResponseStarted("x"), ev.ResponseDone("x", "completed", calls=(collect,)))
+    world.feed(ResponseStarted("x"), ResponseDone("x", "completed", calls=(collect,)))
     assert world.call.conversation.secret_digits
     actions = world.feed(*map(ev.Dtmf, "321"))
     assert output(actions) == {"status": "complete"}
@@ -143,7 +150,7 @@ def test_keys_that_come_while_the_model_is_away_are_told_when_it_is_back() -> No
     world.feed(ev.Dtmf("9"))
     world.lose()
     assert not any(isinstance(a, do.TellModel) for a in world.later(2.0))
-    world.feed(ev.AgentReady())
+    world.feed(AgentReady())
     assert kinds(world.later(0.1)) == ["TellModel", "RequestReply"]
 
 
@@ -184,7 +191,7 @@ def test_nobody_is_idle_while_something_goes_on(what: str) -> None:
     world = World(secretary(limits={"idle_s": 2.0})).greeted()
     arguments = {"collect_digits": {"name": "number"}}.get(what, {})
     if what == "speaks":
-        world.feed(ev.SpeechStarted(0))
+        world.feed(SpeechStarted(0))
     else:
         world.asks(tool_call(what, **arguments), speak=True)
         world.hear_all()
@@ -198,7 +205,7 @@ def test_the_limit_is_announced_and_kept() -> None:
     assert "20 seconds" in str(warning)
     world.reply()
     world.hear_all()
-    world.feed(ev.SpeechStarted(0))
+    world.feed(SpeechStarted(0))
     # Also in the middle of the caller's words, if they do not come to an end.
     assert world.later(20.0) == []
     assert world.later(LIMIT_PATIENCE_S) == [do.Interrupt(), FAREWELL]
@@ -213,7 +220,7 @@ def test_the_warning_outlives_an_interruption_and_other_notices() -> None:
     world.turn()
     world.feed(world.started(), world.queued())
     world.later(2.0)
-    world.feed(ev.SpeechStarted(0), ev.SpeechConfirmed(), ev.SpeechStopped(0, "u2"))
+    world.feed(SpeechStarted(0), ev.SpeechConfirmed(), SpeechStopped(0, "u2"))
     world.feed(world.done(status="cancelled"))
     world.reply(tool_call("find"))
     assert "20 seconds" in str(world.hear())
@@ -237,9 +244,9 @@ def test_outside_the_opening_hours(what: str) -> None:
     assert "Closed." in str(world.actions[-1])
     world.feed(world.started(), world.queued())
     if what in ("talk", "message"):
-        assert do.Pause() in world.feed(ev.SpeechStarted(0))
+        assert do.Pause() in world.feed(SpeechStarted(0))
         return
-    assert world.feed(ev.SpeechStarted(0)) == []
+    assert world.feed(SpeechStarted(0)) == []
     assert world.feed(world.done()) == []
     assert world.hear() == [HANGUP if what == "hangup" else do.Transfer(SALES)]
     if what == "transfer":
@@ -257,29 +264,29 @@ def test_a_model_lost_in_the_middle_of_a_word_goes_on_from_there() -> None:
     world.feed(world.started(), world.queued())
     assert world.lose() == [do.ConnectAgent()]
     world.hear_all()
-    assert world.feed(ev.AgentReady()) == [do.RequestReply(CONTINUE)]
+    assert world.feed(AgentReady()) == [do.RequestReply(CONTINUE)]
 
 
 def test_a_reply_that_never_began_is_asked_for_again() -> None:
     world = World().greeted()
     world.turn()
     world.lose()
-    assert world.feed(ev.AgentReady()) == [do.RequestReply()]
+    assert world.feed(AgentReady()) == [do.RequestReply()]
 
 
 def test_a_reply_that_the_caller_cut_off_is_not_continued() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0), ev.SpeechConfirmed())
+    world.feed(world.started(), world.queued(), SpeechStarted(0), ev.SpeechConfirmed())
     world.lose()
-    assert world.feed(ev.AgentReady()) == []
+    assert world.feed(AgentReady()) == []
     assert world.turn() == [do.RequestReply()]
 
 
 def test_a_pause_ends_with_the_connection() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0))
+    world.feed(world.started(), world.queued(), SpeechStarted(0))
     assert do.Unpause() in world.lose()
 
 
@@ -287,7 +294,7 @@ def test_the_farewell_survives_the_connection() -> None:
     world = World().greeted()
     world.asks(tool_call("end_call"))
     world.lose()
-    assert world.feed(ev.AgentReady()) == [FAREWELL]
+    assert world.feed(AgentReady()) == [FAREWELL]
     world.reply()
     assert world.hear() == [HANGUP]
 
@@ -302,18 +309,18 @@ def test_a_model_that_takes_turns_itself_is_not_asked_for_its_own_reply() -> Non
     world = World(takes_turns=True).greeted()
     world.feed(world.started())
     world.lose()
-    assert world.feed(ev.AgentReady()) == []
+    assert world.feed(AgentReady()) == []
     assert world.call.conversation.idle
 
 
 def test_a_pause_of_the_lost_lane_is_over() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.started(), ev.SpeechStarted(0, "u2"), ev.LaneFailed("closed"))
+    world.feed(world.started(), SpeechStarted(0, "u2"), ev.LaneFailed("closed"))
     world.later(1.0)
     world.paused = False  # files know no pause
     assert world.feed(ev.FilesReady()) == []
-    assert do.Unpause() not in world.feed(ev.SpeechStopped(0, "u2"))
+    assert do.Unpause() not in world.feed(SpeechStopped(0, "u2"))
 
 
 def test_what_waited_in_a_lost_lane_is_said_again() -> None:

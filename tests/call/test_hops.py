@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esl_controller.call import actions as do
-from esl_controller.call.ending import Ending, outside_hours
+from esl_controller.call.ending import outside_hours
 from esl_controller.call.hops import FALLBACKS, LEGS, NO_HOPS, TRANSFERS, Hops
 from esl_controller.secretaries.schema import Destination
+from tests.call.parts import parts
 from tests.call.world import secretary
 
 DESK = Destination(name="Desk", number="1002")
@@ -57,14 +58,14 @@ def test_each_way_is_taken_so_often_and_no_more() -> None:
     ],
 )
 def test_who_may_come_back(come_back: bool | str, hops: Hops, returns: int) -> None:
-    ending = Ending(hops)
+    ending = parts(hops=hops).ending
     there = DESK.model_copy(update={"come_back": come_back})
-    ending.decide(do.Transfer(there))
+    ending.decide(do.Transfer(there), 0.0)
     assert ending.leave() == [do.Transfer(there, returns)]
 
 
 def test_a_fallback_is_told_apart() -> None:
-    ending = Ending()
+    ending = parts().ending
     there = DESK.model_copy(update={"come_back": True})
     assert ending.fall_back(there) == [do.Transfer(there, 1, fallback=True)]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,74 +11,29 @@ from esl_controller.call.actions import (
     Actions,
     Answer,
     Close,
-    ConfirmTaken,
     ConnectAgent,
     Hangup,
     HearByLane,
-    LimitCall,
     Note,
     OpenLane,
     PlayFiles,
     PlaySentence,
-    RequestReply,
-    SetGates,
     StartRecording,
     StartStream,
-    Transfer,
 )
-from esl_controller.call.agent import PATIENCE_S, Abilities, Recovery
-from esl_controller.call.conversation import Conversation
-from esl_controller.call.instructions import CONTINUE
-from esl_controller.call.machine import BACKSTOP_S, Call
+from esl_controller.call.agent_events import (
+    AgentFailed,
+    AgentReady,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from esl_controller.call.media_path import LANE_CLOSED_S, STREAM_BACK_S
-from esl_controller.call.model_link import MAX_AGE_S
-from esl_controller.call.patience import SILENCE_AGAIN_S, SILENCE_S
-from esl_controller.call.states import APOLOGY_S, TRANSFER_S, State
-from esl_controller.call.tools import Toolbox
+from esl_controller.call.states import APOLOGY_S, State
 from esl_controller.secretaries.schema import Destination
-from tests.call.world import SALES, World, kinds, secretary, tool_call
-
-Playback = Literal["lane", "file"]
-WHO = secretary(greeting="Hello.", limits={"idle_s": 0.0, "max_call_s": 3600})
-GREET = RequestReply("Greet the caller. Say exactly this to the caller, and nothing else: Hello.")
-LIMIT = LimitCall(3600 + BACKSTOP_S)
-BEGIN = [ConfirmTaken(), GREET]
-GONE = ev.AgentFailed("401", Recovery.NEXT_MODEL)
-FAILURE = "NORMAL_TEMPORARY_FAILURE"
-
-
-def a_call(
-    playback: Playback = "lane",
-    *,
-    fallback: Destination | None = None,
-    record: bool = False,
-    model_timeout_s: float = 10.0,
-) -> Call:
-    conversation = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
-    return Call(
-        conversation,
-        playback=playback,
-        fallback=fallback,
-        record=record,
-        model_timeout_s=model_timeout_s,
-    )
-
-
-def run(call: Call, *events: ev.Event, now: float = 0.0) -> Actions:
-    """Actions of all events, without the notes and the gates, which world.py checks."""
-    done: Actions = []
-    for event in events:
-        done += [a for a in call.handle(event, now) if not isinstance(a, Note | SetGates)]
-    return done
-
-
-def talking(playback: Playback = "lane", fallback: Destination | None = None) -> Call:
-    call = a_call(playback, fallback=fallback)
-    way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
-    run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), way, ev.AgentReady())
-    assert call.state is State.TALKING
-    return call
-
+from tests.call.parts import BEGIN, FAILURE, GONE, LIMIT, Playback, a_call, run, talking
+from tests.call.world import SALES, tool_call
 
 # --- the way to the conversation ------------------------------------------------------------------
 
@@ -89,14 +42,14 @@ def test_everything_starts_side_by_side() -> None:
     call = a_call()
     assert run(call, ev.Arrived(answered=False)) == [LIMIT, ConnectAgent(), Answer()]
     assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
-    assert run(call, ev.StreamOpened(), ev.AgentReady()) == []
+    assert run(call, ev.StreamOpened(), AgentReady()) == []
     assert run(call, ev.LaneOpened(8000)) == BEGIN
     assert call.state is State.TALKING
 
 
 def test_greets_whichever_comes_last() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.AgentReady(), ev.Answered())
+    run(call, ev.Arrived(False), AgentReady(), ev.Answered())
     assert run(call, ev.LaneOpened(8000)) == BEGIN
 
 
@@ -120,10 +73,10 @@ def test_files_when_asked_for_and_when_no_lane_opens() -> None:
     call = a_call("file")
     run(call, ev.Arrived(False))
     assert run(call, ev.Answered()) == [StartStream(), PlayFiles()]
-    assert run(call, ev.AgentReady(), ev.FilesReady()) == BEGIN
+    assert run(call, AgentReady(), ev.FilesReady()) == BEGIN
 
     call = a_call("lane")
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady())
     assert run(call, ev.LaneFailed("busy")) == [PlayFiles()]
     assert run(call, ev.FilesReady()) == BEGIN
 
@@ -174,13 +127,13 @@ def test_a_call_that_ends_waits_for_no_park() -> None:
 
 def test_no_way_to_speak_ends_the_call() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneFailed("x"))
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady(), ev.LaneFailed("x"))
     assert run(call, ev.FilesFailed("y")) == [Hangup("NORMAL_TEMPORARY_FAILURE")]
 
 
 def test_a_missing_module_is_replaced_by_the_lane() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady())
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady())
     assert run(call, ev.StreamFailed("no module", missing=True)) == []
     assert run(call, ev.LaneOpened(8000)) == [HearByLane(), *BEGIN]
     assert call.hearing == "lane"
@@ -192,7 +145,7 @@ def test_a_missing_module_is_replaced_by_the_lane() -> None:
 
 def test_a_refused_stream_is_tried_again_and_then_replaced() -> None:
     call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.AgentReady(), ev.LaneOpened(8000))
+    run(call, ev.Arrived(False), ev.Answered(), AgentReady(), ev.LaneOpened(8000))
     failed = ev.StreamFailed("refused")
     # The lane is there: nobody waits for the stream to be heard.
     assert run(call, failed) == [StartStream(again=True), HearByLane()]
@@ -210,7 +163,7 @@ def test_a_stream_that_comes_back_replaces_the_lane() -> None:
 
 def test_a_closed_stream_gets_its_time_to_come_back() -> None:
     call = talking()
-    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
+    run(call, ResponseStarted("r1"), ev.ItemQueued("i1"))
     assert call.handle(ev.StreamClosed(1001), 5.0) == []
     assert call.next_deadline() == 5.0 + STREAM_BACK_S
     run(call, ev.StreamOpened(), now=5.02)
@@ -226,144 +179,6 @@ def test_neither_stream_nor_lane_is_an_apology() -> None:
     run(call, ev.StreamClosed(1006))
     assert run(call, ev.StreamFailed("x", missing=True)) == [PlaySentence("sorry")]
     assert call.state is State.CLOSING
-
-
-# --- without a model ------------------------------------------------------------------------------
-
-
-def test_a_lost_model_is_called_again_before_anybody_apologises() -> None:
-    world = World().greeted()
-    actions: list[do.Action] = []
-    while world.call.state is State.TALKING:
-        assert world.now < PATIENCE_S + 3.0
-        actions += world.lose() if world.model == "connecting" else world.later(0.1)
-        actions += world.lose() if not actions else []
-    assert actions.count(do.ConnectAgent()) > 4
-    assert actions.count(PlaySentence("moment")) == 2
-    assert actions[-1] == PlaySentence("sorry")
-    assert world.now > PATIENCE_S - 3.0
-    assert world.call.state is State.CLOSING
-    assert world.call.outcome == "model lost"
-
-
-def test_a_model_lost_in_the_middle_of_a_word_is_back_and_goes_on() -> None:
-    call = talking()
-    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
-    assert run(call, ev.AgentFailed("closed"), now=1.0) == [ConnectAgent()]
-    assert run(call, ev.AgentReady(), now=1.5) == [RequestReply(CONTINUE)]
-    assert call.state is State.TALKING
-
-
-def test_who_waits_for_a_model_hears_a_word() -> None:
-    world = World().greeted()
-    world.lose()
-    assert world.later(SILENCE_S - 0.1) == []
-    assert world.later(0.2) == [PlaySentence("moment")]
-    assert world.later(SILENCE_AGAIN_S + 0.1) == [PlaySentence("moment")]
-    world.feed(ev.AgentReady())
-    assert world.later(5.0) == []
-
-
-def test_not_while_words_or_music_are_heard() -> None:
-    world = World().greeted()
-    world.turn()
-    world.feed(world.started(), world.queued())
-    world.lose()
-    world.feed(ev.AgentFailed("closed", after_s=5.0))
-    assert world.later(4.5) == []
-    world.hear()
-    assert world.later(0.3) == [PlaySentence("moment")]
-
-    world = World().greeted()
-    world.asks(tool_call("hold", seconds=100))
-    world.lose()
-    assert world.later(PATIENCE_S - 0.1) == []
-    assert world.call.conversation.music_playing
-
-
-def test_a_model_that_is_slow_to_come_is_excused_too() -> None:
-    call = a_call()
-    run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
-    assert call.next_deadline() == SILENCE_S
-    assert run(call, ev.TimeUp(), now=SILENCE_S) == [PlaySentence("moment")]
-    assert run(call, ev.AgentReady(), now=2.0) == BEGIN
-
-
-def test_a_permanent_failure_leads_to_the_fallback() -> None:
-    call = talking(fallback=SALES)
-    run(call, ev.ResponseStarted("r1"), ev.ItemQueued("i1"))
-    assert run(call, GONE) == [Transfer(SALES, fallback=True)]
-    assert run(call, ev.AgentFailed("again"), ev.SpeechStarted(0), ev.Dtmf("1")) == []
-    assert run(call, ev.Transferred()) == [Close()]
-    assert call.outcome == "transferred"
-
-    call = talking(fallback=SALES)
-    run(call, GONE)
-    assert run(call, ev.TransferFailed("busy")) == [PlaySentence("sorry")]
-    call = talking(fallback=SALES)
-    run(call, GONE, now=1.0)
-    assert call.next_deadline() is not None
-    assert run(call, ev.TimeUp(), now=1.0 + TRANSFER_S) == [PlaySentence("sorry")]
-
-
-def test_an_apology_is_heard_before_the_hangup() -> None:
-    call = talking()
-    assert run(call, GONE) == [PlaySentence("sorry")]
-    assert run(call, ev.ItemFinished("item_1", 100)) == []
-    assert run(call, ev.ItemFinished("sorry", 4000)) == [Hangup(FAILURE)]
-    assert run(call, ev.HungUp(FAILURE)) == [Close()]
-
-
-def test_the_caller_is_set_free_before_an_apology() -> None:
-    world = World().greeted()
-    world.asks(tool_call("hold", seconds=100))
-    assert world.lose(Recovery.NEXT_MODEL) == [do.PlayMusic(False), PlaySentence("sorry")]
-
-
-def test_a_model_that_fails_before_the_lane_opens() -> None:
-    call = a_call()
-    assert run(call, ev.Arrived(False), GONE) == [LIMIT, ConnectAgent(), Answer()]
-    assert run(call, ev.Answered()) == [StartStream(), OpenLane()]
-    assert run(call, ev.LaneOpened(8000)) == [PlaySentence("sorry")]
-
-
-def test_a_model_that_fails_while_the_lane_is_replaced() -> None:
-    call = talking(fallback=SALES)
-    run(call, ev.LaneFailed("closed"))
-    assert run(call, GONE) == []
-    assert run(call, ev.FilesReady()) == [Transfer(SALES, fallback=True)]
-
-
-def test_a_model_that_fails_during_a_transfer_is_called_again() -> None:
-    world = World().greeted()
-    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
-    world.hear()
-    assert world.lose() == [ConnectAgent()]
-    assert world.feed(ev.AgentReady()) == [], "the caller is on the way"
-    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "RequestReply"]
-
-
-def test_a_model_that_is_gone_for_good_does_not_stop_a_transfer() -> None:
-    world = World().greeted()
-    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
-    world.hear()
-    assert world.lose(Recovery.NEXT_MODEL) == []
-    assert world.feed(ev.TransferFailed("busy")) == [PlaySentence("sorry")]
-
-
-def test_a_session_is_renewed_in_a_quiet_moment() -> None:
-    who = secretary(limits={"idle_s": 0.0, "max_call_s": 8000})
-    world = World(who).greeted()
-    world.feed(ev.SpeechStarted(0))
-    assert ConnectAgent() not in world.later(MAX_AGE_S + 1.0)
-    world.feed(ev.SpeechStopped(0))
-    world.reply()
-    assert ConnectAgent() not in world.later(1.0)
-    world.hear()
-    assert world.later(0.1) == [ConnectAgent()]
-    assert world.later(1.0) == []
-    assert world.feed(ev.AgentReady()) == []
-    assert world.turn() == [RequestReply()]
 
 
 # --- the way out ----------------------------------------------------------------------------------
@@ -402,33 +217,15 @@ def test_who_never_answers_is_let_go() -> None:
     assert run(call, ev.AnswerFailed("-ERR")) == [Hangup("NORMAL_TEMPORARY_FAILURE")]
 
 
-def test_a_model_that_never_gets_ready_counts_as_lost() -> None:
-    to_sales = Transfer(SALES, fallback=True)
-    for fallback, action in ((None, PlaySentence("sorry")), (SALES, to_sales)):
-        call = a_call(fallback=fallback)
-        run(call, ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000))
-        assert run(call, ev.TimeUp(), now=SILENCE_S) == [PlaySentence("moment")]
-        assert run(call, ev.TimeUp(), ev.TimeUp(), now=16.0)[-1] == action
-        assert call.outcome == "model lost"
-
-
 def test_shutting_down_lets_go_without_ending_the_call() -> None:
     assert run(talking(), ev.ShutDown()) == [Close()]
 
 
 def test_a_failed_response_is_noted() -> None:
     call = talking()
-    assert call.handle(ev.ResponseDone("r1", "completed"), 0) == []
-    (note,) = call.handle(ev.ResponseDone("r1", "failed", "overloaded"), 0)
+    assert call.handle(ResponseDone("r1", "completed"), 0) == []
+    (note,) = call.handle(ResponseDone("r1", "failed", "overloaded"), 0)
     assert note == Note("the model failed to reply", "overloaded")
-
-
-def test_a_patient_setting_is_honoured() -> None:
-    call = a_call(model_timeout_s=60.0)
-    run(call, ev.Arrived(False), ev.Answered(), ev.LaneOpened(8000))
-    assert run(call, ev.TimeUp(), ev.TimeUp(), now=59.0) == [PlaySentence("moment")]
-    notes = [call.handle(ev.TimeUp(), 80.0) for _ in range(2)][-1]
-    assert notes[0] == Note("the call is ended", "waited in vain for the model")
 
 
 # --- any order ------------------------------------------------------------------------------------
@@ -441,13 +238,17 @@ def _events() -> st.SearchStrategy[ev.Event]:
     functions = ("end_call", "transfer_call", "hold", "collect_digits", "find", "unknown")
     calls = st.builds(tool_call, st.sampled_from(functions), st.sampled_from(["c1", "c2"]))
     status = st.sampled_from(["completed", "cancelled", "failed", "incomplete"])
-    done = st.builds(ev.ResponseDone, ids, status, calls=st.lists(calls, max_size=2).map(tuple))
+    done = st.builds(ResponseDone, ids, status, calls=st.lists(calls, max_size=2).map(tuple))
     return st.one_of(
-        st.builds(ev.Arrived, st.booleans(), st.booleans()),
+        st.builds(ev.Arrived, st.booleans(), st.booleans(), st.booleans()),
         st.just(ev.Answered()),
         st.builds(ev.AnswerFailed, text),
         st.builds(ev.HungUp, text),
         st.builds(ev.SwitchLost, text),
+        st.just(ev.Held()),
+        st.just(ev.Unheld()),
+        st.builds(ev.CodecChanged, st.booleans()),
+        st.builds(ev.ParkFailed, text),
         st.just(ev.StreamOpened()),
         st.builds(ev.StreamClosed, st.just(1006)),
         st.builds(ev.StreamFailed, text, st.booleans()),
@@ -458,14 +259,14 @@ def _events() -> st.SearchStrategy[ev.Event]:
         st.builds(ev.ItemQueued, items),
         st.builds(ev.ItemStarted, items),
         st.builds(ev.ItemFinished, items, st.just(10)),
-        st.just(ev.AgentReady()),
-        st.builds(ev.AgentFailed, text, st.booleans()),
-        st.builds(ev.SpeechStarted, st.just(0)),
-        st.builds(ev.SpeechStopped, st.just(0), st.sampled_from(["", "u1"])),
+        st.just(AgentReady()),
+        st.builds(AgentFailed, text, st.booleans()),
+        st.builds(SpeechStarted, st.just(0)),
+        st.builds(SpeechStopped, st.just(0), st.sampled_from(["", "u1"])),
         st.just(ev.SpeechConfirmed()),
         st.just(ev.SpeechDoubted()),
         st.builds(ev.Dtmf, st.sampled_from("12#")),
-        st.builds(ev.ResponseStarted, ids),
+        st.builds(ResponseStarted, ids),
         done,
         st.builds(ev.WebhookDone, st.sampled_from(["c1", "c2"]), st.just("{}")),
         st.just(ev.Transferred()),
@@ -480,12 +281,14 @@ def _events() -> st.SearchStrategy[ev.Event]:
     st.sampled_from(["lane", "file"]),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
     st.sampled_from([None, SALES]),
     st.lists(st.tuples(_events(), st.floats(0, 5)), max_size=60),
 )
 def test_no_order_of_events_breaks_a_call(
     playback: Playback,
     codec_known: bool,
+    held: bool,
     begun: bool,
     fallback: Destination | None,
     script: list[tuple[ev.Event, float]],
@@ -494,8 +297,8 @@ def test_no_order_of_events_breaks_a_call(
     call, now = a_call(playback, fallback=fallback), 0.0
     done: Actions = []
     way: ev.Event = ev.LaneOpened(8000) if playback == "lane" else ev.FilesReady()
-    beginning: list[ev.Event] = [ev.Arrived(False, codec_known)]
-    beginning += [ev.Answered(), ev.StreamOpened(), way, ev.AgentReady()] if begun else []
+    beginning: list[ev.Event] = [ev.Arrived(held, codec_known, held)]
+    beginning += [ev.Answered(), ev.StreamOpened(), way, AgentReady()] if begun else []
     for event, step in [*((event, 0.0) for event in beginning), *script]:
         now += step
         over = call.state in (State.HANGING_UP, State.ENDED)

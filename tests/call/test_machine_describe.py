@@ -6,6 +6,7 @@ import pytest
 
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.machine import Call
 from esl_controller.call.states import State
 from tests.call.world import World, tool_call
@@ -38,20 +39,20 @@ def test_the_floor_and_the_reply() -> None:
     assert where(world) == f"{UP}; floor: agent"
     world.hear_all()
     assert where(world) == f"{UP}; floor: nobody"
-    world.feed(ev.SpeechStarted(0, "u1"))
+    world.feed(SpeechStarted(0, "u1"))
     assert where(world) == f"{UP}; floor: caller"
-    world.feed(ev.SpeechStopped(0, "u1"))
+    world.feed(SpeechStopped(0, "u1"))
     assert where(world) == f"{UP}; floor: nobody; reply: answer requested"
 
 
 def test_an_interruption() -> None:
     world = World().greeted()
     world.turn()
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u2"))
+    world.feed(world.started(), world.queued(), SpeechStarted(0, "u2"))
     assert where(world) == f"{UP}; floor: caller?; reply: answer in flight"
     world.feed(ev.SpeechConfirmed())
     assert where(world) == f"{UP}; floor: caller; reply: answer cancelled"
-    world.feed(ev.SpeechStopped(0, "u2"))
+    world.feed(SpeechStopped(0, "u2"))
     assert where(world) == f"{UP}; floor: nobody; reply: answer cancelled,then answer"
 
 
@@ -141,7 +142,7 @@ def ignored(call: Call, event: ev.Event) -> int:
 
 
 @pytest.mark.parametrize(
-    "event", [ev.Answered(), ev.Transferred(), ev.SpeechStarted(0), ev.Dtmf("1"), ev.TimeUp()]
+    "event", [ev.Answered(), ev.Transferred(), SpeechStarted(0), ev.Dtmf("1"), ev.TimeUp()]
 )
 def test_an_event_that_comes_too_early_is_counted(event: ev.Event) -> None:
     assert ignored(World().call, event) == 1
@@ -160,7 +161,7 @@ def test_after_the_end_every_event_is_counted() -> None:
     world = World().greeted()
     world.feed(ev.HungUp("NORMAL_CLEARING"))
     assert world.call.state is State.ENDED
-    late = (ev.HungUp("x"), ev.SwitchLost("x"), ev.ShutDown(), ev.AgentReady(), ev.Dtmf("1"))
+    late = (ev.HungUp("x"), ev.SwitchLost("x"), ev.ShutDown(), AgentReady(), ev.Dtmf("1"))
     assert [ignored(world.call, event) for event in late] == [1] * len(late)
     assert world.call.cause == "NORMAL_CLEARING"
 

@@ -6,7 +6,7 @@ import pytest
 
 from esl_controller.call.actions import ConnectAgent, Note
 from esl_controller.call.agent import PATIENCE_S, Recovery
-from esl_controller.call.events import AgentFailed
+from esl_controller.call.agent_events import AgentFailed
 from esl_controller.call.model_link import MAX_AGE_S, RECONNECT_S, STABLE_S, ModelLink
 
 FAILED = AgentFailed("closed")

@@ -6,7 +6,7 @@ import pytest
 
 from esl_controller.call import events as ev
 from esl_controller.call.outcome import COMPLETED, FAILED, INTERRUPTED, MODEL_LOST, NO_AUDIO
-from tests.call.test_machine import GONE, a_call, run, talking
+from tests.call.parts import GONE, a_call, run, talking
 
 ANSWERED = (ev.Arrived(False), ev.Answered())
 MUTE = (ev.LaneFailed("no"), ev.FilesFailed("no"))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from esl_controller.call import events as ev
+from esl_controller.call.agent import Usage
 from esl_controller.call.snapshot import SOMEBODY, Snapshot, StoredSnapshot, dump, load
 from tests.call.world import tool_call
 
@@ -23,7 +23,7 @@ def test_a_snapshot_survives_being_stored() -> None:
     snapshot = Snapshot(
         12.5, True, 3, 1, True, "Sales", "Bye.", "c1", "c2", 9.0, (HOLD, FIND), "Desk", 2
     )
-    stored = StoredSnapshot(snapshot, "/var/rec/a.wav", ev.Usage(input_text=3, seconds=1.5))
+    stored = StoredSnapshot(snapshot, "/var/rec/a.wav", Usage(input_text=3, seconds=1.5))
     assert load(dump(stored)) == stored
 
 

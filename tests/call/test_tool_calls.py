@@ -16,7 +16,7 @@ from esl_controller.call.actions import (
     TellModel,
     ToolResult,
 )
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.tool_calls import DONE, KEYS_S, MAX_KEYS, PRIVATE_S, ToolExecutor
 from esl_controller.call.tools import Toolbox
 from tests.call.world import secretary, tool_call

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esl_controller.call import tools
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.tools import Toolbox, ToolError, failure
 from esl_controller.secretaries.secretary import Secretary
 from tests.call.world import ALL_TOOLS, SALES, secretary

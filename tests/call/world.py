@@ -12,9 +12,17 @@ from typing import Any
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Abilities, Recovery, Said
+from esl_controller.call.agent import Abilities, Recovery, Said, ToolCall
+from esl_controller.call.agent_events import (
+    AgentFailed,
+    AgentReady,
+    ReplyRefused,
+    ResponseDone,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+)
 from esl_controller.call.conversation import Conversation
-from esl_controller.call.events import ToolCall
 from esl_controller.call.machine import Call
 from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.call.states import State
@@ -150,7 +158,7 @@ class World:
             ev.Answered(),
             ev.StreamOpened(),
             ev.LaneOpened(8000),
-            ev.AgentReady(),
+            AgentReady(),
         )
         assert self.call.state is State.TALKING
         return self
@@ -172,7 +180,7 @@ class World:
             self.who, closed=self.closed, takes_turns=self.takes_turns, fallback=self.fallback
         )
         other.now = self.now + 7.0
-        other.call.resumption = Resumption(
+        other.call.setup.resumption = Resumption(
             snapshot or stored.memory,
             (Said("agent", "Clinic"),) if heard else (),
             cut=bool(self.words),
@@ -186,7 +194,7 @@ class World:
 
     def resumed(self) -> World:
         """It goes on."""
-        self.feed(ev.StreamOpened(), ev.LaneOpened(8000), ev.AgentReady())
+        self.feed(ev.StreamOpened(), ev.LaneOpened(8000), AgentReady())
         return self
 
     def greeted(self) -> World:
@@ -196,13 +204,13 @@ class World:
 
     def lose(self, recovery: Recovery = Recovery.RECONNECT) -> list[do.Action]:
         """The model is gone."""
-        return self.feed(ev.AgentFailed("closed", recovery))
+        return self.feed(AgentFailed("closed", recovery))
 
     def started(self) -> ev.Event:
         """The model begins a reply."""
         self._count += 1
         self._last = f"r{self._count}"
-        return ev.ResponseStarted(self._last)
+        return ResponseStarted(self._last)
 
     def queued(self) -> ev.Event:
         """The first audio of a reply."""
@@ -211,11 +219,11 @@ class World:
 
     def refused(self, **error: Any) -> ev.Event:
         """The model will not begin the reply that was requested."""
-        return ev.ReplyRefused("busy", **error)
+        return ReplyRefused("busy", **error)
 
     def done(self, *calls: ToolCall, status: str = "completed", **error: Any) -> ev.Event:
         """The reply in flight is over."""
-        return ev.ResponseDone(self._last, status, calls=calls, **error)
+        return ResponseDone(self._last, status, calls=calls, **error)
 
     def reply(self, *calls: ToolCall, speak: bool = True) -> list[do.Action]:
         """A whole reply of the model; its item waits to be heard."""
@@ -235,7 +243,7 @@ class World:
 
     def turn(self) -> list[do.Action]:
         """The caller says something while nobody else does."""
-        return self.feed(ev.SpeechStarted(0, "u1"), ev.SpeechStopped(0, "u1"))
+        return self.feed(SpeechStarted(0, "u1"), SpeechStopped(0, "u1"))
 
     def asks(self, *calls: ToolCall, speak: bool = False) -> list[do.Action]:
         """A turn of the caller, and a reply of the model that calls functions."""
@@ -246,21 +254,21 @@ class World:
 
     def _notice(self, event: ev.Event) -> None:
         match event:
-            case ev.AgentReady():
+            case AgentReady():
                 self.model = "ready"
-            case ev.AgentFailed():
+            case AgentFailed():
                 self.model, self.asked, self.response = "none", False, ""
-            case ev.ResponseStarted(response) if not self.response:
+            case ResponseStarted(response) if not self.response:
                 self.asked, self.cancelled, self.response = False, False, response
-            case ev.ReplyRefused():
+            case ReplyRefused():
                 self.asked = self.asked and bool(self.response)
-            case ev.ResponseDone(response) if response == self.response:
+            case ResponseDone(response) if response == self.response:
                 self.response, self.cancelled = "", False
             case ev.ItemQueued(item):
                 self.items.append(item)
             case ev.ItemFinished(item) if item in self.items:
                 self.items.remove(item)
-            case ev.SpeechStopped() | ev.Dtmf():
+            case SpeechStopped() | ev.Dtmf():
                 self._ran.clear()
             case ev.FilesReady():
                 self.music = False

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.freeswitch import channel_commands
 from esl_controller.freeswitch import connection as module
 from esl_controller.server import listener as server
 from esl_controller.simulator.freeswitch import Ladder, SwitchStandIn
@@ -134,7 +135,7 @@ async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatc
         calls = [await switch.call() for _ in range(3)]
         await greeted(calls[-1])
         # Before the last answers: a question that is on its way keeps the time that it was given.
-        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
         await asyncio.sleep(1.0)
         assert len(of.controller.calls.calls) == 3, "it answers"
         wire.swallow()
@@ -165,7 +166,7 @@ async def test_a_call_on_a_mute_connection_is_taken_back(monkeypatch: pytest.Mon
         call = await switch.call()
         await greeted(call)
         first = of.controller.calls.calls[call.uuid]
-        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
         wire.swallow()
         await until(lambda: of.controller.calls.taken == 2, 5)
         again = of.controller.calls.calls[call.uuid]
@@ -189,7 +190,7 @@ async def test_a_caller_who_was_transferred_is_not_taken_back(
     async with muted(monkeypatch) as (of, wire, switch):
         call = await switch.call()
         await greeted(call)
-        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
         await switch.api("uuid_setvar", f"{call.uuid} socket_resume")
         with capture_logs() as logs:
             wire.swallow()
@@ -223,7 +224,7 @@ async def test_a_call_comes_back_once_its_switch_can_be_reached_again(
         call = await of.switch.call()
         await greeted(call)
         session = of.controller.calls.calls[call.uuid]
-        monkeypatch.setattr(module, "COMMAND_S", 0.5)
+        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
         monkeypatch.setattr(of.switch, "api", silent)
         await session.wait_over()
         monkeypatch.undo()

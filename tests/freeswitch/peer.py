@@ -7,8 +7,9 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
+from esl_controller.freeswitch.channel_commands import ChannelCommands
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.reader import BLOCK_LIMIT
+from esl_controller.freeswitch.reader import BLOCK_LIMIT, bounded_session
 from tests.paths import CAPTURES
 
 UUID = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
@@ -52,8 +53,8 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def pair() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
-    """A connection of ours, and its peer."""
+async def dialled() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, Peer]]:
+    """A connection that nobody speaks on yet, and its peer."""
     accepted: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,13 +67,31 @@ async def pair() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
         )
         peer = await accepted
         try:
-            async with SwitchConnection.over(reader, writer) as switch:
-                yield switch, peer
+            yield reader, writer, peer
         finally:
             for end in (peer.writer, writer):
                 end.close()
                 with contextlib.suppress(ConnectionError):
                     await end.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def pair() -> AsyncIterator[tuple[SwitchConnection, Peer]]:
+    """A connection of ours, and its peer."""
+    async with (
+        dialled() as (reader, writer, peer),
+        SwitchConnection.over(reader, writer) as switch,
+    ):
+        yield switch, peer
+
+
+@contextlib.asynccontextmanager
+async def commanding() -> AsyncIterator[tuple[ChannelCommands, Peer]]:
+    """The commands of a channel, and whoever obeys them."""
+    async with dialled() as (reader, writer, peer), bounded_session(reader, writer) as session:
+        commands = ChannelCommands(session)
+        commands.uuid = UUID
+        yield commands, peer
 
 
 @contextlib.asynccontextmanager

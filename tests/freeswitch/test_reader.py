@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.freeswitch.esl import CommandStage, ConnectionLost
 from esl_controller.freeswitch.reader import (
     BLOCK_LIMIT,
     BODY_LIMIT,
@@ -16,11 +17,12 @@ from esl_controller.freeswitch.reader import (
     LINES_LIMIT,
     BoundedReader,
     Refused,
+    bounded_session,
     check_headers,
 )
 from esl_controller.freeswitch.wire import SwitchError
 from tests.calls.rig import rig
-from tests.freeswitch.peer import OK, UUID, messages, pair
+from tests.freeswitch.peer import OK, UUID, dialled, messages, pair
 
 EVENT = b"Content-Type: text/event-plain\n"
 PROMPT_S = 0.5  # of CPU; it took 2.1 s for 600 kB and 15 s for 1.5 MB
@@ -125,6 +127,19 @@ async def test_hostile_bytes_cost_the_connection_and_no_time(hostile: bytes) -> 
         with pytest.raises(SwitchError):
             await connecting
         assert time.process_time() - began < PROMPT_S
+
+
+async def test_a_session_ends_at_what_genesis_cannot_read() -> None:
+    """Its reader would stop without a word, and commands would wait for their replies."""
+    async with dialled() as (reader, writer, peer), bounded_session(reader, writer) as session:
+        with capture_logs() as logs:
+            peer.writer.write(b"Content-Type: a/b\nContent-Length: x\n\n")
+            async with asyncio.timeout(1):
+                with pytest.raises(ConnectionLost):
+                    await session.wait_lost(CommandStage.ACCEPTED)
+        assert [line["event"] for line in logs] == [
+            "FreeSWITCH sent bytes that are no Event Socket message"
+        ]
 
 
 async def test_a_call_with_a_variable_of_100_kilobytes_is_taken() -> None:

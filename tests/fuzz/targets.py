@@ -23,9 +23,19 @@ from esl_controller.agents.openai.gpt_live import GptLiveModel
 from esl_controller.agents.openai.realtime import RealtimeModel
 from esl_controller.call import events as ev
 from esl_controller.call import snapshot
-from esl_controller.call.agent import Abilities, Said
+from esl_controller.call.agent import Abilities, Said, ToolCall, Usage
+from esl_controller.call.agent_events import (
+    AgentAudio,
+    AgentAudioDone,
+    AgentEvent,
+    AgentReady,
+    AgentText,
+    CallerTranscript,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptMissing,
+)
 from esl_controller.call.conversation import Conversation
-from esl_controller.call.events import ToolCall
 from esl_controller.call.machine import Call
 from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot
 from esl_controller.call.tools import Toolbox, ToolError
@@ -139,13 +149,13 @@ def _model(kind: Literal["realtime", "live"]) -> Iterator[Take]:
     for event in (ev.Arrived(False), ev.Answered(), ev.StreamOpened(), ev.LaneOpened(8000)):
         world.handle(event, 0.0)
 
-    def reported(event: ev.AgentEvent) -> None:
+    def reported(event: AgentEvent) -> None:
         match event:
-            case ev.AgentAudio(item):
+            case AgentAudio(item):
                 world.handle(ev.ItemQueued(item), 1.0)
-            case ev.AgentAudioDone(item):
+            case AgentAudioDone(item):
                 world.handle(ev.ItemFinished(item, 20), 1.0)
-            case ev.AgentText() | ev.CallerTranscript() | ev.TranscriptMissing():
+            case AgentText() | CallerTranscript() | TranscriptMissing():
                 pass
             case _:
                 world.handle(event, 1.0)
@@ -214,7 +224,7 @@ SNAPSHOTS: Final = (
             (tool_call("hold", "h1", seconds=20), tool_call("find", "f1")), "Desk", 2,
         ),
         "/var/rec/a.wav",
-        ev.Usage(input_text=3, seconds=1.5),
+        Usage(input_text=3, seconds=1.5),
     ),
 )  # fmt: skip
 
@@ -227,9 +237,9 @@ def _memory(message: bytes) -> None:
     who = secretary()
     conversation = Conversation(who, Toolbox(who), closed=False, abilities=Abilities())
     call = Call(conversation, max_call_s=600.0, fallback=None)
-    call.resumption = Resumption(stored.memory.shifted(-7.0), (Said("agent", "Clinic"),))
-    begun = (ev.Arrived(True), ev.StreamOpened(), ev.LaneOpened(8000), ev.AgentReady())
-    for event in (*begun, ev.SpeechStarted(0, "u1"), ev.SpeechStopped(0, "u1")):
+    call.setup.resumption = Resumption(stored.memory.shifted(-7.0), (Said("agent", "Clinic"),))
+    begun = (ev.Arrived(True), ev.StreamOpened(), ev.LaneOpened(8000), AgentReady())
+    for event in (*begun, SpeechStarted(0, "u1"), SpeechStopped(0, "u1")):
         call.handle(event, 1.0)
     for _ in range(20):
         if (deadline := call.next_deadline()) is not None:

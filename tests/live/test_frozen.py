@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.freeswitch import connection
+from esl_controller.freeswitch import channel_commands, connection
 from esl_controller.freeswitch.connection import LINGER_S
 from esl_controller.freeswitch.leg import Leg, event_socket
 from esl_controller.simulator.model import ModelStandIn
@@ -71,7 +71,7 @@ async def test_a_call_whose_connection_goes_mute_is_taken_back(
     """A cut network, without a FIN: the switch goes on to believe that the controller has it."""
     controller_port = free_port()
     monkeypatch.setattr(connection, "PING_S", 1.0)
-    monkeypatch.setattr(connection, "COMMAND_S", 1.0)
+    monkeypatch.setattr(channel_commands, "COMMAND_S", 1.0)
     async with live(any_switch, ESL_PORT=str(controller_port)) as of:
         wire = Wire(controller_port)
         at = ("127.0.0.1", any_switch.controller_port)

@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from esl_controller.call.states import State
-from esl_controller.freeswitch.connection import COMMAND_S, PING_S
+from esl_controller.freeswitch.channel_commands import COMMAND_S
+from esl_controller.freeswitch.connection import PING_S
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.rig import Live, dial_string, live, until

@@ -19,8 +19,8 @@ from pydantic import Field, SecretStr
 
 from esl_controller.agents import factory
 from esl_controller.agents.base import Counters, Model
-from esl_controller.call.agent import Abilities, Called, History, Recovery
-from esl_controller.call.events import (
+from esl_controller.call.agent import Abilities, Called, History, Recovery, Usage
+from esl_controller.call.agent_events import (
     AgentAudio,
     AgentAudioDone,
     AgentEvent,
@@ -28,7 +28,6 @@ from esl_controller.call.events import (
     AgentReady,
     ResponseDone,
     ResponseStarted,
-    Usage,
 )
 from esl_controller.config import loading, settings
 from esl_controller.config.setting_types import Secret

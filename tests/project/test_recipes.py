@@ -12,7 +12,7 @@ import pytest
 from pydantic import Field
 
 from esl_controller.call import tool_calls, tools
-from esl_controller.call.events import ToolCall
+from esl_controller.call.agent import ToolCall
 from esl_controller.call.tools import Toolbox, ToolError
 from esl_controller.config import loading, settings
 from esl_controller.config.settings import Settings, SettingsError, WebSettings

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
+from esl_controller.call.agent_events import SpeechStarted
 from esl_controller.call.tools import TakeMessage, Toolbox
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.prompt import persona
@@ -130,7 +131,7 @@ def turns(own: Secretary) -> object:
 def interrupting(own: Secretary) -> object:
     """A caller who talks into the greeting."""
     world = World(own).talking()
-    world.feed(world.started(), world.queued(), ev.SpeechStarted(0, "u1"))
+    world.feed(world.started(), world.queued(), SpeechStarted(0, "u1"))
     return world.actions
 
 

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from esl_controller.call.agent import Abilities
-from esl_controller.call.events import (
-    SpeechConfirmed,
-    SpeechDoubted,
-    SpeechStarted,
-    SpeechStopped,
-    ToneHeard,
-)
+from esl_controller.call.agent_events import SpeechStarted, SpeechStopped
+from esl_controller.call.events import SpeechConfirmed, SpeechDoubted, ToneHeard
 from esl_controller.session.caller import BEFORE_MS, CallerAudio
 from media import sounds, speech_check
 from media.frame import FRAME_MS, PCMU, Format, Samples, encode, pcm

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from esl_controller.call.events import ToolCall, Usage
+from esl_controller.call.agent import ToolCall, Usage
 from esl_controller.call.records import Claimed
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esl_controller.call.events import Usage
+from esl_controller.call.agent import Usage
 from esl_controller.call.records import ToolUsed, Turn
 from esl_controller.store.records import (
     CallEnded,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from esl_controller.call.events import Usage
+from esl_controller.call.agent import Usage
 from esl_controller.store.records import DeliveryQueued, MessageTaken, StoredCall
 from tests.store.samples import GREETING, MESSAGE, UUID
 

@@ -9,7 +9,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql import dialect as postgresql
 from sqlalchemy.dialects.sqlite import dialect as sqlite
 
-from esl_controller.call.events import Usage
+from esl_controller.call.agent import Usage
 from esl_controller.call.records import ToolUsed
 from esl_controller.store import Store
 from esl_controller.store.records import (

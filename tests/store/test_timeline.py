@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from esl_controller.call.events import Usage
+from esl_controller.call.agent import Usage
 from esl_controller.store.records import Noted, StoredCall
 from esl_controller.store.timeline import table, timeline
 from tests.store.samples import AT, GREETING, MESSAGE, NOTE, REPLY, TOOL, USAGE, UUID, WISH

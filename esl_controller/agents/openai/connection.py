@@ -22,7 +22,7 @@ from esl_controller.agents.openai.endpoint import Connect, OpenAIEndpoint
 from esl_controller.agents.openai.errors import ModelError, of_close, of_http
 from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.agent import PATIENCE_S, Recovery
-from esl_controller.call.events import AgentFailed
+from esl_controller.call.agent_events import AgentFailed
 from media.frame import Format
 from media.resample import Converter
 

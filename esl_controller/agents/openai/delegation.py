@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from esl_controller.agents.messages import count, text
-from esl_controller.call.events import ResponseDone, ToolCall, Usage
+from esl_controller.call.agent import ToolCall, Usage
+from esl_controller.call.agent_events import ResponseDone
 
 LIMIT: Final = 64
 """Tool calls that wait for results, and delegations at once. With more, the model is in a loop."""

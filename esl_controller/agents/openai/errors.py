@@ -17,7 +17,7 @@ import orjson
 
 from esl_controller.agents.messages import told
 from esl_controller.call.agent import Recovery
-from esl_controller.call.events import AgentFailed
+from esl_controller.call.agent_events import AgentFailed
 
 LOGGED: Final = 10  # errors of one connection that are logged; all are counted
 BODY_LIMIT: Final = 65_536  # bytes of a refusal's body that are read
@@ -67,7 +67,7 @@ _WAIT: Final = re.compile(
 
 @dataclass(frozen=True)
 class ModelError:
-    """An error in one line; ``recovery`` and ``after_s`` are as in ``call.events.AgentFailed``."""
+    """An error in one line; ``recovery`` and ``after_s`` are as in ``AgentFailed``."""
 
     told: str
     recovery: Recovery

@@ -26,8 +26,8 @@ from esl_controller.agents.openai.endpoint import DIFFERENT, OpenAIEndpoint, con
 from esl_controller.agents.openai.errors import LOGGED, of_event, refused_session
 from esl_controller.agents.openai.gpt_live_session import start, words
 from esl_controller.agents.openai.utterances import Utterances
-from esl_controller.call.agent import Abilities, Called, History, Recovery
-from esl_controller.call.events import (
+from esl_controller.call.agent import Abilities, Called, History, Recovery, Usage
+from esl_controller.call.agent_events import (
     AgentAudio,
     AgentAudioDone,
     AgentEvent,
@@ -39,7 +39,6 @@ from esl_controller.call.events import (
     ResponseStarted,
     SpeechStarted,
     SpeechStopped,
-    Usage,
 )
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.persona import Persona

@@ -20,14 +20,13 @@ from esl_controller.agents.base import Counters
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.endpoint import OpenAIEndpoint
 from esl_controller.agents.openai.realtime_events import EventReader
-from esl_controller.call.agent import Abilities, Called, History, Recovery, Said
-from esl_controller.call.events import (
+from esl_controller.call.agent import Abilities, Called, History, Recovery, Said, Usage
+from esl_controller.call.agent_events import (
     AgentEvent,
     AgentFailed,
     AgentReady,
     ResponseStarted,
     TranscriptMissing,
-    Usage,
 )
 from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona

@@ -13,8 +13,8 @@ from esl_controller.agents.base import Counters
 from esl_controller.agents.messages import Reader, count, read, text, told
 from esl_controller.agents.openai.endpoint import DIFFERENT, confirmed
 from esl_controller.agents.openai.errors import LOGGED, ModelError, of_event, refused_session
-from esl_controller.call.agent import Recovery
-from esl_controller.call.events import (
+from esl_controller.call.agent import Recovery, ToolCall, Usage
+from esl_controller.call.agent_events import (
     AgentAudio,
     AgentAudioDone,
     AgentEvent,
@@ -27,9 +27,7 @@ from esl_controller.call.events import (
     ResponseStarted,
     SpeechStarted,
     SpeechStopped,
-    ToolCall,
     TranscriptMissing,
-    Usage,
 )
 from media.frame import Format
 from media.resample import Converter

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from esl_controller.agents.factory import make_model
 from esl_controller.agents.probe import probe
-from esl_controller.call.events import AgentFailed
+from esl_controller.call.agent_events import AgentFailed
 from esl_controller.diagnostics.catalogue.controller_log import SECRETARY, STAND_IN
 from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning

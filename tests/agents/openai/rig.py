@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from aiohttp import WSMsgType, web
 
 from esl_controller.agents.base import Agent, Model
-from esl_controller.call import events as ev
+from esl_controller.call import agent_events as ev
 from esl_controller.config.loading import load
 from esl_controller.config.settings import AgentSettings
 from esl_controller.simulator.live import LiveStandIn

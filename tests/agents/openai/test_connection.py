@@ -21,7 +21,7 @@ from esl_controller.agents.openai.connection import (
 from esl_controller.agents.openai.endpoint import PCM, OpenAIEndpoint
 from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.agent import Recovery
-from esl_controller.call.events import AgentFailed
+from esl_controller.call.agent_events import AgentFailed
 from esl_controller.config.settings import AgentSettings
 from tests.agents.openai.rig import Talk, say, server
 from tests.waiting import until

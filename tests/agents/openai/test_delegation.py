@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from esl_controller.agents.openai.delegation import LIMIT, Delegations
-from esl_controller.call.events import ResponseDone, ToolCall, Usage
+from esl_controller.call.agent import ToolCall, Usage
+from esl_controller.call.agent_events import ResponseDone
 
 
 def created(delegation: str = "d") -> dict[str, Any]:

@@ -24,8 +24,8 @@ from esl_controller.agents.openai.gpt_live import (
     GptLiveModel,
 )
 from esl_controller.agents.openai.utterances import LEAD_MS
-from esl_controller.call import events as ev
-from esl_controller.call.agent import Called, History, Recovery, Said
+from esl_controller.call import agent_events as ev
+from esl_controller.call.agent import Called, History, Recovery, Said, Usage
 from esl_controller.secretaries.persona import Persona, Tool
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -275,7 +275,7 @@ async def test_the_models_own_count_is_what_is_paid() -> None:
     script = [STARTED, used, wrong, end]
     async with server(PATH, say(script)) as url, talking_to(url) as talk:
         await talk.until(ev.AgentFailed)
-        assert talk.agent.unreported == ev.Usage(seconds=16.5)
+        assert talk.agent.unreported == Usage(seconds=16.5)
 
 
 async def test_a_model_that_does_not_speak_when_told_to_is_not_waited_for() -> None:
@@ -388,7 +388,7 @@ async def test_functions_are_called_and_their_results_spoken_of() -> None:
         (done,) = talk.of(ev.ResponseDone)
         assert talk.of(ev.ResponseStarted) == [ev.ResponseStarted(done.id)]
         assert [call.arguments for call in done.calls] == ['{"a": 1}', '{"a": 2}']
-        assert done.usage == ev.Usage(input_text=40, cached=8, output_text=10)
+        assert done.usage == Usage(input_text=40, cached=8, output_text=10)
         for call in done.calls:
             assert not sent(standin, "response.create")
             talk.agent.tool_result(Called(call.call_id, call.name, call.arguments, "[7]"))

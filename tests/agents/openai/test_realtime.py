@@ -18,7 +18,7 @@ from esl_controller.agents.openai import realtime
 from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.openai.endpoint import PCM
 from esl_controller.agents.openai.realtime import RealtimeAgent, RealtimeModel
-from esl_controller.call import events as ev
+from esl_controller.call import agent_events as ev
 from esl_controller.call.agent import Called, History, Recovery, Said
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona, Tool
 from esl_controller.simulator.model import (

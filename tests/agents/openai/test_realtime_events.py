@@ -18,8 +18,8 @@ from esl_controller.agents.messages import COUNT_LIMIT
 from esl_controller.agents.openai.endpoint import DIFFERENT
 from esl_controller.agents.openai.errors import LOGGED
 from esl_controller.agents.openai.realtime_events import CALLS_LIMIT, EventReader
-from esl_controller.call import events as ev
-from esl_controller.call.agent import Recovery
+from esl_controller.call import agent_events as ev
+from esl_controller.call.agent import Recovery, ToolCall, Usage
 from media.frame import PCMA, PCMU, decode, encode, pcm
 from tests.agents.openai.rig import nonsense
 
@@ -93,8 +93,8 @@ def test_a_response_from_its_beginning_to_its_end(reader: EventReader) -> None:
 
 def test_what_a_response_called_and_cost(reader: EventReader) -> None:
     (event,) = done(reader, "r1", output=[MESSAGE, CALL], usage=USAGE)
-    assert event.calls == (ev.ToolCall("c1", "look_up", "{}"),)
-    assert event.usage == ev.Usage(
+    assert event.calls == (ToolCall("c1", "look_up", "{}"),)
+    assert event.usage == Usage(
         input_text=10, input_audio=20, cached=5, output_text=4, output_audio=26
     )
     assert reader.calls == {"c1"}
@@ -366,28 +366,28 @@ TEXT_DETAILS = {"text_tokens": 10, "audio_tokens": -1, "cached_tokens": 2**80}
 @pytest.mark.parametrize(
     ("broken", "calls", "usage"),
     [
-        ({"output": [{"type": "function_call"}, 7, CALL]}, 1, ev.Usage()),
-        ({"output": 7}, 0, ev.Usage()),
+        ({"output": [{"type": "function_call"}, 7, CALL]}, 1, Usage()),
+        ({"output": 7}, 0, Usage()),
         (
             {"usage": USAGE | {"input_token_details": 7}},
             0,
-            ev.Usage(output_text=4, output_audio=26),
+            Usage(output_text=4, output_audio=26),
         ),
-        ({"usage": {"input_token_details": TEXT_DETAILS}}, 0, ev.Usage(10, 0, COUNT_LIMIT)),
+        ({"usage": {"input_token_details": TEXT_DETAILS}}, 0, Usage(10, 0, COUNT_LIMIT)),
         (
             {"usage": {"output_token_details": {"text_tokens": "x", "audio_tokens": 1e300}}},
             0,
-            ev.Usage(output_audio=COUNT_LIMIT),
+            Usage(output_audio=COUNT_LIMIT),
         ),
         (
             {"output": [CALL | {"call_id": f"c{each}"} for each in range(99)]},
             CALLS_LIMIT,
-            ev.Usage(),
+            Usage(),
         ),
     ],
 )
 def test_one_bad_value_costs_itself_only(
-    reader: EventReader, broken: dict[str, Any], calls: int, usage: ev.Usage
+    reader: EventReader, broken: dict[str, Any], calls: int, usage: Usage
 ) -> None:
     created(reader, "r1")
     delta(reader, "i1", "r1")
