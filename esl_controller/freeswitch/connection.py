@@ -44,8 +44,8 @@ from esl_controller.freeswitch.events import FilePlayed, FilePlaying, LaneComman
 from esl_controller.freeswitch.keys import KeyPresses
 from esl_controller.freeswitch.reader import BoundedReader
 from esl_controller.freeswitch.wire import (
+    CallGone,
     Command,
-    NoSuchChannel,
     Place,
     SwitchError,
     SwitchGone,
@@ -157,9 +157,18 @@ class SwitchConnection:
                 try:
                     await self._api("uuid_exists", self._uuid)
                 except SwitchError as error:
-                    if not isinstance(error, SwitchGone | NoSuchChannel):
+                    if not isinstance(error, CallGone):
                         self.mute_since = asked_at
                     return f"the switch no longer answers: {error}"
+
+    async def exists(self) -> bool:
+        """Whether the call is not over, as far as the switch says within ``COMMAND_S``. FreeSWITCH
+        no longer finds a channel from the moment of its hangup on, so before it closes anything of
+        the channel's (``switch_core_session_read_lock``, switch_core_rwlock.c)."""
+        try:
+            return await self._api("uuid_exists", self._uuid) != "false"
+        except SwitchError as error:
+            return not isinstance(error, CallGone)
 
     # --- commands ---------------------------------------------------------------------------------
 
