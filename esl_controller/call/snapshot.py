@@ -116,7 +116,8 @@ class Resumption:
     ``cut``: the agent was cut off in mid-sentence. ``words_unknown``: what the caller said last is
     not in the record. ``away_s``: seconds that the caller has waited for us, 0 if not known.
     ``recorded``: the switch records the call already. ``unreached``: FreeSWITCH's cause why the
-    destination that the caller comes back from could not be reached, or "".
+    destination that the caller comes back from could not be reached, or ""; ``instead``: the same
+    where a mailbox or an announcement answered.
     """
 
     snapshot: Snapshot
@@ -126,6 +127,7 @@ class Resumption:
     away_s: float = 0.0
     recorded: bool = False
     unreached: str = ""
+    instead: str = ""
 
 
 _STORED = TypeAdapter(StoredSnapshot)

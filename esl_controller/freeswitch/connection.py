@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
@@ -58,6 +59,7 @@ log = structlog.stdlib.get_logger(__name__)
 LANE_CLOSED_S = 1.0
 COMMAND_S = 5.0  # a reply takes 0.1-0.5 ms; a switch that needs longer than this is in trouble
 EARLY_EVENTS = 100  # buffered without a handler; the oldest go, because the last may be a hangup
+_CAUSE = re.compile(r"[A-Z_]{1,64}")
 PING_S = 10.0  # how often the switch is asked whether the call exists
 LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of a call that is over
 
@@ -282,6 +284,22 @@ class SwitchConnection:
             return None
         return home
 
+    async def answered_instead(self, leg: str) -> str:
+        """Why nobody answered a transferred caller who is bridged to ``leg``, if a mailbox or an
+        announcement did; else empty. The channel keeps it, too (``Channel.instead``).
+
+        The far end of our loopback call knows: its ``originate_disposition`` is the cause of a
+        bridge that failed before its dialplan went on to answer by itself
+        (docs/design/freeswitch.md#who-was-reached).
+        """
+        with contextlib.suppress(SwitchError):
+            far = await self._variable("other_loopback_leg_uuid", word("leg", leg))
+            cause = await self._variable("originate_disposition", word("leg", far))
+            if _CAUSE.fullmatch(cause) and cause != "SUCCESS":
+                await self.set_variable(dialplan.INSTEAD, cause)
+                return cause
+        return ""
+
     async def _carry(self, hops: Hops) -> None:
         """Have the channel carry the hops, and every leg that it makes from now on."""
         await self.set_variable(dialplan.HOPS, str(hops))
@@ -289,9 +307,9 @@ class SwitchConnection:
         if dialplan.HOPS not in exported:
             await self.set_variable("export_vars", ",".join([*exported, dialplan.HOPS]))
 
-    async def _variable(self, name: str) -> str:
-        """A variable of the channel, as it is now; empty if it is not set."""
-        value = await self._api("uuid_getvar", self._uuid, name)
+    async def _variable(self, name: str, uuid: str = "") -> str:
+        """A variable of the channel, or of another one, as it is now; empty if it is not set."""
+        value = await self._api("uuid_getvar", uuid or self._uuid, name)
         return "" if value == "_undef_" else value
 
     async def new_park(self, parks: int) -> None:

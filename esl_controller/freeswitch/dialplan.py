@@ -48,6 +48,8 @@ TONE_HZ = 425
 TONE_DB = -24
 HOPS = "controller_hops"
 """The variable in which a channel carries its `Hops`."""
+INSTEAD = "controller_instead"
+"""The variable in which a channel carries its `instead`, see `Channel`."""
 _ADDRESS = r"[A-Za-z0-9._-]{1,253}:\d{1,5}"
 SOCKET = re.compile(rf"{_ADDRESS}(\|{_ADDRESS}){{0,15}} async full", re.ASCII)
 """The data of a `socket` action that can stand in an inline dialplan."""
@@ -157,6 +159,7 @@ def bridge_and_return(way: Way) -> str:
         "set:controller_left_at=${strmicroepoch()}",
         f"set:hangup_after_bridge={'true' if way.only_unreached else 'false'}",
         "set:continue_on_fail=true",
+        f"unset:{INSTEAD}",
         f"bridge:{variables(leg)}{way.to.loopback}",
         f"transfer:{way.home}",
     )

@@ -17,7 +17,7 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.events import CodecSet, FileEvent, Running, SwitchEvent
+from esl_controller.freeswitch.events import Bridged, CodecSet, FileEvent, Running, SwitchEvent
 from esl_controller.freeswitch.wire import CallGone, Place, SwitchError
 from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.call_clock import CallClock
@@ -86,8 +86,8 @@ class AtSwitch:
         self._runner.report(ev.SwitchLost(await self.switch.wait_lost()))
 
     def _event(self, event: SwitchEvent) -> None:
-        if isinstance(event, Running):
-            return  # an application of the dialplan's or of ours
+        if isinstance(event, Running | Bridged):
+            return  # by the dialplan's actions or ours
         if isinstance(event, FileEvent):
             self._media.file_event(event)
             return

@@ -64,7 +64,7 @@ class SnapshotKeeper:
         self.recording, self._agent_session.reported = stored.recording, stored.usage
         self._agent_session.tools_pending(stored.memory.pending)
         last = history[-1] if history else None
-        memory, unreached = self._came_back(stored.memory, now)
+        memory, unreached, instead = self._came_back(stored.memory, now)
         cut = cut or (stored.cut and not memory.back_from)
         if cut:
             # The turn that was cut is now stored as ended. If we are lost, too, before its rest
@@ -84,25 +84,31 @@ class SnapshotKeeper:
             away_s=0.0 if memory.back_from else away_s,
             recorded=bool(stored.recording) and not memory.back_from,
             unreached=unreached,
+            instead=instead,
         )
 
-    def _came_back(self, memory: Snapshot, now: float) -> tuple[Snapshot, str]:
-        """The snapshot of a caller who may be coming back from a transfer, and FreeSWITCH's cause
-        if the destination could not be reached."""
+    def _came_back(self, memory: Snapshot, now: float) -> tuple[Snapshot, str, str]:
+        """The snapshot of a caller who may be coming back from a transfer; FreeSWITCH's cause if
+        the destination could not be reached, and if a mailbox or an announcement answered there."""
         channel = self._channel
         if channel.returns > memory.returns:
             memory = memory.after_transfer  # the controller was killed before it had stored that
         if not memory.back_from:
-            return memory, ""
+            return memory, "", ""
         if channel.returns < memory.returns:  # somebody transferred the caller back to us
             self._note(f"the caller came back from {memory.back_from}")
             gone_s = now - memory.left_at if memory.left_at else 0.0
-            return replace(memory, ends_at=memory.ends_at + gone_s), ""
-        why = f": not reached ({channel.unreached})" if channel.unreached else ""
+            return replace(memory, ends_at=memory.ends_at + gone_s), "", ""
+        unreached = channel.unreached
+        instead = "" if unreached else channel.instead
+        why = f": not reached ({unreached})" if unreached else ""
+        if instead:
+            why = f": a mailbox or an announcement answered ({instead})"
         seconds = f"{channel.since_transfer_s:.0f} s after the transfer"
         self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
         # The limit on a call's length counts the time with us only.
-        return replace(memory, ends_at=memory.ends_at + channel.since_transfer_s), channel.unreached
+        back = replace(memory, ends_at=memory.ends_at + channel.since_transfer_s)
+        return back, unreached, instead
 
     def save(self, memory: Snapshot) -> None:
         """Store the snapshot if it has changed."""

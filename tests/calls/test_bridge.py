@@ -243,6 +243,39 @@ async def test_who_is_not_to_come_back_and_reaches_nobody_is_not_called_transfer
     assert stored["tools"][0]["output"] == f'{{"error": "not reached ({cause})"}}'
 
 
+MAILBOX = [
+    DialplanAction("set", "continue_on_fail=true"),
+    DialplanAction("bridge", "user/1001"),
+    DialplanAction("answer"),
+    DialplanAction("playback", "tone_stream://%(1000,0,700)"),
+    DialplanAction("hangup"),
+]
+
+
+@pytest.mark.parametrize("come_back", ["false", '"unreached"', "true"])
+async def test_a_mailbox_in_the_place_of_somebody_is_told(come_back: str) -> None:
+    """The bridge succeeds; only the far leg knows that nobody was there."""
+    secretary = f"{NOWHERE}come_back = {come_back}\n"
+    there = {"1001": MAILBOX}
+    model = {"script": (TO_THE_DESK,)}
+    async with rig(model=model, secretary=secretary, extensions=there, ladder=LADDER) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        if come_back == "true":
+            assert "a mailbox or an announcement answered" in await back(of)
+            assert "SUBSCRIBER_ABSENT" in results(of, 1)[0]
+            call.hangup()
+            await of.no_calls()
+        else:
+            assert await call.ended(15) == "NORMAL_CLEARING"
+        await until(lambda: not of.controller.calls._connections)
+        stored = await of.record(call.uuid)
+    machine = "a mailbox or an announcement answered (SUBSCRIBER_ABSENT)"
+    assert machine in notes(stored)[-1]
+    assert machine in stored["tools"][0]["output"]
+    assert stored["outcome"] == ("completed" if come_back == "true" else "transferred")
+
+
 OURSELVES = """
 language = "en"
 fallback = "Desk"
