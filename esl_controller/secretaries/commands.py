@@ -64,6 +64,19 @@ def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
     return writing.describe(secretary, source, places)
 
 
+def name_of(secretary_uuid: str, settings: Settings) -> str:
+    """The name of the secretary that has this UUID, if the folder has it; else empty."""
+    if not settings.secretaries.folder:
+        return ""
+    try:
+        files = _read([_folder(settings)], settings)
+    except OSError:
+        return ""
+    found = (file.reading.secretary for file in files)
+    named = (each.name for each in found if each and each.secretary_uuid == secretary_uuid.lower())
+    return next(named, "")
+
+
 def new(name: str, language: str | None, settings: Settings) -> str:
     """Write a file for a secretary called ``name`` into the folder; returns what to do next.
 
