@@ -40,7 +40,8 @@ class Snapshot:
     the exit, ``hold`` keeps the caller on hold until ``held_until``.
 
     ``back_from``: the destination that the caller went to and comes back from; ``left_at``: when
-    they went there, or 0; ``returns``: how often they came back from a transfer.
+    they went there, or 0; ``returns``: how often they came back from a transfer. ``for_good``: they
+    went there without the promise that they may come back.
     """
 
     # These names, and those of StoredSnapshot, stand as JSON in databases, where controllers of
@@ -60,6 +61,7 @@ class Snapshot:
     returns: int = 0
     left_at: float = 0.0
     speaks: bool = False
+    for_good: bool = False
 
     @property
     def exit_call(self) -> ToolCall | None:

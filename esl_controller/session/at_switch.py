@@ -203,6 +203,7 @@ class AtSwitch:
         else:
             if stopped:
                 self.note("the recording stopped at the transfer")
+            self._keeper.for_good = not transfer.returns
             self._runner.report(ev.Transferred())
 
     async def _hang_up(self, cause: str) -> None:

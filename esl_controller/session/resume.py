@@ -26,6 +26,7 @@ class SnapshotKeeper:
     """Keeps the snapshot of one call. ``put`` takes changes for the store.
 
     ``epoch``: how often the call was taken over. ``recording``: its path at the switch, or "".
+    ``for_good``: the caller was transferred without the promise that they may come back.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class SnapshotKeeper:
     ) -> None:
         self.epoch = 0
         self.recording = ""
+        self.for_good = False
         self._channel = channel
         self._agent_session = agent_session
         self._put = put
@@ -55,6 +57,9 @@ class SnapshotKeeper:
         # Even if the call begins anew: what was said before stays in its record.
         stored = load(claimed.snapshot)
         now = self._clock.now()
+        if stored is not None and stored.memory.for_good:
+            self._begin_anew(stored)
+            return None
         if stored is not None and stored.age_s:
             # By the clock that wrote it, which may differ from ours, or have been set meanwhile.
             now = stored.saved_at + max(0.0, self._channel.age_s - stored.age_s)
@@ -86,6 +91,14 @@ class SnapshotKeeper:
             unreached=unreached,
             instead=instead,
         )
+
+    def _begin_anew(self, stored: StoredSnapshot) -> None:
+        """Whoever comes now may be the caller, sent back by somebody, or a stranger who knows the
+        channel's data: the call is taken, and nothing is told of what was said before."""
+        self._agent_session.resume(Claimed(self.epoch, ""), self._clock.now())
+        self._agent_session.reported = stored.usage
+        gone = f"the caller had been transferred to {stored.memory.back_from} for good"
+        self._note(f"{gone}, and is here again: the conversation begins anew")
 
     def _came_back(self, memory: Snapshot, now: float) -> tuple[Snapshot, str, str]:
         """The snapshot of a caller who may be coming back from a transfer; FreeSWITCH's cause if
@@ -119,7 +132,7 @@ class SnapshotKeeper:
     def transferred(self) -> None:
         """The caller was transferred, and may come back."""
         left_at = asyncio.get_running_loop().time()
-        memory = replace(self._memory.after_transfer, left_at=left_at)
+        memory = replace(self._memory.after_transfer, left_at=left_at, for_good=self.for_good)
         self._note(f"the caller was transferred to {memory.back_from}")
         self._write(memory)
 

@@ -276,6 +276,35 @@ async def test_a_mailbox_in_the_place_of_somebody_is_told(come_back: str) -> Non
     assert stored["outcome"] == ("completed" if come_back == "true" else "transferred")
 
 
+@pytest.mark.parametrize("come_back", ["false", "true"])
+async def test_who_is_sent_back_without_that_promise_begins_anew(come_back: str) -> None:
+    """Somebody transfers the caller to our number. What was said before is not for whoever names
+    the channel of a call that was given away."""
+    secretary = f"{NOWHERE}come_back = {come_back}\n"
+    there = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
+    model = {"script": (TO_THE_DESK,)}
+    async with rig(model=model, secretary=secretary, extensions=there, ladder=LADDER) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        await of.no_calls(15)
+        if come_back == "true":
+            await until(lambda: call.variables.get("originate_disposition") == "SUCCESS", 15)
+        await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
+        words = await back(of)
+        events = of.model.sessions[1].record.client_events
+        known = [event for event in events if event["type"] == "conversation.item.create"]
+        call.hangup()
+        await of.no_calls()
+        stored = await of.record(call.uuid)
+    assert bool(known) == (come_back == "true")
+    assert (ASKS_FOR_MORE in words) == (come_back == "true")
+    assert ("Greet the caller" in words) == (come_back == "false")
+    anew = "to Desk for good, and is here again: the conversation begins anew"
+    assert notes(stored)[-1].endswith(anew) == (come_back == "false")
+    assert stored["outcome"] == "completed"
+    assert len({turn["number"] for turn in stored["turns"]}) == len(stored["turns"]) >= 3
+
+
 OURSELVES = """
 language = "en"
 fallback = "Desk"
