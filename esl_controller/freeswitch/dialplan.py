@@ -100,6 +100,7 @@ def render(
             _rows(_WHY_UNSET, ("unset", "hangup_after_bridge")),
             _rows(_WHY_HOME, ("set", f"controller_home={home}")),
             _rows(_WHY_TRANSFERS, ("set", "max_session_transfers=70")),
+            _rows(_WHY_NO_BUFFER),
         ),
         _comment(_WHY_LOST),
         _condition(
@@ -203,6 +204,11 @@ _WHY_TRANSFERS = (
     "FreeSWITCH counts this down with each transfer and hangs up at 0. It is set again each time we"
     " come here, so any number of controllers can be lost. (Without it FreeSWITCH would count down"
     " the call's SIP Max-Forwards, which protects against routing loops.)"
+)
+_WHY_NO_BUFFER = (
+    "FreeSWITCH gives the caller's leg no jitter buffer: a packet that comes late is a hole in what"
+    " the model hears. Where callers come over a poor network, set jitterbuffer_msec=60:200:20"
+    " here: the holes are filled, and the model hears the caller 60 ms later."
 )
 _WHY_LOST = (
     "If the call is here because a controller was lost, tell the next one since when the caller has"
