@@ -92,7 +92,9 @@ class ConversationState:
             if words := CONTINUE if resumption.cut else snapshot.goodbye:
                 self.turns.schedule(ReplyKind.LAST_WORDS, words)
         elif snapshot.back_from:
-            words = caller_returned(snapshot.back_from, resumption.unreached)
+            words = caller_returned(
+                snapshot.back_from, resumption.unreached, instead=resumption.instead
+            )
             self.turns.schedule(ReplyKind.ANSWER, words)
         elif words := _unanswered(resumption):
             self.turns.schedule(ReplyKind.ANSWER, words)

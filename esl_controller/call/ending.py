@@ -180,7 +180,7 @@ class Ending:
             self._exit = _exit_named(snapshot.leaving, self._secretary)
             self._call = snapshot.exit_call
         elif snapshot.exit_call is not None:
-            return [ToolResult(snapshot.exit_call, _result_of_return(resumption.unreached))]
+            return [ToolResult(snapshot.exit_call, _result_of_return(resumption))]
         return []
 
 
@@ -197,9 +197,12 @@ def outside_hours(secretary: Secretary, hops: Hops = NO_HOPS) -> Exit | None:
     return None
 
 
-def _result_of_return(unreached: str) -> str:
-    if unreached:
-        return failure(f"not reached ({unreached}); the caller has come back")
+def _result_of_return(resumption: Resumption) -> str:
+    if resumption.unreached:
+        return failure(f"not reached ({resumption.unreached}); the caller has come back")
+    if resumption.instead:
+        machine = f"a mailbox or an announcement answered ({resumption.instead})"
+        return json.dumps({"status": f"done; {machine}; the caller has come back"})
     return json.dumps({"status": "done; the caller has come back"})
 
 

@@ -53,10 +53,12 @@ class HungUp:
     """CHANNEL_HANGUP: either side ended the call; ``cause`` is FreeSWITCH's name for it.
 
     ``unreached``: the cause for which nobody had the caller after a transfer, or empty.
+    ``instead``: the same where a mailbox or an announcement had the caller.
     """
 
     cause: str
     unreached: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True)

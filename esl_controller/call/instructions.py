@@ -41,22 +41,33 @@ def keys_pressed(keys: str) -> str:
     return f"(The caller pressed {keys} on the telephone's keypad.)"
 
 
-def caller_returned(destination: str, unreached: str) -> str:
+def caller_returned(destination: str, unreached: str, *, instead: str = "") -> str:
     """To receive a caller who comes back from a transfer to ``destination``; ``unreached`` is
-    FreeSWITCH's cause if nobody could be reached there, otherwise empty."""
+    FreeSWITCH's cause if nobody could be reached there, otherwise empty; ``instead`` the same where
+    a mailbox or an announcement answered."""
+    if instead:
+        return (
+            f"The caller is back with you now, without having spoken to {destination}:"
+            f" {_why(instead)}, and a mailbox or an announcement answered. Ask in a few words"
+            " whether there is anything else."
+        )
     if not unreached:
         return (
             f"The caller was connected to {destination} and is back with you now. Ask in a few"
             " words whether there is anything else."
         )
-    why = _UNREACHED.get(unreached, "the call could not be connected")
     return (
-        f"The caller is back with you now, without having spoken to {destination}: {why}. Say so in"
-        " a few words, and ask how else you can help."
+        f"The caller is back with you now, without having spoken to {destination}:"
+        f" {_why(unreached)}. Say so in a few words, and ask how else you can help."
     )
 
 
+def _why(cause: str) -> str:
+    return _UNREACHED.get(cause, "the call could not be connected")
+
+
 _UNREACHED = {
+    "USER_NOT_REGISTERED": "the telephone there is not connected",
     "USER_BUSY": "the line is busy",
     "NO_ANSWER": "nobody answered",
     "NO_USER_RESPONSE": "nobody answered",

@@ -39,7 +39,8 @@ class Snapshot:
     the exit, ``hold`` keeps the caller on hold until ``held_until``.
 
     ``back_from``: the destination that the caller went to and comes back from; ``left_at``: when
-    they went there, or 0; ``returns``: how often they came back from a transfer.
+    they went there, or 0; ``returns``: how often they came back from a transfer. ``for_good``: they
+    went there without the promise that they may come back.
     """
 
     # These names, and those of StoredSnapshot, stand as JSON in databases, where controllers of
@@ -59,6 +60,7 @@ class Snapshot:
     returns: int = 0
     left_at: float = 0.0
     speaks: bool = False
+    for_good: bool = False
 
     @property
     def exit_call(self) -> ToolCall | None:
@@ -115,7 +117,8 @@ class Resumption:
     ``cut``: the agent was cut off in mid-sentence. ``words_unknown``: what the caller said last is
     not in the record. ``away_s``: seconds that the caller has waited for us, 0 if not known.
     ``recorded``: the switch records the call already. ``unreached``: FreeSWITCH's cause why the
-    destination that the caller comes back from could not be reached, or "".
+    destination that the caller comes back from could not be reached, or ""; ``instead``: the same
+    where a mailbox or an announcement answered.
     """
 
     snapshot: Snapshot
@@ -125,6 +128,7 @@ class Resumption:
     away_s: float = 0.0
     recorded: bool = False
     unreached: str = ""
+    instead: str = ""
 
 
 _STORED = TypeAdapter(StoredSnapshot)

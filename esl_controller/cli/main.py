@@ -182,6 +182,7 @@ def _fusionpbx(args: argparse.Namespace) -> int:
     from esl_controller.freeswitch.dialplan import FALLBACK, DialplanError
     from esl_controller.fusionpbx import commands
     from esl_controller.fusionpbx.errors import FusionError
+    from esl_controller.secretaries.commands import name_of
 
     options = commands.Options(
         settings.freeswitch, args.fusionpbx, args.yes, args.dry_run, args.sql, args.backup
@@ -204,6 +205,7 @@ def _fusionpbx(args: argparse.Namespace) -> int:
             args.socket or settings.esl.dialled,
             given or FALLBACK,
             args.beside,
+            name_of(args.secretary_uuid, settings),
         )
         return commands.install(options, wanted)
     except DialplanError as error:

@@ -16,11 +16,13 @@ from esl_controller.freeswitch.events import Running, SwitchEvent
 class Away:
     """One caller after a transfer.
 
-    ``mailbox``: one answered. ``back``: a controller was dialled again, so that the call's
-    end is no longer ours to tell. ``ended``: how the call ended, once it has.
+    ``mailbox``: one answered. ``instead``: the cause for which nobody else did, if that is known;
+    an announcement may have answered, too. ``back``: a controller was dialled again, so that the
+    call's end is no longer ours to tell. ``ended``: how the call ended, once it has.
     """
 
     mailbox: bool = False
+    instead: str = ""
     back: bool = False
     ended: HungUp | None = None
 
@@ -34,3 +36,12 @@ class Away:
                 self.mailbox = self.mailbox or "voicemail" in (application, *data.split())
             case HungUp() if self.ended is None:
                 self.ended = event
+                self.instead = self.instead or event.instead
+
+    @property
+    def machine(self) -> str:
+        """What answered in the place of somebody, in words; empty if nothing is known of such."""
+        why = f" ({self.instead})" if self.instead else ""
+        if self.mailbox:
+            return f"a mailbox answered{why}"
+        return f"a mailbox or an announcement answered{why}" if why else ""

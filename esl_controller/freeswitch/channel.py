@@ -81,6 +81,12 @@ class Channel:
         return "" if disposition == "SUCCESS" else disposition
 
     @property
+    def instead(self) -> str:
+        """The cause for which nobody answered the last bridge, where a mailbox or an announcement
+        did (``SwitchConnection.answered_instead``)."""
+        return self.variables.get("controller_instead", "")
+
+    @property
     def age_s(self) -> float:
         """Seconds since the channel was created, by the switch's clock."""
         return max(0.0, (self.now_us - self.created_us) / 1e6)

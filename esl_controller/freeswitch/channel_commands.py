@@ -74,7 +74,7 @@ class ChannelCommands:
         """Remove a variable of the channel."""
         await self.uuid_api("uuid_setvar", word("variable", name))
 
-    async def variable(self, name: str) -> str:
-        """A variable of the channel, as it is now; empty if it is not set."""
-        value = await self.uuid_api("uuid_getvar", word("variable", name))
+    async def variable(self, name: str, of: str = "") -> str:
+        """A variable of the channel, or of another one, as it is now; empty if it is not set."""
+        value = await self.api("uuid_getvar", word("uuid", of or self.uuid), word("variable", name))
         return "" if value == "_undef_" else value

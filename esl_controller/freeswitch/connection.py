@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 
 import structlog
@@ -40,10 +41,9 @@ from esl_controller.freeswitch.esl import (
 from esl_controller.freeswitch.events import SwitchEvent
 from esl_controller.freeswitch.reader import bounded_session
 from esl_controller.freeswitch.wire import (
-    NoSuchChannel,
+    CallGone,
     Place,
     SwitchError,
-    SwitchGone,
     UnsafeValue,
     word,
 )
@@ -51,6 +51,7 @@ from esl_controller.freeswitch.wire import (
 log = structlog.stdlib.get_logger(__name__)
 
 LANE_CLOSED_S = 1.0
+_CAUSE = re.compile(r"[A-Z_]{1,64}")
 PING_S = 10.0  # how often the switch is asked whether the call exists
 LINGER_S = 5  # of the switch, in whole seconds: time to read the last events of a call that is over
 
@@ -138,9 +139,18 @@ class SwitchConnection:
                 try:
                     await self._commands.uuid_api("uuid_exists")
                 except SwitchError as error:
-                    if not isinstance(error, SwitchGone | NoSuchChannel):
+                    if not isinstance(error, CallGone):
                         self.mute_since = asked_at
                     return f"the switch no longer answers: {error}"
+
+    async def exists(self) -> bool:
+        """Whether the call is not over, as far as the switch says within ``COMMAND_S``. FreeSWITCH
+        no longer finds a channel from the moment of its hangup on, so before it closes anything of
+        the channel's (``switch_core_session_read_lock``, switch_core_rwlock.c)."""
+        try:
+            return await self._commands.uuid_api("uuid_exists") != "false"
+        except SwitchError as error:
+            return not isinstance(error, CallGone)
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -251,6 +261,22 @@ class SwitchConnection:
             log.warning("the caller cannot come back: FreeSWITCH has not loaded mod_loopback")
             return None
         return home
+
+    async def answered_instead(self, leg: str) -> str:
+        """Why nobody answered a transferred caller who is bridged to ``leg``, if a mailbox or an
+        announcement did; else empty. The channel keeps it, too (``Channel.instead``).
+
+        The far end of our loopback call knows: its ``originate_disposition`` is the cause of a
+        bridge that failed before its dialplan went on to answer by itself
+        (docs/design/freeswitch.md#who-was-reached).
+        """
+        with contextlib.suppress(SwitchError):
+            far = await self._commands.variable("other_loopback_leg_uuid", word("leg", leg))
+            cause = await self._commands.variable("originate_disposition", word("leg", far))
+            if _CAUSE.fullmatch(cause) and cause != "SUCCESS":
+                await self.set_variable(dialplan.INSTEAD, cause)
+                return cause
+        return ""
 
     async def _carry(self, hops: Hops) -> None:
         """Have the channel carry the hops, and every leg that it makes from now on."""

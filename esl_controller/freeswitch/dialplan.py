@@ -6,7 +6,8 @@ is empty, and so does nothing, until a controller has taken the call
 (`SwitchConnection.confirm_taken`). So the ladder begins anew for each controller that is lost, and
 a call outlives any number of them. While no controller can be reached, the switch only walks down
 the list. A loop of transfers would look the dialplan up for each try, and each would add a leg to
-the call's record.
+the call's record. All tries but the first stand in one action (`_folded`), which keeps the
+extension small enough for FusionPBX's page.
 
 The comments that `render` writes say what FreeSWITCH does with each action. Sources: measured on
 1.10.12 (tests/live/test_ladder.py, captures/controller_lost.*.jsonl,
@@ -43,11 +44,15 @@ WAITS_MS = (250, 250, 500, *[500] * 4, *[1000] * 7, *[2000] * 5, *[5000] * 11)
 is back within a second."""
 SILENT_MS = 1000
 """An answered caller waits this long in silence before tones begin."""
+INLINE = 126
+"""Actions in one line; FreeSWITCH takes 128 (`inline_dialplan_hunt`, mod_dptools.c)."""
 TONE_MS = 120
 TONE_HZ = 425
 TONE_DB = -24
 HOPS = "controller_hops"
 """The variable in which a channel carries its `Hops`."""
+INSTEAD = "controller_instead"
+"""The variable in which a channel carries its `instead`, see `Channel`."""
 _ADDRESS = r"[A-Za-z0-9._-]{1,253}:\d{1,5}"
 SOCKET = re.compile(rf"{_ADDRESS}(\|{_ADDRESS}){{0,15}} async full", re.ASCII)
 """The data of a `socket` action that can stand in an inline dialplan."""
@@ -95,6 +100,7 @@ def render(
             _rows(_WHY_UNSET, ("unset", "hangup_after_bridge")),
             _rows(_WHY_HOME, ("set", f"controller_home={home}")),
             _rows(_WHY_TRANSFERS, ("set", "max_session_transfers=70")),
+            _rows(_WHY_NO_BUFFER),
         ),
         _comment(_WHY_LOST),
         _condition(
@@ -157,6 +163,7 @@ def bridge_and_return(way: Way) -> str:
         "set:controller_left_at=${strmicroepoch()}",
         f"set:hangup_after_bridge={'true' if way.only_unreached else 'false'}",
         "set:continue_on_fail=true",
+        f"unset:{INSTEAD}",
         f"bridge:{variables(leg)}{way.to.loopback}",
         f"transfer:{way.home}",
     )
@@ -198,6 +205,11 @@ _WHY_TRANSFERS = (
     " come here, so any number of controllers can be lost. (Without it FreeSWITCH would count down"
     " the call's SIP Max-Forwards, which protects against routing loops.)"
 )
+_WHY_NO_BUFFER = (
+    "FreeSWITCH gives the caller's leg no jitter buffer: a packet that comes late is a hole in what"
+    " the model hears. Where callers come over a poor network, set jitterbuffer_msec=60:200:20"
+    " here: the holes are filled, and the model hears the caller 60 ms later."
+)
 _WHY_LOST = (
     "If the call is here because a controller was lost, tell the next one since when the caller has"
     " been waiting (microseconds of Unix time)."
@@ -217,12 +229,12 @@ _WHY_TRANSFER = (
     " data does nothing: the list goes on."
 )
 _WHY_WAIT = (
-    "Further tries, close together at first. A try at a closed port takes no time. The first second"
-    " is silent: a controller that is restarted at once is back by then."
-)
-_WHY_TONE = (
-    "From then on a soft short tone in each wait tells the caller that the line is not dead. The"
-    " longest wait is 5 s: no later is the call taken once a controller is back."
+    "Further tries: a wait and the same two actions, again and again, in one line, so that the"
+    r" extension has few actions (\s is a space; \$ is expanded when its action runs). They are"
+    " close together at first. A try at a closed port takes no time. The first second is silent: a"
+    " controller that is restarted at once is back by then. From then on a soft short tone in each"
+    " wait tells the caller that the line is not dead. The longest wait is 5 s: that long after a"
+    " controller is back, the call is taken."
 )
 _WHY_RING = "The caller's phone rings until somebody can answer it. (180, no early media.)"
 _WHY_FALLBACK = "No controller could be reached: what the caller gets instead."
@@ -250,19 +262,28 @@ def _tries(socket: str, waits_ms: Sequence[int], *, answered: bool) -> Iterator[
     if answered:
         yield from _rows(_WHY_SOCKET, attempt[0])
         yield from _rows(_WHY_TRANSFER, attempt[1])
-        yield from _rows(_WHY_WAIT if waits_ms else None)
     else:
         yield from _rows(None, *attempt)
         yield from _rows(_WHY_RING, ("ring_ready", ""))
-    waited_ms, told = 0, not answered
+    further: list[Action] = []
+    waited_ms = 0
     for wait_ms in waits_ms:
         tone = answered and waited_ms >= SILENT_MS and wait_ms > TONE_MS
-        if tone and not told:
-            yield _comment(_WHY_TONE)
-            told = True
         wait = ("playback", _tone(wait_ms)) if tone else ("sleep", str(wait_ms))
-        yield from _rows(None, wait, *attempt)
+        further += [wait, *attempt]
         waited_ms += wait_ms
+    for place in range(0, len(further), INLINE):
+        why = _WHY_WAIT if answered and not place else None
+        yield from _rows(why, _folded(further[place : place + INLINE]))
+
+
+def _folded(actions: Sequence[Action]) -> Action:
+    """An action that does all of these: an extension in one line (dialplan `inline`), run as a
+    subroutine. `\\s` is a space that does not end the line, and `\\$` has a variable expanded
+    when its action runs, not before (source: `switch_separate_string`, switch_utils.c;
+    `switch_channel_expand_variables_check`, switch_channel.c)."""
+    line = "m:^:" + "^".join(f"{application}:{data}" for application, data in actions)
+    return "execute_extension", line.replace(" ", r"\s").replace("${", r"\${") + " inline"
 
 
 def _tone(wait_ms: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from esl_controller.call.events import Answered, Dtmf, Held, HungUp, StreamFailed, Unheld
 from esl_controller.freeswitch.channel import codec
-from esl_controller.freeswitch.wire import CONTROL, header, text
+from esl_controller.freeswitch.wire import CONTROL, header, text, word
 
 DTMF_DIGITS = "0123456789*#ABCD"
 STREAM_EVENTS = tuple(
@@ -61,6 +61,13 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Bridged:
+    """CHANNEL_BRIDGE: the caller hears ``leg``, a channel's UUID (captures/bridge.jsonl)."""
+
+    leg: str
+
+
+@dataclass(frozen=True)
 class LaneCommanded:
     """PRIVATE_COMMAND of ``unicast``: the channel has carried it out, and has bound the lane's
     ``port`` by now or never will (captures/codec_change.1.jsonl)."""
@@ -79,7 +86,16 @@ class CodecSet:
 
 FileEvent: TypeAlias = FilePlaying | FilePlayed | FileWritten
 SwitchEvent: TypeAlias = (
-    Answered | Dtmf | HungUp | Held | Unheld | CodecSet | StreamFailed | FileEvent | Running
+    Answered
+    | Dtmf
+    | HungUp
+    | Held
+    | Unheld
+    | CodecSet
+    | StreamFailed
+    | FileEvent
+    | Running
+    | Bridged
 )
 
 
@@ -93,7 +109,7 @@ def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | La
             return Answered(*codec(event))
         case "CHANNEL_HANGUP" | "CHANNEL_HANGUP_COMPLETE":
             cause = header(event, "Hangup-Cause") or "UNKNOWN"
-            return HungUp(cause, _unreached(event, cause))
+            return HungUp(cause, *_unreached(event, cause))
         case "CHANNEL_EXECUTE":
             application = header(event, "Application")
             if application == "playback":
@@ -102,6 +118,8 @@ def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | La
         case "CHANNEL_EXECUTE_COMPLETE":
             found = header(event, "Application-Response") != "FILE NOT FOUND"
             return FilePlayed(header(event, "Application-UUID"), found)
+        case "CHANNEL_BRIDGE":
+            return Bridged(word("leg", header(event, "Other-Leg-Unique-ID")))
         case "CHANNEL_HOLD":
             return Held()
         case "CHANNEL_UNHOLD":
@@ -118,8 +136,9 @@ def parse(event: Mapping[str, Any], body: str | None = None) -> SwitchEvent | La
     return None
 
 
-def _unreached(event: Mapping[str, Any], cause: str) -> str:
-    """Why nobody had the caller; empty if somebody, or something such as a mailbox, had.
+def _unreached(event: Mapping[str, Any], cause: str) -> tuple[str, str]:
+    """Why nobody had the caller; and the same where something such as a mailbox had. Both are empty
+    if somebody had.
 
     ``originate_disposition`` tells of the last bridge, SUCCESS if it was answered. If it was not,
     or if there was none, the cause tells what the dialplan came to: NO_ROUTE_DESTINATION if it has
@@ -129,11 +148,11 @@ def _unreached(event: Mapping[str, Any], cause: str) -> str:
     """
     disposition = header(event, "variable_originate_disposition")
     if disposition == "SUCCESS":
-        return ""
+        return "", ""
     if cause != "NORMAL_CLEARING":
-        return cause
+        return cause, ""
     ringing = header(event, "variable_current_application") == "bridge"
-    return (disposition or "ORIGINATOR_CANCEL") if ringing else ""
+    return ((disposition or "ORIGINATOR_CANCEL"), "") if ringing else ("", disposition)
 
 
 def _stream_event(subclass: str, body: str | None) -> StreamFailed | FileWritten | None:

@@ -104,6 +104,9 @@ class Leg:
             # Both have an end without us: the dialling, and what comes after the answer.
             "originate_timeout": f"{math.ceil(timeout)}",
             "execute_on_answer": f"sched_hangup:+{LIMIT_S}",
+            # No call record of a call that nobody made, on this leg and those that it leads to
+            # (source: switch_core_standard_on_reporting).
+            "process_cdr": "false",
         }
         try:
             brackets = wire.variables({**own, **variables})

@@ -31,11 +31,15 @@ class SwitchError(Exception):
     """FreeSWITCH refused a command, did not reply in time, or the connection is gone."""
 
 
-class SwitchGone(SwitchError):
+class CallGone(SwitchError):
+    """There is no call left to command, and we are about to be told so. That is no fault."""
+
+
+class SwitchGone(CallGone):
     """The connection is gone: there is nobody left to send a command to."""
 
 
-class NoSuchChannel(SwitchError):
+class NoSuchChannel(CallGone):
     """The channel is gone: the call is over, and its hangup is on the way to us."""
 
 

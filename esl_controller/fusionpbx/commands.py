@@ -48,7 +48,7 @@ class Options:
 @dataclass(frozen=True)
 class Installation:
     """What to install: the arguments of ``plan.wanted``; ``beside``: even if others have the
-    number."""
+    number; ``secretary``: its name, or "" if that is not known."""
 
     domain: str
     number: str
@@ -59,6 +59,7 @@ class Installation:
     socket: str = "127.0.0.1:8022"
     fallback: Sequence[Action] = FALLBACK
     beside: bool = False
+    secretary: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ async def _installation(
             order=wanted.order,
             socket=wanted.socket,
             fallback=wanted.fallback,
+            description=wanted.secretary,
         )
         before = await database.stored(row.uuid)
         now = datetime.now(UTC).isoformat()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +39,7 @@ from esl_controller.fusionpbx.rows import (
     Domain,
     Row,
     StoredRows,
+    truth,
 )
 from esl_controller.fusionpbx.statements import parameterised
 
@@ -44,6 +47,7 @@ Query = Select[*tuple[Any, ...]]
 
 CONNECT_S = 5.0
 ANSWER_S = 10.0
+_CACHE_SETTINGS = ("method", "location")
 _DOMAINS_SHOWN = 20  # of those that there are, where another one was named
 _ADVICE = {
     "28P01": "check database.0.username and database.0.password in {}",
@@ -61,6 +65,24 @@ _COLUMNS = table(
 )
 _CLASSES = table("pg_class", column("oid"), column("relnamespace"))
 _NAMESPACES = table("pg_namespace", column("oid"), column("nspname"))
+
+
+@dataclass(frozen=True)
+class PagesCache:
+    """Where FusionPBX's pages keep the cache; its Lua handler reads config.conf instead. What a
+    setting does not say is as in resources/classes/cache.php."""
+
+    method: str = "file"
+    location: str = "/var/cache/fusionpbx"
+
+    def __str__(self) -> str:
+        return self.location if self.method == "file" else self.method
+
+    def differs_from(self, config: Config) -> bool:
+        """Whether the handler looks elsewhere."""
+        if self.method != config.cache_method:
+            return True
+        return self.method == "file" and Path(self.location) != config.cache_location
 
 
 class Database:
@@ -153,6 +175,26 @@ class Database:
                 )
                 found += [owner(kind, row) for row in rows]
         return [each for each in found if each is not None]
+
+    async def pages_cache(self) -> PagesCache | None:
+        """Where FusionPBX's pages keep the cache; None if nothing there says so."""
+        name, prefix = "v_default_settings", "default_setting_"
+        with _failing("the default settings cannot be read", self._config):
+            there = {
+                row["column_name"]: row["udt_name"] for row in await self._fetch(_columns_of(name))
+            }
+            wanted = [f"{prefix}{each}" for each in ("category", "subcategory", "value", "enabled")]
+            if not there.keys() >= set(wanted):
+                return None
+            known = statements.table(name, there).columns
+            rows = await self._rows(
+                select(*(_text(known[each]) for each in wanted)).where(
+                    _is_in(known[wanted[0]], "cache"), _is_in(known[wanted[1]], *_CACHE_SETTINGS)
+                )
+            )
+        found = {row[wanted[1]]: row[wanted[2]] for row in rows if truth(row[wanted[3]])}
+        said = {key or "": value for key, value in found.items() if value}
+        return PagesCache(**said) if rows else None
 
     async def apply(self, plan: Plan) -> None:
         """Make the plan's change, all of it or nothing."""

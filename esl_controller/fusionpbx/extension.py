@@ -109,6 +109,11 @@ def uuid_in(extension: ElementTree.Element) -> str:
     return extension.get("uuid", "").lower()
 
 
+def is_ladder(extension: ElementTree.Element) -> bool:
+    """Whether this is our extension, or a copy of it: nothing else sets the way back."""
+    return any(row.get("data", "").startswith("controller_home=") for row in extension.iter())
+
+
 def catches(extension: ElementTree.Element, number: str) -> Catch:
     """Whether a call to ``number`` ends in this extension. One that continues keeps no call, and
     one that does not ask for the number is none of the number's business."""

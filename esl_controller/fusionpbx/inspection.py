@@ -10,9 +10,16 @@ from esl_controller.freeswitch.hunt import switch_true
 from esl_controller.fusionpbx import cache, switch
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config
-from esl_controller.fusionpbx.database import connected
+from esl_controller.fusionpbx.database import PagesCache, connected
 from esl_controller.fusionpbx.errors import FusionError, shown
-from esl_controller.fusionpbx.extension import Catch, catches, parsed, same, uuid_in
+from esl_controller.fusionpbx.extension import (
+    Catch,
+    catches,
+    is_ladder,
+    parsed,
+    same,
+    uuid_in,
+)
 from esl_controller.fusionpbx.owners import Owner
 from esl_controller.fusionpbx.plan import agrees
 from esl_controller.fusionpbx.rows import APP_UUID, Dialplan, Domain, uuid_of
@@ -28,7 +35,9 @@ class ProblemKind(Enum):
     UNREADABLE = "unreadable"
     DISAGREE = "disagree"
     CAUGHT_EARLIER = "caught earlier"
+    COPIED = "copied"
     TAKEN = "taken"
+    CACHE_ELSEWHERE = "cache elsewhere"
     STALE_CACHE = "stale cache"
 
 
@@ -58,6 +67,10 @@ class Inspection:
     cached: Cached | None
     owners: tuple[Owner, ...] = ()
     """What else has the number in this domain."""
+    copies: tuple[Dialplan, ...] = ()
+    """Enabled dialplans of the context that were made in FusionPBX by copying ours."""
+    pages_cache: PagesCache | None = None
+    """Where FusionPBX's pages look for the cache, if that is not where the switch does."""
     forget: tuple[str, ...] = ()
     """How to drop the context from the cache by hand."""
     unread: str = ""
@@ -83,15 +96,26 @@ async def inspect(
             stored = await database.stored(row.uuid)
             row = Dialplan.of(stored.dialplan or {}, stored.details) if stored.dialplan else None
         owners = tuple(await database.owners(tenant.uuid, number))
+        pages = await database.pages_cache()
     before = [] if row is None else there[: [each.uuid for each in there].index(row.uuid)]
     cached, unread = None, ""
     try:
         cached = await _cached(config, context, command)
     except FusionError as error:
         unread = str(error)
-    earlier = tuple(each for each in before if each.enabled)
-    forget = tuple(switch.by_hand(config, [context]))
-    return Inspection(tenant, context, number, row, earlier, cached, owners, forget, unread)
+    return Inspection(
+        tenant,
+        context,
+        number,
+        row,
+        earlier=tuple(each for each in before if each.enabled),
+        cached=cached,
+        owners=owners,
+        copies=tuple(each for each in there if each.enabled and _is_copy(each)),
+        pages_cache=pages if pages and pages.differs_from(config) else None,
+        forget=tuple(switch.by_hand(config, [context])),
+        unread=unread,
+    )
 
 
 async def as_served(config: Config, context: str) -> str:
@@ -134,9 +158,15 @@ def problems(of: Inspection) -> list[Problem]:
                 f"esl-controller fusionpbx install --domain {of.domain.name}{there}"
                 f" --number {free} --secretary-uuid UUID",
             ),
+            *_copied(of),
+            *_cached_elsewhere(of),
             *_stale(of),
         ]
-    return [*_of_row(row), *_earlier(of), *(_taken(of) if _is_ours(row) else ()), *_stale(of)]
+    taken = _taken(of) if _is_ours(row) else ()
+    return [
+        *(*_of_row(row), *_earlier(of), *_copied(of), *taken),
+        *(*_cached_elsewhere(of), *_stale(of)),
+    ]
 
 
 def _of_row(row: Dialplan) -> Iterator[Problem]:
@@ -179,6 +209,36 @@ def _is_ours(row: Dialplan) -> bool:
     return row.app_uuid == APP_UUID
 
 
+def _is_copy(row: Dialplan) -> bool:
+    """Whether it has our ladder, and is not ours: FusionPBX gives a copy another app_uuid."""
+    return not _is_ours(row) and any(map(is_ladder, parsed(row.xml)))
+
+
+def _copied(of: Inspection) -> Iterator[Problem]:
+    for row in of.copies:
+        yield Problem(
+            ProblemKind.COPIED,
+            f"the dialplan {shown(row.name)} (order {row.order}, {row.uuid}) is a copy of ours",
+            "it may be served in the place of ours, and install, remove and show do not know it",
+            "delete it: Dialplan, Dialplan Manager; for another number install ours again, with"
+            " another --number",
+            certain=row in of.earlier,
+        )
+
+
+def _cached_elsewhere(of: Inspection) -> Iterator[Problem]:
+    if of.pages_cache is not None:
+        yield Problem(
+            ProblemKind.CACHE_ELSEWHERE,
+            f"FusionPBX's pages keep the cache in {shown(str(of.pages_cache))}, and config.conf"
+            " names another place",
+            "FreeSWITCH is served from config.conf's: what is changed in the pages has no effect",
+            "set both alike: Advanced, Default Settings, Cache; or cache.method and cache.location"
+            " in config.conf",
+            certain=False,
+        )
+
+
 def _taken(of: Inspection) -> Iterator[Problem]:
     for owner in of.owners:
         yield Problem(
@@ -194,6 +254,8 @@ def _taken(of: Inspection) -> Iterator[Problem]:
 
 def _earlier(of: Inspection) -> Iterator[Problem]:
     for row in of.earlier:
+        if row in of.copies:
+            continue
         caught = how_it_catches(row, of.number)
         if caught is not Catch.NO:
             yield Problem(
@@ -211,8 +273,10 @@ def _stale(of: Inspection) -> Iterator[Problem]:
         return
     uuid = str(of.row.uuid if of.row else uuid_of(of.domain.uuid, of.number))
     held = [each for each in parsed(of.cached.text) if uuid_in(each) == uuid]
-    ours = parsed(of.row.xml) if of.row and of.row.enabled else []
-    right = len(held) == len(ours) and all(map(same, held, ours))
+    rows = [row for row in (of.row, *of.copies) if row is not None and row.enabled]
+    # A copy has the uuid of ours in its XML.
+    ours = [each for row in rows for each in parsed(row.xml) if uuid_in(each) == uuid]
+    right = len(held) == len(ours) and all(any(same(h, each) for each in ours) for h in held)
     changed = of.row.changed_at if of.row else None
     older = changed is not None and of.cached.at is not None and of.cached.at < changed
     if not right or older:

@@ -28,6 +28,7 @@ from esl_controller.fusionpbx.rows import (
 from esl_controller.fusionpbx.statements import Statement, delete, insert, update
 
 DEFAULT_ORDER = 200
+DESCRIPTION = "Voice AI"  # of a secretary whose name is not known
 _FIELDS = ("destination_number", "caller_id_number", "caller_id_name", "context", "source")
 _DATES = ("insert_date", "insert_user", "update_date", "update_user")
 _NEEDED = {
@@ -102,10 +103,12 @@ def wanted(
     order: int = DEFAULT_ORDER,
     socket: str = "127.0.0.1:8022",
     fallback: Sequence[Action] = dialplan.FALLBACK,
+    description: str = "",
 ) -> Dialplan:
     """The extension that hands over the calls to ``called``, as FusionPBX keeps it.
 
-    ``context`` is by default the domain's. Raises FusionError, DialplanError.
+    ``context`` is by default the domain's. ``description`` is what its users see where they choose
+    a destination. Raises FusionError, DialplanError.
     """
     context = context or domain.name
     if context == "global" or context == "public" or context.endswith(".public"):
@@ -133,7 +136,7 @@ def wanted(
         continue_=False,
         enabled=True,
         xml="",
-        description="Made by esl-controller fusionpbx install; run it again rather than editing.",
+        description=description or DESCRIPTION,
         details=details_of(rendered),
     )
     return replace(row, xml=assembled(row.name, row.uuid, row.details))

@@ -20,8 +20,8 @@ class SecretaryError(Exception):
 
 
 def check(paths: Sequence[Path], settings: Settings, number: str) -> tuple[str, bool]:
-    """A line for each mistake in the files and folders, or how many secretaries are right, and
-    which of them are never open.
+    """A line for each mistake in the files and folders, or how many secretaries are right, which
+    of them are never open, and where a mailbox may keep callers who are to come back.
 
     The second value is whether all are right. Without ``paths`` the folder in the settings is
     checked. ``number``: what callers dial to reach us. Raises SecretaryError.
@@ -40,7 +40,8 @@ def check(paths: Sequence[Path], settings: Settings, number: str) -> tuple[str, 
         for file in files
         if file.in_force is not None and file.in_force.hours.always_closed
     ]
-    return "\n".join([*closed, right]) + "\n", True
+    kept = [line for file in files for line in _mailboxes(file)]
+    return "\n".join([*closed, *kept, right]) + "\n", True
 
 
 def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
@@ -61,6 +62,19 @@ def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
     if prompt_only:
         return prompt.instructions(secretary, secretary.enabled_tools) + "\n"
     return writing.describe(secretary, source, places)
+
+
+def name_of(secretary_uuid: str, settings: Settings) -> str:
+    """The name of the secretary that has this UUID, if the folder has it; else empty."""
+    if not settings.secretaries.folder:
+        return ""
+    try:
+        files = _read([_folder(settings)], settings)
+    except OSError:
+        return ""
+    found = (file.reading.secretary for file in files)
+    named = (each.name for each in found if each and each.secretary_uuid == secretary_uuid.lower())
+    return next(named, "")
 
 
 def new(name: str, language: str | None, settings: Settings) -> str:
@@ -105,6 +119,23 @@ def _loops(file: File, number: str) -> Iterator[str]:
             f"{where}: [[destinations]] number: {number} is our own number: a transfer there leads"
             " back to us (if it is another one, name ours with --number)"
         )
+
+
+def _mailboxes(file: File) -> Iterator[str]:
+    """A line for each destination that is to send callers back, and has, or may have, a mailbox."""
+    secretary = file.reading.secretary
+    for place, destination in enumerate(secretary.destinations if secretary else ()):
+        where = file.reading.places.get(f"destinations.{place}.come_back")
+        if where is None or destination.come_back is False:
+            continue
+        told = f"{where}: [[destinations]] come_back: "
+        if destination.kind == "extension":
+            yield (
+                f"{told}if {destination.number} has a mailbox, that answers where nobody does, and"
+                " counts as reached (a timeout_s shorter than its ringing brings callers back)"
+            )
+        elif destination.kind == "voicemail" and destination.come_back == "unreached":
+            yield f"{told}a mailbox always answers: nobody comes back from there, unless it is true"
 
 
 def _folder(settings: Settings) -> Path:

@@ -126,6 +126,8 @@ def _hours(hours: Hours, closed: bool, opens_at: float | None) -> Iterator[str]:
 
 def _destinations(secretary: Secretary, tools: Collection[str]) -> Iterator[str]:
     if "transfer_call" in tools:
+        if any(destination.kind == "extension" for destination in secretary.destinations):
+            yield "Where nobody answers, a mailbox may: never promise that a person will."
         yield from map(_destination, secretary.destinations)
 
 

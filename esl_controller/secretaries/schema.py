@@ -238,7 +238,8 @@ class Destination(Section):
     come_back: ComeBack = Field(
         default="unreached",
         description='When callers return to the secretary: "unreached" (if nobody answers), true'
-        " (also when the other side hangs up) or false (never).",
+        " (also when the other side hangs up) or false (never). A mailbox that answers counts as"
+        " somebody.",
     )
 
 

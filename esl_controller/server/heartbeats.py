@@ -7,7 +7,6 @@ calls that no controller has taken up again.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -63,18 +62,20 @@ def last_had(controllers: Sequence[Heartbeat]) -> dict[str, float]:
     """When a controller last reported that it has a call, by the call's UUID."""
     latest: dict[str, float] = {}
     for heartbeat in controllers:
-        for uuid in json.loads(heartbeat.calls):
+        for uuid in heartbeat.figures or ():
             latest[uuid] = max(heartbeat.seen_at, latest.get(uuid, 0.0))
     return latest
 
 
 class Heartbeats:
-    """One controller's part: ``await run()``. ``heartbeat`` makes its next report."""
+    """One controller's part: ``await run()``. ``heartbeat`` makes its next report. ``dropped``
+    counts reports of others that cannot be read."""
 
     def __init__(self, store: Store, heartbeat: Callable[[], Heartbeat]) -> None:
         self._store = store
         self._heartbeat = heartbeat
         self._silences = Silences()
+        self.dropped = 0
 
     async def run(self) -> None:
         """Report, and look for lost calls, until cancelled."""
@@ -100,7 +101,13 @@ class Heartbeats:
             # Our own reports do not arrive, so the silence of others means nothing.
             self._silences.forget()
             return
+        unread = {each.name for each in controllers if each.figures is None}
+        if unread and not self.dropped:
+            log.warning("a controller's report cannot be read", controllers=sorted(unread))
+        self.dropped += len(unread)
         had = last_had(controllers)
+        # Nobody knows which calls such a controller has.
+        unfinished = [call for call in unfinished if call.owner not in unread]
         for call in self._silences.lost(unfinished, had, asyncio.get_running_loop().time()):
             await self._end(call, had.get(call.call_uuid))
         for each in controllers:

@@ -11,6 +11,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 import structlog
 
@@ -21,7 +22,7 @@ from esl_controller.config.settings import EslSettings
 from esl_controller.freeswitch.away import Away
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.events import SwitchEvent
+from esl_controller.freeswitch.events import Bridged, SwitchEvent
 from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import VARIABLE, Probes
 from esl_controller.freeswitch.wire import SwitchError, SwitchGone
@@ -345,9 +346,15 @@ class CallListener:
         (docs/design/freeswitch.md#a-replaced-connection-stays-open).
         """
         over, away = asyncio.Event(), Away()
+        looks: list[asyncio.Future[None]] = []
+
+        async def look(leg: str) -> None:
+            away.instead = await switch.answered_instead(leg)
 
         def watch(event: SwitchEvent) -> None:
             away.see(event)
+            if isinstance(event, Bridged):
+                looks.append(asyncio.ensure_future(look(event.leg)))
             if away.ended is not None:
                 over.set()
 
@@ -355,15 +362,16 @@ class CallListener:
             self._not_busy(task)
         switch.handle_events(watch)
         waits = [
-            asyncio.ensure_future(each)
-            for each in (over.wait(), switch.wait_lost(), self._stopping.wait())
+            asyncio.ensure_future(wait)
+            for wait in (over.wait(), switch.wait_lost(), self._stopping.wait())
         ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for waiting in waits:
-                waiting.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            pending: list[asyncio.Future[Any]] = [*waits, *looks]
+            for each in pending:
+                each.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
         return away
 
 

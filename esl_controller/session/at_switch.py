@@ -17,8 +17,8 @@ from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.events import CodecSet, FileEvent, Running, SwitchEvent
-from esl_controller.freeswitch.wire import NoSuchChannel, Place, SwitchError
+from esl_controller.freeswitch.events import Bridged, CodecSet, FileEvent, Running, SwitchEvent
+from esl_controller.freeswitch.wire import CallGone, Place, SwitchError
 from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.call_clock import CallClock
 from esl_controller.session.dependencies import Record
@@ -86,8 +86,8 @@ class AtSwitch:
         self._runner.report(ev.SwitchLost(await self.switch.wait_lost()))
 
     def _event(self, event: SwitchEvent) -> None:
-        if isinstance(event, Running):
-            return  # an application of the dialplan's or of ours
+        if isinstance(event, Running | Bridged):
+            return  # by the dialplan's actions or ours
         if isinstance(event, FileEvent):
             self._media.file_event(event)
             return
@@ -130,14 +130,14 @@ class AtSwitch:
         self._record.put(Noted(self.channel.uuid, self._clock.now(), text))
 
     def over_already(self, what: str) -> None:
-        """A command found no channel. That is no fault: the hangup is on the way to us."""
+        """There is no call any more for this command: its end is on the way to us."""
         self._log.debug("the call is over already", asked=what)
 
     async def _ask(self, what: str, command: Callable[[], Awaitable[None]]) -> None:
         """Ask the switch for something that the call can do without."""
         try:
             await command()
-        except NoSuchChannel:
+        except CallGone:
             self.over_already(what)
         except SwitchError as error:
             self._log.warning(f"the switch refused {what}", reason=str(error))
@@ -145,6 +145,8 @@ class AtSwitch:
     async def _answer(self) -> None:
         try:
             await self.switch.answer()
+        except CallGone:
+            self.over_already("to answer it")
         except SwitchError as error:
             self._runner.report(ev.AnswerFailed(str(error)))
 
@@ -157,7 +159,7 @@ class AtSwitch:
         name = f"{self.channel.uuid}.wav"
         try:
             await self.switch.start_recording(self._recordings, name)
-        except NoSuchChannel:
+        except CallGone:
             self.over_already("to record it")
         except SwitchError as error:
             text = "the call is not recorded"
@@ -191,7 +193,7 @@ class AtSwitch:
             await self.switch.transfer(
                 to, destination.timeout_s, hops, transfer.returns, only_unreached
             )
-        except NoSuchChannel:
+        except CallGone:
             self.over_already("to transfer the caller")
         except SwitchError as error:
             self._media.send_again()
@@ -201,6 +203,7 @@ class AtSwitch:
         else:
             if stopped:
                 self.note("the recording stopped at the transfer")
+            self._keeper.for_good = not transfer.returns
             self._runner.report(ev.Transferred())
 
     async def _hang_up(self, cause: str) -> None:
@@ -208,6 +211,8 @@ class AtSwitch:
             return
         try:
             await self.switch.hang_up(cause)
+        except CallGone:
+            self.over_already("to hang up")
         except SwitchError as error:
             self._log.warning("the hangup was not accepted", reason=str(error))
 

@@ -58,10 +58,11 @@ class Closing:
         if away.ended is None or away.back:
             return
         why = away.ended.unreached
-        result = failure(f"not reached ({why})") if why else json.dumps({"status": "done"})
+        status = f"done; {away.machine}" if away.machine else "done"
+        result = failure(f"not reached ({why})") if why else json.dumps({"status": status})
         self._agent_session.end_tools(result)
-        if away.mailbox and not why:
-            self._note("a mailbox answered the transferred caller")
+        if away.machine and not why:
+            self._note(f"the caller was transferred, and {away.machine}")
         if why:
             self._note(f"the transferred caller reached nobody ({why}), and the call ended")
             self._end(away.ended.cause, NOT_REACHED)

@@ -12,6 +12,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+import structlog
+
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.freeswitch.channel import Channel
@@ -24,6 +26,7 @@ from esl_controller.session.playback import (
     FilePlayback,
     LaneError,
     LanePlayback,
+    Playback,
     open_lane,
 )
 from esl_controller.session.runner import CallRunner
@@ -32,6 +35,8 @@ from media.frame import Format, pcm
 from media.resample import Converter
 from media.stream import ExpectedStream
 from media.stream_converter import StreamConverter
+
+log = structlog.stdlib.get_logger(__name__)
 
 STREAM_S = 2.0  # mod_audio_stream connects within 20 ms of its +OK, or reports an error
 STREAM_SILENT_S = 0.6  # its first audio comes within 80 ms, whether the caller speaks or not
@@ -69,7 +74,6 @@ class CallMedia:
         self._language = language
         self._agent_session = agent_session
         self._caller = agent_session.caller
-        self._played = agent_session.played
         self._speech = speech
         self._runner = runner
         self._now = asyncio.get_running_loop().time
@@ -155,11 +159,11 @@ class CallMedia:
             await self._prove_stream()
         except NoSuchCommand:
             reason = "FreeSWITCH has no uuid_audio_stream: load mod_audio_stream"
-            self._runner.report(ev.StreamFailed(reason, missing=True))
+            await self._fault(ev.StreamFailed(reason, missing=True))
         except SwitchError as error:
-            self._runner.report(ev.StreamFailed(str(error)))
+            await self._fault(ev.StreamFailed(str(error)))
         except TimeoutError:
-            self._runner.report(ev.StreamFailed(f"nobody connected to {url} within {STREAM_S:g} s"))
+            await self._fault(ev.StreamFailed(f"nobody connected to {url} within {STREAM_S:g} s"))
 
     async def _prove_stream(self) -> None:
         """Wait for the first audio. Once one of its connections was refused, either sptmru build
@@ -171,7 +175,7 @@ class CallMedia:
         except TimeoutError:
             reason = f"mod_audio_stream connected and sent nothing for {STREAM_SILENT_S:g} s"
             mute = self._stream_connected.is_set()
-            self._runner.report(ev.StreamFailed(reason, missing=mute))
+            await self._fault(ev.StreamFailed(reason, missing=mute))
 
     async def _open_lane(self) -> None:
         """Open the lane; report LaneOpened or LaneFailed."""
@@ -189,7 +193,7 @@ class CallMedia:
                 before if isinstance(before, LanePlayback) else None,
             )
         except (LaneError, SwitchError) as error:
-            self._runner.report(ev.LaneFailed(str(error)))
+            await self._fault(ev.LaneFailed(str(error)))
         else:
             self._speech.use(playback)
             self._agent_session.goes_on()
@@ -202,9 +206,8 @@ class CallMedia:
             async with asyncio.timeout(STREAM_S):
                 await self._stream_connected.wait()
         except TimeoutError:
-            self._runner.report(
-                ev.FilesFailed("mod_audio_stream, which writes the files, is not there")
-            )
+            reason = "mod_audio_stream, which writes the files, is not there"
+            await self._fault(ev.FilesFailed(reason))
             return
         # What waited in a lane that is gone was not heard: the conversation goes on from there.
         self._agent_session.interrupt()
@@ -244,6 +247,25 @@ class CallMedia:
 
     # --- what happens -----------------------------------------------------------------------------
 
+    async def _fault(self, event: ev.MediaEvent) -> None:
+        """Report what has failed, unless it failed because the call is over: the hangup may come
+        seconds later where the Event Socket is slow."""
+        if await self._switch.exists():
+            self._runner.report(event)
+        else:
+            log.debug("the call is over already", found=type(event).__name__)
+
+    def _played(self, event: ev.Event) -> None:
+        """What the playback reports."""
+        if not isinstance(event, ev.LaneFailed | ev.FilesFailed):
+            self._agent_session.played(event)
+        elif not self._runner.over.done():
+            self._runner.spawn(self._playback_failed(event, self._speech.playback))
+
+    async def _playback_failed(self, event: ev.MediaEvent, playback: Playback | None) -> None:
+        if await self._switch.exists() and self._speech.playback is playback:
+            self._runner.report(event)
+
     def file_event(self, event: FileEvent) -> None:
         """What the switch says of the files that it plays for us."""
         if isinstance(self._speech.playback, FilePlayback):
@@ -274,4 +296,11 @@ class CallMedia:
     def stream_closed(self, code: int) -> None:
         """``StreamHandler``: the connection is gone."""
         self._stream_connected.clear()
-        self._runner.report(ev.StreamClosed(code))
+        self._stream_heard.clear()
+        if not self._runner.over.done():
+            self._runner.spawn(self._closed(code))
+
+    async def _closed(self, code: int) -> None:
+        exists = await self._switch.exists()
+        if exists and not self._stream_heard.is_set():  # if it is, the module is back
+            self._runner.report(ev.StreamClosed(code))

@@ -22,7 +22,7 @@ from esl_controller.call import events as ev
 from esl_controller.call.machine import Call
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
-from esl_controller.freeswitch.wire import NoSuchChannel, SwitchError
+from esl_controller.freeswitch.wire import CallGone, SwitchError
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.at_switch import AtSwitch
 from esl_controller.session.dependencies import Record
@@ -73,7 +73,7 @@ class NextPark:
         await self._media.stop_stream()
         try:
             await self._at_switch.switch.new_park(parks)
-        except NoSuchChannel:
+        except CallGone:
             self._at_switch.over_already("to give it a new park")
         except SwitchError as error:
             self._runner.report(ev.ParkFailed(str(error)))

@@ -26,6 +26,7 @@ class SnapshotKeeper:
     """Keeps the snapshot of one call. ``put`` takes changes for the store.
 
     ``epoch``: how often the call was taken over. ``recording``: its path at the switch, or "".
+    ``for_good``: the caller was transferred without the promise that they may come back.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class SnapshotKeeper:
     ) -> None:
         self.epoch = 0
         self.recording = ""
+        self.for_good = False
         self._channel = channel
         self._agent_session = agent_session
         self._put = put
@@ -55,6 +57,9 @@ class SnapshotKeeper:
         # Even if the call begins anew: what was said before stays in its record.
         stored = load(claimed.snapshot)
         now = self._clock.now()
+        if stored is not None and stored.memory.for_good:
+            self._begin_anew(stored)
+            return None
         if stored is not None and stored.age_s:
             # By the clock that wrote it, which may differ from ours, or have been set meanwhile.
             now = stored.saved_at + max(0.0, self._channel.age_s - stored.age_s)
@@ -64,7 +69,7 @@ class SnapshotKeeper:
         self.recording, self._agent_session.reported = stored.recording, stored.usage
         self._agent_session.tools_pending(stored.memory.pending)
         last = history[-1] if history else None
-        memory, unreached = self._came_back(stored.memory, now)
+        memory, unreached, instead = self._came_back(stored.memory, now)
         cut = cut or (stored.cut and not memory.back_from)
         if cut:
             # The turn that was cut is now stored as ended. If we are lost, too, before its rest
@@ -84,25 +89,39 @@ class SnapshotKeeper:
             away_s=0.0 if memory.back_from else away_s,
             recorded=bool(stored.recording) and not memory.back_from,
             unreached=unreached,
+            instead=instead,
         )
 
-    def _came_back(self, memory: Snapshot, now: float) -> tuple[Snapshot, str]:
-        """The snapshot of a caller who may be coming back from a transfer, and FreeSWITCH's cause
-        if the destination could not be reached."""
+    def _begin_anew(self, stored: StoredSnapshot) -> None:
+        """Whoever comes now may be the caller, sent back by somebody, or a stranger who knows the
+        channel's data: the call is taken, and nothing is told of what was said before."""
+        self._agent_session.resume(Claimed(self.epoch, ""), self._clock.now())
+        self._agent_session.reported = stored.usage
+        gone = f"the caller had been transferred to {stored.memory.back_from} for good"
+        self._note(f"{gone}, and is here again: the conversation begins anew")
+
+    def _came_back(self, memory: Snapshot, now: float) -> tuple[Snapshot, str, str]:
+        """The snapshot of a caller who may be coming back from a transfer; FreeSWITCH's cause if
+        the destination could not be reached, and if a mailbox or an announcement answered there."""
         channel = self._channel
         if channel.returns > memory.returns:
             memory = memory.after_transfer  # the controller was killed before it had stored that
         if not memory.back_from:
-            return memory, ""
+            return memory, "", ""
         if channel.returns < memory.returns:  # somebody transferred the caller back to us
             self._note(f"the caller came back from {memory.back_from}")
             gone_s = now - memory.left_at if memory.left_at else 0.0
-            return replace(memory, ends_at=memory.ends_at + gone_s), ""
-        why = f": not reached ({channel.unreached})" if channel.unreached else ""
+            return replace(memory, ends_at=memory.ends_at + gone_s), "", ""
+        unreached = channel.unreached
+        instead = "" if unreached else channel.instead
+        why = f": not reached ({unreached})" if unreached else ""
+        if instead:
+            why = f": a mailbox or an announcement answered ({instead})"
         seconds = f"{channel.since_transfer_s:.0f} s after the transfer"
         self._note(f"the caller came back from {memory.back_from}, {seconds}{why}")
         # The limit on a call's length counts the time with us only.
-        return replace(memory, ends_at=memory.ends_at + channel.since_transfer_s), channel.unreached
+        back = replace(memory, ends_at=memory.ends_at + channel.since_transfer_s)
+        return back, unreached, instead
 
     def save(self, memory: Snapshot) -> None:
         """Store the snapshot if it has changed."""
@@ -113,7 +132,7 @@ class SnapshotKeeper:
     def transferred(self) -> None:
         """The caller was transferred, and may come back."""
         left_at = asyncio.get_running_loop().time()
-        memory = replace(self._memory.after_transfer, left_at=left_at)
+        memory = replace(self._memory.after_transfer, left_at=left_at, for_good=self.for_good)
         self._note(f"the caller was transferred to {memory.back_from}")
         self._write(memory)
 

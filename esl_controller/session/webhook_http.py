@@ -18,6 +18,8 @@ from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
 from esl_controller.config.setting_types import Network
 
+CONNECTIONS: Final = 400
+TO_A_SERVER: Final = 100
 _NAT64: Final = ip_network("64:ff9b::/96")
 
 
@@ -30,6 +32,8 @@ def webhook_session(allow: Collection[Network]) -> ClientSession:
 
     Its requests raise PrivateAddress, perhaps within a ClientConnectorError. It keeps no cookies,
     which would go from one tenant to another, and unpacks nothing: a small answer may become large.
+    A server that does not answer keeps the connections to itself only; a call has at most as many
+    as it may call functions in a turn (``call/tool_budget.py``).
     """
 
     def checked(info: tuple[Any, ...]) -> socket.socket:
@@ -42,7 +46,9 @@ def webhook_session(allow: Collection[Network]) -> ClientSession:
         return socket.socket(family, kind, protocol)
 
     return ClientSession(
-        connector=TCPConnector(socket_factory=checked),
+        connector=TCPConnector(
+            socket_factory=checked, limit=CONNECTIONS, limit_per_host=TO_A_SERVER
+        ),
         cookie_jar=DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,

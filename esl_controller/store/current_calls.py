@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ def as_dict(
     reported = {
         uuid: (each.name, figures)
         for each in sorted(alive, key=lambda each: each.seen_at)
-        for uuid, figures in json.loads(each.calls).items()
+        for uuid, figures in (each.figures or {}).items()
     }
     return {
         "calls": [_call(call, reported.get(call.call_uuid), names, now) for call in unfinished],
@@ -66,7 +65,7 @@ def _controller(each: Heartbeat, alive: bool, now: float) -> dict[str, Any]:
     return {
         "controller": each.name,
         "state": each.state if alive else "silent",
-        "calls": len(json.loads(each.calls)),
+        "calls": len(each.figures or {}),
         "started_at": each.started_at,
         "seen_at": each.seen_at,
         "seen_s": round(now - each.seen_at, 1),

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# Ended for good. A caller who was transferred may be sent back to us, by whomever.
+# What else is in the record has ended for good. A caller who was transferred may be sent back to us
+# by somebody, and is taken; without the promise of ``come_back`` the conversation begins anew
+# (session/resume.py), so that nobody gets to know what was said before.
 MAY_GO_ON: Final = ("", "interrupted", "lost", "transferred")
 
 

@@ -7,6 +7,7 @@ of no use to anybody.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -21,6 +22,7 @@ JSON_LIMIT = (
 )
 SNAPSHOT_LIMIT = 1_000_000
 BODY_LIMIT = 256_000
+HEARTBEAT_LIMIT = 1_000_000
 
 INTERRUPTED = "interrupted"  # an outcome: we let the call go, and another controller may claim it
 LOST = "lost"  # an outcome: none did
@@ -165,6 +167,19 @@ class Heartbeat:
     seen_at: float
     state: Literal["ready", "draining"]
     calls: str = "{}"
+
+    @property
+    def figures(self) -> dict[str, dict[str, Any]] | None:
+        """What it says of each of its calls, by UUID; None if another program or version wrote
+        something else."""
+        if len(self.calls) > HEARTBEAT_LIMIT:
+            return None
+        try:
+            found = json.loads(self.calls)
+        except (ValueError, RecursionError):
+            return None
+        right = isinstance(found, dict) and all(isinstance(each, dict) for each in found.values())
+        return found if right else None
 
 
 @dataclass(frozen=True)

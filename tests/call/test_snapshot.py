@@ -34,6 +34,7 @@ def test_the_names_that_stand_in_databases_are_the_same_as_ever() -> None:
     assert list(stored["memory"]) == [
         *("ends_at", "greeted", "turns", "prompts", "owes", "leaving", "goodbye", "leaving_call"),
         *("hold", "held_until", "pending", "back_from", "returns", "left_at", "speaks"),
+        "for_good",
     ]
 
 

@@ -243,6 +243,68 @@ async def test_who_is_not_to_come_back_and_reaches_nobody_is_not_called_transfer
     assert stored["tools"][0]["output"] == f'{{"error": "not reached ({cause})"}}'
 
 
+MAILBOX = [
+    DialplanAction("set", "continue_on_fail=true"),
+    DialplanAction("bridge", "user/1001"),
+    DialplanAction("answer"),
+    DialplanAction("playback", "tone_stream://%(1000,0,700)"),
+    DialplanAction("hangup"),
+]
+
+
+@pytest.mark.parametrize("come_back", ["false", '"unreached"', "true"])
+async def test_a_mailbox_in_the_place_of_somebody_is_told(come_back: str) -> None:
+    """The bridge succeeds; only the far leg knows that nobody was there."""
+    secretary = f"{NOWHERE}come_back = {come_back}\n"
+    there = {"1001": MAILBOX}
+    model = {"script": (TO_THE_DESK,)}
+    async with rig(model=model, secretary=secretary, extensions=there, ladder=LADDER) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        if come_back == "true":
+            assert "a mailbox or an announcement answered" in await back(of)
+            assert "SUBSCRIBER_ABSENT" in results(of, 1)[0]
+            call.hangup()
+            await of.no_calls()
+        else:
+            assert await call.ended(15) == "NORMAL_CLEARING"
+        await until(lambda: not of.controller.calls._connections)
+        stored = await of.record(call.uuid)
+    machine = "a mailbox or an announcement answered (SUBSCRIBER_ABSENT)"
+    assert machine in notes(stored)[-1]
+    assert machine in stored["tools"][0]["output"]
+    assert stored["outcome"] == ("completed" if come_back == "true" else "transferred")
+
+
+@pytest.mark.parametrize("come_back", ["false", "true"])
+async def test_who_is_sent_back_without_that_promise_begins_anew(come_back: str) -> None:
+    """Somebody transfers the caller to our number. What was said before is not for whoever names
+    the channel of a call that was given away."""
+    secretary = f"{NOWHERE}come_back = {come_back}\n"
+    there = {"1001": [DialplanAction("answer"), DialplanAction("park")]}
+    model = {"script": (TO_THE_DESK,)}
+    async with rig(model=model, secretary=secretary, extensions=there, ladder=LADDER) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        await of.no_calls(15)
+        if come_back == "true":
+            await until(lambda: call.variables.get("originate_disposition") == "SUCCESS", 15)
+        await of.switch.api("uuid_transfer", f"{call.uuid} 8000 XML default")
+        words = await back(of)
+        events = of.model.sessions[1].record.client_events
+        known = [event for event in events if event["type"] == "conversation.item.create"]
+        call.hangup()
+        await of.no_calls()
+        stored = await of.record(call.uuid)
+    assert bool(known) == (come_back == "true")
+    assert (ASKS_FOR_MORE in words) == (come_back == "true")
+    assert ("Greet the caller" in words) == (come_back == "false")
+    anew = "to Desk for good, and is here again: the conversation begins anew"
+    assert notes(stored)[-1].endswith(anew) == (come_back == "false")
+    assert stored["outcome"] == "completed"
+    assert len({turn["number"] for turn in stored["turns"]}) == len(stored["turns"]) >= 3
+
+
 OURSELVES = """
 language = "en"
 fallback = "Desk"

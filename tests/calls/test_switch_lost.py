@@ -20,6 +20,7 @@ from tests.live.freeswitch import free_port
 from tests.waiting import until
 
 GIVES_UP = Ladder(tries=1, anew=False)
+LATE_S = 3.0
 
 
 class Wire:
@@ -27,6 +28,7 @@ class Wire:
 
     def __init__(self, port: int) -> None:
         self.port = 0
+        self.delay_s = 0.0  # what the switch says comes this much later
         self._to = port
         self._open: list[asyncio.Event] = []
         self._ends: set[asyncio.StreamWriter] = set()
@@ -50,21 +52,30 @@ class Wire:
         passing.set()
         self._open.append(passing)
         for source, sink in ((reader, to_writer), (to_reader, writer)):
-            task = asyncio.create_task(self._pump(source, sink, passing))
+            task = asyncio.create_task(self._pump(source, sink, passing, slow=source is reader))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passing: asyncio.Event
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        passing: asyncio.Event,
+        *,
+        slow: bool,
     ) -> None:
+        later = asyncio.get_running_loop().call_later
         try:
             while data := await source.read(65536):
                 await passing.wait()
-                sink.write(data)
+                if slow and self.delay_s:
+                    later(self.delay_s, sink.write, data)
+                else:
+                    sink.write(data)
         except ConnectionError:
             pass
         finally:
-            sink.close()
+            later(self.delay_s if slow else 0, sink.close)
 
     async def close(self) -> None:
         """Leave nothing behind."""
@@ -241,3 +252,26 @@ async def silent(name: str, arg: str) -> str:
     """A switch that does not come round to it."""
     await asyncio.sleep(2)
     return "+OK"
+
+
+@pytest.mark.parametrize("playback", ["lane", "file"])
+@pytest.mark.parametrize("state", ["preparing", "talking"])
+async def test_a_hangup_that_is_told_late_is_no_fault(playback: str, state: str) -> None:
+    """Lane and stream end with the call, and we find that out before we are told of the hangup."""
+    with capture_logs() as logs:
+        async with rig(settings={"MEDIA_PLAYBACK": playback}) as of, wired(of) as (wire, switch):
+            call = await switch.call()
+            await until(lambda: call.uuid in of.controller.calls.calls)
+            session = of.controller.calls.calls[call.uuid]
+            await until(lambda: session.call.state.value == state)
+            if state == "talking":
+                await greeted(call)
+            wire.delay_s = LATE_S
+            call.hangup()
+            await of.no_calls(2 * LATE_S)
+            record = await of.record(call.uuid)
+    assert record["notes"] == []
+    assert record["cause"] == "NORMAL_CLEARING"
+    # On a busy machine the conversation has begun before the caller is gone.
+    assert record["outcome"] in ("completed", *(["no audio"] if state == "preparing" else []))
+    assert not [line for line in logs if line["log_level"] in ("warning", "error")]

@@ -260,6 +260,18 @@ async def test_a_switch_that_answers_no_more_counts_as_lost(
             assert "no longer answers: no reply to api uuid_exists" in await lost
 
 
+async def test_a_call_exists_unless_it_is_known_to_be_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMMAND_S", 0.5)
+    async with connected() as (switch, peer):
+        for answer, exists in ((api_reply("true"), True), (api_reply("false"), False), (b"", True)):
+            asked = asyncio.create_task(switch.exists())
+            assert await peer.reply(answer) == f"api uuid_exists {UUID}\n\n"
+            assert await asked is exists
+        peer.writer.close()
+        await switch.wait_lost()
+        assert not await switch.exists()
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import pytest
 from esl_controller.call.events import Answered, Dtmf, Held, HungUp, StreamFailed, Unheld
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.events import (
+    Bridged,
     CodecSet,
     FilePlayed,
     FilePlaying,
@@ -127,6 +128,7 @@ EVENTS: list[tuple[dict[str, str], SwitchEvent | None]] = [
     ({"Event-Name": "DTMF"}, None),
     ({"Event-Name": "CUSTOM", "Event-Subclass": "mod_audio_stream::connect"}, None),
     ({"Event-Name": "CUSTOM", "Event-Subclass": "sofia::reinvite"}, None),
+    ({"Event-Name": "CHANNEL_BRIDGE", "Other-Leg-Unique-ID": UUID}, Bridged(UUID)),
     ({"Event-Name": "HEARTBEAT"}, None),
     ({}, None),
 ]
@@ -155,7 +157,8 @@ def test_who_was_reached_after_a_transfer(
     told = {"originate_disposition": disposition, "current_application": application}
     headers = {f"variable_{name}": value for name, value in told.items() if value}
     event = {"Event-Name": "CHANNEL_HANGUP", "Hangup-Cause": cause, **headers}
-    assert parse(event) == HungUp(cause, unreached)
+    instead = disposition if disposition == "USER_NOT_REGISTERED" else ""
+    assert parse(event) == HungUp(cause, unreached, instead)
 
 
 def stream_event(name: str, body: Any) -> object:

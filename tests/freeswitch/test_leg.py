@@ -93,6 +93,7 @@ async def test_a_leg_has_an_end_even_if_we_are_killed() -> None:
         assert await leg.dial("loopback/1002/default", {}, 4.2) == ""
         variables = switch.sessions[leg.uuid].channel.variables
         assert variables["originate_timeout"] == "5"
+        assert variables["process_cdr"] == "false", "a test is no call of anybody's"
         assert variables["execute_on_answer"] == f"sched_hangup:+{module.LIMIT_S}"
 
 

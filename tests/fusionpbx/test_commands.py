@@ -81,6 +81,23 @@ def test_it_dials_the_port_of_the_settings(fusion: Fusion, monkeypatch: pytest.M
     assert "8022" not in fusion.rows()
 
 
+@pytest.mark.parametrize("variant", ["boolean"])
+def test_users_are_shown_the_name_of_the_secretary(
+    fusion: Fusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FusionPBX's pages show the description where a destination is chosen."""
+    query = f"SELECT dialplan_description FROM {DIALPLANS} WHERE dialplan_uuid = '{UUID_8000}'"
+    folder = fusion.folder / "secretaries"
+    monkeypatch.setenv("ESL_CONTROLLER_SECRETARIES_FOLDER", str(folder))
+    fusion.install()
+    assert fusion.database.sql(query).strip() == "Voice AI", "its file is on another machine"
+    folder.mkdir()
+    (folder / "ana.toml").write_text(f'name = "Ana d\'Ávila"\nsecretary_uuid = "{SECRETARY}"\n')
+    (folder / "wrong.toml").write_text("nam = 1\n")
+    fusion.install()
+    assert fusion.database.sql(query).strip() == "Ana d'Ávila"
+
+
 def test_install_again_changes_nothing(fusion: Fusion, capsys: pytest.CaptureFixture[str]) -> None:
     fusion.install()
     rows = fusion.rows()

@@ -16,9 +16,25 @@ from tests.fusionpbx.conftest import DOMAIN, DOMAIN_NAME, UUID_8000, Fusion
 OURS = f"WHERE dialplan_uuid = '{UUID_8000}'"
 
 
+COPY = (
+    f"INSERT INTO {DIALPLANS} (domain_uuid, dialplan_uuid, app_uuid, dialplan_context,"
+    " dialplan_name, dialplan_number, dialplan_continue, dialplan_xml, dialplan_order,"
+    " dialplan_enabled) SELECT domain_uuid, '77777777-7777-4777-8777-777777777777',"
+    " '88888888-8888-4888-8888-888888888888', dialplan_context, dialplan_name, dialplan_number,"
+    f" dialplan_continue, dialplan_xml, {{order}}, dialplan_enabled FROM {DIALPLANS} {OURS}"
+)
+"""As FusionPBX's page copies one (resources/classes/dialplan.php): its XML stays as it is."""
+PAGES = (
+    "CREATE TABLE v_default_settings (default_setting_category text,"
+    " default_setting_subcategory text, default_setting_value text, default_setting_enabled text);"
+    " INSERT INTO v_default_settings VALUES"
+)
+HERE = "('cache', 'location', '{cache}', 'true')"
+
+
 def sql(text: str) -> Callable[[Fusion], None]:
     def plant(fusion: Fusion) -> None:
-        fusion.database.sql(text)
+        fusion.database.sql(text.replace("{cache}", str(fusion.cache)))
 
     return plant
 
@@ -73,6 +89,14 @@ async def found(fusion: Fusion, number: str = "8000") -> list[ProblemKind]:
             [ProblemKind.CAUGHT_EARLIER],
         ),
         (sql(f"DELETE FROM {DIALPLANS} {OURS}"), [ProblemKind.ABSENT]),
+        (sql(COPY.format(order=300)), [ProblemKind.COPIED]),
+        (sql(COPY.format(order=100)), [ProblemKind.COPIED]),
+        (sql(f"{PAGES} ('cache', 'method', 'file', 'false'), {HERE}"), []),
+        (sql(f"{PAGES} ('cache', 'method', 'memcache', 'true')"), [ProblemKind.CACHE_ELSEWHERE]),
+        (
+            sql(f"{PAGES} ('cache', 'location', '/elsewhere', 'true')"),
+            [ProblemKind.CACHE_ELSEWHERE],
+        ),
         (caching(lambda xml: ""), [ProblemKind.STALE_CACHE]),
         (caching(lambda xml: xml.replace("8022", "8021")), [ProblemKind.STALE_CACHE]),
         (caching(lambda xml: "<" + xml), [ProblemKind.STALE_CACHE]),

@@ -21,6 +21,7 @@ from tests.live.test_restart import asked
 
 DESK_HZ, RINGING_HZ = 700, 425
 PAUSES_MS = 100
+MACHINE = "a mailbox or an announcement answered (USER_NOT_REGISTERED)"
 
 # As FusionPBX dials its users: what it sets ends the channel, whatever becomes of the bridge.
 EXTENSIONS = """\
@@ -160,6 +161,25 @@ async def test_the_record_says_whether_a_caller_who_is_not_to_come_back_reached_
         stored = await of.stored()
     assert stored.outcome == outcome
     assert [tool.name for tool in stored.tools] == ["transfer_call"]
+    assert (MACHINE in stored.notes[-1].text) == (number == 7304)
+
+
+@pytest.mark.parametrize("come_back", ['"unreached"', "true"])
+async def test_a_mailbox_that_answers_in_the_place_of_somebody_is_told(
+    any_switch: FreeSwitch, come_back: str
+) -> None:
+    async with live(any_switch, {"script": SCRIPT}, secretary(7304, come_back)) as of:
+        async with of.phone() as phone:
+            await asks_for_the_desk(phone)
+            if come_back == "true":
+                assert "a mailbox or an announcement" in await hears_the_secretary_again(of, phone)
+            else:
+                assert await phone.ended(20) == "NORMAL_CLEARING"
+        await of.all_over()
+        await until(lambda: not of.controller.calls._connections)
+        stored = await of.stored()
+    assert MACHINE in stored.notes[-1].text
+    assert MACHINE in stored.tools[0].output
 
 
 @pytest.mark.parametrize(("number", "back"), [(7201, False), (7999, True), (7202, True)])

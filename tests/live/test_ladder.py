@@ -28,6 +28,7 @@ from tests.live.rig import Phone, dialled, until_async
 LOST = 30
 ABSENT_S = 60.0
 ARRIVES_S = 5.0
+LATER, LATER_S = 5, 0.9
 FALLBACK = [("hangup", "NORMAL_TEMPORARY_FAILURE")]
 
 
@@ -250,6 +251,32 @@ async def test_hosts_are_tried_in_order_and_then_comes_the_fallback(
     began = time.monotonic()
     assert await originate(any_switch, "8001") == "-ERR NORMAL_TEMPORARY_FAILURE"
     assert 0.2 < time.monotonic() - began < 2
+
+
+async def test_a_call_that_a_later_try_brought_is_as_any(any_switch: FreeSwitch) -> None:
+    """The later tries run within one action: from there, too, the ladder begins anew, and the call
+    can be handed to us again."""
+    uuid = ""
+    async with contextlib.AsyncExitStack() as stack:
+        phone = None
+        for number in range(LATER):
+            if number:
+                await asyncio.sleep(LATER_S)
+            async with controller(any_switch.controller_port) as arrivals:
+                if phone is None:
+                    phone = await stack.enter_async_context(dialled(any_switch))
+                now = await next_of(arrivals)
+                uuid = uuid or now.channel.uuid
+                assert (now.channel.uuid, now.channel.number) == (uuid, "8000")
+                assert (now.channel.away_s > LATER_S / 2) == (number > 0)
+                await now.switch.confirm_taken()
+                if number == LATER - 1:
+                    await now.switch.new_park(1)
+                    now = await next_of(arrivals)
+                    assert (now.channel.uuid, now.channel.parks) == (uuid, 1)
+                    await now.switch.hang_up("NORMAL_CLEARING")
+                    await phone.ended(ARRIVES_S)
+    await until_async(lambda: no_channel(any_switch))
 
 
 async def test_no_controller_at_all_is_a_tone_and_a_proper_end(any_switch: FreeSwitch) -> None:

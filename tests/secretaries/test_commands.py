@@ -64,6 +64,31 @@ def test_check_finds_a_destination_that_leads_back_to_us(
     assert run(capsys, "check", "--number", "8500")[0] == 0
 
 
+def test_check_says_where_a_mailbox_may_keep_who_is_to_come_back(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An extension may have one, as far as we know; a number outside, a queue or a team has none.
+    Who did not write come_back expects nothing of it."""
+    folder.mkdir()
+
+    def told(kind: str, come_back: str) -> list[str]:
+        text = f'[[destinations]]\nname = "Desk"\nnumber = "1"\nkind = "{kind}"\n{come_back}'
+        (folder / "default.toml").write_text(text)
+        status, out, err = run(capsys, "check")
+        assert (status, err) == (0, "")
+        return out.splitlines()[:-1]
+
+    (line,) = told("extension", 'come_back = "unreached"')
+    assert line.startswith(f"{folder}/default.toml:5: [[destinations]] come_back: if 1 has a mailb")
+    assert told("extension", "come_back = true") == [line]
+    (always,) = told("voicemail", 'come_back = "unreached"')
+    assert "a mailbox always answers" in always
+    assert not told("voicemail", "come_back = true")
+    assert not told("queue", 'come_back = "unreached"')
+    assert not told("extension", "come_back = false")
+    assert not told("extension", "")
+
+
 def test_check_prints_a_line_a_mistake(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "default.toml").write_text("nam = 1\nvoice = 3\n")
@@ -132,7 +157,10 @@ def test_what_new_comments_out_is_right_as_well(
     path = folder / "ana.toml"
     text = re.sub(r"^#(?! )", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
-    assert run(capsys, "check") == (0, "1 secretary is right\n", "")
+    status, out, err = run(capsys, "check")
+    mailbox, right = out.splitlines()
+    assert (status, right, err) == (0, "1 secretary is right", "")
+    assert "come_back" in mailbox
     assert set(tomllib.loads(text)) >= {"destinations", "tools", "events", "guardrails"}
 
 

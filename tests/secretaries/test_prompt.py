@@ -63,6 +63,7 @@ Closed on (month-day): 12-25, 2027-03-26
 Time zone: Europe/London
 
 # Whom you can transfer the call to
+Where nobody answers, a mailbox may: never promise that a person will.
 - Front desk (also called: reception, a person)
 - Emergencies: outside the company
 
@@ -112,6 +113,7 @@ def test_the_model_knows_what_kind_a_destination_is(kind: str, words: str) -> No
     lines = instructions(own, ["transfer_call"]).split("\n")
     assert lines[-1] == words
     assert "1234" not in "".join(lines)
+    assert ("a mailbox may" in "".join(lines)) == (kind == "extension")
 
 
 def test_who_may_not_transfer_is_told_of_no_destinations() -> None:

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from esl_controller.freeswitch.dialplan import WAITS_MS
 from esl_controller.server import heartbeats as janitor
 from esl_controller.server.heartbeats import LOST_S, Heartbeats, Silences, last_had
 from esl_controller.simulator.freeswitch import Ladder
 from esl_controller.store import Store
+from esl_controller.store.current_calls import as_dict
 from esl_controller.store.records import (
+    HEARTBEAT_LIMIT,
     INTERRUPTED,
     LOST,
     CallStarted,
@@ -77,6 +80,28 @@ def test_what_was_not_seen_to_be_silent_is_not_lost() -> None:
 def test_the_latest_of_several_controllers_counts() -> None:
     first, second = replace(BEAT, name="b", seen_at=107.0), replace(BEAT, name="c", calls="{}")
     assert last_had([BEAT, first, second]) == {"uuid": 107.0}
+
+
+@pytest.mark.parametrize(
+    "calls",
+    ["", "[", "[]", "1", '{"uuid": 1}', "[" * 5000, '{"a": {}}' + " " * HEARTBEAT_LIMIT],
+)
+async def test_a_report_that_cannot_be_read_ends_nothing(
+    calls: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end the controller's own work for all calls, and the calls of whoever wrote it."""
+    other = replace(BEAT, name="other", seen_at=time.time(), calls=calls)
+    assert last_had([other]) == {}
+    assert as_dict([], [other], other.seen_at)["controllers"][0]["calls"] == 0
+    with hurried(monkeypatch, lost_s=0.6), capture_logs() as logs:
+        await store.claim("of the other", "other")
+        store.put(other)
+        await store.flush()
+        async with one(store, "first", []):
+            await asyncio.sleep(2.5)
+        assert (await shown(store, "of the other")).outcome == ""
+    told = [line for line in logs if line["event"] == "a controller's report cannot be read"]
+    assert [line["controllers"] for line in told] == [["other"]]
 
 
 # --- with a record --------------------------------------------------------------------------------

@@ -43,9 +43,10 @@ def test_who_was_reached_leaves_the_result_of_the_function_only() -> None:
 
 
 def test_a_mailbox_that_answered_is_noted() -> None:
-    (note,), _ = closed(Away(mailbox=True, ended=GONE))
+    (note,), told = closed(Away(mailbox=True, ended=GONE))
     assert isinstance(note, Noted)
-    assert "mailbox" in note.text
+    assert note.text == "the caller was transferred, and a mailbox answered"
+    assert told == ['{"status": "done; a mailbox answered"}']
 
 
 def test_who_reached_nobody_is_not_called_transferred() -> None:

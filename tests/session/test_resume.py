@@ -132,6 +132,13 @@ async def test_a_caller_who_has_reached_nobody_comes_back_with_the_cause() -> No
     assert notes[0].endswith(": not reached (USER_BUSY)")
 
 
+async def test_a_caller_who_has_reached_a_mailbox_comes_back_with_that() -> None:
+    told = away(2) | {"controller_instead": "NO_ANSWER"}
+    resumption, notes = resumed(LEAVING.after_transfer, **told)
+    assert (resumption.unreached, resumption.instead) == ("", "NO_ANSWER")
+    assert notes[0].endswith(": a mailbox or an announcement answered (NO_ANSWER)")
+
+
 async def test_of_who_is_sent_back_by_others_the_switch_tells_nothing() -> None:
     """The last transfer was for good; what the channel says is of the one before it."""
     resumption, notes = resumed(LEAVING.after_transfer, **away(1, "USER_BUSY"))

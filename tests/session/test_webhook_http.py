@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from aiohttp import ClientConnectorError
 
-from esl_controller.session.webhook_http import PrivateAddress, _may_reach, webhook_session
+from esl_controller.call.tool_budget import CALLS
+from esl_controller.session import webhook_http
+from esl_controller.session.webhook_http import (
+    CONNECTIONS,
+    TO_A_SERVER,
+    PrivateAddress,
+    _may_reach,
+    webhook_session,
+)
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -56,3 +65,40 @@ async def test_a_name_is_resolved_once_and_that_address_is_checked(
             await http.post("http://clinic.example/")
     assert isinstance(caught.value.os_error, PrivateAddress)
     assert asked == ["clinic.example"]
+
+
+async def test_a_server_that_does_not_answer_leaves_the_others_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 5 * CALLS < TO_A_SERVER < CONNECTIONS, "a share for each call, and for each server"
+    monkeypatch.setattr(webhook_http, "CONNECTIONS", 5)
+    monkeypatch.setattr(webhook_http, "TO_A_SERVER", 3)
+    held: list[asyncio.StreamWriter] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        await reader.read()
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with (
+        await asyncio.start_server(silent, "127.0.0.1", 0) as one,
+        await asyncio.start_server(answers, "127.0.0.1", 0) as other,
+        webhook_session([ip_network("127.0.0.0/8")]) as http,
+    ):
+        urls = [f"http://127.0.0.1:{each.sockets[0].getsockname()[1]}/" for each in (one, other)]
+        waiting = [asyncio.create_task(http.post(urls[0])) for _ in range(20)]
+        try:
+            await until(lambda: len(held) == 3)
+            async with asyncio.timeout(2), http.post(urls[1]) as answer:
+                assert answer.status == 200
+            assert len(held) == 3
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            for writer in held:
+                writer.close()

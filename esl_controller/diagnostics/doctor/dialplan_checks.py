@@ -17,6 +17,7 @@ from esl_controller.diagnostics.doctor.served_dialplan import (
     matching,
     stream_faults,
 )
+from esl_controller.diagnostics.doctor.switch_checks import configuration
 from esl_controller.fusionpbx.errors import FusionError
 
 _SCRIPTS = ("lua", "luarun", "javascript", "python", "perl")
@@ -32,6 +33,15 @@ _MANAGER = (
 _UNSEEN = "the dialplan could not be read"
 
 
+async def _served(case: Case) -> str:
+    """The context as FreeSWITCH serves it. With FusionPBX on this machine its tables tell:
+    FreeSWITCH could not, and would log two errors. Raises FusionError, CallFailed."""
+    if case.has_fusionpbx:
+        return await fusionpbx_checks.as_served(case)
+    told = await case.api(f"xml_locate dialplan context name {case.context}")
+    return told if "<context" in told else await fusionpbx_checks.as_served(case) or told
+
+
 async def extension(case: Case) -> Finding:
     """Which extension gets the number, and does it use the ``socket`` application?"""
     number, context = case.number, case.context
@@ -39,12 +49,10 @@ async def extension(case: Case) -> Finding:
         remedy = _MANAGER + _install(case)
     else:
         remedy = _RENDER.format(number=number, context=context)
-    told = await case.api(f"xml_locate dialplan context name {context}")
-    if "<context" not in told:
-        try:
-            told = await fusionpbx_checks.as_served(case) or told
-        except FusionError as error:
-            return skipped(str(error))
+    try:
+        told = await _served(case)
+    except FusionError as error:
+        return skipped(str(error))
     try:
         extensions = matching(told, number)
     except ValueError:
@@ -232,9 +240,27 @@ async def identity(case: Case) -> Finding:
     return ok(", ".join(f"{name}={given[name]}" for name in names))
 
 
+async def jitter_buffer(case: Case) -> Finding:
+    """Has the caller's leg a jitter buffer? Both may be right, so this is never a fault."""
+    if case.extension is None:
+        return skipped(_UNSEEN)
+    profiles = (await configuration(case, "sofia")).get("auto-jitterbuffer-msec", "")
+    set_here = case.extension.variables().get("jitterbuffer_msec", "")
+    ran = next(iter(case.extension.data("jitterbuffer")), "")
+    if size := set_here or ran or profiles:
+        return ok(
+            f"the caller's leg has one ({size} ms): the model hears the caller that much later"
+        )
+    return ok(
+        "the caller's leg has none: a packet that comes late is a hole in what the model hears"
+        " (jitterbuffer_msec=60:200:20, set before the socket action, fills it; 60 ms later)"
+    )
+
+
 CHECKS = (
     Check("dialplan", extension, needs=("switch", "switch configuration", *fusionpbx_checks.NAMES)),
     Check("dialplan target", target, needs=("dialplan",)),
     Check("dialplan resume", resume, needs=("dialplan",)),
     Check("dialplan identity", identity, needs=("dialplan",)),
+    Check("jitter buffer", jitter_buffer, needs=("dialplan",)),
 )

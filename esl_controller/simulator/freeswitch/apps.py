@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from esl_controller.simulator.freeswitch import outbound, sounds
 from esl_controller.simulator.freeswitch.audio import FRAME_SECONDS, CallerVoice, FramedSound
 from esl_controller.simulator.freeswitch.bridge import bridge
+from esl_controller.simulator.freeswitch.dialplan import in_one_line
 from esl_controller.simulator.freeswitch.session import Application, SwitchSession
 
 
@@ -161,6 +162,18 @@ async def _transfer(session: SwitchSession, arg: str) -> None:
         session.transfer(number, dialplan, context)
 
 
+async def _execute_extension(session: SwitchSession, arg: str) -> None:
+    """``execute_extension LINE inline``: as a subroutine, one action after the other
+    (``switch_core_session_execute_exten``, switch_core_session.c). Of the dialplans, this one."""
+    line, _, dialplan = arg.partition(" ")
+    if dialplan != "inline":
+        return
+    for action in in_one_line(line.replace(r"\s", " ")):
+        await session.execute(action.app, action.arg)
+        if not session.ready:
+            return
+
+
 async def _multiset(session: SwitchSession, arg: str) -> None:
     for pair in arg.split():
         await _set(session, pair)
@@ -175,6 +188,7 @@ APPLICATIONS: Mapping[str, Application] = {
     "bridge": bridge,
     "echo": _echo,
     "endless_playback": _endless_playback,
+    "execute_extension": _execute_extension,
     "export": _set,
     "hangup": _hangup,
     "info": _nothing,

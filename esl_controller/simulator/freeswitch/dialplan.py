@@ -44,6 +44,9 @@ class Ladder:
     """Whether to set ``socket_resume``; :mod:`outbound` says what that changes."""
     anew: bool = True
     """Whether the tries can start again, as in what ``esl-controller dialplan`` prints."""
+    folded: bool = True
+    """Whether the further tries stand in one action, as in what ``esl-controller dialplan``
+    prints."""
     fallback: tuple[DialplanAction, ...] = ()
 
 
@@ -73,8 +76,15 @@ def voice_extension(target: str, ladder: Ladder) -> tuple[DialplanAction, ...]:
         ]
         dial.append(DialplanAction("transfer", "${controller_again}"))
     actions += dial
+    further: list[DialplanAction] = []
     for wait_ms in ladder.waits_ms or [round(ladder.wait * 1000)] * (ladder.tries - 1):
-        actions += [DialplanAction("sleep", str(wait_ms)), *dial]
+        further += [DialplanAction("sleep", str(wait_ms)), *dial]
+    if not ladder.folded:
+        actions += further
+    elif further:
+        line = "^".join(f"{action.app}:{action.arg}" for action in further)
+        line = line.replace(" ", r"\s").replace("${", r"\${")
+        actions.append(DialplanAction("execute_extension", f"m:^:{line} inline"))
     return (*actions, *ladder.fallback, DialplanAction("hangup"))
 
 
@@ -86,9 +96,15 @@ def inline_actions(profile: Profile) -> list[DialplanAction]:
     """
     if profile.dialplan != "inline":
         return []
-    text, separator = profile.number, ","
+    actions = in_one_line(profile.number)
+    profile.number, profile.rdnis, profile.dialplan = profile.rdnis, "", "XML"
+    return actions
+
+
+def in_one_line(text: str) -> list[DialplanAction]:
+    """The actions of the dialplan ``inline``: ``m:^:set:a=b^hangup``, or with commas between."""
+    separator = ","
     if text.startswith("m:") and text[3:4] == ":":
         text, separator = text[4:], text[2]
-    profile.number, profile.rdnis, profile.dialplan = profile.rdnis, "", "XML"
     pairs = (action.partition(":") for action in text.split(separator))
     return [DialplanAction(app.strip(), arg) for app, _, arg in pairs]

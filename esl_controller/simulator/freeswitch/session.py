@@ -28,7 +28,7 @@ MAX_PRIVATE_EVENTS = 2000
 """Commands that wait for a channel; FreeSWITCH refuses more with ``-ERR memory error``."""
 MAX_FORWARDS = 70
 """Transfers of a call that brings no count of its own (``switch_ivr_session_transfer``)."""
-_EXPANSION = re.compile(r"\$\{([^{}]*)\}")
+_EXPANSION = re.compile(r"\\\$|\$\{([^{}]*)\}")
 _LEAD_FRAMES_FACTOR = 2
 """Frames without sound count half (captures/playback_break.jsonl: 5 took 200 ms)."""
 
@@ -277,8 +277,13 @@ class SwitchSession:
         )
 
     def expand(self, text: str) -> str:
-        """Replace ``${name}`` with the channel's variable, with nothing where it is not set."""
-        return _EXPANSION.sub(lambda found: self._value(found[1]), text)
+        """Replace ``${name}`` with the channel's variable, with nothing where it is not set; of a
+        ``\\${name}`` the backslash goes only (``switch_channel_expand_variables_check``)."""
+        if "${" not in text:
+            return text
+        return _EXPANSION.sub(
+            lambda found: "$" if found[1] is None else self._value(found[1]), text
+        )
 
     def _value(self, name: str) -> str:
         profile = self.channel.profile

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from esl_controller.diagnostics.doctor import dialplan_checks
+from esl_controller.diagnostics.doctor.report import Status
+from esl_controller.diagnostics.doctor.served_dialplan import Extension
+from esl_controller.freeswitch.hunt import Takes
 from tests.diagnostics.doctor.clinic import DOMAIN_UUID, Clinic, clinic
 from tests.diagnostics.doctor.plants import (
     FAILED,
@@ -80,6 +86,28 @@ FAULTS: dict[str, Planted] = {
         *("dialplan identity", WARNING, "sets no domain_uuid", "domain_uuid=UUID"),
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("actions", "sofia", "told"),
+    [
+        ((), "", "a packet that comes late is a hole"),
+        ((("set", "jitterbuffer_msec=60:200:20"),), "", "(60:200:20 ms): the model hears"),
+        ((("jitterbuffer", "80"),), "", "(80 ms): the model hears"),
+        ((), '<param name="auto-jitterbuffer-msec" value="100"/>', "(100 ms): the model hears"),
+    ],
+)
+async def test_what_a_jitter_buffer_does_is_told_and_no_fault(
+    actions: tuple[tuple[str, str], ...], sofia: str, told: str
+) -> None:
+    async def api(command: str) -> str:
+        assert command == "xml_locate configuration configuration name sofia.conf"
+        return f"<configuration>{sofia}</configuration>"
+
+    case: Any = SimpleNamespace(extension=Extension("ours", actions, Takes.YES), api=api)
+    finding = await dialplan_checks.jitter_buffer(case)
+    assert finding.status is Status.OK
+    assert told in finding.found
 
 
 @pytest.mark.parametrize("name", FAULTS)

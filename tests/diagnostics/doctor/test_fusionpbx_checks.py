@@ -65,21 +65,29 @@ async def examined(
 
 
 @pytest.fixture(autouse=True)
-def _here(fusion: Fusion, monkeypatch: pytest.MonkeyPatch) -> None:
+def asked(fusion: Fusion, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What FreeSWITCH is asked about its dialplan, of which it cannot tell."""
+    dialplans: list[str] = []
     monkeypatch.setattr(config, "DEFAULT_FILES", (fusion.file,))
     located = vars(api)["COMMANDS"]["xml_locate"]
 
     def only_configurations(switch: SwitchStandIn, arg: str) -> str:
-        return str(located(switch, arg)) if "configuration" in arg else "-ERR can't find\n"
+        if "configuration" in arg:
+            return str(located(switch, arg))
+        dialplans.append(arg)
+        return "-ERR can't find\n"
 
     monkeypatch.setitem(vars(api)["COMMANDS"], "xml_locate", only_configurations)
+    return dialplans
 
 
-async def test_all_is_well(fusion: Fusion) -> None:
+async def test_all_is_well(fusion: Fusion, asked: list[str]) -> None:
     await fusion.installing()
+    asked.clear()
     found = await statuses(fusion)
     assert set(found.values()) == {Status.OK}, found
     assert set(found) >= {ROW, CACHE, "dialplan", "dialplan identity"}
+    assert not asked, "it would log two errors"
 
 
 async def test_all_is_well_among_what_fusionpbx_ships(fusion: Fusion) -> None:

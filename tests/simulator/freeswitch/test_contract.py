@@ -37,7 +37,7 @@ from tests.simulator.freeswitch.rig import (
 )
 
 NUMBER = "0000000000"
-CAPTURED = Ladder(anew=False)
+CAPTURED = Ladder(anew=False, folded=False)
 """The dialplan of the captures: its tries never start again."""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
