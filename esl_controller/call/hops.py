@@ -3,7 +3,7 @@
 A destination may lead back to our own number: by mistake, by a call forwarding, or because another
 secretary answers there. The store cannot bound such a loop: each leg of it is a call of its own. So
 the channel carries the count, and every leg that is made for it inherits it
-(``SwitchConnection.transfer``). A call that leaves the switch and comes in again by a trunk brings
+(``Transfers.transfer``). A call that leaves the switch and comes in again by a trunk brings
 no count.
 """
 

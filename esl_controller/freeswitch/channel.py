@@ -55,7 +55,7 @@ class Channel:
 
     @property
     def returns(self) -> int:
-        """How often the call has come back from a transfer (``SwitchConnection.transfer``)."""
+        """How often the call has come back from a transfer (``Transfers.transfer``)."""
         return _number(self.variables.get("controller_returns"))
 
     @property
@@ -65,7 +65,7 @@ class Channel:
 
     @property
     def parks(self) -> int:
-        """How often the call was given a new park (``SwitchConnection.new_park``)."""
+        """How often the call was given a new park (``Transfers.new_park``)."""
         return _number(self.variables.get("controller_parks"))
 
     @property
@@ -83,7 +83,7 @@ class Channel:
     @property
     def instead(self) -> str:
         """The cause for which nobody answered the last bridge, where a mailbox or an announcement
-        did (``SwitchConnection.answered_instead``)."""
+        did (``Transfers.answered_instead``)."""
         return self.variables.get("controller_instead", "")
 
     @property

@@ -66,6 +66,10 @@ class ChannelCommands:
             headers["event-lock"] = "true"
         await self.sendmsg(headers)
 
+    async def play(self, path: str, play_id: str) -> None:
+        """Play a file that is on the switch, after those that wait to be played."""
+        await self.execute("playback", path, event_uuid=play_id, lock=True)
+
     async def set_variable(self, name: str, value: str) -> None:
         """Set a variable of the channel."""
         await self.uuid_api("uuid_setvar", word("variable", name), wire.text(name, value))

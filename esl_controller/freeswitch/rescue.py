@@ -62,7 +62,7 @@ class _OneCall:
 
     async def bring_home(self, home: Place, lost_at_us: int) -> None:
         uuid = self._channel.uuid
-        # ``SwitchConnection.transfer`` unsets it before it hands a caller over.
+        # ``Transfers.transfer`` unsets it before it hands a caller over.
         if await self._api("uuid_getvar", uuid, "socket_resume") != "true":
             raise CallFailed("it was transferred")
         await self._api("uuid_setvar", uuid, "controller_lost_at", str(lost_at_us))
@@ -71,7 +71,7 @@ class _OneCall:
         await self._api("uuid_transfer", uuid, str(home))
 
     async def _close_lane(self) -> None:
-        """As ``SwitchConnection`` does before a transfer, and for the same reason."""
+        """As ``Transfers`` does before a transfer, and for the same reason."""
         self._connection.on("CHANNEL_EXECUTE_COMPLETE", self._completed)
         uuid = self._channel.uuid
         await self._send(wire.line(f"filter Unique-ID {uuid}"))

@@ -349,7 +349,7 @@ class CallListener:
         looks: list[asyncio.Future[None]] = []
 
         async def look(leg: str) -> None:
-            away.instead = await switch.answered_instead(leg)
+            away.instead = await switch.transfers.answered_instead(leg)
 
         def watch(event: SwitchEvent) -> None:
             away.see(event)

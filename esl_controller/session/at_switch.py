@@ -190,7 +190,7 @@ class AtSwitch:
             to = Place(destination.number, destination.context or self.channel.context or "default")
             stopped = await self._stop_recording()
             self._media.stop_sending()
-            await self.switch.transfer(
+            await self.switch.transfers.transfer(
                 to, destination.timeout_s, hops, transfer.returns, only_unreached
             )
         except CallGone:

@@ -72,7 +72,7 @@ class NextPark:
         # The stream has the rate of the last codec; and see CallSession.hand_back.
         await self._media.stop_stream()
         try:
-            await self._at_switch.switch.new_park(parks)
+            await self._at_switch.switch.transfers.new_park(parks)
         except CallGone:
             self._at_switch.over_already("to give it a new park")
         except SwitchError as error:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from esl_controller.call.ending import RETURNS
 from esl_controller.call.hops import LEGS, TRANSFERS
-from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.transfers import Transfers
 from esl_controller.session.closing import HUNG_UP
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -161,13 +161,13 @@ async def test_nothing_is_sent_by_the_lane_while_the_switch_transfers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_command: list[int] = []
-    transfer = SwitchConnection.transfer
+    transfer = Transfers.transfer
 
-    async def seen(switch: SwitchConnection, *arguments: Any) -> None:
+    async def seen(transfers: Transfers, *arguments: Any) -> None:
         at_command.append(len(of.controller.clock.lanes))
-        await transfer(switch, *arguments)
+        await transfer(transfers, *arguments)
 
-    monkeypatch.setattr(SwitchConnection, "transfer", seen)
+    monkeypatch.setattr(Transfers, "transfer", seen)
     async with desk(BUSY) as of:
         call = await of.switch.call()
         await asks_for_the_desk(of, call)

@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from esl_controller.call.events import Answered, HungUp
-from esl_controller.call.hops import Hops
 from esl_controller.freeswitch import channel_commands
 from esl_controller.freeswitch import connection as module
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.dialplan import Way, bridge_and_return, park_again
 from esl_controller.freeswitch.events import FileWritten, SwitchEvent
-from esl_controller.freeswitch.wire import Place, SwitchError, UnsafeValue
+from esl_controller.freeswitch.wire import SwitchError, UnsafeValue
 from tests.freeswitch.peer import OK, UUID, api_reply, connected, messages, pair
 from tests.waiting import until
 
@@ -97,95 +95,6 @@ async def test_confirm_taken_tells_the_dialplan_where_to_begin_anew() -> None:
         assert command == f"api uuid_setvar {UUID} controller_again 8000 XML default\n\n"
 
 
-@pytest.mark.parametrize("home", ["", "8000 XML default", "8000 XML a'b"])
-@pytest.mark.parametrize("loopback", ["true", "false"])
-async def test_a_transfer_with_a_way_back_where_there_is_one(home: str, loopback: str) -> None:
-    headers = {"Unique-ID": UUID, "variable_controller_home": home}
-    to, hops = Place("1001", "internal"), Hops(3, 1, 1)
-    async with connected() as (switch, peer):
-        switch.channel = Channel.parse(headers)
-        task = asyncio.create_task(switch.transfer(to, 12, hops, returns=2))
-        commands: list[str] = []
-        while "uuid_transfer" not in "".join(commands):
-            command = (await peer.command()).strip()
-            answer = "_undef_" if "getvar" in command else "+OK"
-            peer.writer.write(api_reply(loopback if "module_exists" in command else answer))
-            commands.append(command)
-            if "playback" in commands[-1]:
-                (play_id,) = switch._events._plays
-                lines = "Event-Name: CHANNEL_EXECUTE_COMPLETE", f"Unique-ID: {UUID}"
-                body = "\n".join((*lines, f"Application-UUID: {play_id}", "", "")).encode()
-                head = f"Content-Length: {len(body)}\nContent-Type: text/event-plain\n\n".encode()
-                peer.writer.write(head + body)
-        await task
-    rings = [command for command in commands if "transfer_ringback" in command]
-    *_, stop, lift, close, transfer = commands
-    assert stop == f"api uuid_audio_stream {UUID} stop"
-    assert lift == f"api sched_del {UUID}"
-    assert "silence_stream" in close
-    assert f"api uuid_setvar {UUID} controller_hops 3.1.1" in commands
-    assert f"api uuid_setvar {UUID} originate_disposition" in commands
-    if home == "8000 XML default" and loopback == "true":
-        assert rings == [
-            f"api uuid_getvar {UUID} transfer_ringback",
-            f"api uuid_setvar {UUID} transfer_ringback %(1000,4000,425)",
-        ]
-        way = bridge_and_return(Way(to, Place.parse(home), 12, 2, hops))
-        assert transfer == f"api uuid_transfer {UUID} '{way}' inline"
-    else:
-        assert rings == []
-        assert f"api uuid_setvar {UUID} export_vars controller_hops" in commands
-        assert transfer == f"api uuid_transfer {UUID} 1001 XML internal"
-
-
-@pytest.mark.parametrize("home", ["8000 XML default", "8000 XML a^b"])
-async def test_a_new_park_is_asked_for_where_the_call_came_from(home: str) -> None:
-    headers = {
-        "Unique-ID": UUID,
-        "Caller-Destination-Number": "9000",
-        "Caller-Context": "public",
-        "variable_controller_home": home,
-        "variable_current_application_data": "127.0.0.1:8022 async full",
-        "variable_socket_resume": "true",
-    }
-    async with connected() as (switch, peer):
-        switch.channel = Channel.parse(headers)
-        task = asyncio.create_task(switch.new_park(2))
-        # Both are there before the first is answered.
-        unset, command = [(await peer.command()).strip() for _ in range(2)]
-        peer.writer.write(2 * api_reply("+OK"))
-        await task
-        then = home if "^" not in home else "9000 XML public"
-        line = park_again("127.0.0.1:8022 async full", then, 2, resumes=True)
-        assert unset == f"api uuid_setvar {UUID} socket_resume"
-        assert command == f"api uuid_transfer {UUID} '{line}' inline"
-
-
-async def test_a_new_park_that_is_refused_leaves_the_call_as_it_was() -> None:
-    headers = {
-        "Unique-ID": UUID,
-        "variable_current_application_data": "127.0.0.1:8022 async full",
-        "variable_socket_resume": "true",
-    }
-    async with connected() as (switch, peer):
-        switch.channel = Channel.parse(headers)
-        task = asyncio.create_task(switch.new_park(1))
-        for reply in ("+OK", "-ERR no reply"):
-            await peer.reply(api_reply(reply))
-        restored = await peer.reply(api_reply("+OK"))
-        assert restored.strip() == f"api uuid_setvar {UUID} socket_resume true"
-        with pytest.raises(SwitchError):
-            await task
-
-
-async def test_no_new_park_where_the_address_is_not_known() -> None:
-    headers = {"Unique-ID": UUID, "variable_current_application_data": "x:1 async full^hangup:"}
-    async with connected() as (switch, _):
-        switch.channel = Channel.parse(headers)
-        with pytest.raises(SwitchError):
-            await switch.new_park(1)
-
-
 @pytest.mark.parametrize("char", ["\n", "\r", "\0", "\x1b", "\x7f"])
 async def test_control_characters_never_reach_the_wire(char: str) -> None:
     bad = f"a{char}b"
@@ -261,7 +170,7 @@ async def test_a_switch_that_answers_no_more_counts_as_lost(
 
 
 async def test_a_call_exists_unless_it_is_known_to_be_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMMAND_S", 0.5)
+    monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
     async with connected() as (switch, peer):
         for answer, exists in ((api_reply("true"), True), (api_reply("false"), False), (b"", True)):
             asked = asyncio.create_task(switch.exists())

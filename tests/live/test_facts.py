@@ -84,7 +84,7 @@ async def test_a_controller_that_is_lost_on_the_way_to_a_new_park(
         first = await next_of(arrivals)
         lane = await opened(first)
         assert lane is not None
-        asked = asyncio.create_task(first.switch.new_park(1))
+        asked = asyncio.create_task(first.switch.transfers.new_park(1))
         if after_s is None:
             await asyncio.sleep(0)
         else:

@@ -271,7 +271,7 @@ async def test_a_call_that_a_later_try_brought_is_as_any(any_switch: FreeSwitch)
                 assert (now.channel.away_s > LATER_S / 2) == (number > 0)
                 await now.switch.confirm_taken()
                 if number == LATER - 1:
-                    await now.switch.new_park(1)
+                    await now.switch.transfers.new_park(1)
                     now = await next_of(arrivals)
                     assert (now.channel.uuid, now.channel.parks) == (uuid, 1)
                     await now.switch.hang_up("NORMAL_CLEARING")
