@@ -23,8 +23,8 @@ class Gates:
         ``music``: hold music is playing; ``secret``: digits are typed that nobody may hear;
         ``held``: the caller holds us."""
         caller: Literal["closed", "open", "silent"] = "closed"
-        if talking:
-            caller = "silent" if music or secret or held else "open"
+        if talking and not music:  # hold music costs nothing, also where seconds are paid for
+            caller = "silent" if secret or held else "open"
         gates = SetGates(caller, agent=talking)
         if gates == self._gates:
             return []

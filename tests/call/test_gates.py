@@ -18,7 +18,9 @@ def test_they_are_set_when_something_changes_and_only_then() -> None:
     assert gates.set(talking=True, music=False, secret=True, held=False) == [
         SetGates("silent", agent=True)
     ]
-    assert gates.set(talking=True, music=True, secret=False, held=False) == []
+    assert gates.set(talking=True, music=True, secret=True, held=False) == [
+        SetGates("closed", agent=True)
+    ]
     assert gates.set(talking=False, music=False, secret=False, held=False) == [
         SetGates("closed", agent=False)
     ]
@@ -29,5 +31,5 @@ def test_the_caller_is_heard_in_the_clear_only_if_nothing_forbids_it() -> None:
         for action in Gates().set(talking=talking, music=music, secret=secret, held=held):
             assert isinstance(action, SetGates)
             assert action.agent is talking
-            silent = music or secret or held
-            assert action.caller == ("closed" if not talking else "silent" if silent else "open")
+            expected = "silent" if secret or held else "open"
+            assert action.caller == ("closed" if music or not talking else expected)
