@@ -38,8 +38,10 @@ class ParkedLeg:
         self._events: asyncio.Queue[ESLEvent] = asyncio.Queue(_MOST)
 
     def received(self, event: ESLEvent) -> None:
-        """Keep an event of this leg until it is asked for."""
-        if not self._events.full():
+        """Keep an event of this leg until it is asked for, but none of the limit that ``Leg.dial``
+        has the leg set at its answer: that is no sign of a controller."""
+        ours = wire.header(event, "Application") == "sched_hangup"
+        if not ours and not self._events.full():
             self._events.put_nowait(event)
 
     async def event(self, *names: str, timeout: float = WAIT_S) -> ESLEvent | None:

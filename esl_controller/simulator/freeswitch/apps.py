@@ -183,6 +183,11 @@ async def _record_session(session: SwitchSession, arg: str) -> None:
     session.switch.record(session.channel, arg.split()[0] if arg else "")
 
 
+async def _sched_hangup(session: SwitchSession, arg: str) -> None:
+    when, _, cause = arg.partition(" ")
+    await session.switch.api("sched_hangup", f"{when} {session.channel.uuid} {cause}".strip())
+
+
 APPLICATIONS: Mapping[str, Application] = {
     "answer": _answer,
     "bridge": bridge,
@@ -200,6 +205,7 @@ APPLICATIONS: Mapping[str, Application] = {
     "record": _record,
     "record_session": _record_session,
     "ring_ready": _nothing,
+    "sched_hangup": _sched_hangup,
     "set": _set,
     "sleep": _sleep,
     "socket": outbound.socket,

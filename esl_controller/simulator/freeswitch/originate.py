@@ -125,6 +125,9 @@ async def originate(switch: Switch, arg: str) -> str:
         return f"-ERR {failure.cause}\n"
     except ValueError:
         return "-ERR INCOMPATIBLE_DESTINATION\n"
+    at_answer, _, argument = variables.get("execute_on_answer", "").partition(":")
+    if at_answer:
+        await near.execute(at_answer, argument)
     number = near.channel.profile.number
     application = _APPLICATION.fullmatch(match["then"])
     if application:
