@@ -113,7 +113,8 @@ def history(model: ModelStandIn, session: int) -> list[tuple[str, str]]:
 
 
 def asked(model: ModelStandIn, session: int) -> list[str]:
-    """What a session was asked to say."""
+    """What a session was asked to say, without the session's own instructions before it."""
     events = model.sessions[session].record.client_events
     replies = [e.get("response", {}) for e in events if e["type"] == "response.create"]
-    return [reply.get("instructions", "") for reply in replies]
+    told = [reply.get("instructions", "") for reply in replies]
+    return [each.rpartition("# Do this now\n")[2] for each in told]

@@ -206,7 +206,7 @@ class SwitchSession:
             await self._parse(self._private.popleft())
 
     async def _parse(self, command: SocketCommand) -> None:
-        locked = is_true(command.get("event-lock"))
+        locked, told = is_true(command.get("event-lock")), self.channel.media_ready
         self._locks += locked
         try:
             for _ in range(atoi(command.get("lead-frames")) * _LEAD_FRAMES_FACTOR):
@@ -214,8 +214,8 @@ class SwitchSession:
             await self._dispatch(command)
         finally:
             self._locks -= locked
-        rows = [("Command", command.line), *command.headers]
-        self.channel.fire("PRIVATE_COMMAND", rows)
+        if told:  # the park of a channel without media tells of no command (switch_ivr_park)
+            self.channel.fire("PRIVATE_COMMAND", [("Command", command.line), *command.headers])
 
     async def _dispatch(self, command: SocketCommand) -> None:
         match command.get("call-command"):
