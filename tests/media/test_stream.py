@@ -164,7 +164,6 @@ async def test_a_hangup_during_the_handshake_is_no_error(
         assert request.transport is not None
         if when == "before":
             request.transport.abort()
-            await asyncio.sleep(0.01)
         asked.set()
         return await handle(self, request)
 
@@ -175,7 +174,8 @@ async def test_a_hangup_during_the_handshake_is_no_error(
     monkeypatch.setattr(web.WebSocketResponse, "prepare", gone)
     with capture_logs() as lines:
         async with _serving(call) as (_, client), _raw(client, _handshake(call)):
-            await asked.wait()
+            async with asyncio.timeout(5):
+                await asked.wait()
             await asyncio.sleep(0.05)
     assert [(line["log_level"], line["event"]) for line in lines] == [
         ("info", "mod_audio_stream hung up before it was connected")
