@@ -218,6 +218,7 @@ def environment(switch: FreeSwitch, base_url: str, **settings: str) -> dict[str,
         "ESL_CONTROLLER_MEDIA_PORT": "0",
         "ESL_CONTROLLER_MEDIA_LANE_PORTS": f"{first}-{first + 499}",
         "ESL_CONTROLLER_WEB_PORT": "0",
+        "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",  # the tests' own servers
         **{f"ESL_CONTROLLER_{name}": value for name, value in settings.items()},
     }
 
