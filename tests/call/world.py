@@ -335,8 +335,9 @@ class World:
     def _gates_are_right(self) -> None:
         talking, conversation = self.call.state is State.TALKING, self.call.conversation
         assert self.gates.agent is talking
-        silent = conversation.music_playing or conversation.secret_digits or conversation.held
-        assert self.gates.caller == ("closed" if not talking else "silent" if silent else "open")
+        closed = not talking or conversation.music_playing
+        silent = conversation.secret_digits or conversation.held
+        assert self.gates.caller == ("closed" if closed else "silent" if silent else "open")
 
     def _leave(self, exit_: do.Hangup | do.Transfer) -> None:
         assert not self.over, "left after the end"

@@ -18,6 +18,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from esl_controller.freeswitch.connection import SwitchConnection
+from esl_controller.freeswitch.transfers import Transfers
 from esl_controller.freeswitch.wire import NoSuchChannel
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -205,7 +206,8 @@ async def test_a_channel_that_is_gone_when_it_is_asked_for_something_is_no_fault
     async def gone(*_: object) -> None:
         raise NoSuchChannel(f"{command}: -ERR No such channel!")
 
-    monkeypatch.setattr(SwitchConnection, command, gone)
+    asked = Transfers if command == "transfer" else SwitchConnection
+    monkeypatch.setattr(asked, command, gone)
     script = (ScriptedCall(1, "transfer_call", '{"destination": "Sales"}'),)
     secretary = f"[recording]\nstereo = true\n{SALES}"
     with capture_logs() as logs:
