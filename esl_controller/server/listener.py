@@ -305,19 +305,22 @@ class CallListener:
                     del self.calls[channel.uuid]
                     self._over.append(channel.media_path)
                     self._mind_door()
-            switch = session.switch  # of its last park
-            if switch.mute_since is not None and not session.stepped_back:
-                await self._rescue(switch, session, switch.mute_since)
-            elif session.call.cause == TRANSFERRED:
-                session.left(await self._linger(switch))
-            elif session.stepped_back:
-                await self._linger(switch)
-            # Closing a connection that a newer one has replaced would throw the call out of the
-            # newer one's park, and the dialplan would dial once more
-            # (captures/transfer_back.*.jsonl).
-            while session.successor is not None:
-                session = session.successor
-                await session.wait_over()
+            await self._let_go(session)
+
+    async def _let_go(self, session: CallSession) -> None:
+        """Return when the connections of a session that is over may be closed."""
+        switch = session.switch  # of its last park
+        if switch.mute_since is not None and not session.stepped_back:
+            await self._rescue(switch, session, switch.mute_since)
+        elif session.call.cause == TRANSFERRED:
+            session.left(await self._linger(switch))
+        elif session.stepped_back:
+            await self._linger(switch)
+        # Closing a connection that a newer one has replaced would throw the call out of the newer
+        # one's park, and the dialplan would dial once more (captures/transfer_back.*.jsonl).
+        while session.successor is not None:
+            session = session.successor
+            await session.wait_over()
 
     async def _rescue(
         self, switch: SwitchConnection, session: CallSession, mute_since: float
