@@ -43,7 +43,8 @@ LANE_CLOSED_S = 1.0
 # frame that we send, up to 120 ms later. So a lane is not closed by a hangup if these two are as
 # close as this.
 CODEC_S = 0.5
-PARK_S = 2.0  # the switch dials us within 20 ms
+# The switch dials us within 20 ms, or once more after 2 s (``dialplan.UNTIL_TAKEN_S``).
+PARK_S = 4.0
 PARKS = 20  # in one call: each leaves a connection behind, which costs the switch 1.6 MB
 
 

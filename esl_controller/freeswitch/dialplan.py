@@ -51,6 +51,9 @@ TONE_HZ = 425
 TONE_DB = -24
 HOPS = "controller_hops"
 """The variable in which a channel carries its `Hops`."""
+UNTIL_TAKEN_S = 2
+"""Seconds after which a call that a line of ours hands to a controller is sent home, unless one has
+taken it; that takes 20 ms."""
 INSTEAD = "controller_instead"
 """The variable in which a channel carries its `instead`, see `Channel`."""
 _ADDRESS = r"[A-Za-z0-9._-]{1,253}:\d{1,5}"
@@ -146,7 +149,8 @@ def bridge_and_return(way: Way) -> str:
     channel (`hangup_after_bridge`, a hangup because nobody answers) cannot end the caller's. The
     loopback must stay in between, or the caller would be moved out of this line.
 
-    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`. What
+    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`. See
+    `until_taken`. What
     the leg inherits, it hands on to the legs that it makes (`export_vars`).
     """
     leg = {
@@ -165,6 +169,7 @@ def bridge_and_return(way: Way) -> str:
         "set:continue_on_fail=true",
         f"unset:{INSTEAD}",
         f"bridge:{variables(leg)}{way.to.loopback}",
+        _send_home_unless_taken(way.home),
         f"transfer:{way.home}",
     )
     return "m:^:" + "^".join(actions)
@@ -179,6 +184,7 @@ def park_again(socket: str, home: str, parks: int, *, resumes: bool) -> str:
     `resumes`: the dialplan is to go on where a connection breaks.
     """
     actions = [
+        *([_send_home_unless_taken(home)] if home else []),
         f"set:controller_parks={parks}",
         "unset:controller_lost_at",
         *(["set:socket_resume=true"] if resumes else []),
@@ -186,6 +192,20 @@ def park_again(socket: str, home: str, parks: int, *, resumes: bool) -> str:
         *([f"transfer:{home}"] if home else []),
     ]
     return "m:^:" + "^".join(actions)
+
+
+def until_taken(uuid: str) -> str:
+    """The group of the task that sends a call home which a line of ours has handed to a controller,
+    unless one takes it. An older connection is still open then, and if both break together, the
+    channel may stay where nothing happens (docs/design/freeswitch.md#a-transfer-inline)."""
+    return f"{uuid}.until_taken"
+
+
+def _send_home_unless_taken(home: Place | str) -> str:
+    """The action that schedules that task. `&`: in a thread of its own, because a transfer may wait
+    for the channel."""
+    group, transfer = until_taken("${uuid}"), f"uuid_transfer ${{uuid}} {home}&"
+    return f"set:controller_task=${{sched_api(+{UNTIL_TAKEN_S} {group} {transfer})}}"
 
 
 _WHY_RESUME = (

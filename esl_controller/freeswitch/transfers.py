@@ -117,6 +117,11 @@ class Transfers:
                 await self._commands.set_variable("socket_resume", "true")
             raise transferred
 
+    async def taken(self) -> None:
+        """We have taken a call that a line of ours in the dialplan handed over: it must not be
+        handed over once more. Raises SwitchError."""
+        await self._commands.api("sched_del", dialplan.until_taken(self._channel.uuid))
+
     # --- what they consist of ---------------------------------------------------------------------
 
     async def _home(self) -> Place | None:

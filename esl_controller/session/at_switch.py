@@ -70,6 +70,8 @@ class AtSwitch:
 
     def listen(self) -> None:
         """Have the switch's events decided on, those that have come before first."""
+        if self.channel.parks or self.channel.returns:
+            self._runner.spawn(self._ask("to keep the call here", self.switch.transfers.taken))
         self.switch.handle_events(self._event)
 
     def enter(self, switch: SwitchConnection, channel: Channel) -> None:

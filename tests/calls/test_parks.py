@@ -256,11 +256,6 @@ async def test_a_call_that_cannot_keep_its_session_goes_on_as_after_a_restart(
         assert "in a new park" in note["text"]
 
 
-@pytest.mark.xfail(
-    reason="where its process still takes the new connection, both break together, and that leaves"
-    " the channel in CS_RESET (docs/design/freeswitch.md)",
-    strict=False,
-)
 async def test_a_controller_that_is_killed_on_the_way(tmp_path: Path, wire: Wire) -> None:
     """FreeSWITCH dials another one, which goes on from what was heard."""
     async with shop(tmp_path, greeting="greeting") as of:

@@ -36,6 +36,8 @@ EXAMPLE_FILE = ROOT / "freeswitch" / "dialplan" / "voice_ai.xml"
 
 SOCKET = ("socket", "127.0.0.1:8022 async full")
 ANEW = ("transfer", "${controller_again}")
+TASK = "+2 ${uuid}.until_taken uuid_transfer ${uuid} 8000 XML default&"
+SENT_HOME = ("set", f"controller_task=${{sched_api({TASK})}}")
 
 
 def actions(text: str, tag: str = "action") -> list[tuple[str, str]]:
@@ -243,7 +245,7 @@ def test_the_way_bridge_and_return_is_one_word_in_quotes_and_ends_at_home() -> N
     assert "originate_timeout=30" in bridge
     assert ("set", "continue_on_fail=true") in actions
     assert ("set", "hangup_after_bridge=false") in actions
-    assert actions[-1] == ("transfer", "8000 XML default")
+    assert actions[-2:] == [SENT_HOME, ("transfer", "8000 XML default")]
 
 
 def test_who_comes_back_only_if_nobody_was_reached_is_gone_after_a_bridge() -> None:
@@ -277,6 +279,7 @@ def test_the_way_to_a_new_park_dials_the_same_controllers_and_then_goes_home() -
     line = park_again("127.0.0.1:8022 async full", "8000 XML default", 3, resumes=True)
     actions = [action.partition(":")[::2] for action in line.removeprefix("m:^:").split("^")]
     assert actions == [
+        SENT_HOME,
         ("set", "controller_parks=3"),
         ("unset", "controller_lost_at"),
         ("set", "socket_resume=true"),

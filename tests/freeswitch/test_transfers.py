@@ -8,7 +8,7 @@ import pytest
 
 from esl_controller.call.hops import Hops
 from esl_controller.freeswitch.channel import Channel
-from esl_controller.freeswitch.dialplan import Way, bridge_and_return, park_again
+from esl_controller.freeswitch.dialplan import Way, bridge_and_return, park_again, until_taken
 from esl_controller.freeswitch.wire import Place, SwitchError
 from tests.freeswitch.peer import UUID, api_reply, connected
 
@@ -100,6 +100,16 @@ async def test_no_new_park_where_the_address_is_not_known() -> None:
         switch.channel = Channel.parse(headers)
         with pytest.raises(SwitchError):
             await switch.transfers.new_park(1)
+
+
+async def test_a_call_that_is_taken_is_not_sent_home_any_more() -> None:
+    async with connected() as (switch, peer):
+        switch.channel = Channel.parse({"Unique-ID": UUID})
+        task = asyncio.create_task(switch.transfers.taken())
+        command = await peer.reply(api_reply("+OK Deleted: 1"))
+        assert command.strip() == f"api sched_del {UUID}.until_taken"
+        await task
+    assert f" {until_taken('${uuid}')} " in park_again("a:1 async full", "1 XML x", 1, resumes=True)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ async def test_a_lane_opens_once_per_park(any_switch: FreeSwitch, figures: Figur
         again.close()
 
 
-@pytest.mark.parametrize("after_s", [None, 0.0, 0.005, 0.01, 0.1])
+@pytest.mark.parametrize("after_s", [None, 0.0, 0.005, 0.01, 0.016, 0.02, 0.025, 0.03, 0.035, 0.1])
 async def test_a_controller_that_is_lost_on_the_way_to_a_new_park(
     any_switch: FreeSwitch, after_s: float | None
 ) -> None:

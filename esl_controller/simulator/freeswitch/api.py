@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeAlias, cast
 
 from esl_controller.simulator.freeswitch import inspection
@@ -158,19 +159,29 @@ def _sched_hangup(switch: Switch, arg: str) -> str:
         return _NO_CHANNEL
     cause = words[2] if len(words) > 2 else "ALLOTTED_TIMEOUT"
     seconds = int(words[0].removeprefix("+") or 0)  # the other form, a point in time, is not used
-    timer = asyncio.get_running_loop().call_later(seconds, session.channel.hangup, cause)
-    session.channel.scheduled.append(timer)
+    _schedule(switch, seconds, words[1], partial(session.channel.hangup, cause))
     return "+OK\n"
 
 
+def _sched_api(switch: Switch, arg: str) -> str:
+    when, group, command = (*arg.split(" ", 2), "", "")[:3]
+    if not command:
+        return "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n"
+    name, _, rest = command.removesuffix("&").partition(" ")
+    _schedule(switch, int(when.removeprefix("+")), group, partial(switch.api_at_once, name, rest))
+    return "+OK Added: 1\n"
+
+
+def _schedule(switch: Switch, seconds: int, group: str, task: Callable[[], object]) -> None:
+    timer = asyncio.get_running_loop().call_later(seconds, task)
+    switch.scheduled.setdefault(group, []).append(timer)
+
+
 def _sched_del(switch: Switch, arg: str) -> str:
-    session = switch.sessions.get(arg)
-    timers = session.channel.scheduled if session else []
+    timers = switch.scheduled.pop(arg, [])
     for timer in timers:
         timer.cancel()
-    count = len(timers)
-    timers.clear()
-    return f"+OK Deleted: {count}\n"
+    return f"+OK Deleted: {len(timers)}\n"
 
 
 def _uuid_send_dtmf(switch: Switch, arg: str) -> str:
@@ -303,6 +314,7 @@ COMMANDS: Mapping[str, Api] = {
     "load": inspection.load,
     "module_exists": inspection.module_exists,
     "reloadxml": inspection.reloadxml,
+    "sched_api": _sched_api,
     "sched_del": _sched_del,
     "sched_hangup": _sched_hangup,
     "show": _show,

@@ -94,8 +94,6 @@ class SimulatedChannel:
         self.stream: AudioStream | None = None
         self.recordings: dict[str, LegRecording] = {}
         self.dtmf: deque[str] = deque(maxlen=MAX_DTMF)
-        self.scheduled: list[asyncio.TimerHandle] = []
-        """The timers of ``sched_hangup``."""
         self.held = False
         """The caller has put the call on hold: what is written to the channel reaches nobody."""
         self._lane_out = bytearray()

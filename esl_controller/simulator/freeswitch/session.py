@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -28,7 +27,7 @@ MAX_PRIVATE_EVENTS = 2000
 """Commands that wait for a channel; FreeSWITCH refuses more with ``-ERR memory error``."""
 MAX_FORWARDS = 70
 """Transfers of a call that brings no count of its own (``switch_ivr_session_transfer``)."""
-_EXPANSION = re.compile(r"\\\$|\$\{([^{}]*)\}")
+_EXPANSION = re.compile(r"\\\$|\$\{(\w+)\(((?:[^${}]|\$\{\w+\})*)\)\}|\$\{([^{}]*)\}")
 _LEAD_FRAMES_FACTOR = 2
 """Frames without sound count half (captures/playback_break.jsonl: 5 took 200 ms)."""
 
@@ -49,6 +48,8 @@ class Switch(Protocol):
     endpoints: Mapping[str, str]
     applications: Mapping[str, Application]
     next_tick: float
+    scheduled: dict[str, list[asyncio.TimerHandle]]
+    """The tasks that wait for their time, by group."""
 
     @property
     def has_stream_module(self) -> bool:
@@ -73,6 +74,9 @@ class Switch(Protocol):
 
     async def api(self, name: str, arg: str) -> str:
         """Run an API command."""
+
+    def api_at_once(self, name: str, arg: str) -> str:
+        """Run one that takes no time; empty for others."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task, at most until the switch closes."""
@@ -277,22 +281,24 @@ class SwitchSession:
         )
 
     def expand(self, text: str) -> str:
-        """Replace ``${name}`` with the channel's variable, with nothing where it is not set; of a
-        ``\\${name}`` the backslash goes only (``switch_channel_expand_variables_check``)."""
-        if "${" not in text:
-            return text
-        return _EXPANSION.sub(
-            lambda found: "$" if found[1] is None else self._value(found[1]), text
-        )
+        """Replace ``${name}`` with the channel's variable, with nothing where it is not set, and
+        ``${name(argument)}`` with what that API command says; of a ``\\${name}`` the backslash
+        goes only (``switch_channel_expand_variables_check``)."""
+        return _EXPANSION.sub(self._expanded, text) if "${" in text else text
 
-    def _value(self, name: str) -> str:
+    def _expanded(self, found: re.Match[str]) -> str:
+        command, argument, name = found.groups()
+        if command is not None:
+            return self.switch.api_at_once(command, self.expand(argument))
+        if name is None:
+            return "$"
         profile = self.channel.profile
-        match name:
-            case "strmicroepoch()":
-                return str(int(time.time() * 1e6))
-            case "context" | "destination_number" if name not in self.channel.variables:
-                return profile.context if name == "context" else profile.number
-        return self.channel.variables.get(name, "")
+        given = {
+            "context": profile.context,
+            "destination_number": profile.number,
+            "uuid": self.channel.uuid,
+        }
+        return self.channel.variables.get(name, given.get(name, ""))
 
     # Park and dialplan
 

@@ -55,6 +55,8 @@ class SwitchStandIn:
         """Every call that was made, by uuid; ended ones stay until :meth:`drop_ended`."""
         self.sessions: dict[str, SwitchSession] = {}
         """The live channels by uuid."""
+        self.scheduled: dict[str, list[asyncio.TimerHandle]] = {}
+        """The tasks that wait for their time (``sched_api``, ``sched_hangup``), by group."""
         self.late_ticks = 0
         """Ticks that came more than 5 ms after their time: the stand-in itself was held up."""
         self._build = build
@@ -102,6 +104,8 @@ class SwitchStandIn:
         if self._ticker:
             self._ticker.cancel()
             self._ticker = None
+        for group in tuple(self.scheduled):
+            self.api_at_once("sched_del", group)
 
     async def _drain(self, patience: float) -> None:
         if self._tasks:
@@ -165,6 +169,7 @@ class SwitchStandIn:
     def forget(self, ident: str) -> None:
         """Drop a channel that is over."""
         self.sessions.pop(ident, None)
+        self.api_at_once("sched_del", ident)
 
     def drop_ended(self) -> None:
         """Let go of the calls that have ended, and of what they heard."""
@@ -196,6 +201,11 @@ class SwitchStandIn:
     def build_for(self, channel: SimulatedChannel) -> Build | None:
         """The build of mod_audio_stream that a channel meets."""
         return None if channel.faults.module_missing else self._build
+
+    def api_at_once(self, name: str, arg: str) -> str:
+        """Run an API command that takes no time; empty for others."""
+        command = COMMANDS.get(name)
+        return command(self, arg) if command is not None else ""
 
     async def api(self, name: str, arg: str) -> str:
         """Run an API command."""

@@ -152,3 +152,18 @@ async def test_a_hangup_that_was_put_off_can_be_called_off() -> None:
         await asyncio.sleep(0.05)
         assert call.cause == ""
         assert await switch.api("sched_del", call.uuid) == "+OK Deleted: 0\n"
+
+
+async def test_a_command_that_the_dialplan_puts_off_has_a_group_of_its_own() -> None:
+    line = "m:^:set:task=${sched_api(+0 ${uuid}.x uuid_kill ${uuid} USER_BUSY&)}^sleep:5000"
+    async with ControllerServer().run() as server, SwitchStandIn(server.target) as switch:
+        call = await switch.call()
+        await (await server.next()).open_call()
+        assert await switch.api("sched_api", f"+1 {call.uuid}.x") == (
+            "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n"
+        )
+        await switch.api("sched_api", f"+9 {call.uuid}.y uuid_kill {call.uuid}")
+        await switch.api("uuid_transfer", f"{call.uuid} '{line}' inline")
+        assert await call.ended() == "USER_BUSY"
+        assert call.variables["task"].startswith("+OK Added: ")
+        assert await switch.api("sched_del", f"{call.uuid}.y") == "+OK Deleted: 1\n"
