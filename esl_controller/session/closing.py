@@ -15,8 +15,8 @@ from esl_controller.session.dependencies import Record
 from esl_controller.session.resume import SnapshotKeeper
 from esl_controller.store.records import CallEnded, Noted
 
-HUNG_UP = failure("the call ended before this was done")
-SENT_ON = failure("the caller was transferred before this was done")
+HUNG_UP = failure("the call ended before the result was known")
+SENT_ON = failure("the caller was transferred before the result was known")
 
 
 class Closing:

@@ -18,6 +18,7 @@ from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from esl_controller.simulator.model_base.record import SessionRecord
 from media.stream import StreamHandler
 from tests.calls.rig import Rig, greeted, rig, words
+from tests.calls.test_killed import company
 from tests.calls.test_talking import SALES, say
 from tests.server.test_outbox import Receiver, listening
 from tests.waiting import until
@@ -235,3 +236,19 @@ async def test_a_function_that_is_under_way_at_the_hangup_leaves_an_entry(
         await of.no_calls()
         (entry,) = (await of.record(call.uuid))["tools"]
     assert (entry["name"], entry["output"]) == (name, HUNG_UP)
+
+
+async def test_a_webhook_that_is_under_way_at_the_hangup_leaves_an_entry() -> None:
+    """Nobody knows whether it was done."""
+    asked = asyncio.Event()
+    async with company(asked.set) as url:
+        find = f'[[tools.webhooks]]\nname = "find"\ndescription = "Find it."\nurl = "{url}"\n'
+        async with rig(model={"script": (ScriptedCall(1, "find"),)}, secretary=find) as of:
+            call = await of.switch.call()
+            await greeted(call)
+            await say(call)
+            await asyncio.wait_for(asked.wait(), 10)
+            call.hangup()
+            await of.no_calls()
+            (entry,) = (await of.record(call.uuid))["tools"]
+    assert (entry["name"], entry["output"]) == ("find", HUNG_UP)

@@ -306,7 +306,9 @@ async def company(asked: Callable[[], None]) -> AsyncIterator[str]:
 
     application = web.Application()
     application.router.add_post("/find", find)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
