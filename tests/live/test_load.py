@@ -119,8 +119,8 @@ async def test_twenty_calls_at_once(switch: FreeSwitch, figures: Figures, tmp_pa
         times = np.array(call.phone.leg.times)
         gaps = np.diff(times[times > times[0] + SETTLED_S]) * 1000
         figures[f"{name}: longest time between two frames heard, ms"].append(float(gaps.max()))
-        # All frames are there, by the words above. One may come late by a thread of FreeSWITCH or of
-        # the callers'; ours are in time by our own clock.
+        # All frames are there, by the words above. One may come late by a thread of FreeSWITCH or
+        # of the callers; ours are in time by our own clock.
         assert np.mean(gaps > 40 + clock.worst_late_ms) < LATE
     ticks = told["clock"]
     assert ticks["late"] < LATE * ticks["ticks"]
