@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from esl_controller.cli import argument_groups
+from esl_controller.fusionpbx import config as fusionpbx_config
 from tests import postgres
 from tests.lateness import LoopWatch
 
@@ -19,6 +21,14 @@ def postgresql() -> Iterator[postgres.Server]:
     """A real PostgreSQL, started for the first test that asks for it."""
     with postgres.serving() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test must not find the controller or the FusionPBX that the machine has."""
+    own = [file for file in argument_groups.DEFAULT_FILES if not file.is_absolute()]
+    monkeypatch.setattr(argument_groups, "DEFAULT_FILES", tuple(own))
+    monkeypatch.setattr(fusionpbx_config, "DEFAULT_FILES", ())
 
 
 @pytest.fixture
