@@ -99,7 +99,9 @@ class StoredSnapshot:
     ``recording``: its path at the switch, or "". ``usage``: what the model has cost so far.
     ``cut``: the agent was cut off when an earlier controller was killed, and nothing of the rest
     was heard yet. ``saved_at``: when that was, by the clock of the times in ``memory``; ``age_s``:
-    the channel's age then, by the switch's clock; both are 0 if they are not known.
+    the channel's age then, by the switch's clock; both are 0 if they are not known. ``begun_at``:
+    when the conversation began anew with whoever was there then, or 0; what was said before is not
+    told to the model.
     """
 
     memory: Snapshot
@@ -108,6 +110,7 @@ class StoredSnapshot:
     cut: bool = False
     saved_at: float = 0.0
     age_s: float = 0.0
+    begun_at: float = 0.0
 
 
 @dataclass(frozen=True)

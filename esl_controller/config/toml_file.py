@@ -121,11 +121,13 @@ def _lines(statements: Iterable[tuple[int, str]], path: Path) -> Iterator[tuple[
     table = ""
     last: dict[str, int] = {}  # arrays of tables: the index of the latest table
     for line, text in statements:
+        if not (stripped := text.strip()) or (stripped[0] == "#" and "\n" not in stripped):
+            continue
         statement = tomllib.loads(text)
         _check_integers(statement, f"{path}:{line}")
         names = list(_names(statement))
-        if header := text.lstrip().startswith("["):
-            if text.lstrip().startswith("[["):
+        if header := stripped.startswith("["):
+            if stripped.startswith("[["):
                 yield names[-1], line
                 last[names[-1]] = last.get(names[-1], -1) + 1
             names = [_indexed(name, last) for name in names]

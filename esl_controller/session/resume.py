@@ -45,6 +45,7 @@ class SnapshotKeeper:
         self._clock = clock
         self._memory = Snapshot()
         self._cut = False  # a sentence was cut off, and its rest has not begun yet
+        self._begun_at = 0.0  # see StoredSnapshot
         self._log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
@@ -63,7 +64,8 @@ class SnapshotKeeper:
         if stored is not None and stored.age_s:
             # By the clock that wrote it, which may differ from ours, or have been set meanwhile.
             now = stored.saved_at + max(0.0, self._channel.age_s - stored.age_s)
-        history, cut = self._agent_session.resume(claimed, now - away_s)
+        self._begun_at = stored.begun_at if stored is not None else 0.0
+        history, cut = self._agent_session.resume(_since(claimed, self._begun_at), now - away_s)
         if stored is None:
             return None
         self.recording, self._agent_session.reported = stored.recording, stored.usage
@@ -95,7 +97,8 @@ class SnapshotKeeper:
     def _begin_anew(self, stored: StoredSnapshot) -> None:
         """Whoever comes now may be the caller, sent back by somebody, or a stranger who knows the
         channel's data: the call is taken, and nothing is told of what was said before."""
-        self._agent_session.resume(Claimed(self.epoch, ""), self._clock.now())
+        self._begun_at = self._clock.now()
+        self._agent_session.resume(Claimed(self.epoch, ""), self._begun_at)
         self._agent_session.reported = stored.usage
         gone = f"the caller had been transferred to {stored.memory.back_from} for good"
         self._note(f"{gone}, and is here again: the conversation begins anew")
@@ -150,5 +153,14 @@ class SnapshotKeeper:
             self._cut,
             self._clock.now(),
             self._clock.age_s,
+            self._begun_at,
         )
         self._put(SnapshotSaved(self._channel.uuid, self.epoch, dump(stored)))
+
+
+def _since(claimed: Claimed, begun_at: float) -> Claimed:
+    """The same without what was said and done before."""
+    turns = [turn for turn in claimed.turns if turn.started_at >= begun_at]
+    return replace(
+        claimed, turns=turns, tools=[used for used in claimed.tools if used.at >= begun_at]
+    )

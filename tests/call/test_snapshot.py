@@ -30,7 +30,7 @@ def test_a_snapshot_survives_being_stored() -> None:
 def test_the_names_that_stand_in_databases_are_the_same_as_ever() -> None:
     """A controller of an older version, or of a newer one, goes on with what this one stored."""
     stored = json.loads(dump(StoredSnapshot(Snapshot())))
-    assert list(stored) == ["memory", "recording", "usage", "cut", "saved_at", "age_s"]
+    assert list(stored) == ["memory", "recording", "usage", "cut", "saved_at", "age_s", "begun_at"]
     assert list(stored["memory"]) == [
         *("ends_at", "greeted", "turns", "prompts", "owes", "leaving", "goodbye", "leaving_call"),
         *("hold", "held_until", "pending", "back_from", "returns", "left_at", "speaks"),

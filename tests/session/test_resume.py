@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from esl_controller.call.agent import ToolCall, Usage
-from esl_controller.call.records import Claimed
+from esl_controller.call.records import Claimed, ToolUsed, Turn
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.session.call_clock import CallClock
@@ -34,6 +34,7 @@ class NoDialogue:
         self.cut = cut
 
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[list[Any], bool]:
+        self.claimed = claimed
         return [], self.cut
 
     def tools_pending(self, calls: Sequence[ToolCall]) -> None:
@@ -124,6 +125,25 @@ async def test_a_caller_who_comes_back_is_not_transferred_again(written: bool) -
     assert (resumption.unreached, resumption.away_s) == ("", 0.0)
     assert resumption.snapshot.ends_at == pytest.approx(140.0, abs=0.1), "the limit stood still"
     assert notes == ["the caller came back from Sales, 90 s after the transfer"]
+
+
+async def test_who_began_anew_is_not_told_the_rest_after_a_loss_either() -> None:
+    put: list[Change] = []
+    given_away = StoredSnapshot(replace(LEAVING, for_good=True, back_from="Sales"))
+    first = recall(put)
+    before = Turn(UUID, 1, "caller", "My number is 77.", "My number is 77.", time.time() - 9)
+    asked = ToolUsed(UUID, "c1", "find", "{}", "{}", time.time() - 8, 5)
+    assert first.resume(Claimed(1, dump(given_away), [before], [asked])) is None
+    first.save(Snapshot(greeted=True))
+    after = replace(before, number=2, text="Hello?", started_at=time.time())
+    for epoch in (2, 3):
+        (*_, saved) = (change.snapshot for change in put if isinstance(change, SnapshotSaved))
+        again = recall(put)
+        assert again.resume(Claimed(epoch, saved, [before, after], [asked])) is not None
+        again.save(Snapshot(greeted=True, turns=epoch))
+        dialogue = again._agent_session
+        assert isinstance(dialogue, NoDialogue)
+        assert (dialogue.claimed.turns, dialogue.claimed.tools) == ([after], [])
 
 
 async def test_a_caller_who_has_reached_nobody_comes_back_with_the_cause() -> None:
