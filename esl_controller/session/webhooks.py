@@ -7,12 +7,13 @@ until it arrives.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout, StreamReader
+from aiohttp import ClientError, ClientSession, StreamReader
 
 from esl_controller.call.tools import AskServer, TakeMessage, failure
 from esl_controller.freeswitch.channel import Channel
@@ -20,6 +21,7 @@ from esl_controller.secretaries.secretary import Secretary
 from esl_controller.session.webhook_http import PrivateAddress, headers
 from esl_controller.store.records import JSON_LIMIT, Change, DeliveryQueued, MessageTaken
 
+AT_ONCE = 4  # connections of one call: a model mostly asks one or two functions in a turn
 ANSWER_LIMIT = 20_000  # bytes of an answer; a model cannot use more
 
 log = structlog.stdlib.get_logger(__name__)
@@ -44,6 +46,7 @@ class Webhooks:
         self._http = http
         self._put = put
         self._secret = secret
+        self._connections = asyncio.Semaphore(AT_ONCE)
 
     async def webhook(self, request: AskServer, secure: Mapping[str, str]) -> str:
         """Ask the server. Returns a JSON text for the model, whatever happens; an error is one,
@@ -56,13 +59,16 @@ class Webhooks:
         }
         content = json.dumps(asked).encode()
         try:
-            async with self._http.post(
-                tool.url,
-                data=content,
-                headers=headers("function", uuid4().hex, self._secret, content),
-                timeout=ClientTimeout(total=tool.timeout_s),
-                allow_redirects=False,
-            ) as answer:
+            async with (
+                asyncio.timeout(tool.timeout_s),
+                self._connections,
+                self._http.post(
+                    tool.url,
+                    data=content,
+                    headers=headers("function", uuid4().hex, self._secret, content),
+                    allow_redirects=False,
+                ) as answer,
+            ):
                 body = await _read(answer.content)
                 status = answer.status
                 packed = answer.headers.get("Content-Encoding", "identity") != "identity"

@@ -71,6 +71,7 @@ async def test_everything_is_heard_on_both_sides(
             else:
                 found = match(heard, sent)
                 assert found.worst < 0.02, "a run was dropped, doubled or shifted"
+            figures[f"{name}: our words at the caller, correlation"].append(found.correlation)
             assert found.correlation >= 0.95
             if codec != "opus":
                 first = phone.leg.times[found.at * 50 // rate]
@@ -81,10 +82,12 @@ async def test_everything_is_heard_on_both_sides(
         said = through_telephone(said_words(phone, rate), codec)
         found = match(telephone_band(at_model, rate), telephone_band(said, rate))
         figures[f"{name}: caller at the model, worst frame's error"].append(found.worst)
+        figures[f"{name}: caller at the model, correlation"].append(found.correlation)
         assert found.correlation >= 0.95
         rate = phone.leg.rate
         said = through_telephone(said_words(phone, rate), codec)
         reply = match(telephone_band(heard, rate), telephone_band(said, rate))
+        figures[f"{name}: the caller's words, repeated, correlation"].append(reply.correlation)
         assert reply.correlation >= 0.95
         assert of.warnings() == []
     assert of.record().violations == of.record().refusals == of.record().early_appends == 0

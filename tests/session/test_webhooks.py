@@ -21,10 +21,11 @@ from esl_controller.secretaries.schema import WebhookTool
 from esl_controller.secretaries.secretary import Secretary
 from esl_controller.server import logs
 from esl_controller.session.webhook_http import signature, webhook_session
-from esl_controller.session.webhooks import ANSWER_LIMIT, Webhooks
+from esl_controller.session.webhooks import ANSWER_LIMIT, AT_ONCE, Webhooks
 from esl_controller.store.records import Change, DeliveryQueued, MessageTaken
 from tests.lateness import LoopWatch
 from tests.secretaries.rig import secretary
+from tests.waiting import until
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
 CHANNEL = Channel(UUID, "d-1", "s-1", "+5511", "8000", "public", "PCMU", 8000, False, {})
@@ -75,6 +76,33 @@ def answering(**response: Any) -> Answer:
         return web.Response(**response)
 
     return answer
+
+
+async def test_one_call_does_not_take_the_connections_of_others() -> None:
+    """What has to wait for one of its own does so within its time."""
+    asked: list[None] = []
+    free = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        asked.append(None)
+        await free.wait()
+        return web.json_response({})
+
+    async with server(slow) as url, webhook_session(LOOPBACK) as http:
+        tool = WebhookTool(name="check", description="Checks.", url=url, timeout_s=0.5)
+        one = Webhooks(CHANNEL, secretary(), http, lambda change: None, SECRET)
+        asks = [
+            asyncio.ensure_future(one.webhook(AskServer(tool, {}), {})) for _ in range(AT_ONCE + 1)
+        ]
+        await until(lambda: len(asked) == AT_ONCE)
+        other = Webhooks(CHANNEL, secretary(), http, lambda change: None, SECRET)
+        others = asyncio.ensure_future(other.webhook(AskServer(tool, {}), {}))
+        await until(lambda: len(asked) == AT_ONCE + 1)
+        outputs = await asyncio.gather(*asks, others)
+        free.set()
+    assert {json.loads(output)["error"] for output in outputs} == {
+        "check failed: no answer within 0.5 s"
+    }
 
 
 async def test_the_server_learns_what_the_model_wants_and_who_calls() -> None:
