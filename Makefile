@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 
 CALLS ?= 40
 bench-restart: CALLS = 30
+bench-floor: CALLS = 10 40 80
 SECONDS ?= 20
 WORKERS ?= 4
 FAREWELLS ?= 100
@@ -19,7 +20,7 @@ LOWEST_TIMEOUT ?= 3600
 # Under this name and a date; the name alone is a link to the newest.
 PREFIX ?= /usr/local/lib/esl-controller
 
-.PHONY: help demo install test fuzz test-lowest style types check format bench bench-talk bench-restart lock clean
+.PHONY: help demo install test fuzz test-lowest style types check format bench bench-floor bench-talk bench-restart lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +83,9 @@ format: $(VENV)/.ready ## put the code into shape
 
 bench: $(VENV)/.ready ## CALLS=40 SECONDS=20: three processes, CPU, latency, gaps
 	@$(PY) -m benchmarks.bench --calls $(CALLS) --seconds $(SECONDS)
+
+bench-floor: $(VENV)/.ready ## CALLS="10 40 80": what the system calls alone cost on this machine
+	@$(PY) -m benchmarks.floor $(CALLS)
 
 bench-talk: $(VENV)/.ready ## FAREWELLS=100 KILLS=20: hangups after the last word, models that die in mid-word
 	@$(PY) -m benchmarks.talk --farewells $(FAREWELLS) --kills $(KILLS)

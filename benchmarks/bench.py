@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks import floor as floors
 from benchmarks import profiler, signals
+from benchmarks.floor import DELTA_MS
 from benchmarks.measure import Span, measure
 from benchmarks.processes import (
     BenchError,
@@ -34,11 +36,11 @@ from benchmarks.processes import (
 from benchmarks.records import load_calls, load_sessions
 from benchmarks.report import Lateness, Resources, Run
 
-DELTA_MS: Final = 100
 THINK_MS: Final = 207  # no multiple of 20: utterances begin at every phase of the clock
 TALKING_S: Final = 15.0
 OPEN_S: Final = 30.0
 END_S: Final = 60.0
+FLOOR_S: Final = 5.0
 KEY: Final = "sk-bench"
 
 
@@ -88,6 +90,7 @@ async def run(options: Options, folder: Path) -> Run:
         )
     )
     return Run(
+        floor_ms=await _floor(options),
         calls=options.calls,
         seconds=called.steady.span.seconds,
         codec=options.codec,
@@ -100,6 +103,19 @@ async def run(options: Options, folder: Path) -> Run:
         live=called.live,
         profile=called.profile,
     )
+
+
+async def _floor(options: Options) -> float | None:
+    """The floor of these calls on this machine, right after them; None without a C compiler."""
+    if floors.compiler() is None:
+        return None
+    codecs = ("PCMU", "L16") if options.codec == "mixed" else (options.codec,)
+    seconds = min(options.seconds, FLOOR_S)
+    found = [
+        await floors.floor(options.calls, seconds, floors.Traffic.of(codec, options.build))
+        for codec in codecs
+    ]
+    return sum(each.cpu_ms for each in found) / len(found)
 
 
 def _environment(options: Options, base_url: str, folder: Path) -> dict[str, str]:

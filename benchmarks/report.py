@@ -71,6 +71,8 @@ class Run:
     live: int
     """Calls that were still up at the end."""
     profile: str = ""
+    floor_ms: float | None = None
+    """What the system calls alone cost here (`floor.py`), in ms a call and second."""
 
     @property
     def call_seconds(self) -> float:
@@ -89,8 +91,18 @@ class Run:
             for name, value in own.cpu_ms.items()
             if name != "controller"
         ]
+        cpu_ms = own.cpu_ms["controller"]
+        floor = (
+            []
+            if self.floor_ms is None
+            else [
+                Figure("  the floor: its system calls, without any work", self.floor_ms, "ms"),
+                Figure("  times the floor", cpu_ms / self.floor_ms, ""),
+            ]
+        )
         return [
-            Figure("CPU per call-second, controller", own.cpu_ms["controller"], "ms", 5.0),
+            Figure("CPU per call-second, controller", cpu_ms, "ms", 5.0),
+            *floor,
             *others,
             Figure("appends a second and call", audio.appends / self.call_seconds, ""),
             Figure("  audio in each", _ratio(audio.append_bytes, audio.appends), "bytes"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bench, profiler, signals, talk
+from benchmarks import bench, floor, profiler, signals, talk
 from benchmarks.measure import Audio, Span, measure
 from benchmarks.records import CallRecord, SessionRecord
 from benchmarks.report import Lateness, Resources, Run
@@ -56,6 +56,7 @@ async def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     assert 0.2 < result.resources.cpu_ms["controller"] < 1000
     assert result.resources.rss_mb > 30
     assert "CPU per call-second, controller" in result.text()
+    assert ("  times the floor" in figures) == (floor.compiler() is not None)
     assert result.data()["figures"]
 
 
