@@ -18,8 +18,10 @@ from esl_controller.freeswitch.esl import ESLEvent, GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed, event_socket
 from esl_controller.freeswitch.wire import Command, NoSuchChannel, Place, SwitchError, UnsafeValue
 
-RESCUE_S = 10.0
-LANE_CLOSED_S = 1.0
+RESCUE_S = 15.0
+# A FreeSWITCH that hung has up to 6 s of our datagrams before it, and plays them first: its socket
+# holds some 280 of 20 ms (docs/design/freeswitch.md#a-lane-that-keeps-the-channel-waiting).
+LANE_CLOSED_S = 8.0
 
 
 class Rescue:

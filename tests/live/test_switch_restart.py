@@ -8,6 +8,7 @@ import time
 from esl_controller.call.states import State
 from esl_controller.freeswitch.channel_commands import COMMAND_S
 from esl_controller.freeswitch.connection import PING_S
+from esl_controller.freeswitch.rescue import LANE_CLOSED_S
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
 from tests.live.rig import Live, dial_string, live, until
@@ -77,7 +78,9 @@ async def test_a_switch_that_hangs_is_noticed_and_its_call_goes_on(
             await until(lambda: not of.controller.ports.taken)
             assert of.controller.calls.ready
             assert "the switch no longer answers" in (await of.stored()).cause
-        await until(lambda: of.controller.calls.taken == 2)
+        woke = time.monotonic()
+        await until(lambda: of.controller.calls.taken == 2, LANE_CLOSED_S + 2)
+        figures["FreeSWITCH wakes to its call back, s"].append(time.monotonic() - woke)
         (session,) = of.controller.calls.calls.values()
         await until(lambda: session.call.state is State.TALKING)
         await phone.hears_silence()
