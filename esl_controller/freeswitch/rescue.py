@@ -19,8 +19,8 @@ from esl_controller.freeswitch.leg import CallFailed, event_socket
 from esl_controller.freeswitch.wire import Command, NoSuchChannel, Place, SwitchError, UnsafeValue
 
 RESCUE_S = 15.0
-# A FreeSWITCH that hung has up to 6 s of our datagrams before it, and plays them first: its socket
-# holds some 280 of 20 ms (docs/design/freeswitch.md#a-lane-that-keeps-the-channel-waiting).
+# A FreeSWITCH that hung plays our datagrams that wait in its socket first, 3.3 s of them
+# (docs/design/freeswitch.md#a-lane-that-keeps-the-channel-waiting).
 LANE_CLOSED_S = 8.0
 
 
