@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import Process
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from benchmarks.processes import (
     told,
 )
 from benchmarks.records import load_calls, load_sessions
-from benchmarks.report import Lateness, Resources, Run
+from benchmarks.report import Lateness, Resources, Run, Sweep
 
 THINK_MS: Final = 207  # no multiple of 20: utterances begin at every phase of the clock
 TALKING_S: Final = 15.0
@@ -222,22 +223,41 @@ def main(argv: list[str] | None = None) -> int:
     """Print the report; with `--check`, 1 if a limit is missed. 2 if it could not be measured."""
     args = _parser().parse_args(argv)
     fields = Options.__dataclass_fields__
-    options = Options(**{name: value for name, value in vars(args).items() if name in fields})
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            result = asyncio.run(run(options, Path(folder)))
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result.data()) if args.json else result.text())
-    return int(args.check and not result.ok)
+    options = Options(**{n: v for n, v in vars(args).items() if n in fields and n != "calls"})
+    results = []
+    for calls in args.calls:
+        if len(args.calls) > 1:
+            print(f"bench: {calls} calls ...", file=sys.stderr)
+        try:
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                results.append(asyncio.run(run(replace(options, calls=calls), Path(folder))))
+        except BenchError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 2
+    print(_told(results, as_json=args.json))
+    return int(args.check and not all(result.ok for result in results))
+
+
+def _told(results: Sequence[Run], *, as_json: bool) -> str:
+    """The report of one run, or of several with other numbers of calls."""
+    if len(results) > 1:
+        sweep = Sweep(results)
+        return json.dumps(sweep.data()) if as_json else sweep.text()
+    (result,) = results
+    return json.dumps(result.data()) if as_json else result.text()
 
 
 def _parser() -> argparse.ArgumentParser:
     normal = Options()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench")
     parser.description = "The controller under load, between two stand-ins, three processes."
-    parser.add_argument("--calls", type=int, default=normal.calls)
+    parser.add_argument(
+        *("--calls", "-n"),
+        type=int,
+        nargs="+",
+        default=[normal.calls],
+        help="at once; for several numbers one run each, and what they have in common",
+    )
     parser.add_argument("--seconds", type=float, default=normal.seconds, help="steady part")
     parser.add_argument("--codec", choices=("PCMU", "L16", "mixed"), default=normal.codec)
     parser.add_argument("--build", choices=("sptmru", "amigniter"), default=normal.build)

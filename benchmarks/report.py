@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.measure import Audio, percentile
 
 
@@ -182,6 +184,59 @@ class Run:
             "ok": self.ok,
             "figures": [{**asdict(figure), "ok": figure.ok} for figure in self.figures()],
         }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs with different numbers of calls, and nothing else different."""
+
+    runs: Sequence[Run]
+
+    def cost(self) -> tuple[float, float]:
+        """The controller's CPU: what a second costs without any call, and what a call and second
+        cost on top, in ms; the straight line that fits best."""
+        calls = [run.calls for run in self.runs]
+        spent = [run.calls * run.resources.cpu_ms["controller"] for run in self.runs]
+        each, fixed = np.polyfit(calls, spent, 1)
+        return float(fixed), float(each)
+
+    def text(self) -> str:
+        """A line for each run, the two costs, and the limits that were missed."""
+        names = ("calls", "CPU, ms", "x floor", "to model", "to caller", "late, %", "missing", "MB")
+        rows = [names, *(_row(run) for run in self.runs)]
+        lines = ["".join(f"{cell:>11}" for cell in row) for row in rows]
+        fixed, each = self.cost()
+        lines += ["", f"{fixed:.1f} ms a second, and {each:.2f} ms a call and second on top"]
+        for run in self.runs:
+            missed = [figure.name.strip() for figure in run.figures() if not figure.ok]
+            if missed:
+                lines.append(f"{run.calls} calls missed: " + "; ".join(missed))
+        note = (
+            "CPU: of the controller, a call and second. To model, to caller: p99 in ms. Late: ticks"
+            " of the controller's clock by more than 5 ms. MB: the whole process."
+        )
+        return "\n".join([*lines, "", note])
+
+    def data(self) -> dict[str, Any]:
+        """The same for JSON."""
+        fixed, each = self.cost()
+        runs = [run.data() for run in self.runs]
+        return {"fixed_ms": fixed, "each_ms": each, "runs": runs}
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    cpu_ms, audio, clock = run.resources.cpu_ms["controller"], run.audio, run.lateness
+    missing = audio.heard.missing + audio.spoken.missing + audio.lost
+    return (
+        str(run.calls),
+        f"{cpu_ms:.2f}",
+        "" if run.floor_ms is None else f"{cpu_ms / run.floor_ms:.1f}",
+        f"{percentile(audio.to_model, 99) * 1000:.1f}",
+        f"{percentile(audio.first_deltas, 99) * 1000:.1f}",
+        f"{_ratio(100 * clock.late, clock.ticks):.2f}",
+        str(missing),
+        f"{run.resources.rss_mb:.0f}",
+    )
 
 
 def table(figures: Sequence[Figure]) -> str:

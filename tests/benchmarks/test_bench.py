@@ -12,7 +12,7 @@ import pytest
 from benchmarks import bench, floor, profiler, signals, talk
 from benchmarks.measure import Audio, Span, measure
 from benchmarks.records import CallRecord, SessionRecord
-from benchmarks.report import Lateness, Resources, Run
+from benchmarks.report import Lateness, Resources, Run, Sweep
 from benchmarks.signals import SILENT, STRANGE, Continuity
 from media.frame import PCMU, decode, encode, pcm
 from media.resample import Converter
@@ -38,6 +38,22 @@ GOOD = Run(
     setup=[0.08, 0.09],
     live=2,
 )
+
+
+def test_a_sweep_tells_what_no_call_costs_and_what_each_does() -> None:
+    def at(calls: int, cpu_ms: float) -> Run:
+        resources = replace(GOOD.resources, cpu_ms={"controller": cpu_ms})
+        return replace(GOOD, calls=calls, live=calls, resources=resources, floor_ms=0.5)
+
+    sweep = Sweep([at(10, 6.5), at(40, 3.125), at(80, 2.5625)])
+    fixed, each = sweep.cost()
+    assert fixed == pytest.approx(45.0)
+    assert each == pytest.approx(2.0)
+    lines = sweep.text().splitlines()
+    assert lines[2].split()[:3] == ["40", "3.12", "6.2"]
+    assert "45.0 ms a second, and 2.00 ms a call and second on top" in lines
+    assert "10 calls missed: CPU per call-second, controller" in lines
+    assert [run["calls"] for run in sweep.data()["runs"]] == [10, 40, 80]
 
 
 async def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, values in sorted(_figures.items()):
         values = sorted(values)
         middle = values[len(values) // 2]
+        places = 4 if name.endswith("correlation") else 1
+        least, median, most = (f"{value:7.{places}f}" for value in (values[0], middle, values[-1]))
         terminalreporter.write_line(
-            f"{name:<62} {len(values):4} values, least {values[0]:7.1f},"
-            f" median {middle:7.1f}, most {values[-1]:7.1f}"
+            f"{name:<62} {len(values):4} values, least {least}, median {median}, most {most}"
         )
