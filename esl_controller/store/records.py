@@ -34,7 +34,8 @@ RETRIES_GROW = 13  # tries, until it is tried each ``LAST_RETRY_S``
 
 
 def retry_s(attempts: int) -> float:
-    """How long a delivery waits at most that failed so often."""
+    """For how many seconds a delivery waits that failed so often, by the clock of whoever put it
+    off; by another controller's, at most so long."""
     return min(FIRST_RETRY_S * 2.0 ** max(0, attempts - 1), LAST_RETRY_S)
 
 
