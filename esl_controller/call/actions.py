@@ -61,10 +61,10 @@ class HearByLane:
 class SetGates:
     """Which audio passes from now on (``gates.py``).
 
-    ``caller``, on the way to the agent: ``closed`` before the conversation and after it; ``silent``
-    while the caller is on hold, holds us, or types digits that nobody may hear: then only an agent
-    whose clock is the caller's audio gets any, and that is silence. ``agent``: whether the agent's
-    speech goes to the caller.
+    ``caller``, on the way to the agent: ``closed`` before the conversation, after it and while hold
+    music plays; ``silent`` while the caller holds us, or types digits that nobody may hear: then
+    only an agent whose clock is the caller's audio gets any, and that is silence. ``agent``:
+    whether the agent's speech goes to the caller.
     """
 
     caller: Literal["closed", "open", "silent"] = "closed"

@@ -177,7 +177,12 @@ class Conversation:
         return [replace(a, last=True) if isinstance(a, ToolResult) else a for a in actions]
 
     def _next(self, now: float) -> Actions:
-        """Leave if all was said, or else request the next reply, or else wait for the caller."""
+        """Leave if all was said, or else request the next reply, or else wait for the caller.
+
+        All was said when no reply is requested or due, and no item of the model is in the playout
+        (``TurnTaking.agent_finished``). Where the last words do not come in time, ``TimeLimits``
+        leaves in place of this.
+        """
         if self._ending.left or self.held:
             return []
         if self._tools.reply_due:

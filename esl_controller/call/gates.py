@@ -1,8 +1,13 @@
 """Which audio passes: the caller's on its way to the agent, the agent's to the caller. [core]
 
 Part of ``machine.py``. Audio never visits the decisions; it passes two gates, which ``SetGates``
-opens and closes: the caller's in ``session/caller.py``, the agent's in
-``session/agent_session.py`` (``SpeechOutput.gate_open``).
+opens and closes: the caller's in ``session/caller.py``, for the stream and the lane alike, the
+agent's in ``session/agent_session.py`` (``SpeechOutput.gate_open``).
+
+``Call.handle`` sets them after each event, by what is true then. Hold music plays from the moment
+when the model has said that it will hold the line until ``unhold``, a key or the end of its time;
+digits are secret from the request for them to the last one or to the end of their time
+(``tool_calls.py``). Both are over at a transfer and at the end.
 """
 
 from __future__ import annotations

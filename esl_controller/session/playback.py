@@ -160,9 +160,12 @@ async def open_lane(
     before: LanePlayback | None = None,
 ) -> LanePlayback:
     """Open the lane of a call, on another port if FreeSWITCH cannot bind the first: a bind that
-    failed leaves nothing behind. A lane that was open cannot be opened again
-    (docs/design/freeswitch.md#the-lane-opens-once-per-park), so another port is only tried where
-    the channel has carried out the command and no lane came of it.
+    failed leaves nothing behind. A lane that was open cannot be opened again in the same park: that
+    keeps what it knows of its first lane in a variable of its own, which nothing but leaving the
+    park clears, and starts a lane's thread only while there is none
+    (docs/design/freeswitch.md#the-lane-opens-once-per-park). So another port is only tried where
+    the channel has carried out the command and no lane came of it, and ``call/media_path.py`` asks
+    for a new park where a lane is lost.
 
     ``host`` is our address, ``switch_host`` the one FreeSWITCH binds, ``rate`` the channel's in Hz
     (0: not known), ``before`` as for ``LanePlayback``. Raises LaneError and SwitchError.
