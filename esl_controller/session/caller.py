@@ -23,7 +23,8 @@ class CallerAudio:
     """Passes the caller's audio to the agent, checks on demand whether it is speech, and always
     whether it is a tone.
 
-    ``gate``: see ``actions.SetGates``. ``confirm_ms`` milliseconds of speech make an interruption;
+    ``gate``: ``closed`` while hold music plays and outside the conversation, ``silent`` while the
+    caller holds us or types secret digits (``actions.SetGates``). ``confirm_ms`` milliseconds of speech make an interruption;
     with 0 every sound is one. ``report`` gets the verdicts.
     """
 
