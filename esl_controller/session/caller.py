@@ -24,8 +24,8 @@ class CallerAudio:
     whether it is a tone.
 
     ``gate``: ``closed`` while hold music plays and outside the conversation, ``silent`` while the
-    caller holds us or types secret digits (``actions.SetGates``). ``confirm_ms`` milliseconds of speech make an interruption;
-    with 0 every sound is one. ``report`` gets the verdicts.
+    caller holds us or types secret digits (``actions.SetGates``). ``confirm_ms`` milliseconds of
+    speech make an interruption; with 0 every sound is one. ``report`` gets the verdicts.
     """
 
     def __init__(

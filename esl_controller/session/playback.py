@@ -160,9 +160,9 @@ async def open_lane(
     before: LanePlayback | None = None,
 ) -> LanePlayback:
     """Open the lane of a call, on another port if FreeSWITCH cannot bind the first: a bind that
-    failed leaves nothing behind. A lane that was open cannot be opened again in the same park: the park
-    keeps what it knows of its first lane in a variable of its own, which nothing but leaving the
-    park clears, and starts a lane's thread only while there is none
+    failed leaves nothing behind. A lane that was open cannot be opened again in the same park: the
+    park keeps what it knows of its first lane in a variable of its own, which nothing but leaving
+    it clears, and starts a lane's thread only while there is none
     (docs/design/freeswitch.md#the-lane-opens-once-per-park). So another port is only tried where
     the channel has carried out the command and no lane came of it, and ``call/media_path.py`` asks
     for a new park where a lane is lost.
