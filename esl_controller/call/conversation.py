@@ -180,8 +180,8 @@ class Conversation:
         """Leave if all was said, or else request the next reply, or else wait for the caller.
 
         All was said when no reply is requested or due, and no item of the model is in the playout
-        (``TurnTaking.agent_finished``). ``Ending.leave`` does nothing unless it was decided that the
-        call is to end. Where the last words do not come in time, ``TimeLimits`` leaves instead.
+        (``TurnTaking.agent_finished``). ``Ending.leave`` does nothing unless the end was decided.
+        Where the last words do not come in time, ``TimeLimits`` leaves instead.
         """
         if self._ending.left or self.held:
             return []
