@@ -31,8 +31,9 @@ _TOKEN = re.compile(
         | " (?: [^"\\\n]++ | \\. )*+ "
         | ' [^'\n]*+ '
       )
-    | (?P<comment> \#[^\n]*+ )
-    | (?P<open> [\[{] ) | (?P<close> [\]}] ) | (?P<dot> \. ) | (?P<end> \n ) | (?P<mark> [=,] )
+    | (?P<comment> \#[^\n]*+ (?: \n [ \t]*+ \# [^\n]*+ )*+ )
+    | (?P<open> [\[{] ) | (?P<close> [\]}] ) | (?P<dot> \. ) | (?P<mark> [=,] )
+    | (?P<end> \n (?: [ \t]*+ \n )*+ )
     | (?P<space> [ \t]++ )
     | (?P<word> [^"'\#\[\]{}.\n=,\ \t]++ )
     """,
@@ -121,7 +122,7 @@ def _lines(statements: Iterable[tuple[int, str]], path: Path) -> Iterator[tuple[
     table = ""
     last: dict[str, int] = {}  # arrays of tables: the index of the latest table
     for line, text in statements:
-        if not (stripped := text.strip()) or (stripped[0] == "#" and "\n" not in stripped):
+        if not (stripped := text.strip()) or stripped[0] == "#":  # then it is nothing but that
             continue
         statement = tomllib.loads(text)
         _check_integers(statement, f"{path}:{line}")

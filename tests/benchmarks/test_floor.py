@@ -25,7 +25,7 @@ async def test_it_does_what_a_controller_does_as_often() -> None:
     assert found.messages == pytest.approx(25, rel=0.2)
     assert found.deltas == pytest.approx(10, rel=0.2)
     assert found.frames == pytest.approx(50, rel=0.2)
-    assert 0 < found.kernel_ms <= found.cpu_ms < 100
+    assert 0 <= found.kernel_ms <= found.cpu_ms < 100  # told in ticks of 4 ms
 
 
 async def test_without_a_compiler_it_says_what_to_install(
