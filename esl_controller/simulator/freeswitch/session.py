@@ -8,7 +8,6 @@ Sources: switch_ivr.c (``switch_ivr_park``, ``switch_ivr_parse_event``), switch_
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -20,14 +19,13 @@ from esl_controller.simulator.freeswitch.events import Codec, Core, Profile
 from esl_controller.simulator.freeswitch.faults import CallStep, Faults
 from esl_controller.simulator.freeswitch.installation import Installation
 from esl_controller.simulator.freeswitch.stream import Build
-from esl_controller.simulator.freeswitch.text import atoi, is_true
+from esl_controller.simulator.freeswitch.text import atoi, expand, is_true
 from esl_controller.simulator.freeswitch.wire import SocketCommand
 
 MAX_PRIVATE_EVENTS = 2000
 """Commands that wait for a channel; FreeSWITCH refuses more with ``-ERR memory error``."""
 MAX_FORWARDS = 70
 """Transfers of a call that brings no count of its own (``switch_ivr_session_transfer``)."""
-_EXPANSION = re.compile(r"\\\$|\$\{(\w+)\(((?:[^${}]|\$\{\w+\})*)\)\}|\$\{([^{}]*)\}")
 _LEAD_FRAMES_FACTOR = 2
 """Frames without sound count half (captures/playback_break.jsonl: 5 took 200 ms)."""
 
@@ -281,24 +279,14 @@ class SwitchSession:
         )
 
     def expand(self, text: str) -> str:
-        """Replace ``${name}`` with the channel's variable, with nothing where it is not set, and
-        ``${name(argument)}`` with what that API command says; of a ``\\${name}`` the backslash
-        goes only (``switch_channel_expand_variables_check``)."""
-        return _EXPANSION.sub(self._expanded, text) if "${" in text else text
-
-    def _expanded(self, found: re.Match[str]) -> str:
-        command, argument, name = found.groups()
-        if command is not None:
-            return self.switch.api_at_once(command, self.expand(argument))
-        if name is None:
-            return "$"
-        profile = self.channel.profile
-        given = {
-            "context": profile.context,
-            "destination_number": profile.number,
-            "uuid": self.channel.uuid,
+        """Replace variables and API commands in what a dialplan gives to an application."""
+        channel = self.channel
+        profile = {
+            "context": channel.profile.context,
+            "destination_number": channel.profile.number,
+            "uuid": channel.uuid,
         }
-        return self.channel.variables.get(name, given.get(name, ""))
+        return expand(text, {**profile, **channel.variables}, self.switch.api_at_once)
 
     # Park and dialplan
 
