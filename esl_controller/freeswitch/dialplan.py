@@ -149,8 +149,7 @@ def bridge_and_return(way: Way) -> str:
     channel (`hangup_after_bridge`, a hangup because nobody answers) cannot end the caller's. The
     loopback must stay in between, or the caller would be moved out of this line.
 
-    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`. See
-    `until_taken`. What
+    The channel keeps `returns` as `controller_returns` and the time as `controller_left_at`. What
     the leg inherits, it hands on to the legs that it makes (`export_vars`).
     """
     leg = {

@@ -161,6 +161,5 @@ class SnapshotKeeper:
 def _since(claimed: Claimed, begun_at: float) -> Claimed:
     """The same without what was said and done before."""
     turns = [turn for turn in claimed.turns if turn.started_at >= begun_at]
-    return replace(
-        claimed, turns=turns, tools=[used for used in claimed.tools if used.at >= begun_at]
-    )
+    tools = [used for used in claimed.tools if used.at >= begun_at]
+    return replace(claimed, turns=turns, tools=tools)
