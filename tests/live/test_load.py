@@ -24,7 +24,7 @@ CALLS = 20
 BETWEEN_S = 0.25  # calls dialled
 SETTLED_S = 1.0  # the phones are answered all at once, and their jitter buffers fill
 BETWEEN_TURNS_S = 1.0  # of silence at least; the words have shorter pauses
-LATE = 0.005  # of the frames, on a machine that all processes of the test share
+LATE = 0.005  # of the controller's ticks, on a machine that all processes of the test share
 REPLY_S = 6.5  # the stand-in's thinking, and all that it repeats
 SECONDS = float(os.environ.get("LIVE_SECONDS", "60"))
 
@@ -119,9 +119,8 @@ async def test_twenty_calls_at_once(switch: FreeSwitch, figures: Figures, tmp_pa
         times = np.array(call.phone.leg.times)
         gaps = np.diff(times[times > times[0] + SETTLED_S]) * 1000
         figures[f"{name}: longest time between two frames heard, ms"].append(float(gaps.max()))
-        # All frames are there, by the words above. One may come late by a thread of FreeSWITCH or
-        # of the callers; ours are in time by our own clock.
-        assert np.mean(gaps > 40 + clock.worst_late_ms) < LATE
+        # What this process itself was late for is no gap on the line.
+        assert gaps.max() <= 40 + clock.worst_late_ms
     ticks = told["clock"]
     assert ticks["late"] < LATE * ticks["ticks"]
     figures[f"{name}: the callers' own latest tick, ms"].append(clock.worst_late_ms)
