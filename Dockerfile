@@ -10,7 +10,7 @@
 #
 # --network host (network_mode: host in a compose file) on FreeSWITCH's machine is the simplest: the
 # UDP lane then runs over 127.0.0.1 as it does without a container, and everything listens on
-# loopback only (/calls shows callers' numbers).
+# loopback only. Elsewhere /calls, which shows callers' numbers, needs ESL_CONTROLLER_WEB_TOKEN.
 # In a network of its own the container also needs: ESL_CONTROLLER_ESL_ALLOW (FreeSWITCH's network),
 # ESL_CONTROLLER_MEDIA_PUBLIC_URL and _MEDIA_LANE_HOST (the container, as FreeSWITCH reaches it) and
 # _MEDIA_LANE_SWITCH_HOST (FreeSWITCH, as the container reaches it).

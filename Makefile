@@ -13,6 +13,7 @@ SECONDS ?= 20
 WORKERS ?= 4
 FAREWELLS ?= 100
 KILLS ?= 20
+MINUTES ?= 60
 FUZZ ?= 100000
 SEED ?= 1
 LOWEST_TIMEOUT ?= 3600
@@ -20,7 +21,7 @@ LOWEST_TIMEOUT ?= 3600
 # Under this name and a date; the name alone is a link to the newest.
 PREFIX ?= /usr/local/lib/esl-controller
 
-.PHONY: help demo install test fuzz test-lowest style types check format bench bench-floor bench-talk bench-restart lock clean
+.PHONY: help demo install test fuzz test-lowest style types check format bench bench-floor bench-talk bench-restart soak lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,7 +77,7 @@ style: $(VENV)/.ready ## ruff, rules and format; the rooms' boundaries
 types: $(VENV)/.ready ## mypy, strict
 	@$(VENV)/bin/mypy
 
-check: style types test ## what CI runs
+check: style types test ## what CI runs, but for two minutes of soak
 
 format: $(VENV)/.ready ## put the code into shape
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
@@ -92,6 +93,9 @@ bench-talk: $(VENV)/.ready ## FAREWELLS=100 KILLS=20: hangups after the last wor
 
 bench-restart: $(VENV)/.ready ## CALLS=30: controllers killed and stopped while callers talk
 	@$(PY) -m benchmarks.restart --calls $(CALLS)
+
+soak: $(VENV)/.ready ## MINUTES=60: calls that come and go, interrupt, and meet faults; nothing may be left
+	@$(PY) -m benchmarks.soak --minutes $(MINUTES)
 
 lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

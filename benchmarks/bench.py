@@ -126,6 +126,7 @@ def _environment(options: Options, base_url: str, folder: Path) -> dict[str, str
         "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
         "ESL_CONTROLLER_MEDIA_PLAYBACK": options.playback,
         "ESL_CONTROLLER_LOG_FORMAT": "json",
+        "ESL_CONTROLLER_ESL_MAX_LOAD": "0",  # to see what comes beyond it
         **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
     }
 

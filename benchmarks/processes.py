@@ -14,8 +14,10 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 from urllib.request import urlopen
+
+from esl_controller.config import default_file
 
 READY_S: Final = 20.0
 STOP_S: Final = 10.0
@@ -33,9 +35,13 @@ async def started(
 ) -> AsyncIterator[Process]:
     """Run `python -m COMMAND` until the block is left; its standard error goes to `log`.
 
-    `environment` is put over ours. What does not end by SIGTERM within STOP_S is killed.
+    `environment` is put over ours, which has no settings of a controller of this machine. What
+    does not end by SIGTERM within STOP_S is killed.
     """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("ESL_CONTROLLER_")}
+    settings = log.with_name("no-settings")
+    settings.touch()
+    inherited[default_file.VARIABLE] = str(settings)
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -97,16 +103,17 @@ async def ready(process: Process, log: Path, *, settled: bool = False) -> dict[s
     its first call is like any other, too. Raises BenchError."""
     try:
         async with asyncio.timeout(READY_S):
-            found = await _logged("ready", process, log)
+            found = await logged("ready", process, log)
             await asyncio.to_thread(fetch, f"{found['web']}/readyz")
             if settled:
-                await _logged("settled", process, log)
+                await logged("settled", process, log)
     except (TimeoutError, OSError) as error:
         raise BenchError(f"the controller is not ready: {error}. {tail(log)}") from None
     return found
 
 
-async def _logged(event: str, process: Process, log: Path) -> dict[str, str]:
+async def logged(event: str, process: Process, log: Path) -> dict[str, str]:
+    """The first line of its log that says ``event``. Raises BenchError if it ends before."""
     while (found := _line(event, log)) is None:
         if process.returncode is not None:
             raise BenchError(f"the controller ended. {tail(log)}")
@@ -127,6 +134,22 @@ def fetch(url: str) -> dict[str, Any]:
     with urlopen(url, timeout=5) as reply:
         answer: dict[str, Any] = json.load(reply)
         return answer
+
+
+class Footprint(NamedTuple):
+    """What a process takes: resident memory in MB, open files, threads."""
+
+    memory_mb: float
+    files: int
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Right now."""
+        process = Path("/proc", str(pid))
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        files = len(list((process / "fd").iterdir()))
+        return cls(int(status["VmRSS"].split()[0]) / 1024, files, int(status["Threads"]))
 
 
 def cpu_s(pid: int) -> float:

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -20,13 +21,13 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import structlog
 import uvloop
 
-from benchmarks.processes import ready, stop
+from benchmarks.processes import READY_S, logged, ready, stop
 from benchmarks.report import Figure, table
 from esl_controller.freeswitch.dialplan import WAITS_MS
 from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStandIn
@@ -91,7 +92,7 @@ class Stage:
         await self._stack.enter_async_context(self.switch)
         self._stack.push_async_callback(self._stop_all)
 
-    async def start(self) -> tuple[Process, Path]:
+    async def start(self, *arguments: str) -> tuple[Process, Path]:
         """Start a controller, and do not wait for it."""
         log = self.folder / f"controller-{len(self.processes)}.log"
         environment = {
@@ -102,7 +103,9 @@ class Stage:
         }
         with log.open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "esl_controller", "serve"), env=environment, stderr=errors
+                *(sys.executable, "-m", "esl_controller", "serve", *arguments),
+                env=environment,
+                stderr=errors,
             )
         self.processes.append(process)
         return process, log
@@ -112,6 +115,14 @@ class Stage:
         process, log = await self.start()
         await ready(process, log)
         return process
+
+    async def supervised(self) -> int:
+        """A supervisor with one worker and a spare; the PID of the worker."""
+        process, log = await self.start("--workers", "1")
+        worker = await logged("ready", process, log)
+        async with asyncio.timeout(READY_S):
+            await logged("a spare is ready", process, log)
+        return _child(process.pid, str(worker["worker"]))
 
     async def dial(self, count: int) -> list[CallStandIn]:
         """So many calls, all of which hear the model."""
@@ -137,11 +148,23 @@ async def stage(**model: Any) -> AsyncIterator[Stage]:
         yield of
 
 
-async def killed(count: int, result: Result, *, standby: bool) -> None:
-    """SIGKILL while the model speaks to everybody; somebody starts it again, or stands by."""
+def _child(pid: int, last: str) -> int:
+    """The child of a process whose last argument is this."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    words = {c: Path(f"/proc/{c}/cmdline").read_text().rstrip("\0").split("\0") for c in children}
+    return next(int(child) for child in children if words[child][-1] == last)
+
+
+After: TypeAlias = Literal["started again", "stands by", "spare"]
+"""Who is there after a kill: one that is started then, one that listens already, or a spare of the
+same supervisor."""
+
+
+async def killed(count: int, result: Result, after: After) -> None:
+    """SIGKILL while the model speaks to everybody."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as long:
         _write_long_speech(Path(long.name))
-        await _killed(count, result, Path(long.name), standby=standby)
+        await _killed(count, result, Path(long.name), after)
 
 
 def _write_long_speech(path: Path) -> None:
@@ -157,11 +180,11 @@ def _write_long_speech(path: Path) -> None:
         file.writeframes(np.tile(words, 3).tobytes())
 
 
-async def _killed(count: int, result: Result, speech: Path, *, standby: bool) -> None:
+async def _killed(count: int, result: Result, speech: Path, after: After) -> None:
     async with stage(speech=speech) as of:
-        first = await of.controller()
+        first = await of.supervised() if after == "spare" else (await of.controller()).pid
         calls = await of.dial(count)
-        if standby:
+        if after == "stands by":
             await of.controller()
         await asyncio.sleep(WRITTEN_S)
         lost_at = time.monotonic()
@@ -169,10 +192,10 @@ async def _killed(count: int, result: Result, speech: Path, *, standby: bool) ->
             of.switch.sessions[call.uuid].channel.variables["controller_lost_at"] = str(
                 round(time.time() * 1e6)
             )
-        first.kill()
-        await first.wait()
-        if not standby:
-            await of.start()  # as a supervisor does
+        os.kill(first, signal.SIGKILL)
+        if after == "started again":
+            await of.processes[0].wait()
+            await of.start()  # as systemd does
         await _heard_again(calls, lambda at, frame: at > lost_at + 0.06 and any(frame))
         with contextlib.suppress(TimeoutError):
             # Who has waited for long hears us before the model is there.
@@ -244,12 +267,14 @@ async def run(count: int) -> list[Result]:
     results = [
         Result("killed and started again", 3000),
         Result("killed, another one stands by", 700),
+        Result("a worker killed, its spare begins", 800),
         Result("stopped, the next one is up", 400),
     ]
     kinds: list[Awaitable[None]] = [
-        killed(count, results[0], standby=False),
-        killed(count, results[1], standby=True),
-        stopped(count, results[2]),
+        killed(count, results[0], "started again"),
+        killed(count, results[1], "stands by"),
+        killed(count, results[2], "spare"),
+        stopped(count, results[3]),
     ]
     for kind, result in zip(kinds, results, strict=True):
         print(f"{result.name} ...", file=sys.stderr, flush=True)

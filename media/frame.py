@@ -19,6 +19,8 @@ PACKET_MS = (10, 20, 30, 40, 50, 60)  # packet times of channels that a lane ser
 SAMPLE = np.dtype("<i2")
 _UINT16 = np.dtype(np.uint16)
 _UINT8 = np.dtype(np.uint8)
+# As arrays: numpy would make one of a plain number at each call, which takes as long as the work.
+_LOWEST, _HIGHEST = np.array(-32768.0), np.array(32767.0)
 
 Encoding: TypeAlias = Literal["pcm", "pcmu", "pcma"]
 Samples: TypeAlias = npt.NDArray[np.int16]
@@ -65,9 +67,10 @@ def pcm(rate: int) -> Format:
 PCMU = Format("pcmu", 8000)
 PCMA = Format("pcma", 8000)
 
-# Channel rates seen on FreeSWITCH, by the size of a 20 ms frame
-# (docs/design/freeswitch.md#the-lane).
-RATE_OF_FRAME = {pcm(rate).frame_bytes: rate for rate in (8000, 12000, 16000, 24000, 32000, 48000)}
+# Channel rates seen on FreeSWITCH (docs/design/freeswitch.md#the-lane). Between any two of them
+# ``resample`` has a small filter; for 44,100 Hz, say, it would take 0.1 s to make.
+RATES = (8000, 12000, 16000, 24000, 32000, 48000)
+RATE_OF_FRAME = {pcm(rate).frame_bytes: rate for rate in RATES}  # by the size of a 20 ms frame
 
 
 def samples(data: bytes | bytearray | memoryview) -> Samples:
@@ -78,8 +81,8 @@ def samples(data: bytes | bytearray | memoryview) -> Samples:
 def to_pcm(values: npt.NDArray[np.floating]) -> Samples:
     """``values`` rounded and clipped to 16 bits. Overwrites ``values``."""
     np.rint(values, out=values)
-    np.maximum(values, -32768, out=values)
-    np.minimum(values, 32767, out=values)
+    np.maximum(values, _LOWEST, out=values)
+    np.minimum(values, _HIGHEST, out=values)
     return values.astype(SAMPLE)
 
 

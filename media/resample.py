@@ -16,12 +16,15 @@ from __future__ import annotations
 
 from functools import cache
 from math import ceil, gcd
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
 from media.frame import Format, Samples, decoder, encoder, to_pcm, transcoder
+
+Numbers = npt.NDArray[np.float64]
 
 _STOP_DB = 76.0
 _TRANSITION = 0.30  # of the lower Nyquist frequency: 3400-4600 Hz for 8 kHz
@@ -37,12 +40,14 @@ class Resampler:
     """
 
     def __init__(self, source: int, target: int, *, lead: bool = False) -> None:
-        self._bank, self._wide, self._up, self._down, self._ahead = _bank(source, target)
-        silence = self._ahead if lead else 0
-        self._history: npt.NDArray[np.float64] = np.zeros(self._ahead + silence)
+        self._filter = _filter(source, target)
+        ahead = self._filter.ahead
+        silence = ahead if lead else 0
+        self._history: Numbers = np.zeros(ahead + silence)
+        self._space = _Workspace(self._filter, self._history.size, 0)
         self._fed = silence
         self._given = 0
-        self.delay_ms = self._ahead * 1000 / source
+        self.delay_ms = ahead * 1000 / source
 
     def feed(self, values: Samples) -> Samples:
         """Take samples in; returns those that can be computed by now, possibly none."""
@@ -51,46 +56,73 @@ class Resampler:
 
     def finish(self) -> Samples:
         """The rest of the utterance. The resampler is of no use afterwards."""
-        due = ceil(self._fed * self._up / self._down) - self._given
-        return self._run(np.zeros(self._ahead + self._down, np.int16))[: max(0, due)]
+        due = ceil(self._fed * self._filter.up / self._filter.down) - self._given
+        rest = np.zeros(self._filter.ahead + self._filter.down, np.int16)
+        return self._run(rest)[: max(0, due)]
 
     def _run(self, values: Samples) -> Samples:
-        data: npt.NDArray[np.float64] = np.concatenate((self._history, values))
-        blocks = max(0, (data.size - self._bank.shape[0]) // self._down + 1)
-        groups = blocks // _GROUP
-        grouped = groups * _GROUP
-        self._history = data[blocks * self._down :].copy()
-        out = np.empty(blocks * self._up)
-        _product(data, self._wide, _GROUP * self._down, out[: grouped * self._up])
-        _product(data[grouped * self._down :], self._bank, self._down, out[grouped * self._up :])
-        self._given += out.size
-        return to_pcm(out)
+        space, history = self._space, self._history
+        if space.old.size != history.size or space.new.size != values.size:
+            space = self._space = _Workspace(self._filter, history.size, values.size)
+        space.old[:] = history
+        space.new[:] = values
+        for windows, rows, bank, out in space.products:
+            rows[:] = windows
+            rows.dot(bank, out)
+        if history.size == space.left.size:
+            history[:] = space.left
+        else:
+            self._history = space.left.copy()
+        self._given += space.out.size
+        return to_pcm(space.out)
 
 
-def _product(
-    data: npt.NDArray[np.float64],
-    bank: npt.NDArray[np.float64],
-    step: int,
-    out: npt.NDArray[np.float64],
-) -> None:
-    """Fill ``out`` with products of ``bank`` and windows of ``data``, ``step`` samples apart."""
-    width, outputs = bank.shape
-    count = out.size // outputs
-    if count:
-        windows = np.ndarray((count, width), data.dtype, data, strides=(8 * step, 8))
-        np.matmul(np.ascontiguousarray(windows), bank, out=out.reshape(count, outputs))
+class _Filter(NamedTuple):
+    """A filter as a matrix: ``window @ bank`` turns ``down`` new samples into ``up`` new ones.
+
+    ``wide`` is the same for ``_GROUP`` blocks, ``ahead`` how many samples it looks ahead.
+    """
+
+    bank: Numbers
+    wide: Numbers
+    up: int
+    down: int
+    ahead: int
+
+
+class _Workspace:
+    """Where chunks of ``new`` samples after ``old`` ones are computed. Nearly all chunks of a
+    stream have one size, and making these arrays would take as long as the work itself.
+
+    ``left`` are the samples that the next chunk needs, too, ``out`` what this one gives. Each of
+    ``products`` is (windows of the samples, a place for a copy that BLAS can read, matrix, its
+    part of ``out``).
+    """
+
+    def __init__(self, kind: _Filter, old: int, new: int) -> None:
+        data: Numbers = np.empty(old + new)
+        self.old, self.new = data[:old], data[old:]
+        blocks = max(0, (data.size - kind.bank.shape[0]) // kind.down + 1)
+        self.left = data[blocks * kind.down :]
+        self.out: Numbers = np.empty(blocks * kind.up)
+        self.products: list[tuple[Numbers, Numbers, Numbers, Numbers]] = []
+        grouped = blocks - blocks % _GROUP
+        for bank, size, first, count in (
+            (kind.wide, _GROUP, 0, grouped // _GROUP),
+            (kind.bank, 1, grouped, blocks - grouped),
+        ):
+            if count:
+                width, outputs = bank.shape
+                step, part = 8 * size * kind.down, data[first * kind.down :]
+                windows = np.ndarray((count, width), data.dtype, part, strides=(step, 8))
+                out = self.out[first * kind.up :][: count * outputs].reshape(count, outputs)
+                self.products.append((windows, np.empty_like(windows, order="C"), bank, out))
 
 
 @cache
-def _bank(
-    source: int, target: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int, int, int]:
-    """The filter as a matrix: ``window @ bank`` turns ``down`` new samples into ``up`` new ones.
-
-    Returns (bank, the same for ``_GROUP`` blocks, up, down, samples of look-ahead). Each tap is a
-    multiple of 2**-24, so sums are exact in any order: the output depends neither on the size of
-    the chunks nor on the machine.
-    """
+def _filter(source: int, target: int) -> _Filter:
+    """The low-pass between two rates. Each tap is a multiple of 2**-24, so sums are exact in any
+    order: the output depends neither on the size of the chunks nor on the machine."""
     up, down = target // gcd(source, target), source // gcd(source, target)
     nyquist = min(source, target) / 2
     rate = source * up
@@ -112,7 +144,7 @@ def _bank(
     wide = np.zeros((span + (_GROUP - 1) * down, _GROUP * up))
     for block in range(_GROUP):
         wide[block * down : block * down + span, block * up : (block + 1) * up] = bank
-    return bank, wide, up, down, ahead
+    return _Filter(bank, wide, up, down, ahead)
 
 
 class Converter:

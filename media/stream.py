@@ -11,10 +11,12 @@ import asyncio
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
+
+from media.websocket import BINARY, FrameCutter
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,7 +93,7 @@ class StreamEndpoint:
             raise ConnectionResetError("mod_audio_stream is not connected")
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await connection.socket.send_str(text)
+                await connection.send(text)
         except TimeoutError:
             raise ConnectionResetError("mod_audio_stream does not read what it is sent") from None
 
@@ -100,6 +102,7 @@ class StreamEndpoint:
         ids = {name: value[:64] for name, value in request.match_info.items() if "_" in name}
         log.warning(
             f"media connection refused: {reason}",
+            stranger=True,
             **ids,
             path=request.path[:200],
             peer=request.remote,
@@ -129,20 +132,21 @@ class StreamEndpoint:
     async def _serve(self, request: web.Request, handler: StreamHandler) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE, timeout=PATIENCE_S)
         try:
-            if request.transport is None or request.transport.is_closing():
+            transport = request.transport
+            if transport is None or transport.is_closing():
                 raise ConnectionResetError
             await socket.prepare(request)
         except ConnectionError:
             log.info("mod_audio_stream hung up before it was connected", path=request.path)
             return web.Response()
         older = self._open.get(handler)
-        self._open[handler] = mine = _Connection(socket, request)
+        self._open[handler] = mine = _Connection(socket, transport, handler.stream_audio)
         if older is not None:
             # The module has left the older connection: it would not answer a close frame there.
             older.abort()
         handler.stream_opened()
         try:
-            async for message in socket:
+            async for message in socket:  # all but whole messages of audio
                 if self._open.get(handler) is not mine:
                     break
                 if message.type is WSMsgType.BINARY:
@@ -152,28 +156,68 @@ class StreamEndpoint:
                 else:
                     self.ignored += 1
         finally:
+            mine.mute()
             if self._open.get(handler) is mine:
                 del self._open[handler]
                 handler.stream_closed(socket.close_code or WSCloseCode.ABNORMAL_CLOSURE)
         return socket
 
 
-@dataclass(frozen=True, eq=False)
-class _Connection:
-    """One WebSocket of the module."""
+class _Connection(asyncio.Protocol):
+    """One WebSocket of the module. It takes the place of aiohttp's protocol at the transport, and
+    hands whole messages of audio to ``on_audio`` as they are read.
 
-    socket: web.WebSocketResponse
-    request: web.Request
+    A client sends nothing before it has our handshake, so the first byte begins a frame.
+    """
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        on_audio: Callable[[bytes], None],
+    ) -> None:
+        self._socket = socket
+        self._transport = transport
+        self._library = cast(asyncio.Protocol, transport.get_protocol())
+        self._cutter = FrameCutter(
+            BINARY, MAX_MESSAGE - 1, self._library.data_received, masked=True
+        )
+        self._cutter.on_message = on_audio
+        transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._cutter.feed(data)
+
+    def eof_received(self) -> bool | None:
+        return self._library.eof_received()
+
+    def pause_writing(self) -> None:
+        self._library.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._library.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._library.connection_lost(exc)
+
+    async def send(self, text: str) -> None:
+        """Send a text message."""
+        await self._socket.send_str(text)
 
     async def close(self, code: int) -> None:
         """Send a close frame; cut the connection if it is not answered in time."""
+        self.mute()
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self.socket.close(code=code)
+                await self._socket.close(code=code)
         except TimeoutError:
             self.abort()
 
     def abort(self) -> None:
         """Cut the connection."""
-        if self.request.transport is not None:
-            self.request.transport.abort()
+        self.mute()
+        self._transport.abort()
+
+    def mute(self) -> None:
+        """Nobody wants its audio any more."""
+        self._cutter.on_message = None

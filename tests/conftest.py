@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
-from esl_controller.cli import argument_groups
+from esl_controller.config import default_file
 from esl_controller.fusionpbx import config as fusionpbx_config
 from tests import postgres
 from tests.lateness import LoopWatch
@@ -23,12 +26,26 @@ def postgresql() -> Iterator[postgres.Server]:
         yield server
 
 
-@pytest.fixture(autouse=True)
-def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test must not find the controller or the FusionPBX that the machine has."""
-    own = [file for file in argument_groups.DEFAULT_FILES if not file.is_absolute()]
-    monkeypatch.setattr(argument_groups, "DEFAULT_FILES", tuple(own))
-    monkeypatch.setattr(fusionpbx_config, "DEFAULT_FILES", ())
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither a test nor a process that it starts finds the settings of a controller that the
+    machine has, and no test its FusionPBX."""
+    empty = tmp_path_factory.mktemp("no-settings") / "esl-controller.toml"
+    empty.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("ESL_CONTROLLER_", "OPENAI_")) or name == "FREESWITCH_PASSWORD":
+                patch.delenv(name)
+        patch.setenv(default_file.VARIABLE, str(empty))
+        patch.setattr(fusionpbx_config, "DEFAULT_FILES", ())
+        yield
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """For UNIX sockets: their paths have 107 bytes at most, which ``tmp_path`` may exceed."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

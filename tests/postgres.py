@@ -25,11 +25,13 @@ _SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "50"}
 
 
 class Server:
-    """A server on 127.0.0.1 with data of its own. Made by ``serving``."""
+    """A server on 127.0.0.1 with data of its own. Made by ``serving``. ``socket_folder``: for its
+    UNIX socket, whose path has 107 bytes at most."""
 
-    def __init__(self, folder: Path, binaries: Path, user: str | None) -> None:
+    def __init__(self, folder: Path, socket_folder: Path, binaries: Path, user: str | None) -> None:
         self.port = _free_port()
         self.folder = folder
+        self.socket_folder = socket_folder
         self._binaries = binaries
         self._user = user
         self._group = None if user is None else pwd.getpwnam(user).pw_gid
@@ -57,7 +59,7 @@ class Server:
                 [
                     *("sh", "-c", _WHILE_WE_LIVE, "sh"),
                     *(str(self._binaries / "postgres"), "-D", str(self.folder / "data"), *options),
-                    *("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)),
+                    *("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.socket_folder)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -159,6 +161,7 @@ def serving() -> Iterator[Server]:
     assert spec.origin is not None
     package = Path(spec.origin).parent
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    socket_folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
         user = "nobody" if os.geteuid() == 0 else None
         if user is not None:
@@ -168,7 +171,8 @@ def serving() -> Iterator[Server]:
                 shutil.copytree(package.parent / name, folder / name, ignore=ignored)
             package = folder / _NAME
             shutil.chown(folder, user)
-        server = Server(folder, package / "pginstall" / "bin", user)
+            shutil.chown(socket_folder, user)
+        server = Server(folder, socket_folder, package / "pginstall" / "bin", user)
         server.initialise()
         server.start()
         try:
@@ -177,6 +181,7 @@ def serving() -> Iterator[Server]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+        shutil.rmtree(socket_folder)
 
 
 def _free_port() -> int:

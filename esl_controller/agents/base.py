@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from esl_controller.call.agent import Abilities, Called, History, Usage
+from esl_controller.call.agent import Called, History, Usage
 from esl_controller.call.agent_events import AgentEvent
 from esl_controller.secretaries.persona import Persona
 from media.frame import Format
@@ -15,11 +15,9 @@ from media.frame import Format
 class Model(Protocol):
     """The endpoint of a voice model, shared by all calls. ``factory.make_model`` makes it.
 
-    ``abilities`` are those of every agent it makes. ``service`` names the endpoint in messages: who
-    runs it, or its URL.
+    ``service`` names the endpoint in messages: who runs it, or its URL.
     """
 
-    abilities: Abilities
     service: str
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> Agent:
@@ -39,6 +37,9 @@ class Model(Protocol):
 class Agent(Protocol):
     """One connection to a voice model.
 
+    ``takes_turns``: the model decides by itself when to answer and when to fall silent. Then
+    ``respond`` without instructions, ``cancel`` and ``forget`` do nothing.
+
     An error is reported with what helps against it (``call.agent.Recovery``): a request to speak
     that is refused by ``ReplyRefused``, a response that fails by its ``ResponseDone``, what ends
     the connection by ``AgentFailed``. What can be done without is only counted and logged.
@@ -52,7 +53,7 @@ class Agent(Protocol):
 
     input: Format
     output: Format
-    abilities: Abilities
+    takes_turns: bool
 
     async def run(self, on_event: Callable[[AgentEvent], None]) -> None:
         """Connect and converse. Never raises for what the model or the network does."""

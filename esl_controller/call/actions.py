@@ -1,8 +1,8 @@
 """Everything that the core can have done to a call. [core]
 
 ``machine.py`` and ``conversation.py`` decide on these, ``session/`` performs them. Each belongs to
-one of three groups, by the room that performs it (the aliases at the end). An action that is in a
-group and not performed there fails the type check.
+one of four groups, by the module of ``session/`` that performs it (the aliases at the end). An
+action that is in a group and not performed there fails the type check.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from esl_controller.secretaries.schema import Destination
 
 @dataclass(frozen=True)
 class ConnectAgent:
-    """Connect to the model, in place of a connection before; report AgentReady or AgentFailed."""
+    """Connect to the model, in place of a connection before; report AgentReady or AgentFailed.
+    ``place``: which one of those that the call may have, counted from 0."""
+
+    place: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the core and every agent share: the history, calls, costs, abilities, errors. [core]"""
+"""What the core and every agent share: the history, calls, costs, errors. [core]"""
 
 from __future__ import annotations
 
@@ -60,16 +60,3 @@ class Recovery(Enum):
     RECONNECT = "reconnect"  # another connection to the same model
     NEXT_MODEL = "next model"  # this model is of no use now: its key, its quota, its name
     GIVE_UP = "give up"  # nothing helps: do without what was asked for
-
-
-@dataclass(frozen=True)
-class Abilities:
-    """What an agent can do; the core does without the rest.
-
-    ``truncates``: the model can be told how much of an item was heard, and forgets the rest.
-    ``takes_turns``: the model decides by itself when to answer and when to fall silent. Then the
-    agent's ``respond`` without instructions, ``cancel`` and ``forget`` do nothing.
-    """
-
-    truncates: bool = True
-    takes_turns: bool = False

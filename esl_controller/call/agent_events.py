@@ -18,10 +18,14 @@ from esl_controller.call.agent import Recovery, ToolCall, Usage
 class AgentReady:
     """The model has confirmed the session: it may be sent audio and asked to speak.
 
-    ``turn_lost``: what the caller said last is not in the history that the model was given.
+    ``turn_lost``: what the caller said last is not in the history that the model was given, and has
+    not been answered.
+    ``takes_turns``: the model decides by itself when to answer and when to fall silent
+    (``Agent.takes_turns``).
     """
 
     turn_lost: bool = False
+    takes_turns: bool = False
 
 
 @dataclass(frozen=True)

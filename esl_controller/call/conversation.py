@@ -23,7 +23,7 @@ from dataclasses import replace
 from esl_controller.call import events as ev
 from esl_controller.call import instructions
 from esl_controller.call.actions import Actions, Note, ToolResult
-from esl_controller.call.agent import Abilities, Recovery
+from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import (
     ReplyRefused,
     ResponseDone,
@@ -57,16 +57,12 @@ class Conversation:
         toolbox: Toolbox,
         *,
         closed: bool,
-        abilities: Abilities,
         hops: Hops = NO_HOPS,
     ) -> None:
         self._secretary = secretary
         self._closed = closed
         self._model_ready = False
-        self._turns = TurnTaking(
-            manual=not abilities.takes_turns,
-            during_greeting=secretary.barge_in.during_greeting,
-        )
+        self._turns = TurnTaking(during_greeting=secretary.barge_in.during_greeting)
         self._tools = ToolExecutor(toolbox)
         self._timers = Timers(secretary.limits)
         self._ending = Ending(secretary, self._turns, self._tools, self._timers, hops)
@@ -143,7 +139,7 @@ class Conversation:
         words, kind = self._secretary.spoken_greeting, ReplyKind.GREETING
         if self._closed:
             words = self._secretary.spoken_closed
-            if self._ending.decide_closed():
+            if self._ending.decide_closed(now):
                 kind = ReplyKind.LAST_WORDS
         self._turns.schedule(kind, instructions.greeting(words))
         return self._carry_on([], now)
@@ -299,13 +295,17 @@ class Conversation:
         return []
 
     def _files_ready(self, event: ev.FilesReady, now: float) -> Actions:
-        """Files replace the lane, and what was in its playout is gone."""
+        """Files replace the lane, and what was in its playout is gone: the rest is said again, or
+        all of a farewell of which nothing was heard."""
         self._turns.playout_dropped()
         self._tools.playout_dropped()
         if not self._turns.agent_audible:
             return []
+        goodbye = self._turns.replies.unheard_last_words
         actions = self._state.interrupt()
-        if not self.leaving:
+        if self.leaving:
+            self._turns.schedule(ReplyKind.LAST_WORDS, goodbye or instructions.CONTINUE)
+        else:
             self._turns.schedule(ReplyKind.ANSWER, instructions.CONTINUE)
         return actions
 
@@ -324,6 +324,10 @@ class Conversation:
         actions = self._turns.model_gone(leaving=self.leaving, for_good=for_good)
         self._model_ready = False
         return self._carry_on(actions, now)
+
+    def model_connected(self, *, takes_turns: bool) -> None:
+        """There is a connection, to a model that takes turns itself or does not."""
+        self._turns.model_connected(takes_turns=takes_turns)
 
     def model_ready(self, now: float, *, turn_lost: bool = False) -> Actions:
         """A new connection is there; the model has been given the history. ``turn_lost``: except

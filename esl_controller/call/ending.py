@@ -3,12 +3,14 @@
 Part of ``conversation.py``, in three steps:
 
 1. It is decided how to end: the model called ``end_call`` or ``transfer_call`` (``run``), a limit
-   was reached, or nobody answers (``say_goodbye``). From here on ``decided`` is true: the caller's
-   turns and the model's function calls do not count any more.
-2. The last words are said: the farewell, or the announcement of the transfer.
+   was reached or nobody answers (``say_goodbye``), or the company is closed (``decide_closed``).
+   From here on ``decided`` is true: the caller's turns and the model's function calls do not count
+   any more, and no limit but that of the last words.
+2. The last words are said: the farewell, the announcement of the transfer, or that it is closed.
 3. When the caller has heard them (after every event, ``Conversation._next`` asks whether anything
-   is still to be said), or when they do not come (``timers.UNSAID_S``), ``leave`` returns the
-   ``Hangup`` or the ``Transfer``, once. ``machine.py`` changes the state of the call with it.
+   is still to be said), or when they do not come (``timers.UNSAID_S``, and ``LAST_WORDS_S`` in
+   all), ``leave`` returns the ``Hangup`` or the ``Transfer``, once. ``machine.py`` changes the
+   state of the call with it.
 
 A transfer that fails undoes the decision (``transfer_failed``), and the conversation goes on.
 """
@@ -36,6 +38,8 @@ CLEARING = "NORMAL_CLEARING"
 # After this many returns the next transfer is final: two destinations that send callers back
 # would keep them going round in circles.
 RETURNS = 5
+
+UNKNOWN = "there is no such destination any more, so the call ends after the last words"
 
 Exit: TypeAlias = Hangup | Transfer
 
@@ -116,11 +120,13 @@ class Ending:
         self._turns.replies.discard()
         return [*self._turns.interruption.reset(), *self._tools.stop()]
 
-    def decide_closed(self) -> bool:
+    def decide_closed(self, now: float) -> bool:
         """The company is closed: decide to end after the first words, by which the caller is told.
         Returns False if callers may talk with the model all the same."""
-        self._exit = outside_hours(self._secretary, self._hops)
-        return self._exit is not None
+        exit_ = outside_hours(self._secretary, self._hops)
+        if exit_ is not None:
+            self.decide(exit_, now)
+        return exit_ is not None
 
     def _schedule_farewell(self) -> None:
         farewell = instructions.verbatim(self._secretary.spoken_farewell)
@@ -179,6 +185,8 @@ class Ending:
         if snapshot.leaving:
             self._exit = _exit_named(snapshot.leaving, self._secretary)
             self._call = snapshot.exit_call
+            if self.exit_name != snapshot.leaving:
+                return [Note(f"no transfer to {snapshot.leaving}", UNKNOWN)]
         elif snapshot.exit_call is not None:
             return [ToolResult(snapshot.exit_call, _result_of_return(resumption))]
         return []

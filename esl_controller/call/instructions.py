@@ -9,6 +9,10 @@ from __future__ import annotations
 CONTINUE = "You were cut off while you spoke. Go on from there, without a greeting or an apology."
 ANSWER_NOW = "Answer what the caller said last."
 ASK_AGAIN = "You could not hear what the caller said last. Apologise in a few words and ask again."
+WORDS_LOST = (
+    "(The caller said something here, and the words are lost. Do not guess them: if you need them,"
+    " ask.)"
+)
 SPEAK_NOW = (
     "You have called many functions, and the caller has waited long enough. Tell the caller now"
     " what you have found out, or what could not be done."

@@ -70,7 +70,7 @@ class Call:
     ``max_call_s``: the seconds that it may last; ``fallback``: where the caller goes if no model
     can be had; ``record``: whether the switch is to record it; ``playback``: how the caller is to
     hear us; ``model_timeout_s``: the seconds that a connection to the model may take; ``hops``: how
-    often the caller was transferred before.
+    often the caller was transferred before; ``models``: how many there are to choose from.
 
     ``cause``: why the call ended; ``ended_in``: where it was then. ``ignored``: how many events
     came too late or too early.
@@ -86,6 +86,7 @@ class Call:
         playback: Literal["lane", "file"] = "lane",
         model_timeout_s: float = 10.0,
         hops: Hops = NO_HOPS,
+        models: int = 1,
     ) -> None:
         self.conversation = conversation
         self.setup = CallSetup(max_call_s=max_call_s, record=record)
@@ -96,7 +97,9 @@ class Call:
         self._stage = Stage()
         self._outcome = Outcome()
         self._media_path = MediaPath(playback)
-        self._model = ModelRecovery(self._stage, conversation, self._media_path, fallback, hops)
+        self._model = ModelRecovery(
+            self._stage, conversation, self._media_path, fallback, hops, models
+        )
         self._gates = Gates()
 
     @property
@@ -182,9 +185,15 @@ class Call:
                 case Transfer():
                     self._stage.enter(State.TRANSFERRING, now)
                 case PlaySentence("sorry"):
-                    self._stage.enter(State.CLOSING, now)
+                    self._close(now)
                     self._outcome.faulty = True
         return actions
+
+    def _close(self, now: float) -> None:
+        """The caller is to hear the apology from now on, or when they no longer hold us."""
+        self._stage.enter(State.CLOSING, now)
+        if self._held_until is not None:
+            self._stage.deadline = self._held_until
 
     # --- the way to the conversation --------------------------------------------------------------
 
@@ -250,6 +259,7 @@ class Call:
         if self._model.link.given_up:
             return []
         self._model.link.ready(now)
+        self.conversation.model_connected(takes_turns=event.takes_turns)
         if self.state in IN_CONVERSATION:
             return self.conversation.model_ready(now, turn_lost=event.turn_lost)
         return self._talk_if_ready(now)
@@ -264,15 +274,31 @@ class Call:
             return []
         self._media_path.held = True
         actions = self.conversation.caller_holds(now)
-        if self.state is State.TALKING:
-            rest_s = max(0.0, self.conversation.limit_at - now)
-            actions.append(LimitCall(rest_s + HELD_S + BACKSTOP_S))
-        return actions
+        if self.state is State.CLOSING:
+            self._close(now)
+        return [*actions, *self._limit_with_hold(now)]
+
+    def _limit_with_hold(self, now: float) -> Actions:
+        """The hold counts for no limit, not for that at the switch either. One that were set while
+        the caller is transferred would end the call with the destination."""
+        if not self.conversation.held or self.state not in (State.TALKING, State.CLOSING):
+            return []
+        rest_s = max(0.0, self.conversation.limit_at - now)
+        return [LimitCall(rest_s + HELD_S + BACKSTOP_S)]
 
     def _unheld(self, event: ev.Unheld, now: float) -> Actions:
+        if not self.conversation.held:
+            return []
         self._media_path.held = False
         actions = self.conversation.caller_back(now)
+        if self.state is State.CLOSING:
+            self._close(now)
         return [*actions, *self._model.fall_back()] if self._model.link.given_up else actions
+
+    @property
+    def _held_until(self) -> float | None:
+        """When the hold will have lasted too long, if the caller holds us."""
+        return self.conversation.next_deadline() if self.conversation.held else None
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -284,7 +310,8 @@ class Call:
         if self._model.link.given_up:
             return [note, *self.conversation.apologise()]
         self._stage.enter(State.TALKING, now)
-        return [note, *self.conversation.transfer_failed(event.reason, now)]
+        actions = self.conversation.transfer_failed(event.reason, now)
+        return [note, *actions, *self._limit_with_hold(now)]
 
     def _cannot_apologise(self, event: ev.LaneFailed | ev.FilesFailed, now: float) -> Actions:
         return [Hangup(FAILURE)]
@@ -309,10 +336,9 @@ class Call:
         if self.state is not State.PREPARING or self.speaking_by == "no":
             return [note, Hangup(FAILURE)]
         fall_back = self._model.give_up()
-        held_until = self.conversation.next_deadline() if self.conversation.held else None
-        if held_until is None or now >= held_until:
+        if self._held_until is None or now >= self._held_until:
             return [note, *(fall_back or [Hangup(FAILURE)])]
-        self._stage.deadline = held_until  # nobody would hear an apology before
+        self._stage.deadline = self._held_until  # nobody would hear an apology before
         return []
 
     def _missing(self) -> str:
@@ -352,8 +378,8 @@ TRANSITIONS.on(ev.FilesReady, Call._media_changed, *WITH_CALLER)
 TRANSITIONS.on(ev.FilesFailed, Call._media_changed, *WITH_MEDIA)
 TRANSITIONS.on(ev.LaneFailed, Call._cannot_apologise, State.CLOSING)
 TRANSITIONS.on(ev.FilesFailed, Call._cannot_apologise, State.CLOSING)
-TRANSITIONS.on(ev.Held, Call._held, *WITH_MEDIA)
-TRANSITIONS.on(ev.Unheld, Call._unheld, *WITH_MEDIA)
+TRANSITIONS.on(ev.Held, Call._held, *WITH_CALLER, State.CLOSING)
+TRANSITIONS.on(ev.Unheld, Call._unheld, *WITH_CALLER, State.CLOSING)
 TRANSITIONS.on(AgentReady, Call._agent_ready, *WITH_MODEL)
 TRANSITIONS.on(AgentFailed, Call._agent_failed, *WITH_MODEL)
 TRANSITIONS.on(ev.Transferred, Call._transferred, State.TRANSFERRING)

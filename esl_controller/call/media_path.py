@@ -66,6 +66,7 @@ class MediaPath:
         self._stream_tries = 0
         self._stream_given_up = False
         self._stream_deadline: float | None = None
+        self._stream_outdated = False  # it began with another codec, and keeps its rate
         self._opening = False  # the lane
         self._codec_at: float | None = None  # when the switch last set the codec
         self._park_at: float | None = None  # when a new park is due
@@ -85,10 +86,9 @@ class MediaPath:
     def open(self, *, again: bool) -> Actions:
         """Open stream and lane; ``again``: the module may still stream the call, and must stop
         first."""
-        self._stream_tries = 1
-        self._stream_deadline = None
         self._opening = self._playback == "lane"
-        return [StartStream(again), OpenLane() if self._playback == "lane" else PlayFiles()]
+        speak = OpenLane() if self._playback == "lane" else PlayFiles()
+        return [*self._start_stream(again=again), speak]
 
     def handle(self, event: MediaEvent, now: float) -> Actions:
         """Take note of a way that is open, and replace one that is not."""
@@ -150,6 +150,12 @@ class MediaPath:
 
     # --- hearing ----------------------------------------------------------------------------------
 
+    def _start_stream(self, *, again: bool) -> Actions:
+        self._stream_tries = 1
+        self._stream_deadline = None
+        self._stream_outdated = False
+        return [StartStream(again)]
+
     def _stream_failed(self, event: StreamFailed) -> Actions:
         if self.hearing == "stream" or self._stream_given_up:
             return []
@@ -163,6 +169,7 @@ class MediaPath:
     def _restart_stream(self, reason: str) -> Actions:
         self._stream_tries += 1
         self._stream_deadline = None
+        self._stream_outdated = False
         return [Note("the caller's audio is started again", reason), StartStream(again=True)]
 
     def _replace_stream(self) -> Actions:
@@ -191,6 +198,7 @@ class MediaPath:
     def _codec_set(self, other: bool, now: float) -> None:
         self._codec_at = now
         if other:
+            self._stream_outdated = True
             self._park_at, self._park_why = now, "the caller's codec has changed"
         elif self._park_at is not None:
             self._park_at = now  # it was no hangup that closed the lane
@@ -222,4 +230,12 @@ class MediaPath:
         self._park_at = self._parked_by = None
         if self.hearing == "lane":
             self.hearing = "no"
-        return [Note("no lane to the caller, replies are played as files", reason), PlayFiles()]
+        note = Note("no lane to the caller, replies are played as files", reason)
+        return [note, *self._renew_stream(), PlayFiles()]
+
+    def _renew_stream(self) -> Actions:
+        """Where the codec has changed and no new park brings another stream: start it anew."""
+        if not self._stream_outdated or self._stream_given_up:
+            return []
+        self.hearing = "no"
+        return self._start_stream(again=True)

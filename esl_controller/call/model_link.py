@@ -1,8 +1,13 @@
-"""The connection to the model: made, made again, renewed, and at last given up. [core]
+"""The connection to the model: made, made again, moved, renewed, and at last given up. [core]
 
-Part of ``model_recovery.py``. What gives a call up is time, not a number of tries: the caller has
-``PATIENCE_S`` without a model. How often an endpoint that is down is really dialled is decided by
-all calls together (``agents/health.py``). Times are seconds of the call's clock.
+Part of ``model_recovery.py``. A call may have several models: that of ``[agent]``, then those of
+``[[models]]``. A connection that breaks is made again once, since a broken network is soon back;
+then each other model is tried at once, and when all have failed, the first again after a wait. A
+call stays with the model that has it.
+
+What gives a call up is time, not a number of tries: the caller has ``PATIENCE_S`` without a model.
+How often an endpoint that is down is really dialled is decided by all calls together
+(``agents/health.py``). Times are seconds of the call's clock.
 """
 
 from __future__ import annotations
@@ -19,15 +24,20 @@ MAX_AGE_S = 55 * 60.0  # the API ends a session after 60 minutes
 
 
 class ModelLink:
-    """One call's connections to the model, one at a time.
+    """One call's connections to its models, one at a time.
 
-    ``state`` is "lost" once no further try is made.
+    ``models``: how many it may have. ``state`` is "lost" once no further try is made, ``place`` the
+    model that is connected, or to be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, models: int = 1) -> None:
         self.state: Literal["none", "connecting", "ready", "lost"] = "none"
+        self.place = 0
+        self._models = models
+        self._useless: set[int] = set()  # for this call
+        self._failed: set[int] = set()  # in this round
+        self._rounds = 0
         self._ready_at = 0.0
-        self._tries = 0
         self._reconnect_at: float | None = None
         self._failing_since: float | None = None  # no connection has been stable since
         self._last_failure = ""
@@ -43,33 +53,64 @@ class ModelLink:
             self._forgive()
         self.state = "connecting"
         self._reconnect_at = None
-        return [ConnectAgent()]
+        return [ConnectAgent(self.place)]
 
     def ready(self, now: float) -> None:
         """The model has confirmed the session."""
         self.state, self._ready_at = "ready", now
 
     def failed(self, event: AgentFailed, now: float) -> Actions:
-        """The connection is gone, or could not be made: try again, or give up."""
-        if self.state == "ready" and now - self._ready_at >= STABLE_S:
+        """The connection is gone, or could not be made: try again, try another one, or give up."""
+        broke = self.state == "ready"
+        if broke and now - self._ready_at >= STABLE_S:
             self._forgive()
         if self._failing_since is None:
             self._failing_since = now
         self._last_failure = event.reason
-        wait = max(event.after_s, RECONNECT_S[min(self._tries, len(RECONNECT_S) - 1)])
-        # Another model, which a call does not have: the fallback takes its place.
-        of_no_use = event.recovery in (Recovery.NEXT_MODEL, Recovery.GIVE_UP)
-        if of_no_use or now + event.after_s > self._failing_since + PATIENCE_S:
+        if event.recovery in (Recovery.NEXT_MODEL, Recovery.GIVE_UP):
+            self._useless.add(self.place)
+        if len(self._useless) == self._models:
             return self._lose(event.reason)
+        before, wait = self.place, self._choose(again=broke)
+        after_s = event.after_s if self.place == before else 0.0
+        if now + after_s > self._failing_since + PATIENCE_S:
+            return self._lose(event.reason)
+        wait = max(wait, after_s)
         self.state = "none"
-        self._tries += 1
         self._reconnect_at = now + wait
-        note = Note("the model is called again", event.reason)
+        what = "the model is called again" if self.place == before else "another model is called"
+        note = Note(what, event.reason)
         return [note] if wait else [note, *self.connect()]
 
+    def of_no_use(self, reason: str) -> Actions:
+        """The model is connected, and does not reply: connect to another one, or give up."""
+        self._useless.add(self.place)
+        if len(self._useless) == self._models:
+            self.give_up()
+            return []
+        self.state = "none"
+        self._choose(again=False)
+        return [Note("another model is called", reason), *self.connect()]
+
     def give_up(self) -> None:
-        """The model is connected, or may yet be, and is of no use."""
+        """No model is of any use."""
         self.state = "lost"
+
+    def _choose(self, *, again: bool) -> float:
+        """Choose the model that is tried next: ``again`` the same one, if nothing has failed
+        before. Returns the seconds to wait first."""
+        if not again or self._rounds:
+            self._failed.add(self.place)
+        usable = [place for place in range(self._models) if place not in self._useless]
+        left = [place for place in usable if place not in self._failed]
+        if left and self.place not in left:
+            self.place = left[0]
+            return 0.0
+        if not left:  # all have failed: a new round
+            self._failed.clear()
+            self.place = usable[0]
+        self._rounds += 1
+        return RECONNECT_S[min(self._rounds, len(RECONNECT_S)) - 1]
 
     def time_up(self, now: float, *, idle: bool) -> Actions:
         """Do one thing that is due: the next try, the end of the tries, or a new session in place
@@ -99,7 +140,8 @@ class ModelLink:
         return self._failing_since + PATIENCE_S
 
     def _forgive(self) -> None:
-        self._tries = 0
+        self._rounds = 0
+        self._failed.clear()
         self._failing_since = None
 
     def _lose(self, reason: str) -> Actions:

@@ -24,7 +24,8 @@ class ModelRecovery:
     """Has one call connected to its model, and does what can be done without one.
 
     ``stage``: where the call is; ``fallback``: where the caller goes if no model can be had;
-    ``hops``: how often the caller was transferred before.
+    ``hops``: how often the caller was transferred before; ``models``: how many there are to choose
+    from.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class ModelRecovery:
         media_path: MediaPath,
         fallback: Destination | None,
         hops: Hops,
+        models: int = 1,
     ) -> None:
-        self.link = ModelLink()
+        self.link = ModelLink(models)
         self._patience = Patience()
         self._stage = stage
         self._conversation = conversation
@@ -62,8 +64,8 @@ class ModelRecovery:
             return []
         if needs is Recovery.RECONNECT:
             return [*self._gone(now), *self.link.connect()]
-        self.link.give_up()
-        return self._gone(now)
+        connect = self.link.of_no_use("it does not reply")
+        return [*self._gone(now), *connect]
 
     def give_up(self) -> Actions:
         """The call goes on without a model."""

@@ -132,6 +132,11 @@ class Replies:
         """Have the model say something as soon as it may."""
         self._scheduled[kind] = instructions
 
+    def put_into_words(self, kind: ReplyKind, instructions: str) -> None:
+        """What is scheduled of this kind without instructions gets these."""
+        if self._scheduled.get(kind) == "":
+            self._scheduled[kind] = instructions
+
     def discard(self, *kinds: ReplyKind) -> None:
         """Forget what is scheduled of these kinds, or all of it if none is named."""
         for kind in kinds or tuple(ReplyKind):

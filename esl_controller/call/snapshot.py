@@ -118,10 +118,10 @@ class Resumption:
     """A call that goes on here: its snapshot, and what became of it meanwhile.
 
     ``cut``: the agent was cut off in mid-sentence. ``words_unknown``: what the caller said last is
-    not in the record. ``away_s``: seconds that the caller has waited for us, 0 if not known.
-    ``recorded``: the switch records the call already. ``unreached``: FreeSWITCH's cause why the
-    destination that the caller comes back from could not be reached, or ""; ``instead``: the same
-    where a mailbox or an announcement answered.
+    not in the record, and no function was called for it. ``away_s``: seconds that the caller has
+    waited for us, 0 if not known. ``recorded``: the switch records the call already. ``unreached``:
+    FreeSWITCH's cause why the destination that the caller comes back from could not be reached, or
+    ""; ``instead``: the same where a mailbox or an announcement answered.
     """
 
     snapshot: Snapshot

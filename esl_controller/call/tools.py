@@ -39,7 +39,8 @@ class TransferCall:
 
 @dataclass(frozen=True)
 class Hold:
-    """Play music to the caller for at most ``seconds``; the model neither hears nor speaks."""
+    """Play music to the caller for at most ``seconds``, once the model has finished speaking; while
+    it plays, the model neither hears nor speaks."""
 
     seconds: float
 
@@ -155,9 +156,7 @@ class Toolbox:
         offered += [_webhook(webhook) for webhook in secretary.tools.webhooks]
         self.tools = tuple(tool for tool, _ in offered)
         self.work = arguments.Work()
-        self._offered = {
-            tool.name: (arguments.Schema(tool.parameters), parser) for tool, parser in offered
-        }
+        self._offered = {tool.name: (tool.parameters, parser) for tool, parser in offered}
 
     def request(self, call: ToolCall) -> Request:
         """What ``call`` asks for. Raises ToolError."""
@@ -165,10 +164,11 @@ class Toolbox:
             raise ToolError(
                 f"there is no function {call.name[:60]!r}; there are: {', '.join(self._offered)}"
             )
-        schema, parser = self._offered[call.name]
+        parameters, parser = self._offered[call.name]
         try:
             given = arguments.read(call.arguments, self.work)
-            schema.check(given, len(call.arguments), self.work)
+            # Made only now: a secretary may have five hundred functions, and a call uses a few.
+            arguments.Schema(parameters).check(given, len(call.arguments), self.work)
         except ArgumentsError as error:
             raise ToolError(str(error)) from None
         return parser(self._secretary, given)

@@ -8,7 +8,9 @@ two fifths of the characters.
 
 ``put`` gets a change for the store whenever more is known of a turn: the first words as soon as
 they are heard, then once a second, so that a controller that is killed leaves little untold.
-``history`` is what a new connection to the model has to know. Times are Unix seconds.
+``history`` is what a new connection to the model has to know. The words of a caller's turn often
+come after the answer has begun: if the model is lost before, nobody will ever have them. Times are
+Unix seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Literal
 
 from esl_controller.call.agent import Called, History, Said, ToolCall
 from esl_controller.call.arguments import ARGUMENTS_LIMIT
+from esl_controller.call.instructions import WORDS_LOST
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 
 NUMBERS = 10_000  # each process that gets the call numbers its turns from a multiple of this on
@@ -41,6 +44,7 @@ class _Entry:
     latency_ms: int | None = None
     heard_ms: int | None = None  # how much was heard, if it was cut off
     held_ms: int | None = None  # how much was heard when the caller put us on hold
+    answered: bool = False  # of the caller's: the agent has spoken or called a function since
 
     @property
     def heard_text(self) -> str:
@@ -56,16 +60,14 @@ class _Entry:
 class Transcript:
     """What one call leaves behind.
 
-    ``silence_ms``: the silence after which the model reports that the caller has stopped; the
-    caller's last word was that much earlier.
+    ``silence_ms``: the silence after which the model that the call has reports that the caller has
+    stopped; the caller's last word was that much earlier.
     """
 
-    def __init__(
-        self, call_uuid: str, put: Callable[[Turn | ToolUsed], None], silence_ms: int = 0
-    ) -> None:
+    def __init__(self, call_uuid: str, put: Callable[[Turn | ToolUsed], None]) -> None:
         self._uuid = call_uuid
         self._put = put
-        self._silence_s = silence_ms / 1000
+        self.silence_ms = 0
         self._entries: list[_Entry | Called] = []
         self._items: dict[str, _Entry] = {}
         self._tools_began: dict[str, tuple[ToolCall, float]] = {}  # by call_id
@@ -90,7 +92,8 @@ class Transcript:
 
     def _resume_turn(self, turn: Turn, lost_at: float) -> bool:
         entry = _Entry(turn.who, turn.number, turn.started_at, "", turn.heard_text)
-        entry.latency_ms = turn.latency_ms
+        entry.latency_ms, entry.ended_at = turn.latency_ms, turn.ended_at
+        entry.answered = not turn.text  # those without words are recorded when they are answered
         self._entries.append(entry)
         if turn.ended_at is not None or turn.who == "caller":
             return False  # it is complete
@@ -115,7 +118,7 @@ class Transcript:
         """The caller has stopped speaking."""
         entry = self._caller(item)
         if entry is not None and entry.ended_at is None:
-            entry.ended_at = max(entry.started_at, at - self._silence_s)
+            entry.ended_at = max(entry.started_at, at - self.silence_ms / 1000)
             self._unanswered = entry
             if entry.text:  # otherwise it may be a cough: it is recorded when it is answered
                 self._changed(entry)
@@ -129,9 +132,23 @@ class Transcript:
 
     @property
     def turn_unknown(self) -> bool:
-        """Whether the last thing in the call is a turn of the caller whose words are not known."""
-        last = self._entries[-1] if self._entries else None
-        return isinstance(last, _Entry) and last.who == "caller" and not last.text
+        """Whether the caller's last turn has no answer yet and its words are not known, so that
+        they have to say it again."""
+        last = self._caller("")
+        return last is not None and not (last.text or last.answered)
+
+    def model_gone(self, at: float) -> None:
+        """If the caller is speaking, no model will say when they have stopped."""
+        last = self._caller("")
+        if last is not None:
+            self.caller_ended(last.item, at + self.silence_ms / 1000)
+
+    def _answer(self) -> None:
+        """The agent begins to speak, or calls a function. If the caller speaks at that moment, it
+        is about what they said before."""
+        last = self._caller("")
+        if last is not None and last.ended_at is not None:
+            last.answered = True
 
     def forget(self, item: str) -> None:
         """The turn was no speech: strike it out."""
@@ -153,6 +170,8 @@ class Transcript:
         """More of the agent's ``item`` has come: words, audio, or both."""
         entry = self._items.get(item) or self._add("agent", item, at)
         entry.text = (entry.text + text)[:WORDS_LIMIT] if text else entry.text
+        if audio_ms and not entry.audio_ms:
+            self._answer()
         entry.audio_ms += audio_ms
         late = entry.ended_at is not None
         if text and (late or (entry.heard and at - entry.put_at >= PROGRESS_S)):
@@ -205,6 +224,7 @@ class Transcript:
     def tool_began(self, call: ToolCall, at: float) -> None:
         """The model calls a function, or called it in another process."""
         self._tools_began[call.call_id] = call, at
+        self._answer()
 
     def end_tools(self, output: str, at: float, *, kept: str = "") -> None:
         """The functions that have no result yet have this one; not that with call_id ``kept``."""
@@ -225,13 +245,15 @@ class Transcript:
 
     def history(self) -> History:
         """What was said and done, oldest first; of the agent's words, those that were heard or are
-        about to be."""
+        about to be. Of a turn of the caller without known words, that there was one."""
         history: list[Said | Called] = []
         for entry in self._entries[-HISTORY:]:
             if isinstance(entry, Called):
                 history.append(entry)
             elif text := entry.heard_text.strip():
                 history.append(Said(entry.who, text))
+            elif entry.who == "caller" and entry.ended_at is not None:
+                history.append(Said("caller", WORDS_LOST))
         return history
 
     def _add(self, who: Literal["caller", "agent"], item: str, at: float) -> _Entry:

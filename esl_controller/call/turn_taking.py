@@ -14,8 +14,9 @@ again.
 
 A machine's tone is no turn: it gives the floor back, and the model forgets it.
 
-A model that takes turns itself (``Abilities.takes_turns``) answers and falls silent without being
-asked. Then only the bookkeeping is left to do here.
+A model that takes turns itself (``Agent.takes_turns``) answers and falls silent without being
+asked. Then only the bookkeeping is left to do here. The next model of the same call may be of the
+other kind.
 """
 
 from __future__ import annotations
@@ -131,14 +132,15 @@ class Interruption:
 class TurnTaking:
     """The floor of one conversation.
 
-    ``manual``: we request each reply; otherwise the model takes turns itself. ``during_greeting``:
+    ``manual``: we request each reply; otherwise the model takes turns itself, which is known once
+    there is a model. ``during_greeting``:
     the caller may interrupt the greeting. ``greeted``: the greeting was heard, or the caller had
     something better to say. ``must_warn``: the caller is to be warned of the end even while they
     speak.
     """
 
-    def __init__(self, *, manual: bool, during_greeting: bool) -> None:
-        self.manual = manual
+    def __init__(self, *, during_greeting: bool) -> None:
+        self.manual = True
         self.greeted = False
         self.failures = ReplyFailures()
         self.must_warn = False
@@ -255,8 +257,11 @@ class TurnTaking:
         """The connection to the model is gone. The reply in flight will not come, or not to its
         end: it is scheduled again for the next connection. What has come of it is heard."""
         again = self.replies.end()
+        if not self.manual and again == Reply(ReplyKind.ANSWER):
+            again = None  # begun by itself, perhaps without anybody waiting for it
         if self.replies.expected and not leaving:
             again = Reply(ReplyKind.ANSWER, ANSWER_NOW)
+        self.replies.expected = False
         if again is not None:
             self.schedule(*again)
         if for_good:
@@ -264,6 +269,17 @@ class TurnTaking:
         self.failures.reconnected()
         self.interruption.tone = False
         return self.interruption.reset()
+
+    def model_connected(self, *, takes_turns: bool) -> None:
+        """There is a connection, which knows what was said before. What is due from a model that
+        takes turns itself, and what was due from one before it, is asked for in words: it would
+        only answer to what it hears from now on."""
+        self.manual = not takes_turns
+        if self.replies.expected:
+            self.replies.expected = False
+            self.schedule(ReplyKind.ANSWER, ANSWER_NOW)
+        if takes_turns:
+            self.replies.put_into_words(ReplyKind.ANSWER, ANSWER_NOW)
 
     def turn_lost(self) -> None:
         """The new connection knows nothing of what the caller said last."""

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from esl_controller.cli import argument_types as kinds
-
-DEFAULT_FILES = (Path("esl-controller.toml"), Path("/etc/esl-controller.toml"))
+from esl_controller.config import default_file
 
 
 def settings(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -17,7 +16,7 @@ def settings(parser: argparse.ArgumentParser, default: str | None = None) -> Non
         type=Path,
         metavar="FILE",
         default=default,
-        help="settings (default: " + " or ".join(map(str, DEFAULT_FILES)) + ", if there)",
+        help=f"settings (default: {default_file.DESCRIPTION})",
     )
 
 

@@ -6,6 +6,7 @@ Each raises argparse.ArgumentTypeError with one line that says what is wrong.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def domain(text: str) -> str:
 def order(text: str) -> int:
     """The order of a FusionPBX dialplan, 0 to 999."""
     return int(_checked(text, r"\d{1,3}", "a number from 0 to 999"))
+
+
+def workers(text: str) -> int:
+    """How many processes: 1 to 64, or as many as there are processors for us."""
+    if text == "auto":
+        return len(os.sched_getaffinity(0))
+    number = int(_checked(text, r"\d{1,2}", "auto or a number from 1 to 64"))
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError(f"{number} is not from 1 to 64")
+    return number
 
 
 def http_url(text: str) -> str:

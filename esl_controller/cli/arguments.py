@@ -86,16 +86,27 @@ def _examples(text: str) -> str:
 
 
 def _add_serve(commands: Commands[_Parser]) -> None:
-    _add(
+    parser = _add(
         commands,
         "serve",
         "take calls from FreeSWITCH until stopped (SIGTERM, Ctrl-C)",
         """
         esl-controller serve
         esl-controller serve --config /etc/esl-controller.toml
+        esl-controller serve --workers auto          a process for each processor
         OPENAI_API_KEY=... ESL_CONTROLLER_LOG_LEVEL=debug esl-controller serve
         """,
     )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--workers",
+        type=kinds.workers,
+        metavar="N",
+        help="take calls in N processes, or in one for each processor (auto), and have one more"
+        " ready in the place of one that dies; 1 is of use for that. SIGHUP replaces them one by"
+        " one, with the settings as they are by then (default: one process, without any other)",
+    )
+    which.add_argument("--worker", type=int, help=argparse.SUPPRESS)  # what a supervisor starts
 
 
 def _add_demo(commands: Commands[_Parser]) -> None:

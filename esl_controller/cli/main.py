@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from esl_controller.cli import argument_groups, arguments
+from esl_controller.cli import arguments
 
 if TYPE_CHECKING:
     from esl_controller.config.settings import Loaded
@@ -52,9 +52,18 @@ def _serve(args: argparse.Namespace) -> int:
     try:
         loaded = _load(args)
         _configure_logs(loaded)
+        if args.workers is not None:
+            from esl_controller.config.settings import SettingsError
+            from esl_controller.server.workers import supervisor
+
+            gc.enable()
+            try:
+                return supervisor.supervise(loaded, args.workers)
+            except SettingsError as error:
+                raise UsageError(f"esl-controller serve --workers: {error}") from None
         from esl_controller.server import app
 
-        return app.serve(loaded)
+        return app.serve(loaded) if args.worker is None else app.work(loaded, args.worker)
     finally:
         gc.enable()
 
@@ -231,14 +240,12 @@ def _secretary(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> Loaded:
+    from esl_controller.config.default_file import default_file
     from esl_controller.config.loading import load
     from esl_controller.config.settings import SettingsError
 
-    path = args.config or next(
-        (file for file in argument_groups.DEFAULT_FILES if file.exists()), None
-    )
     try:
-        return load(path, os.environ)
+        return load(args.config or default_file(os.environ), os.environ)
     except SettingsError as error:
         raise UsageError(error) from None
 

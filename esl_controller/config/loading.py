@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from esl_controller.config import toml_file
+from esl_controller.config import default_file, toml_file
 from esl_controller.config.setting_types import PortRange, without_password
 from esl_controller.config.settings import (
     PREFIX,
+    FurtherModel,
     Loaded,
     Settings,
     SettingsError,
@@ -24,6 +25,13 @@ from esl_controller.config.settings import (
     secret_variable,
 )
 from esl_controller.config.toml_file import comment, toml
+
+MODELS = "models"
+_MODEL_KEYS = {k: v for k, v in FurtherModel.model_fields.items() if k != "api_key"}
+_KEY_OF_MODEL = (
+    "a secret does not belong in a file; set it in the environment, and name the variable in key"
+)
+_SEVERAL = f"may be several: write [[{MODELS}]] on a line of its own, its keys below it"
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -33,6 +41,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """
     values, places = _read_file(path) if path else ({}, {})
     mistakes = _unknown_keys(values, places, path)
+    mistakes += _unknown_keys_of_models(values, places)
+    _read_keys(values, environ)
     ignored = _read_environment(environ, values, places, mistakes)
     settings = Settings()
     try:
@@ -40,6 +50,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=True):
             mistakes.append(_explain(dict(detail), places))
+    if settings.models and settings.agent.resolved_kind == "standin":
+        mistakes.append(
+            f"{_place_of_model(places, '0')}: [[models]]: take over from the model of [agent],"
+            " which has none: set OPENAI_API_KEY in the environment, or [agent] base_url"
+        )
     if mistakes:
         raise SettingsError("\n".join(sorted(mistakes, key=_line)))
     origins = {f"{s}.{k}": places.get(f"{s}.{k}", "default") for s, k, _ in schema()}
@@ -72,6 +87,10 @@ def _unknown_keys(
             mistakes.append(f"{places.get(section, path)}: [{section}]: {advice}")
             del values[section]
             continue
+        if section == MODELS and not isinstance(table, list):
+            mistakes.append(f"{places[section]}: [{section}]: {_SEVERAL}")
+            del values[section]
+            continue
         for key in list(table) if isinstance(table, dict) else []:
             if (section, key) not in allowed:
                 place = places.get(f"{section}.{key}", path)
@@ -79,6 +98,27 @@ def _unknown_keys(
                 mistakes.append(f"{place}: [{section}] {key}: {advice}")
                 del table[key]
     return mistakes
+
+
+def _unknown_keys_of_models(values: dict[str, Any], places: Mapping[str, str]) -> list[str]:
+    """Remove from each of [[models]] what is no setting; return the mistakes."""
+    mistakes = []
+    for at, table in enumerate(values.get(MODELS, ())):
+        for key in list(table) if isinstance(table, dict) else []:
+            if key not in _MODEL_KEYS:
+                advice = _KEY_OF_MODEL if key == "api_key" else _advice(key, _MODEL_KEYS)
+                place = _place_of_model(places, str(at), key)
+                mistakes.append(f"{place}: [[{MODELS}]] {key}: {advice}")
+                del table[key]
+    return mistakes
+
+
+def _read_keys(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put the keys of [[models]], which the environment has, into ``values``."""
+    for table in values.get(MODELS, ()):
+        if isinstance(table, dict):
+            name = table.get("key", FurtherModel.model_fields["key"].default)
+            table["api_key"] = SecretStr(environ.get(str(name), "").strip())
 
 
 def _advice(name: str, names: Iterable[str]) -> str:
@@ -117,7 +157,7 @@ def _read_environment(
             close = difflib.get_close_matches(name, variables, n=1)
             advice = f"; did you mean {close[0]}?" if close else ""
             mistakes.append(f"environment {name}: unknown setting{advice}")
-        elif name.startswith(PREFIX) and name not in variables:
+        elif name.startswith(PREFIX) and name not in variables and name != default_file.VARIABLE:
             ignored.append(name)
     return ignored
 
@@ -138,10 +178,29 @@ def _from_text(text: str, field: FieldInfo) -> object:
 def _explain(error: dict[str, Any], places: Mapping[str, str]) -> str:
     """One of pydantic's errors as a line: where, what, and what it should be."""
     section, *rest = (str(part) for part in error["loc"])
+    if section == MODELS:
+        return _explain_model(error, rest, places)
     key = ".".join(rest[:1])
     place = places.get(f"{section}.{key}") or places.get(section) or "settings"
     name = f"[{section}] {key}" if key else f"[{section}]"
     return f"{place}: {name}: {_reason(error, key)}"
+
+
+def _explain_model(error: dict[str, Any], rest: list[str], places: Mapping[str, str]) -> str:
+    """The same for one of [[models]], or for all of them."""
+    at, key = [*rest, "", ""][:2]
+    place = _place_of_model(places, at, key)
+    name = f"[[{MODELS}]] {key}" if key else f"[[{MODELS}]]"
+    is_table = error["type"] != "model_type"
+    reason = toml_file.reason(error, FurtherModel, key) if is_table else _SEVERAL
+    return f"{place}: {name}: {reason}"
+
+
+def _place_of_model(places: Mapping[str, str], at: str, key: str = "") -> str:
+    """Where a key of one of [[models]] stands, or what it is in: tables may be written in one line,
+    whose places are not known."""
+    names = (f"{MODELS}.{at}.{key}", f"{MODELS}.{at}", MODELS)
+    return next((places[name] for name in names if name in places), "settings")
 
 
 def _reason(error: dict[str, Any], key: str) -> str:
@@ -166,10 +225,20 @@ def describe(loaded: Loaded) -> str:
             value = without_password(value)
         return f"{key} = {toml(value)}  # {origin}"
 
+    def models() -> Iterator[str]:
+        for model in loaded.settings.models:
+            yield from ("", f"[[{MODELS}]]")
+            for key, field in _MODEL_KEYS.items():
+                yield from (
+                    *comment(str(field.description)),
+                    f"{key} = {toml(getattr(model, key))}",
+                )
+            yield f"# its key: {_masked(model.api_key, SecretStr(''))}  # environment {model.key}"
+
     source = f"the file {loaded.path}" if loaded.path else "no file"
     head = [f"# Effective settings: the defaults, {source}, the environment."]
     head += [f"# Ignored: {name}, which is no setting" for name in loaded.ignored]
-    return "\n".join([*head, *_document(setting)]) + "\n"
+    return "\n".join([*head, *_document(setting, models)]) + "\n"
 
 
 def example() -> str:
@@ -180,17 +249,29 @@ def example() -> str:
             return f"# ({key} is a secret: set {variable} in the environment.)"
         return textwrap.indent(f"{key} = {toml(field.default)}", "#", lambda line: True)
 
+    def models() -> Iterator[str]:
+        yield from ("", *comment(str(FurtherModel.__doc__)), f"# [[{MODELS}]]")
+        for key, field in _MODEL_KEYS.items():
+            default = "" if field.is_required() else field.default
+            yield from (*comment(str(field.description)), f"# {key} = {toml(default)}")
+
     head = f"""\
         # Settings of esl-controller. Every line that begins with # and no space after it is a
         # default; remove the # to change it. The environment overrides this file:
         # {PREFIX}MEDIA_PUBLIC_URL is [media] public_url, and so on.
         # To see what is in effect, and where it comes from: esl-controller settings"""
-    return "\n".join([textwrap.dedent(head), *_document(setting)]) + "\n"
+    return "\n".join([textwrap.dedent(head), *_document(setting, models)]) + "\n"
 
 
-def _document(setting: Callable[[str, str, FieldInfo], str]) -> Iterator[str]:
-    """The lines of a file with the help of all settings; `setting` writes one of them."""
+def _document(
+    setting: Callable[[str, str, FieldInfo], str], models: Callable[[], Iterator[str]]
+) -> Iterator[str]:
+    """The lines of a file with the help of all settings; `setting` writes one of them, `models`
+    writes [[models]]."""
     for section, table in Settings.model_fields.items():
+        if section == MODELS:
+            yield from models()
+            continue
         model = type(table.default)
         yield from ("", *comment(str(model.__doc__)), f"[{section}]")
         for key, field in model.model_fields.items():

@@ -171,6 +171,12 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", value, re.ASCII):
+        raise ValueError(f"{shown(value)} is not the name of an environment variable")
+    return value
+
+
 def _mix(value: object) -> object:
     if value not in ("mono", "mixed", "stereo"):
         raise ValueError(
@@ -259,6 +265,7 @@ Ports = Annotated[PortRange, BeforeValidator(_port_range)]
 Mix = Annotated[Literal["mono", "mixed", "stereo"], BeforeValidator(_mix)]
 Rate = Annotated[Literal["8k", "16k"], BeforeValidator(_rate)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Variable = Annotated[str, Field(max_length=100), AfterValidator(_variable)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -11,9 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    Strict,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from esl_controller.config.setting_types import (
@@ -36,6 +44,8 @@ from esl_controller.config.setting_types import (
     Rate,
     Secret,
     StoreUrl,
+    Variable,
+    shown,
 )
 
 PREFIX = "ESL_CONTROLLER_"
@@ -80,7 +90,16 @@ class EslSettings(Section):
         ge=0,
         le=100_000,
         description="How many calls we take at once. While so many live, our port is closed (the"
-        " dialplan tries the next host, or goes on) and /readyz says 503. 0: no limit.",
+        " dialplan tries the next host, or goes on) and /readyz says 503. Calls that come back to a"
+        " controller that has just started are taken all the same. 0: no limit.",
+    )
+
+    max_load: float = Field(
+        default=0.85,
+        ge=0.0,
+        le=1.0,
+        description="Share of one processor from which on no more calls are taken, as with"
+        " max_calls: all would be late. Also while our clock is late by others. 0: no limit.",
     )
 
     @property
@@ -151,7 +170,8 @@ If you did not hear the caller well, say so and ask again. Never invent facts.
 """
 
 
-Kind: TypeAlias = Literal["auto", "realtime", "live", "standin"]
+ModelKind: TypeAlias = Literal["realtime", "live"]
+Kind: TypeAlias = Literal["auto", ModelKind, "standin"]
 
 
 @dataclass(frozen=True)
@@ -252,6 +272,57 @@ class AgentSettings(Section):
         return self
 
 
+class FurtherModel(Section):
+    """A model that takes the calls over while those before it are away: [agent]'s is the first,
+    then come these tables in their order. It is like [agent] in all that is not said here."""
+
+    name: Name = Field(description="What the log and the record call it.")
+    kind: Literal["", ModelKind] = Field(
+        default="", description="The API that it speaks: realtime or live. Empty: that of [agent]."
+    )
+    base_url: BaseUrl = Field(
+        default="",
+        description="https:// or http:// URL of the endpoint, with /v1. Empty: OpenAI's.",
+    )
+    key: Variable = Field(
+        default="OPENAI_API_KEY",
+        description="The environment variable that holds its key.",
+    )
+    model: Line = Field(
+        default="",
+        description="Name of the model. Empty: that of [agent], or the usual one of another kind.",
+    )
+    voice: Line = Field(default="", description="Name of its voice. Empty: the secretary's.")
+    # From the environment, never from a file.
+    api_key: Secret = SecretStr("")
+
+    def in_place_of(self, first: AgentSettings) -> AgentSettings:
+        """These as [agent], where ``first`` is what it really is."""
+        kind = self.kind or first.resolved_kind
+        usual = KINDS[kind]
+        known = first.resolved_model if kind == first.resolved_kind else usual.model
+        own: dict[str, object] = {"kind": kind, "model": self.model or known}
+        own |= {"base_url": self.base_url, usual.key: self.api_key}
+        return first.model_copy(update={**own, "voice": self.voice or first.voice})
+
+    @model_validator(mode="after")
+    def _has_key(self) -> FurtherModel:
+        if not (self.api_key.get_secret_value() or self.base_url):
+            raise ValueError(f"needs a key: set {self.key} in the environment")
+        return self
+
+
+MODELS_LIMIT: Final = 8  # each has a client of its own, and a caller waits for no more than a few
+FurtherModels = Annotated[tuple[FurtherModel, ...], Strict(False), Field(max_length=MODELS_LIMIT)]
+
+
+def _names_differ(models: tuple[FurtherModel, ...]) -> tuple[FurtherModel, ...]:
+    names = [model.name for model in models]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"the name {shown(twice)} is there twice")
+    return models
+
+
 class SecretariesSettings(Section):
     """The personas that answer calls: a TOML file each, chosen by the UUIDs of the call."""
 
@@ -321,8 +392,9 @@ class WebSettings(Section):
     token: Secret = Field(
         default=SecretStr(""),
         description="Asked of everyone who comes over TCP, but for /healthz and /readyz, as"
-        " `Authorization: Bearer TOKEN`. Not set: /calls asks for none, and /drain is not served"
-        " there. `esl-controller calls` and `drain` need none on the controller's machine.",
+        " `Authorization: Bearer TOKEN`. Not set: /drain is not served there, and /calls is only"
+        " where we listen on loopback. `esl-controller calls` and `drain` need none on the"
+        " controller's machine.",
         json_schema_extra={"variable": "ESL_CONTROLLER_WEB_TOKEN"},
     )
 
@@ -348,6 +420,7 @@ class Settings(Section):
     esl: EslSettings = EslSettings()
     media: MediaSettings = MediaSettings()
     agent: AgentSettings = AgentSettings()
+    models: Annotated[FurtherModels, AfterValidator(_names_differ)] = ()
     secretaries: SecretariesSettings = SecretariesSettings()
     freeswitch: FreeswitchSettings = FreeswitchSettings()
     store: StoreSettings = StoreSettings()
@@ -377,16 +450,20 @@ def secret_variable(field: FieldInfo) -> str | None:
 
 
 def schema() -> Iterator[tuple[str, str, FieldInfo]]:
-    """Section, key and field of every setting, in the order of the file."""
+    """Section, key and field of every setting, in the order of the file, but for [[models]], of
+    which there may be any number."""
     for section, table in Settings.model_fields.items():
-        for key, field in type(table.default).model_fields.items():
-            yield section, key, field
+        if isinstance(table.default, Section):
+            for key, field in type(table.default).model_fields.items():
+                yield section, key, field
 
 
 def secrets(settings: Settings) -> list[str]:
     """The values of all secret settings, empty ones included, in the order of the schema."""
-    return [
-        getattr(getattr(settings, section), key).get_secret_value()
+    own = [
+        getattr(getattr(settings, section), key)
         for section, key, field in schema()
         if secret_variable(field)
     ]
+    keys = [model.api_key for model in settings.models]
+    return [secret.get_secret_value() for secret in (*own, *keys)]

@@ -20,6 +20,9 @@ from esl_controller.config.setting_types import shown
 FILE_LIMIT = 262_144  # bytes: read in a second; the largest texts of a secretary have 100,000
 DEPTH_LIMIT = 32  # parts of a dotted key, brackets within each other; each part costs all before it
 WORD_LIMIT = 400  # characters of a number or a bare key
+# Tables and keys. What is wrong with all of them is found in one piece of work that no other thread
+# interrupts: 37 ms for 20,000.
+KEYS_LIMIT = 5_000
 MISTAKES_LIMIT = 20  # told of one file; each costs a search for what was meant
 
 _INTEGERS = range(-(2**63), 2**63)  # those that TOML 1.0 has
@@ -39,6 +42,10 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+
+
+# Most statements are one such line, which is known by one look instead of six and two parsers.
+_PLAIN = re.compile(r"""([\w-]{1,400})[ \t]*=[ \t]*(?:"[^"\\\n]*+"|true|false)[ \t]*\n""", re.ASCII)
 
 
 class TomlError(Exception):
@@ -64,6 +71,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     places: dict[str, str] = {}
     for name, line in _lines(statements, path):
         places.setdefault(name, f"{path}:{line}")
+        if len(places) > KEYS_LIMIT:
+            raise TomlError(f"{path}:{line}: has more than {KEYS_LIMIT} tables and keys")
     return values, places
 
 
@@ -96,7 +105,13 @@ def _statements(text: str, path: Path) -> Iterator[tuple[int, str]]:
     """
     line = begin = 1
     start = depth = dots = end = 0
-    while token := _TOKEN.match(text, end):
+    while True:
+        while start == end and (plain := _PLAIN.match(text, end)):
+            yield line, plain[0]
+            line, start = line + 1, plain.end()
+            begin, end = line, start
+        if (token := _TOKEN.match(text, end)) is None:
+            break
         end = token.end()
         kind = token.lastgroup
         if kind == "dot":
@@ -123,6 +138,9 @@ def _lines(statements: Iterable[tuple[int, str]], path: Path) -> Iterator[tuple[
     last: dict[str, int] = {}  # arrays of tables: the index of the latest table
     for line, text in statements:
         if not (stripped := text.strip()) or stripped[0] == "#":  # then it is nothing but that
+            continue
+        if plain := _PLAIN.fullmatch(text):
+            yield table + plain[1], line
             continue
         statement = tomllib.loads(text)
         _check_integers(statement, f"{path}:{line}")
@@ -220,4 +238,4 @@ def _key(name: str) -> str:
 
 def comment(text: str) -> list[str]:
     """``text`` as comment lines of at most 96 characters."""
-    return textwrap.wrap(text, 96, initial_indent="# ", subsequent_indent="# ")
+    return textwrap.wrap(" ".join(text.split()), 96, initial_indent="# ", subsequent_indent="# ")

@@ -54,6 +54,13 @@ class Channel:
         return max(0.0, (self.now_us - lost_us) / 1e6) if lost_us else 0.0
 
     @property
+    def comes_back(self) -> bool:
+        """Whether a controller has had the call before: it was lost, or gave the call away for a
+        while."""
+        marks = ("controller_lost_at", "controller_returns", "controller_parks")
+        return self.answered and any(self.variables.get(name) for name in marks)
+
+    @property
     def returns(self) -> int:
         """How often the call has come back from a transfer (``Transfers.transfer``)."""
         return _number(self.variables.get("controller_returns"))
@@ -85,6 +92,11 @@ class Channel:
         """The cause for which nobody answered the last bridge, where a mailbox or an announcement
         did (``Transfers.answered_instead``)."""
         return self.variables.get("controller_instead", "")
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether the dialplan has stopped our recording, because no controller was left."""
+        return self.variables.get("controller_stopped", "").startswith("+OK")
 
     @property
     def age_s(self) -> float:

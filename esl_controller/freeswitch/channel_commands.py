@@ -72,7 +72,7 @@ class ChannelCommands:
 
     async def set_variable(self, name: str, value: str) -> None:
         """Set a variable of the channel."""
-        await self.uuid_api("uuid_setvar", word("variable", name), wire.text(name, value))
+        await self.uuid_api("uuid_setvar", word("variable", name), wire.verbatim(name, value))
 
     async def unset_variable(self, name: str) -> None:
         """Remove a variable of the channel."""

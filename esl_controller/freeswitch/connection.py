@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-from esl_controller.freeswitch import events, wire
+from esl_controller.freeswitch import dialplan, events, wire
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.channel_commands import ChannelCommands
 from esl_controller.freeswitch.channel_events import ChannelEvents
@@ -41,6 +41,7 @@ from esl_controller.freeswitch.reader import bounded_session
 from esl_controller.freeswitch.transfers import Transfers
 from esl_controller.freeswitch.wire import (
     CallGone,
+    Place,
     SwitchError,
     word,
 )
@@ -99,7 +100,7 @@ class SwitchConnection:
         """
         replies = await asyncio.gather(
             self._commands.send(wire.line("connect")),
-            self._commands.send(wire.line(f"linger {LINGER_S}")),
+            self._commands.send(wire.line("linger", str(LINGER_S))),
             self._commands.send(wire.line("myevents")),
             self._commands.send(wire.line(events.SUBSCRIPTION)),
             return_exceptions=True,
@@ -176,7 +177,7 @@ class SwitchConnection:
         """
         assert self.channel is not None, "connect first"
         if home := self.channel.variables.get("controller_home", ""):
-            await self.set_variable("controller_again", home)
+            await self.set_variable("controller_again", str(Place.parse(home)))
 
     async def start_stream(self, url: str, mix: str, rate: str, token: str) -> None:
         """Have mod_audio_stream send the caller's audio to the WebSocket ``url``.
@@ -225,15 +226,21 @@ class SwitchConnection:
         await self._commands.uuid_api("sched_del")
         await self._commands.api("sched_hangup", f"+{seconds:.0f}", self._commands.uuid)
 
-    async def start_recording(self, folder: str, name: str) -> None:
+    async def start_recording(self, folder: str, name: str, *, ours_only: bool) -> None:
         """Record the call into a file on the switch, the caller left and us right; what is in the
         file stays before it. FusionPBX shows the file in its call records if the channel names it
-        in ``record_path`` and ``record_name``."""
+        in ``record_path`` and ``record_name``. ``ours_only``: the dialplan stops it where no
+        controller is left."""
         path = wire.quoted("file", f"{folder}/{name}")
         for variable in ("RECORD_STEREO", "RECORD_APPEND"):
             await self.set_variable(variable, "true")
         await self.set_variable("record_path", folder)
         await self.set_variable("record_name", name)
+        await self._commands.unset_variable(dialplan.STOPPED)
+        if ours_only:
+            await self.set_variable(dialplan.UNRECORD, f"{self._commands.uuid} stop {path}")
+        else:
+            await self._commands.unset_variable(dialplan.UNRECORD)
         await self._commands.uuid_api("uuid_record", "start", path)
 
     async def stop_recording(self, path: str) -> None:

@@ -56,6 +56,11 @@ UNTIL_TAKEN_S = 2
 taken it; that takes 20 ms."""
 INSTEAD = "controller_instead"
 """The variable in which a channel carries its `instead`, see `Channel`."""
+UNRECORD = "controller_unrecord"
+"""The variable with what `uuid_record` needs to stop our recording where no controller is left."""
+STOPPED = "controller_stopped"
+"""The variable in which a channel carries what came of it, see `Channel.unrecorded`."""
+_STOP_RECORDING = ("set", f"{STOPPED}=${{uuid_record(${{{UNRECORD}}})}}")
 _ADDRESS = r"[A-Za-z0-9._-]{1,253}:\d{1,5}"
 SOCKET = re.compile(rf"{_ADDRESS}(\|{_ADDRESS}){{0,15}} async full", re.ASCII)
 """The data of a `socket` action that can stand in an inline dialplan."""
@@ -118,7 +123,7 @@ def render(
             _as_anti_actions(_tries(socket, waits_ms, answered=False)),
         ),
         _comment(_WHY_FALLBACK),
-        _condition(called, _rows(None, *fallback)),
+        _condition(called, _rows(_WHY_STOP, _STOP_RECORDING), _rows(None, *fallback)),
     ]
     extension = _extension(name or f"voice_ai_{number}", rows)
     if context:
@@ -256,6 +261,7 @@ _WHY_WAIT = (
     " controller is back, the call is taken."
 )
 _WHY_RING = "The caller's phone rings until somebody can answer it. (180, no early media.)"
+_WHY_STOP = "Stop our recording (no other, and none where the secretary's file has it go on)."
 _WHY_FALLBACK = "No controller could be reached: what the caller gets instead."
 
 

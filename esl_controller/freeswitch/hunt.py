@@ -7,7 +7,7 @@ extension whose conditions did not all match may proceed, and one that added act
 
 Only the number is known here. Everything else that a condition asks (a variable, the time of day)
 may come out either way, so every answer is the set of what is possible. The tests hold this module
-against what a real FreeSWITCH did (tests/freeswitch/hunts.json).
+against what a real FreeSWITCH did (tests/freeswitch/hunts.jsonl).
 """
 
 from __future__ import annotations

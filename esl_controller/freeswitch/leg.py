@@ -113,7 +113,7 @@ class Leg:
             originate = wire.api("originate", f"{brackets}{to}", f"&{then}")
         except UnsafeValue as error:
             raise CallFailed(str(error)) from None
-        await self.command(wire.line(f"filter Unique-ID {self.uuid}"))
+        await self.command(wire.line("filter", "Unique-ID", self.uuid))
         await self.command(wire.line("event plain CHANNEL_HANGUP"))
         reply = await self.command(originate, timeout)
         return "" if reply.startswith("+OK") else reply.removeprefix("-ERR").strip()

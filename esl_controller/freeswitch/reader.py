@@ -18,9 +18,11 @@ import structlog
 
 from esl_controller.freeswitch.esl import Session
 
+UNREADABLE = "FreeSWITCH sent bytes that are no Event Socket message"
 LINE_LIMIT = 327_680
 BLOCK_LIMIT = 524_288
 LINES_LIMIT = 2_000
+ENCODED_LIMIT = BLOCK_LIMIT // 3  # percent signs: each takes a microsecond, whatever follows it
 BODY_LIMIT = 524_288
 
 # Genesis makes a list of a header that comes twice, and fails where it looks these up. FreeSWITCH
@@ -88,6 +90,8 @@ def check_headers(block: bytes) -> None:
         raise _refused("headers that are no UTF-8") from None
     if len(lines) > LINES_LIMIT:
         raise _refused(f"{len(lines)} headers; the limit is {LINES_LIMIT}")
+    if (encoded := block.count(b"%")) > ENCODED_LIMIT:
+        raise _refused(f"{encoded} percent signs; the limit is {ENCODED_LIMIT}")
     seen = set()
     for line in lines:
         name = line.partition(":")[0]
@@ -124,10 +128,10 @@ async def _stop_when_unreadable(session: Session) -> None:
     assert reader is not None
     await asyncio.wait([reader])
     if not reader.cancelled() and (error := reader.exception()) is not None:
-        log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=str(error))
+        log.warning(UNREADABLE, stranger=True, reason=str(error))
         await session.stop()
 
 
 def _refused(reason: str) -> Refused:
-    log.warning("FreeSWITCH sent bytes that are no Event Socket message", reason=reason)
+    log.warning(UNREADABLE, stranger=True, reason=reason)
     return Refused(reason)

@@ -76,7 +76,7 @@ class _OneCall:
         """As ``Transfers`` does before a transfer, and for the same reason."""
         self._connection.on("CHANNEL_EXECUTE_COMPLETE", self._completed)
         uuid = self._channel.uuid
-        await self._send(wire.line(f"filter Unique-ID {uuid}"))
+        await self._send(wire.line("filter", "Unique-ID", uuid))
         await self._send(wire.line("event plain CHANNEL_EXECUTE_COMPLETE"))
         play = {
             "call-command": "execute",

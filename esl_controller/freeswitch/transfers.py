@@ -22,7 +22,9 @@ from esl_controller.freeswitch.wire import Place, SwitchError, UnsafeValue, word
 
 log = structlog.stdlib.get_logger(__name__)
 
-LANE_CLOSED_S = 1.0
+# A FreeSWITCH that stood still plays our datagrams that wait in its socket first, 3.3 s of them at
+# most (docs/design/freeswitch.md#a-lane-that-keeps-the-channel-waiting).
+LANE_CLOSED_S = 4.0
 _CAUSE = re.compile(r"[A-Z_]{1,64}")
 
 

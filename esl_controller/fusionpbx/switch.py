@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from esl_controller.config.settings import FreeswitchSettings
+from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.esl import GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed, event_socket
+from esl_controller.freeswitch.wire import Command
 from esl_controller.fusionpbx import cache
 from esl_controller.fusionpbx.cache import Cached
 from esl_controller.fusionpbx.config import Config
@@ -26,7 +28,7 @@ from esl_controller.fusionpbx.extension import catches, parsed, same, uuid_in
 from esl_controller.fusionpbx.rows import Dialplan
 
 ANSWER_S = 30.0  # reading all XML of a large installation takes less
-SendCommand = Callable[[str], Awaitable[str]]
+SendCommand = Callable[[Command], Awaitable[str]]
 """Sends FreeSWITCH an Event Socket command, and returns the reply. Raises FusionError."""
 
 
@@ -53,7 +55,7 @@ async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[S
     try:
         async with event_socket(known) as connection:
 
-            async def command(text: str) -> str:
+            async def command(text: Command) -> str:
                 return await _command(connection, text)
 
             yield command
@@ -65,7 +67,7 @@ async def commands(config: Config, there: FreeswitchSettings) -> AsyncIterator[S
         raise FusionError(str(error)) from None
 
 
-async def _command(connection: Inbound, text: str) -> str:
+async def _command(connection: Inbound, text: Command) -> str:
     try:
         async with asyncio.timeout(ANSWER_S):
             reply = await connection.send(text)
@@ -103,30 +105,32 @@ async def forget(command: SendCommand, config: Config, context: str) -> AsyncIte
         event = ("fusion::file", "cache", key.replace(":", "."))
     else:
         event = ("fusion::memcache", "memcache", key)
-        reply = await command(f"api memcache delete {key}")
+        reply = await command(wire.api("memcache", "delete", key))
         if reply.startswith("+OK") or "NOT FOUND" in reply:
             yield Step(True, f"the cache has no {key} any more (memcache)")
         else:
             yield Step(False, f"memcache delete {key}: {shown(reply)}; is mod_memcache loaded?")
     subclass, name, gone = event
-    reply = await command(
-        f"sendevent CUSTOM\nEvent-Subclass: {subclass}\nAPI-Command: {name}\n"
-        f"API-Command-Argument: delete {gone}"
-    )
+    told = {
+        "Event-Subclass": subclass,
+        "API-Command": name,
+        "API-Command-Argument": f"delete {gone}",
+    }
+    reply = await command(wire.sendevent("CUSTOM", told))
     right = reply.startswith("+OK")
     yield Step(right, f"other nodes are told ({subclass})" + ("" if right else f": {shown(reply)}"))
 
 
 async def reload(command: SendCommand) -> Step:
     """Have FreeSWITCH read its XML again. Raises FusionError."""
-    reply = await command("api reloadxml")
+    reply = await command(wire.api("reloadxml"))
     right = reply.startswith("+OK")
     return Step(right, "reloadxml" if right else f"reloadxml: {shown(reply)}")
 
 
 async def memcached(command: SendCommand, context: str) -> Cached | None:
     """What memcache holds of a context, None if nothing. Raises FusionError."""
-    reply = await command(f"api memcache get {cache.key(context)}")
+    reply = await command(wire.api("memcache", "get", cache.key(context)))
     if "NOT FOUND" in reply[:40]:
         return None
     if reply.startswith("-ERR"):
@@ -141,7 +145,7 @@ async def look(command: SendCommand, row: Dialplan, *, installed: bool = True) -
     Raises FusionError.
     """
     cache.key(row.context)  # refuses a context that must not stand in a command
-    answer = await command(f"api xml_locate dialplan context name {row.context}")
+    answer = await command(wire.api("xml_locate", "dialplan", "context", "name", row.context))
     if "<context" not in answer:
         return Step(
             None,

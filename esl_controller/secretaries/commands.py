@@ -21,7 +21,8 @@ class SecretaryError(Exception):
 
 def check(paths: Sequence[Path], settings: Settings, number: str) -> tuple[str, bool]:
     """A line for each mistake in the files and folders, or how many secretaries are right, which
-    of them are never open, and where a mailbox may keep callers who are to come back.
+    of them are never open, where a mailbox may keep callers who are to come back, and where secret
+    digits go out unsigned.
 
     The second value is whether all are right. Without ``paths`` the folder in the settings is
     checked. ``number``: what callers dial to reach us. Raises SecretaryError.
@@ -41,7 +42,9 @@ def check(paths: Sequence[Path], settings: Settings, number: str) -> tuple[str, 
         if file.in_force is not None and file.in_force.hours.always_closed
     ]
     kept = [line for file in files for line in _mailboxes(file)]
-    return "\n".join([*closed, *kept, right]) + "\n", True
+    signed = bool(settings.webhook.secret.get_secret_value())
+    unsigned = [] if signed else [line for file in files for line in _secret_digits(file)]
+    return "\n".join([*closed, *kept, *unsigned, right]) + "\n", True
 
 
 def show(name: str, settings: Settings, *, prompt_only: bool) -> str:
@@ -136,6 +139,17 @@ def _mailboxes(file: File) -> Iterator[str]:
             )
         elif destination.kind == "voicemail" and destination.come_back == "unreached":
             yield f"{told}a mailbox always answers: nobody comes back from there, unless it is true"
+
+
+def _secret_digits(file: File) -> Iterator[str]:
+    """A line for each webhook function that is sent secret digits, where nothing is signed."""
+    secretary = file.reading.secretary
+    for place, name in (secretary.told_secret_digits if secretary else {}).items():
+        where = file.reading.places.get(f"tools.webhooks.{place}.secure", file.reading.path)
+        yield (
+            f"{where}: [[tools.webhooks]] secure: what callers type in secret goes to {name}"
+            " unsigned: [webhook] secret (ESL_CONTROLLER_WEBHOOK_SECRET) is not set"
+        )
 
 
 def _folder(settings: Settings) -> Path:

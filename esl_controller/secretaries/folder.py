@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +73,8 @@ class Folder:
         self._built_in = Secretary.from_agent(agent)
 
     async def load(self, last_good: LastGood | None = None) -> None:
-        """Read everything, at the start. Raises FolderError."""
+        """Read everything, at the start; what ``last_good`` finds counts as what was in force
+        before. Raises FolderError."""
         self._keep("", self._built_in)
         if self._path is None:
             return
@@ -82,9 +84,8 @@ class Folder:
             raise FolderError(
                 f"{self._path}: {error.strerror}; [secretaries] folder must be a folder"
             ) from None
-        broken = [str(path) for path, file in files.items() if file.reading.secretary is None]
-        if broken and last_good is not None:
-            files = _restored(files, await last_good(broken))
+        if last_good is not None:
+            files = await _as_before(files, last_good)
         _tell_mistakes({}, files)
         self._take(files)
 
@@ -197,13 +198,25 @@ def _read(path: Path, agent: AgentSettings) -> Reading:
         return Reading(path, None, (f"{path}: cannot be read: {type(error).__name__}",))
 
 
-def _restored(files: Files, last_good: Mapping[str, str]) -> Files:
-    """``files``, where those with a mistake have their last version without one."""
-    restored = dict(files)
-    for path, file in files.items():
-        if file.reading.secretary is None and str(path) in last_good:
-            restored[path] = replace(file, in_force=Secretary.from_json(last_good[str(path)]))
-    return _settled(restored)
+async def _as_before(files: Files, last_good: LastGood) -> Files:
+    """``files`` with what was in force of them before a restart: of one with a mistake its last
+    version without one; and of several for the same calls, the one that had them keeps them."""
+
+    async def recalled(paths: Collection[Path]) -> dict[Path, File]:
+        kept = await last_good([str(path) for path in paths]) if paths else {}
+        in_force = {path: Secretary.from_json(kept.get(str(path), "")) for path in paths}
+        return {path: replace(files[path], in_force=in_force[path]) for path in paths}
+
+    broken = [path for path, file in files.items() if file.reading.secretary is None]
+    before = {**files, **await recalled(broken)}
+    whose = {path: file.reading.secretary or file.in_force for path, file in before.items()}
+    claims = Counter(secretary.key for secretary in whose.values() if secretary)
+    contested = [
+        path
+        for path, file in files.items()
+        if file.reading.secretary and claims[file.reading.secretary.key] > 1
+    ]
+    return _settled({**before, **await recalled(contested)})
 
 
 def _stamp(path: Path) -> _Stamp:

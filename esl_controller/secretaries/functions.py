@@ -3,8 +3,8 @@
 A secretary's ``[tools] enabled``, its help, what the model is offered, and the check of what the
 model sends back all come from ``BUILT_INS``. ``call/tools.py`` has a request for each name.
 Two modules know single functions: ``prompt.py`` withholds ``transfer_call`` while the company is
-closed, ``secretary.py`` has rules for ``take_message`` and ``collect_digits``. CONTRIBUTING.md has
-the recipe for a new one.
+closed and takes messages (``hours.do``), ``secretary.py`` has rules for ``take_message`` and
+``collect_digits``. CONTRIBUTING.md has the recipe for a new one.
 """
 
 from __future__ import annotations

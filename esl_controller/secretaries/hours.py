@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -145,12 +145,17 @@ class Hours(Section):
         default="", description='With do = "transfer": the name of a destination.'
     )
 
-    @property
+    @cached_property
     def week(self) -> tuple[tuple[Span, ...], ...]:
         """The times of each day, Monday to Sunday."""
         written: list[tuple[Span, ...] | None] = [getattr(self, day) for day in DAYS]
         otherwise = () if any(written) else ALL_DAY
         return tuple(otherwise if times is None else times for times in written)
+
+    @cached_property
+    def closed_on(self) -> frozenset[Holiday]:
+        """The holidays, to look a day up in."""
+        return frozenset(self.holidays)
 
     @property
     def always_open(self) -> bool:
@@ -195,29 +200,28 @@ def opens_next(hours: Hours, unix_time: float) -> float | None:
     openings = (
         opening
         for ahead in range(367)
-        for opening in _openings(hours, today + timedelta(days=ahead))
-        if opening > unix_time
+        for opening in _openings(hours, today + timedelta(days=ahead), unix_time)
     )
     return next(openings, None)
 
 
 def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
-    if {Holiday(day.year, day.month, day.day), Holiday(0, day.month, day.day)} & set(
-        hours.holidays
-    ):
+    if {Holiday(day.year, day.month, day.day), Holiday(0, day.month, day.day)} & hours.closed_on:
         return ()
     return hours.week[day.weekday()]
 
 
-def _openings(hours: Hours, day: date) -> Iterator[float]:
-    """The Unix times of ``day`` at which it opens: the beginnings of its times, and a change of the
-    clock that leads into them, or skips a beginning or an end."""
+def _openings(hours: Hours, day: date, after: float) -> Iterator[float]:
+    """The Unix times of ``day`` at which it opens, from ``after`` on: the beginnings of its times,
+    and a change of the clock that leads into them, or skips a beginning or an end."""
     zone = _zone(hours.zone)
     openings = set(_clock_changes(day, zone))
+    folds = (0, 1) if openings else (0,)  # what comes twice, or not at all, does on such a day only
     for span in _spans(hours, day):
         start = datetime.combine(day, time(*divmod(span.start, 60)), zone)
-        openings |= {start.replace(fold=fold).timestamp() for fold in (0, 1)}
-    return (opening for opening in sorted(openings) if is_open(hours, opening))
+        openings |= {start.replace(fold=fold).timestamp() for fold in folds}
+    later = sorted(opening for opening in openings if opening > after)
+    return (opening for opening in later if is_open(hours, opening))
 
 
 def _clock_changes(day: date, zone: ZoneInfo) -> Iterator[float]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import jsonschema
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from esl_controller.config.setting_types import (
     ComeBack,
@@ -50,6 +50,7 @@ def _collection_name(value: str) -> str:
     return value
 
 
+CHECKED: Final = object()  # the context in which a text of ours is read, whose schemas were checked
 SCHEMA_LIMIT = 20_000  # characters: as much as a voice model may be told of all its functions
 _COSTLY = {
     "$ref": "write out what it refers to",
@@ -60,11 +61,14 @@ _COSTLY = {
 }
 
 
-def _json_schema(value: dict[str, Any]) -> dict[str, Any]:
+def _json_schema(value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     """Check a JSON schema for the arguments of a function.
 
-    What is checked against it holds up all calls, so it may be neither long nor costly.
+    What is checked against it holds up all calls, so it may be neither long nor costly. With the
+    context ``CHECKED`` that was seen before.
     """
+    if info.context is CHECKED:
+        return value
     try:
         size = len(json.dumps(value, allow_nan=False, ensure_ascii=False))
     except (TypeError, ValueError):

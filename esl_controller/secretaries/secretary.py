@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
@@ -29,6 +30,7 @@ from esl_controller.secretaries import functions
 from esl_controller.secretaries.hours import Hours
 from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
 from esl_controller.secretaries.schema import (
+    CHECKED,
     BargeIn,
     Destination,
     Events,
@@ -37,6 +39,8 @@ from esl_controller.secretaries.schema import (
     Tools,
     TurnDetection,
 )
+
+RECALLED = 32  # secretaries: as many as calls can come at once with different ones, and more
 
 Mistake: TypeAlias = tuple[str, str]
 """A dotted key, and what is wrong with it."""
@@ -123,17 +127,24 @@ class Secretary(Section):
     def completed(self, agent: AgentSettings) -> Secretary:
         """The same, with [agent]'s model, voice, language and instructions where it has none."""
         missing = {key: value for key, value in of_agent(agent).items() if not getattr(self, key)}
-        return self.model_copy(update=missing)
+        whole = self.model_copy(update=missing)
+        # Made where the file is read, in a thread: each call asks for it.
+        vars(whole)["as_json"] = whole.model_dump_json()
+        return whole
 
     @classmethod
     def from_json(cls, text: str) -> Secretary | None:
-        """The one that ``as_json`` wrote; None if ``text`` is anything else."""
+        """The one that ``as_json`` wrote; None if ``text`` is anything else.
+
+        Its JSON schemas were checked when its file was read, and are not checked again: that takes
+        up to 20 s. The rest takes up to 0.3 s, so do it in a thread.
+        """
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(text, context=CHECKED)
         except ValidationError:
             return None
 
-    @property
+    @cached_property
     def as_json(self) -> str:
         """All of it as a JSON text, for the store."""
         return self.model_dump_json()
@@ -167,11 +178,16 @@ class Secretary(Section):
 
     def destination(self, name: str) -> Destination | None:
         """The destination with that name or alias, whatever its case, accents and spaces."""
-        wanted = folded(name)
-        for destination in self.destinations:
-            if wanted in map(folded, (destination.name, *destination.aliases)):
-                return destination
-        return None
+        return self.names.get(folded(name))
+
+    @cached_property
+    def names(self) -> Mapping[str, Destination]:
+        """The destinations by their folded names and aliases; the first of two with the same."""
+        return {
+            folded(name): destination
+            for destination in reversed(self.destinations)
+            for name in (destination.name, *destination.aliases)
+        }
 
     def leading_to(self, number: str, context: str = "") -> dict[int, Destination]:
         """The destinations with that number, by their place in the file. One that names a context
@@ -182,11 +198,25 @@ class Secretary(Section):
             if destination.number == number and destination.context in ("", context)
         }
 
+    @property
+    def told_secret_digits(self) -> dict[int, str]:
+        """The webhook functions that are sent what callers type in secret, by their place in the
+        file."""
+        webhooks = enumerate(self.tools.webhooks)
+        return {place: webhook.name for place, webhook in webhooks if webhook.secure}
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Secretary:
         if mistakes := [*_destination_mistakes(self), *_function_mistakes(self)]:
             raise Mistakes(mistakes)
         return self
+
+
+@lru_cache(maxsize=RECALLED)
+def recalled(text: str) -> Secretary | None:
+    """As ``Secretary.from_json``, and remembered: the calls of a controller that is gone come at
+    once, and most of them began with the same one."""
+    return Secretary.from_json(text)
 
 
 def identity(text: str) -> str:
@@ -196,6 +226,7 @@ def identity(text: str) -> str:
 
 def _destination_mistakes(secretary: Secretary) -> Iterator[Mistake]:
     """Names that two destinations share, and references to none."""
+    known = secretary.names  # from now on: folding them takes longer than a call may wait
     used: dict[str, str] = {}
     for index, destination in enumerate(secretary.destinations):
         names = [("name", destination.name), *(("aliases", a) for a in destination.aliases)]
@@ -211,7 +242,7 @@ def _destination_mistakes(secretary: Secretary) -> Iterator[Mistake]:
         ("hours.destination", secretary.hours.destination),
     )
     for key, name in references:
-        if name and folded(name) not in used:
+        if name and folded(name) not in known:
             yield key, f"{shown(name)} is not a destination; {_there_are(used.values())}"
 
 

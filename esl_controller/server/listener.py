@@ -38,7 +38,9 @@ log = structlog.stdlib.get_logger(__name__)
 STOP_S = 5.0  # for everything that a stop does after its patience has ended
 HAND_BACK_S = 3.0  # of these, for telling the switch, which may hang
 OVER = 100  # calls that have ended and are still recognised by their media path
+NO_CALL = "an Event Socket connection brought no call"
 FULL = "there are [esl] max_calls calls already"
+RETURN_S = 15.0  # calls of ours come back after a start: more than the dialplan's longest wait
 APART_S = 0.03  # between two calls that are handed back: about what it costs to take one
 
 
@@ -49,7 +51,8 @@ class CallListener:
     for a channel that only names its UUID. ``take_back`` moves a call away from a connection that
     is mute (``freeswitch/rescue.py``). ``refused`` counts the connections that were closed at once,
     ``last_refusal`` says whose the last one was, and why.
-    ``taken`` counts the calls so far; ``probes`` are the doctor's legs, which are no calls.
+    ``taken`` counts the calls so far, ``taken_new`` those that no controller had had before;
+    ``probes`` are the doctor's legs, which are no calls.
     Closing a connection ends no call: the dialplan goes on with its next action
     (captures/controller_lost.*.jsonl; ``socket_resume=true`` makes it do so at once,
     docs/design/freeswitch.md#when-the-controller-is-lost).
@@ -64,7 +67,7 @@ class CallListener:
     ) -> None:
         self.refused = 0
         self.last_refusal = ""
-        self.taken = 0
+        self.taken = self.taken_new = 0
         self.probes = Probes()
         self.calls: dict[str, CallSession] = {}
         self._settings = settings
@@ -73,7 +76,8 @@ class CallListener:
         self._take_back = take_back
         self._mute: dict[str, CallSession] = {}  # over here, and their connection is still open
         self._serving: dict[CallSession, asyncio.Task[None]] = {}
-        self.door = Door(settings, self._accept)
+        self.door = Door(settings, self._accept, self._awaits)
+        self._returning = False  # calls that another controller, or we before a restart, had
         # They may shut the door; called before a connection is admitted.
         self.checks: list[Callable[[], None]] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -85,6 +89,16 @@ class CallListener:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         await self.door.open()
+
+    def expect_returns(self) -> None:
+        """Calls that we had before a restart, or that a controller had which is gone, may come to
+        us now: for a while they find the port open, however much there is to do."""
+        self._returning = True
+        asyncio.get_running_loop().call_later(RETURN_S, self._returned)
+
+    def _returned(self) -> None:
+        self._returning = False
+        self.door.mind()
 
     @property
     def port(self) -> int:
@@ -164,16 +178,17 @@ class CallListener:
             if reason := self._refusal(peer):
                 self.refused += 1
                 self.last_refusal = f"{peer}: {reason}"
-                log.warning("Event Socket connection refused", peer=peer, reason=reason)
+                text = "Event Socket connection refused"
+                log.warning(text, stranger=True, peer=peer, reason=reason)
                 return
             async with SwitchConnection.over(reader, writer) as switch:
                 await self._call(switch, peer)
         except SwitchGone as error:
             # FreeSWITCH may dial for a caller who is just hanging up (seen with loopback callers);
             # a port scan or a health check says nothing, either.
-            log.info("an Event Socket connection brought no call", reason=str(error))
+            log.info(NO_CALL, stranger=True, reason=str(error))
         except SwitchError as error:
-            log.warning("an Event Socket connection brought no call", reason=str(error))
+            log.warning(NO_CALL, stranger=True, reason=str(error))
         except Exception:
             log.exception("a session ended by a bug; the dialplan goes on with the call")
         finally:
@@ -190,29 +205,31 @@ class CallListener:
             return "its address is not within [esl] allow"
         for check in self.checks:
             check()
-        return self.door.why_shut
+        return self.door.why_shut if self.door.shut_to_all else ""
 
-    def _full(self) -> bool:
-        return 0 < self._settings.max_calls <= len(self.calls)
+    def _awaits(self) -> bool:
+        """Whether calls of ours are about to come back."""
+        parking = any(session.call.awaited_park for session in self.calls.values())
+        return parking or self._returning
 
     def _mind_door(self) -> None:
-        """Refuse connections while there is no room for a call, so that the dialplan's ``A|B``
-        tries B at once. One that we have already may come back in a new park."""
-        parking = any(session.call.awaited_park for session in self.calls.values())
-        if self._full() and not parking:
-            self.door.shut(FULL)
+        """Refuse new calls while there is no room for one, so that the dialplan's ``A|B`` tries B
+        at once."""
+        if 0 < self._settings.max_calls <= len(self.calls):
+            self.door.shut(FULL, to_all=False)
         else:
             self.door.lift(FULL)
 
     def _takes(self, channel: Channel, peer: str) -> bool:
-        """Whether the call can still be taken: while we waited, others may have come, or a stop."""
-        full = self._full() and channel.uuid not in self.calls
-        if full or self.door.closed:
-            reason = self.door.why_shut
-            self.refused += 1
-            log.warning("call not taken", reason=reason, peer=peer)
-            return False
-        return True
+        """Whether the call can still be taken: while we waited, others may have come, or a stop.
+        There is always room for one of ours."""
+        ours = channel.comes_back or channel.uuid in self.calls
+        reason = self.door.why_shut
+        if not reason or (ours and not self.door.closed):
+            return True
+        self.refused += 1
+        log.warning("call not taken", reason=reason, peer=peer)
+        return False
 
     def _check_live(self, channel: Channel) -> None:
         """Raise NotThisCall if a live call of ours has the channel's UUID and is another one."""
@@ -223,9 +240,8 @@ class CallListener:
     def _refuse_rival(self, peer: str, reason: str) -> None:
         self.refused += 1
         self.last_refusal = f"{peer}: {reason}"
-        log.warning(
-            "a call is refused: it is not the one that its UUID names", peer=peer, reason=reason
-        )
+        text = "a call is refused: it is not the one that its UUID names"
+        log.warning(text, stranger=True, peer=peer, reason=reason)
 
     async def _session(
         self, switch: SwitchConnection, channel: Channel, peer: str
@@ -290,6 +306,7 @@ class CallListener:
                 older.successor = session
                 older.handle(ShutDown())
             self.taken += 1
+            self.taken_new += not channel.comes_back
             session.log.info(
                 "call",
                 secretary_uuid=channel.secretary_uuid,

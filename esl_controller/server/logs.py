@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -18,6 +19,8 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 MASK = "***"
+STRANGERS = 10
+TELL_S = 60.0
 
 _SECRET_NAME = re.compile(
     r"(token|authorization|password|passwd|secret|cookie|apikey|extra_headers|(^|[_-])key)\Z", re.I
@@ -110,6 +113,32 @@ class Redactor:
         return text
 
 
+class Strangers:
+    """Keeps those who can connect to our ports from filling the disk with lines about them.
+
+    Of lines with ``stranger=True``, ``STRANGERS`` of one text pass in ``TELL_S``. The next one that
+    passes says how many did not: ``untold``. structlog calls this as a processor.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lines: dict[str, tuple[float, int]] = {}  # since when, and how many, by the text
+
+    def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
+        if not event.pop("stranger", False):
+            return event
+        now = self._clock()
+        since, count = self._lines.get(event["event"], (now, 0))
+        if now - since >= TELL_S:
+            if count > STRANGERS:
+                event["untold"] = count - STRANGERS
+            since, count = now, 0
+        self._lines[event["event"]] = since, count + 1
+        if count >= STRANGERS:
+            raise structlog.DropEvent
+        return event
+
+
 def configure(
     format: Literal["auto", "json", "console"] = "auto",
     level: Literal["debug", "info", "warning", "error"] = "info",
@@ -134,7 +163,7 @@ def configure(
     root.addHandler(handler)
     _set_levels(getattr(logging, level.upper()))
     structlog.configure(
-        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[Strangers(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,

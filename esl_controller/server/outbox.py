@@ -19,10 +19,12 @@ from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTim
 from esl_controller.session.webhook_http import headers
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import (
+    PARTS,
     Delivery,
     DeliveryPostponed,
     DeliverySettled,
     Noted,
+    StoredCall,
     retry_s,
 )
 
@@ -32,6 +34,8 @@ GIVE_UP_S = 86_400.0
 GIVE_UP_TRIES = 13  # that take an hour: a clock that jumps ahead gives nothing up before
 LEASE_S = 30.0  # longer than a try takes, even if the clocks of two controllers differ
 LOOK_AGAIN_S = 30.0  # a controller that died may have left deliveries
+PARTS_LIMIT = 1_000  # of each kind, that are read of a call
+RECORD_LIMIT = 1_000_000  # bytes of it that are sent; nginx takes 1,048,576 unless told otherwise
 READ_AGAIN_S = 5.0  # after the database did not answer
 
 log = structlog.stdlib.get_logger(__name__)
@@ -91,8 +95,8 @@ class Outbox:
     async def _body(self, delivery: Delivery) -> bytes:
         if delivery.body:
             return delivery.body.encode()
-        call = await self._store.call(delivery.call_uuid)
-        return orjson.dumps(call.as_dict() if call else None)
+        call = await self._store.call(delivery.call_uuid, last=PARTS_LIMIT)
+        return await asyncio.to_thread(record_body, call) if call else orjson.dumps(None)
 
     async def _send(self, http: ClientSession, delivery: Delivery, body: bytes) -> None:
         failure = ""
@@ -143,6 +147,22 @@ class Outbox:
         delay = retry_s(delivery.attempts + 1)
         self._store.put(DeliveryPostponed(delivery.id, delivery.attempts + 1, now + delay))
         _log(delivery).warning("delivery failed", reason=failure, again_in_s=delay)
+
+
+def record_body(call: StoredCall) -> bytes:
+    """The record of a call as JSON, in at most ``RECORD_LIMIT`` bytes: what is too much of it is
+    left out, the oldest first."""
+    told = call.as_dict()
+    records = [(record, part) for part in PARTS for record in told[part]]
+    records.sort(key=lambda each: each[0]["started_at" if each[1] == "turns" else "at"])
+    whole = {**told, **{part: [] for part in PARTS}, "shortened": True}
+    room = RECORD_LIMIT - len(orjson.dumps(whole))
+    while records and (room := room - len(orjson.dumps(records[-1][0])) - 1) >= 0:
+        record, part = records.pop()
+        whole[part].insert(0, record)
+    if not records and not call.shortened:
+        del whole["shortened"]
+    return orjson.dumps(whole)
 
 
 def _log(delivery: Delivery) -> structlog.stdlib.BoundLogger:

@@ -18,9 +18,13 @@ class ServiceManager:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
-    def ready(self) -> None:
-        """Calls can come."""
-        self._tell("READY=1")
+    def ready(self, status: str = "") -> None:
+        """Calls can come. ``status``: a line for people."""
+        self._tell(f"READY=1\nSTATUS={status}" if status else "READY=1")
+
+    def status(self, status: str) -> None:
+        """What the process does, for people."""
+        self._tell(f"STATUS={status}")
 
     def stopping(self) -> None:
         """The process is about to end."""

@@ -61,6 +61,7 @@ class AgentSession:
         clock: CallClock,
     ) -> None:
         self.reported = Usage()  # by finished responses, and by earlier agents
+        self.model = deps.models[0].name  # that the call has, or is to have
         self.caller = CallerAudio(secretary.barge_in.confirm_ms, runner.report)
         self._persona = persona
         self._deps = deps
@@ -68,9 +69,8 @@ class AgentSession:
         self._runner = runner
         self._clock = clock
         turns = secretary.turn_detection.vad
-        own_turns = deps.model.abilities.takes_turns
-        silence_ms = turns.silence_ms if isinstance(turns, BySilence) and not own_turns else 0
-        self._transcript = Transcript(channel.uuid, deps.record.put, silence_ms)
+        self._silence_ms = turns.silence_ms if isinstance(turns, BySilence) else 0
+        self._transcript = Transcript(channel.uuid, deps.record.put)
         secret = deps.settings.webhook.secret.get_secret_value()
         self._webhooks = Webhooks(channel, secretary, deps.http, deps.record.put, secret)
         self._channel = channel
@@ -99,8 +99,9 @@ class AgentSession:
         cut = self._transcript.resume(claimed, lost_at)
         return self._transcript.history(), cut
 
-    def connect(self, channel: Channel) -> Format:
-        """Connect to the model. An earlier connection is dropped, and whatever it still had to say.
+    def connect(self, channel: Channel, place: int) -> Format:
+        """Connect to the model of this place. An earlier connection is dropped, and whatever it
+        still had to say.
 
         Returns the format in which the agent takes the caller's audio: the same for all agents of
         the call, even if the caller's codec is another by now.
@@ -109,16 +110,23 @@ class AgentSession:
             self._g711 = channel.is_g711
         if self._connection is not None:
             self._connection.cancel()
+            self._transcript.model_gone(self._clock.now())
         self._earlier, self.reported = self.counters, self.usage
         history = self._transcript.history()
         lost = self._transcript.turn_unknown
-        self._agent = agent = self._deps.model.agent(self._persona, history, g711=self._g711)
+        chosen = self._deps.models[place]
+        if chosen.name != self.model:
+            self._log.info("another model", before=self.model, model=chosen.name)
+            self.model = chosen.name
+        persona = chosen.as_persona(self._persona)
+        self._agent = agent = chosen.model.agent(persona, history, g711=self._g711)
+        self._transcript.silence_ms = 0 if agent.takes_turns else self._silence_ms
         self._speech.source = agent.output
         self.caller.connect(agent)
 
         def on_event(event: AgentEvent) -> None:
             if isinstance(event, AgentReady):
-                event = AgentReady(turn_lost=lost)
+                event = AgentReady(turn_lost=lost, takes_turns=agent.takes_turns)
             if self._agent is agent:
                 self._agent_event(event)
 

@@ -98,6 +98,7 @@ class AtSwitch:
         if isinstance(event, ev.Answered | CodecSet) and event.codec:
             before, codec = (self.channel.codec, self.channel.rate), (event.codec, event.rate)
             self.channel = replace(self.channel, codec=event.codec, rate=event.rate)
+            self._media.codec_set(self.channel)
             if isinstance(event, CodecSet):
                 self._runner.report(ev.CodecChanged(other=codec != before))
         if not isinstance(event, CodecSet):
@@ -160,7 +161,8 @@ class AtSwitch:
     async def _start_recording(self) -> None:
         name = f"{self.channel.uuid}.wav"
         try:
-            await self.switch.start_recording(self._recordings, name)
+            ours_only = not self._secretary.recording.after_transfer
+            await self.switch.start_recording(self._recordings, name, ours_only=ours_only)
         except CallGone:
             self.over_already("to record it")
         except SwitchError as error:
@@ -170,15 +172,23 @@ class AtSwitch:
         else:
             self._keeper.recording = f"{self._recordings}/{name}"
 
-    async def _stop_recording(self) -> bool:
+    async def _stop_recording(self) -> str:
         """What the caller says to somebody else is recorded only if the secretary's file says so.
-        If the caller comes back, or stays, the same file goes on. Returns whether it was to stop.
+        If the caller comes back, or stays, the same file goes on. Returns what the record is to
+        say of it; empty: nothing.
         """
         path = self._keeper.recording
         if not path or self._secretary.recording.after_transfer:
-            return False
-        await self._ask("to stop the recording", partial(self.switch.stop_recording, path))
-        return True
+            return ""
+        try:
+            await self.switch.stop_recording(path)
+        except CallGone:
+            self.over_already("to stop the recording")
+            return ""
+        except SwitchError as error:
+            self._log.warning("the switch refused to stop the recording", reason=str(error))
+            return f"the recording could not be stopped at the transfer, and may go on: {error}"
+        return "the recording stopped at the transfer"
 
     async def _transfer(self, transfer: do.Transfer) -> None:
         # If we are killed now, the next controller must know whether the caller was to be sent on.
@@ -190,7 +200,7 @@ class AtSwitch:
         only_unreached = transfer.fallback or destination.come_back is not True
         try:
             to = Place(destination.number, destination.context or self.channel.context or "default")
-            stopped = await self._stop_recording()
+            recording = await self._stop_recording()
             self._media.stop_sending()
             await self.switch.transfers.transfer(
                 to, destination.timeout_s, hops, transfer.returns, only_unreached
@@ -203,8 +213,8 @@ class AtSwitch:
                 await self._start_recording()
             self._runner.report(ev.TransferFailed(str(error)))
         else:
-            if stopped:
-                self.note("the recording stopped at the transfer")
+            if recording:
+                self.note(recording)
             self._keeper.for_good = not transfer.returns
             self._runner.report(ev.Transferred())
 

@@ -50,7 +50,7 @@ class CallerAudio:
         if self.gate == "closed" or not audio:
             return
         if self.gate == "silent":
-            if not self._agent.abilities.takes_turns:
+            if not self._agent.takes_turns:
                 return
             # The caller's audio is this model's clock: without any, it would stop in mid-word.
             audio = self._agent.input.silence(len(audio))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import ClientSession
 
-from esl_controller.agents.base import Model
+from esl_controller.agents.chain import ChainModel
 from esl_controller.config.settings import Settings
 from esl_controller.secretaries.secretary import Secretary
 from esl_controller.store.records import Change
@@ -40,7 +40,7 @@ class Dependencies:
     ports: Ports
     streams: StreamEndpoint
     media_url: str
-    model: Model
+    models: Sequence[ChainModel]
     find_secretary: Callable[[str, str], Secretary]  # by domain_uuid and secretary_uuid
     record: Record
     http: ClientSession

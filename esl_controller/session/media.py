@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 import structlog
@@ -88,6 +88,12 @@ class CallMedia:
         if self._format is None:
             self._convert(channel, agent)
 
+    def codec_set(self, channel: Channel) -> None:
+        """The channel has another codec: the next stream has its rate, and so have files. What the
+        present stream brings goes on as it began."""
+        if self._format is not None:
+            self._format = replace(self._format, channel=channel)
+
     def enter(self, switch: SwitchConnection, channel: Channel) -> None:
         """The call is in another park, where stream and lane are to be opened anew."""
         self._switch = switch
@@ -151,6 +157,7 @@ class CallMedia:
         try:
             if again:
                 await self.stop_stream()
+            self._convert(self._prepared.channel, self._prepared.agent)
             await self._switch.start_stream(
                 url, media.mix, self._prepared.stream_rate, self.expected_stream.token
             )
@@ -280,15 +287,22 @@ class CallMedia:
 
     def stream_audio(self, data: bytes) -> None:
         """``StreamHandler``: the caller's audio."""
-        if not self._stream_heard.is_set():
-            self._stream_heard.set()
-            self._runner.report(ev.StreamOpened())
-            match self._speech.playback:
-                case LanePlayback() as playback:
-                    playback.lane.stop_receiving()
-                case FilePlayback() as playback:
-                    playback.send_again()
-        self._caller.hear(self._prepared.stream.feed(data, self._now()))
+        try:
+            if not self._stream_heard.is_set():
+                self._hear_by_stream()
+            self._caller.hear(self._prepared.stream.feed(data, self._now()))
+        except Exception as error:
+            self._runner.fail(error)
+
+    def _hear_by_stream(self) -> None:
+        """Audio has come, which proves that the stream works."""
+        self._stream_heard.set()
+        self._runner.report(ev.StreamOpened())
+        match self._speech.playback:
+            case LanePlayback() as playback:
+                playback.lane.stop_receiving()
+            case FilePlayback() as playback:
+                playback.send_again()
 
     def stream_text(self, text: str) -> None:
         """``StreamHandler``: we send no metadata and expect no text."""

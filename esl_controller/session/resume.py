@@ -87,9 +87,9 @@ class SnapshotKeeper:
             self._memory,
             history,
             cut,
-            words_unknown=not (isinstance(last, Said) and last.who == "caller"),
+            words_unknown=last is None or (isinstance(last, Said) and last.who == "agent"),
             away_s=0.0 if memory.back_from else away_s,
-            recorded=bool(stored.recording) and not memory.back_from,
+            recorded=bool(stored.recording) and not (memory.back_from or self._channel.unrecorded),
             unreached=unreached,
             instead=instead,
         )

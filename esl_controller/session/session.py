@@ -28,7 +28,7 @@ from esl_controller.freeswitch.channel import Channel
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
-from esl_controller.secretaries.secretary import Secretary, identity
+from esl_controller.secretaries.secretary import Secretary, identity, recalled
 from esl_controller.session.agent_session import AgentSession
 from esl_controller.session.at_switch import AtSwitch
 from esl_controller.session.call_clock import CallClock
@@ -194,6 +194,11 @@ class CallSession:
         return counted
 
     @property
+    def model(self) -> str:
+        """Which of its models has the call, as the settings call it."""
+        return self._agent_session.model
+
+    @property
     def is_quiet(self) -> bool:
         """Whether nobody speaks and nothing is awaited, or the session is over."""
         return self._quiet.is_set()
@@ -252,8 +257,8 @@ class CallSession:
 
     def _perform(self, action: do.Action) -> None:
         match action:
-            case do.ConnectAgent():
-                self._media.prepare(self.channel, self._agent_session.connect(self.channel))
+            case do.ConnectAgent(place):
+                self._media.prepare(self.channel, self._agent_session.connect(self.channel, place))
             case do.SetGates(caller, agent):
                 self._agent_session.caller.gate = caller
                 self._speech.gate_open = agent
@@ -296,20 +301,21 @@ def _began_with(claimed: Claimed | None, found: Secretary) -> Secretary:
     that the same call would get now."""
     if claimed is None or not claimed.secretary or claimed.secretary == found.as_json:
         return found
-    return Secretary.from_json(claimed.secretary) or found
+    return recalled(claimed.secretary) or found
 
 
 def _core(
     secretary: Secretary, toolbox: Toolbox, deps: Dependencies, hops: Hops, *, closed: bool
 ) -> Call:
     """The decisions of a call with this secretary."""
-    settings, abilities = deps.settings, deps.model.abilities
+    settings = deps.settings
     return Call(
-        Conversation(secretary, toolbox, closed=closed, abilities=abilities, hops=hops),
+        Conversation(secretary, toolbox, closed=closed, hops=hops),
         max_call_s=secretary.limits.max_call_s,
         fallback=secretary.destination(secretary.fallback),
         record=secretary.recording.stereo,
         playback=settings.media.playback,
         model_timeout_s=settings.agent.connect_timeout_s,
         hops=hops,
+        models=len(deps.models),
     )

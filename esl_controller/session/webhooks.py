@@ -2,7 +2,7 @@
 
 A *webhook function* is a tool of the model: asked once, while the caller waits, never retried. A
 *delivery* (a message, the end of a call) is put into the store, and ``server/outbox.py`` sends it
-until it arrives.
+until it arrives, for a day.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, func, select
+from sqlalchemy import Row, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from esl_controller.call.agent import Usage
@@ -29,6 +29,7 @@ from esl_controller.store.records import (
 _USAGE = {field.name for field in fields(Usage)}
 FINISH_S = 1.0
 _Found = TypeVar("_Found")
+_Part = TypeVar("_Part", Turn, ToolUsed, MessageTaken, Noted)
 _INTERNAL = ("owner", "epoch", "memory", "call_ended_url", "created_us", "secretary_id")
 
 
@@ -56,10 +57,10 @@ class Reader:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=FINISH_S)
 
-    async def call(self, call_uuid: str) -> StoredCall | None:
-        """The whole record of a call, None if there is none."""
-        calls, turns, tools = schema.calls, schema.turns, schema.tools
-        messages, notes = schema.messages, schema.notes
+    async def call(self, call_uuid: str, last: int | None = None) -> StoredCall | None:
+        """The whole record of a call, None if there is none. ``last``: of its turns, tools,
+        messages and notes only so many of each, the newest."""
+        calls = schema.calls
 
         async def read(connection: AsyncConnection) -> StoredCall | None:
             found = await connection.execute(select(calls).where(calls.c.call_uuid == call_uuid))
@@ -67,17 +68,24 @@ class Reader:
             if row is None:
                 return None
 
-            async def parts(table: Table, *order: ColumnElement[Any]) -> list[dict[str, Any]]:
-                query = select(table).where(table.c.call_uuid == call_uuid).order_by(*order)
-                return [dict(part) for part in (await connection.execute(query)).mappings()]
+            async def parts(kind: type[_Part], table: Table, order: str) -> list[_Part]:
+                query = (
+                    select(*(table.c[field.name] for field in fields(kind)))
+                    .where(table.c.call_uuid == call_uuid)
+                    .order_by(table.c[order] if last is None else table.c[order].desc())
+                    .limit(None if last is None else last + 1)  # one more tells of more
+                )
+                found = [kind(*part) for part in await connection.execute(query)]
+                return found if last is None else found[::-1]
 
-            return StoredCall(
+            call = StoredCall(
                 **_call(row),
-                turns=[Turn(**part) for part in await parts(turns, turns.c.number)],
-                tools=[ToolUsed(**part) for part in await parts(tools, tools.c.at)],
-                messages=[MessageTaken(**part) for part in await parts(messages, messages.c.at)],
-                notes=[Noted(**part) for part in await parts(notes, notes.c.at)],
+                turns=await parts(Turn, schema.turns, "number"),
+                tools=await parts(ToolUsed, schema.tools, "at"),
+                messages=await parts(MessageTaken, schema.messages, "at"),
+                notes=await parts(Noted, schema.notes, "at"),
             )
+            return call if last is None else call.newest(last)
 
         return await self._whole(read)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -224,21 +224,41 @@ class CallSummary:
     usage: Usage
 
 
+PARTS = ("turns", "tools", "messages", "notes")
+
+
 @dataclass(frozen=True)
 class StoredCall(CallSummary):
-    """A call with everything recorded of it, in the order in which it happened."""
+    """A call with everything recorded of it, in the order in which it happened.
+
+    ``shortened``: there are older turns, tools, messages or notes than these.
+    """
 
     turns: Sequence[Turn] = ()
     tools: Sequence[ToolUsed] = ()
     messages: Sequence[MessageTaken] = ()
     notes: Sequence[Noted] = ()
+    shortened: bool = False
+
+    def newest(self, last: int) -> StoredCall:
+        """The same with at most so many turns, tools, messages and notes each."""
+        return replace(
+            self,
+            turns=self.turns[-last:],
+            tools=self.tools[-last:],
+            messages=self.messages[-last:],
+            notes=self.notes[-last:],
+            shortened=any(len(getattr(self, part)) > last for part in PARTS),
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields under their names, for JSON."""
+        """The fields under their names, for JSON; ``shortened`` only if it is."""
         whole = asdict(self)
-        for part in ("turns", "tools", "messages", "notes"):
+        for part in PARTS:
             for record in whole[part]:
                 del record["call_uuid"]
+        if not self.shortened:
+            del whole["shortened"]
         return whole
 
 

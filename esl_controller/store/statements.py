@@ -137,12 +137,17 @@ def statements(dialect: str) -> Mapping[type[Change], UpdateBase]:
         Noted: _replace(dialect, schema.notes),
         CallEnded: update(calls)
         .where(this_call, still_mine)
-        # By another controller's clock, or after a jump of ours, it may end before it began.
         .values(
+            # By another controller's clock, or after a jump of ours, it may end before it began.
             ended_at=case(
                 (calls.c.started_at > bindparam("ended_at"), calls.c.started_at),
                 else_=bindparam("ended_at"),
-            )
+            ),
+            # A conversation that began anew does not know of the recording of the one before.
+            recording=case(
+                (bindparam("recording") == "", calls.c.recording),
+                else_=bindparam("recording"),
+            ),
         ),
         DeliveryQueued: _insert(dialect, deliveries).on_conflict_do_nothing(),
         DeliveryPostponed: update(deliveries).where(this_delivery),

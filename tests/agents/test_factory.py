@@ -16,7 +16,7 @@ from esl_controller.config.settings import KINDS, AgentSettings, Kind
 from tests.paths import ROOT
 
 URL = "http://127.0.0.1:9/v1"
-DOORS = tuple(f"esl_controller.agents.{name}" for name in ("base", "factory", "probe"))
+DOORS = tuple(f"esl_controller.agents.{name}" for name in ("base", "chain", "factory", "probe"))
 
 
 @pytest.mark.parametrize(

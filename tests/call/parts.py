@@ -13,7 +13,7 @@ from esl_controller.call.actions import (
     RequestReply,
     SetGates,
 )
-from esl_controller.call.agent import Abilities, Recovery
+from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import AgentFailed, AgentReady
 from esl_controller.call.call_setup import BACKSTOP_S
 from esl_controller.call.conversation import Conversation
@@ -36,7 +36,8 @@ def parts(
 ) -> ConversationState:
     """Those of a conversation that was greeted."""
     who = who or secretary()
-    turns = TurnTaking(manual=not takes_turns, during_greeting=False)
+    turns = TurnTaking(during_greeting=False)
+    turns.model_connected(takes_turns=takes_turns)
     turns.greeted = True
     tools, timers = ToolExecutor(Toolbox(who)), Timers(who.limits)
     return ConversationState(turns, tools, timers, Ending(who, turns, tools, timers, hops))
@@ -58,7 +59,7 @@ def a_call(
     record: bool = False,
     model_timeout_s: float = 10.0,
 ) -> Call:
-    conversation = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
+    conversation = Conversation(WHO, Toolbox(WHO), closed=False)
     return Call(
         conversation,
         playback=playback,

@@ -9,7 +9,6 @@ from esl_controller.call.actions import (
     RequestReply,
     StartRecording,
 )
-from esl_controller.call.agent import Abilities
 from esl_controller.call.call_setup import AWAY_S, BACKSTOP_S, CallSetup
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.instructions import CONTINUE
@@ -27,7 +26,7 @@ def setup(resumption: Resumption | None = None, *, record: bool = False) -> Call
 
 def talk() -> Conversation:
     """One that has not begun."""
-    return Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
+    return Conversation(WHO, Toolbox(WHO), closed=False)
 
 
 def test_the_switch_has_a_limit_of_its_own_from_the_first_controller_on() -> None:

@@ -10,7 +10,7 @@ from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import AgentReady, SpeechStarted, SpeechStopped
 from esl_controller.call.call_setup import BACKSTOP_S
 from esl_controller.call.caller_hold import HELD_S, CallerHold
-from esl_controller.call.states import State
+from esl_controller.call.states import APOLOGY_S, State
 from esl_controller.call.tools import Hold
 from tests.call.parts import parts
 from tests.call.world import World, kinds, secretary, tool_call
@@ -165,3 +165,70 @@ def test_twice_is_once() -> None:
     assert world.feed(ev.Unheld()) == []
     world.feed(ev.Held())
     assert world.feed(ev.Held()) == []
+
+
+def transferring() -> World:
+    """The caller has heard that they are connected to Sales."""
+    world = World(secretary(destinations=[{"name": "Sales", "number": "1001"}])).greeted()
+    world.asks(tool_call("transfer_call", destination="Sales"), speak=True)
+    assert kinds(world.hear()) == ["Transfer"]
+    return world
+
+
+def test_a_hold_that_begins_during_a_transfer_that_fails_is_known_after_it() -> None:
+    world = transferring()
+    assert world.feed(ev.Held()) == [do.HoldSpeech()], "a limit would end the destination's call"
+    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "LimitCall"]
+    assert world.call.conversation.held
+    assert world.later(60) == [], "nobody would hear it"
+    assert kinds(world.feed(ev.Unheld())) == ["ReleaseSpeech", "RequestReply"]
+
+
+def test_a_hold_that_ends_during_a_transfer_is_over_after_it() -> None:
+    world = transferring()
+    world.feed(ev.Held())
+    assert world.feed(ev.Unheld()) == [do.ReleaseSpeech()]
+    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["ToolResult", "RequestReply"]
+
+
+def test_the_limit_of_a_hold_that_begins_during_a_transfer_counts_from_there() -> None:
+    world = transferring()
+    world.feed(ev.Held(), ev.TransferFailed("busy"))
+    assert world.later(HELD_S - 1) == []
+    assert kinds(world.later(2)) == ["Hangup"]
+
+
+def apologising(*, held_before: bool) -> World:
+    """The caller holds us, and is to hear an apology: a transfer has failed, and so has the model;
+    or one that they hear already."""
+    if not held_before:
+        world = World().greeted()
+        assert kinds(world.lose(Recovery.GIVE_UP)) == ["PlaySentence"]
+        assert kinds(world.feed(ev.Held())) == ["HoldSpeech", "LimitCall"]
+        return world
+    world = transferring()
+    world.feed(ev.Held())
+    world.lose(Recovery.GIVE_UP)
+    assert kinds(world.feed(ev.TransferFailed("busy"))) == ["PlaySentence"]
+    return world
+
+
+@pytest.mark.parametrize("held_before", [False, True])
+def test_an_apology_waits_for_the_caller(held_before: bool) -> None:
+    world = apologising(held_before=held_before)
+    assert world.call.state is State.CLOSING
+    assert world.later(60) == []
+    assert world.feed(ev.Unheld()) == [do.ReleaseSpeech()]
+    assert world.later(APOLOGY_S - 1) == []
+    assert kinds(world.hear()) == ["Hangup"]
+
+
+@pytest.mark.parametrize("held_before", [False, True])
+def test_an_apology_does_not_wait_for_ever(held_before: bool) -> None:
+    world = apologising(held_before=held_before)
+    assert world.later(HELD_S - 1) == []
+    assert kinds(world.later(2)) == ["Hangup"]
+    world = apologising(held_before=held_before)
+    world.feed(ev.Unheld())
+    assert world.feed(ev.Unheld()) == []
+    assert kinds(world.later(APOLOGY_S + 1)) == ["Hangup"]

@@ -255,6 +255,16 @@ def test_outside_the_opening_hours(what: str) -> None:
         assert world.hear() == [HANGUP]
 
 
+def test_a_caller_who_is_told_that_it_is_closed_meets_no_other_limit() -> None:
+    hours = {"zone": "UTC", "do": "transfer", "destination": "Sales"}
+    limits = {"max_call_s": 30, "warn_s": 0}
+    world = World(secretary(hours=hours, limits=limits), closed=True).talking()
+    world.feed(world.started(), world.queued())
+    assert world.later(31) == []
+    world.feed(world.done())
+    assert world.hear() == [do.Transfer(SALES)]
+
+
 # --- the model's connection -----------------------------------------------------------------------
 
 
@@ -330,3 +340,49 @@ def test_what_waited_in_a_lost_lane_is_said_again() -> None:
     world.feed(ev.LaneFailed("closed"))
     world.later(1.0)
     assert world.feed(ev.FilesReady()) == [do.Interrupt(), do.RequestReply(CONTINUE)]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("in_flight", [False, True])
+def test_last_words_that_waited_in_a_lost_lane_are_said_before_the_hangup(
+    begun: bool, in_flight: bool
+) -> None:
+    world = World().greeted()
+    assert world.asks(tool_call("end_call"))[-1] == FAREWELL
+    world.feed(world.started(), world.queued())
+    if not in_flight:
+        world.feed(world.done())
+    if begun:
+        world.feed(ev.ItemStarted(world.items[0]))
+    world.feed(ev.LaneFailed("closed"))
+    world.later(1.0)
+    actions = world.feed(ev.FilesReady())
+    if in_flight:
+        assert actions == [do.Interrupt(), do.CancelReply()]
+        actions += world.feed(world.done(status="cancelled"))
+    assert actions[-1] == (do.RequestReply(CONTINUE) if begun else FAREWELL)
+    world.reply()
+    assert world.hear() == [HANGUP]
+
+
+def test_a_farewell_that_was_asked_for_behind_other_words_is_not_lost_with_them() -> None:
+    world = World().greeted()
+    world.asks(tool_call("find"), speak=True)
+    world.feed(ev.WebhookDone("c1", "{}"))
+    assert world.reply(tool_call("end_call", "c2"), speak=False)[-1] == FAREWELL
+    world.feed(ev.LaneFailed("closed"))
+    world.later(1.0)
+    assert world.feed(ev.FilesReady()) == [do.Interrupt()], "what has no name cannot be cancelled"
+    world.feed(world.started())
+    assert world.feed(world.done(status="cancelled")) == [FAREWELL]
+
+
+def test_the_rest_of_what_was_said_with_the_end_is_said() -> None:
+    """A model that says goodbye by itself is not asked for another farewell."""
+    world = World().greeted()
+    world.asks(tool_call("end_call"), speak=True)
+    world.feed(ev.ItemStarted(world.items[0]), ev.LaneFailed("closed"))
+    world.later(1.0)
+    assert world.feed(ev.FilesReady()) == [do.Interrupt(), do.RequestReply(CONTINUE)]
+    world.reply()
+    assert world.hear() == [HANGUP]

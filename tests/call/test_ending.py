@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -17,7 +17,7 @@ from esl_controller.call.actions import (
     Unpause,
 )
 from esl_controller.call.conversation_state import ConversationState
-from esl_controller.call.ending import CLEARING, RETURNS, Exit, outside_hours
+from esl_controller.call.ending import CLEARING, RETURNS, UNKNOWN, Exit, outside_hours
 from esl_controller.call.hops import LED_BACK, TRANSFERS, Hops
 from esl_controller.call.replies import ReplyKind
 from esl_controller.call.snapshot import Resumption, Snapshot
@@ -70,6 +70,23 @@ def test_in_another_process_the_way_out_and_the_count_are_known() -> None:
     assert ending.leave() == [Transfer(DESK, 2)]
 
 
+@pytest.mark.parametrize("kind", get_args(Exit))
+def test_another_process_knows_each_way_out(kind: type[Exit]) -> None:
+    exits: dict[type[Exit], Exit] = {Hangup: Hangup(CLEARING), Transfer: Transfer(DESK)}
+    who = secretary(destinations=[DESK])
+    decided, resumed = parts(who).ending, parts(who).ending
+    decided.decide(exits[kind], 0.0)
+    resumed.resume(Resumption(Snapshot(leaving=decided.exit_name)))
+    assert resumed.leave() == decided.leave() != []
+
+
+def test_a_destination_that_is_not_known_any_more_is_noted_and_the_call_ends() -> None:
+    ending = parts(secretary(destinations=[DESK])).ending
+    (note,) = ending.resume(Resumption(Snapshot(leaving="Sales")))
+    assert note == Note("no transfer to Sales", UNKNOWN)
+    assert ending.leave() == [Hangup(CLEARING)]
+
+
 @pytest.mark.parametrize(
     ("do", "exit_"),
     [
@@ -86,7 +103,7 @@ def test_outside_the_opening_hours(do: str, exit_: Exit | None) -> None:
     closed = secretary(hours=hours)
     assert outside_hours(closed) == exit_
     ending = parts(closed).ending
-    assert ending.decide_closed() is (exit_ is not None)
+    assert ending.decide_closed(0.0) is (exit_ is not None)
     assert ending.leave() == ([exit_] if exit_ else [])
 
 

@@ -202,7 +202,47 @@ def test_new_parks_are_counted() -> None:
     path = up()
     path.parks = PARKS
     tell(path, ev.CodecChanged(other=True), now=5.0)
+    # The stream still has the rate of the last codec.
+    assert path.time_up(5.0)[1:] == [StartStream(again=True), PlayFiles()]
+    assert tell(path, ev.StreamClosed(1000), ev.StreamOpened(), ev.FilesReady(), now=5.1) == []
+    assert by(path) == ("stream", "file")
+    assert path.deadline() is None
+    tell(path, ev.CodecChanged(other=True), now=9.0)
+    assert path.time_up(9.0)[1:] == [StartStream(again=True), PlayFiles()]
+
+
+@pytest.mark.parametrize("failure", ["refused", "late"])
+def test_a_new_park_that_does_not_come_leaves_no_stream_at_the_rate_of_the_last_codec(
+    failure: str,
+) -> None:
+    path = up()
+    tell(path, ev.CodecChanged(other=True), now=5.0)
+    parked(path, 5.0)
+    if failure == "refused":
+        actions = tell(path, ev.ParkFailed("-ERR"), now=5.1)
+    else:
+        actions = path.time_up(5.0 + PARK_S)[1:]
+    assert actions == [StartStream(again=True), PlayFiles()]
+
+
+def test_a_stream_that_was_started_anew_since_the_codec_changed_has_its_rate() -> None:
+    path = up()
+    path.parks = PARKS
+    tell(path, ev.StreamClosed(1006), now=4.0)
+    path.held = True
+    tell(path, ev.CodecChanged(other=True), now=4.1)
+    assert path.time_up(4.0 + STREAM_BACK_S)[1:] == [StartStream(again=True)]
+    tell(path, ev.StreamOpened())
+    path.held = False
     assert path.time_up(5.0)[1:] == [PlayFiles()]
+
+
+def test_a_lane_that_is_lost_too_often_leaves_the_stream_as_it_is() -> None:
+    path = up()
+    path.parks = PARKS
+    tell(path, ev.LaneFailed("closed"), now=5.0)
+    assert path.time_up(5.0 + LANE_CLOSED_S)[1:] == [PlayFiles()]
+    assert by(path) == ("stream", "no")
 
 
 def test_a_lane_that_does_not_open_is_replaced_at_once() -> None:

@@ -24,13 +24,14 @@ def fail(link: ModelLink, now: float) -> float | None:
     """Let the link fail; returns when it is called again, None if never."""
     actions = link.failed(FAILED, now)
     assert isinstance(actions[0], Note)
-    if ConnectAgent() in actions:
+    if any(isinstance(action, ConnectAgent) for action in actions):
         return now
     again = link.deadline(idle=False)
     if again is None:
         return None
     assert link.time_up(again - 0.01, idle=False) == []
-    return again if link.time_up(again, idle=False) == [ConnectAgent()] else None
+    due = link.time_up(again, idle=False)
+    return again if due and isinstance(due[0], ConnectAgent) else None
 
 
 def lost_after(link: ModelLink, now: float) -> float:
@@ -122,3 +123,102 @@ def test_a_renewal_has_all_the_time() -> None:
     link.ready(12.0)
     link.connect()
     assert lost_after(link, 20.0) > 20.0 + PATIENCE_S - RECONNECT_S[-1] - 0.1
+
+
+# --- several models -------------------------------------------------------------------------------
+
+
+def chain(models: int = 2) -> ModelLink:
+    """The first of several is connected."""
+    link = ModelLink(models)
+    link.connect()
+    link.ready(0.0)
+    return link
+
+
+def tried(link: ModelLink, now: float, failure: AgentFailed = FAILED) -> tuple[int, float]:
+    """Let the link fail; which model is tried next, and after how long."""
+    actions = link.failed(failure, now)
+    if connects := [action for action in actions if isinstance(action, ConnectAgent)]:
+        return connects[0].place, 0.0
+    again = link.deadline(idle=False)
+    assert again is not None
+    (connect,) = link.time_up(again, idle=False)
+    assert isinstance(connect, ConnectAgent)
+    return connect.place, round(again - now, 3)
+
+
+def test_one_that_breaks_is_called_once_again_and_then_the_others() -> None:
+    link = chain(3)
+    assert [tried(link, 10.0) for _ in range(4)] == [(0, 0.0), (1, 0.0), (2, 0.0), (0, 0.3)]
+    assert [tried(link, 11.0) for _ in range(3)] == [(1, 0.0), (2, 0.0), (0, 0.6)]
+
+
+def test_one_that_cannot_be_had_at_first_is_not_waited_for() -> None:
+    link = ModelLink(2)
+    assert link.connect() == [ConnectAgent(0)]
+    assert tried(link, 0.1) == (1, 0.0)
+
+
+def test_one_that_breaks_again_and_again_is_left() -> None:
+    link = chain()
+    assert tried(link, 10.0) == (0, 0.0)
+    link.ready(10.5)
+    assert tried(link, 11.0) == (1, 0.0)
+
+
+def test_the_call_stays_with_the_model_that_has_it() -> None:
+    link = chain()
+    tried(link, 10.0)
+    assert tried(link, 10.0) == (1, 0.0)
+    link.ready(10.3)
+    assert link.time_up(10.3 + MAX_AGE_S, idle=True) == [ConnectAgent(1)]
+    link.ready(10.3 + MAX_AGE_S)
+    later = 20.0 + MAX_AGE_S
+    assert [tried(link, later) for _ in range(2)] == [(1, 0.0), (0, 0.0)]
+
+
+@pytest.mark.parametrize("recovery", [Recovery.NEXT_MODEL, Recovery.GIVE_UP])
+def test_one_that_is_of_no_use_is_not_tried_again_in_this_call(recovery: Recovery) -> None:
+    link = chain()
+    assert tried(link, 1.0, AgentFailed("401", recovery)) == (1, 0.0)
+    assert link.failed(FAILED, 1.0)[0] == Note("the model is called again", "closed")
+    (note,) = link.failed(AgentFailed("quota", recovery), 1.1)
+    assert note == Note("the model cannot be had, the call goes on without it", "quota")
+
+
+def test_one_that_wants_to_be_left_alone_does_not_keep_the_others_waiting() -> None:
+    link = chain()
+    busy = AgentFailed("429", after_s=60.0)
+    assert tried(link, 10.0) == (0, 0.0)
+    assert tried(link, 10.0, busy) == (1, 0.0)
+    assert tried(link, 10.0) == (0, 0.3), "the connection to it says the same again"
+    assert tried(link, 10.4, busy) == (1, 0.0)
+
+
+def test_one_that_does_not_reply_is_replaced_and_the_last_one_given_up() -> None:
+    link = chain()
+    note, connect = link.of_no_use("silent")
+    assert (note, connect) == (Note("another model is called", "silent"), ConnectAgent(1))
+    link.ready(2.0)
+    assert link.of_no_use("silent") == []
+    assert link.given_up
+
+
+def test_several_that_are_had_and_break_again_and_again_are_given_up() -> None:
+    link, now = chain(), 10.0
+    while not link.given_up:
+        actions = link.failed(FAILED, now)
+        if not any(isinstance(action, ConnectAgent) for action in actions) and not link.given_up:
+            now = link.deadline(idle=False) or now
+            link.time_up(now, idle=False)
+        if not link.given_up:
+            link.ready(now + 0.2)
+            now += 1.0
+        assert now < 10.0 + 2 * PATIENCE_S
+    assert now > 10.0 + PATIENCE_S / 2
+
+
+def test_the_caller_has_no_more_patience_for_several_than_for_one() -> None:
+    link = chain()
+    assert lost_after(link, 5.0) == pytest.approx(5.0 + PATIENCE_S, abs=RECONNECT_S[-1])

@@ -21,7 +21,7 @@ from esl_controller.call.actions import (
     StartStream,
     Transfer,
 )
-from esl_controller.call.agent import PATIENCE_S, Abilities, Recovery
+from esl_controller.call.agent import PATIENCE_S, Recovery
 from esl_controller.call.agent_events import (
     AgentFailed,
     AgentReady,
@@ -58,7 +58,7 @@ class Alone:
         hops: Hops = NO_HOPS,
     ) -> None:
         self.stage, self.media = Stage(), MediaPath("lane")
-        self.talk = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities(), hops=hops)
+        self.talk = Conversation(WHO, Toolbox(WHO), closed=False, hops=hops)
         self.stage.enter(state, 0.0)
         self.media.speaking_by = speaking_by
         self.model = ModelRecovery(self.stage, self.talk, self.media, fallback, hops)
@@ -75,7 +75,7 @@ class Alone:
 
 def test_it_connects_once_by_itself() -> None:
     stage, media = Stage(), MediaPath("lane")
-    talk = Conversation(WHO, Toolbox(WHO), closed=False, abilities=Abilities())
+    talk = Conversation(WHO, Toolbox(WHO), closed=False)
     model = ModelRecovery(stage, talk, media, None, NO_HOPS)
     assert model.connect() == [ConnectAgent()]
     assert model.connect() == []

@@ -62,7 +62,7 @@ def test_the_warning_is_left_out_where_the_end_is_decided_already() -> None:
     limits.time_up(40.0)
     assert asked(state) == [WARNING]
     limits, state = limits_of()
-    assert state.ending.decide_closed() is False
+    assert state.ending.decide_closed(0.0) is False
     state.ending.decide(HANGUP, 0.0)
     state.timers.begin(0.0)
     limits.time_up(40.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.call.agent import Called, Said
+from esl_controller.call.instructions import WORDS_LOST
 from esl_controller.call.records import HISTORY, Claimed, ToolUsed, Turn
 from esl_controller.call.transcript import Transcript
 from esl_controller.store.records import Change
@@ -16,7 +17,8 @@ class Book:
 
     def __init__(self, silence_ms: int = 0) -> None:
         self.changes: list[Change] = []
-        self.transcript = Transcript("uuid", self.changes.append, silence_ms)
+        self.transcript = Transcript("uuid", self.changes.append)
+        self.transcript.silence_ms = silence_ms
 
     @property
     def turns(self) -> list[Turn]:
@@ -218,3 +220,89 @@ def test_a_sentence_that_went_on_after_a_hold_was_heard_to_its_end() -> None:
     book.transcript.agent_ended("i1", 60.0)
     (turn,) = book.turns
     assert (turn.heard_text, turn.interrupted_ms) == ("One two", None)
+
+
+def says(book: Book, item: str, at: float, words: str = "Yes.") -> None:
+    """The agent says something, of which the first second is heard."""
+    book.transcript.agent_says(item, at, text=words, audio_ms=1000)
+    book.transcript.agent_heard(item, at)
+
+
+def turn(book: Book, item: str, at: float, words: str = "") -> None:
+    """The caller says something, and the transcript comes at once, or not at all."""
+    book.transcript.caller_began(item, at)
+    book.transcript.caller_ended(item, at + 1)
+    if words:
+        book.transcript.caller_said(item, words)
+
+
+LOST = Said("caller", WORDS_LOST)
+
+
+def test_a_turn_whose_words_have_not_come_is_asked_for_unless_something_was_done_about_it() -> None:
+    book, call = Book(), tool_call("find")
+    assert not book.transcript.turn_unknown
+    turn(book, "u1", 1.0)
+    assert book.transcript.turn_unknown
+    book.transcript.agent_says("i1", 3.0, text="We are")
+    assert book.transcript.turn_unknown, "nothing of that can be heard"
+    book.transcript.agent_says("i1", 3.1, audio_ms=20)
+    assert not book.transcript.turn_unknown
+    turn(book, "u2", 5.0)
+    assert book.transcript.turn_unknown
+    book.transcript.tool_began(call, 6.0)
+    assert not book.transcript.turn_unknown
+    book.transcript.caller_began("u3", 7.0)
+    book.transcript.tool_ended(call, "{}", 8.0)
+    says(book, "i2", 8.0)
+    assert book.transcript.turn_unknown, (
+        "the caller is still speaking: that was about the one before"
+    )
+    book.transcript.model_gone(8.5)
+    assert book.transcript.turn_unknown
+    says(book, "i3", 9.0, "What was it?")
+    assert not book.transcript.turn_unknown, "it was asked for"
+    assert [one.ended_at for one in book.turns if one.who == "caller"] == [6.0, 8.5]
+    turn(book, "u4", 10.0, "Nothing.")
+    assert not book.transcript.turn_unknown
+
+
+def test_what_goes_on_of_a_reply_is_no_answer_to_the_caller_who_speaks_into_it() -> None:
+    book = Book()
+    says(book, "i1", 1.0)
+    turn(book, "u1", 2.0)
+    book.transcript.agent_says("i1", 2.5, text=" More.", audio_ms=100)
+    assert book.transcript.turn_unknown
+
+
+def test_a_new_connection_knows_of_turns_whose_words_nobody_has() -> None:
+    book, call = Book(), tool_call("find")
+    says(book, "i1", 1.0, "Hello.")
+    turn(book, "u1", 2.0)
+    says(book, "i2", 4.0, "We are open")
+    assert book.transcript.history() == [
+        Said("agent", "Hello."),
+        LOST,
+        Said("agent", "We are open"),
+    ]
+    book.transcript.caller_said("u1", "When are you open?")
+    turn(book, "u2", 6.0)
+    book.transcript.tool_began(call, 7.0)
+    assert book.transcript.history()[1:] == [
+        Said("caller", "When are you open?"),
+        Said("agent", "We are open"),
+        LOST,
+    ]
+    book.transcript.tool_ended(call, "{}", 8.0)
+    assert book.transcript.history()[3:] == [LOST, Called("c1", "find", "{}", "{}")]
+
+
+def test_another_process_knows_of_them_too() -> None:
+    said = [
+        Turn("u", 1, "caller", "", "", 1.0, 2.0),
+        Turn("u", 2, "agent", "Yes.", "Yes.", 3.0, 4.0),
+    ]
+    book = Book()
+    book.transcript.resume(Claimed(1, "", said), lost_at=5.0)
+    assert book.transcript.history() == [LOST, Said("agent", "Yes.")]
+    assert not book.transcript.turn_unknown

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from esl_controller.call.actions import CancelReply, CheckSpeech, Interrupt, Pause, RequestReply
+from esl_controller.call.instructions import ANSWER_NOW
 from esl_controller.call.replies import ReplyKind
 from esl_controller.call.turn_taking import TurnTaking
 
 
 @pytest.fixture
 def turns() -> TurnTaking:
-    return TurnTaking(manual=True, during_greeting=False)
+    return TurnTaking(during_greeting=False)
 
 
 def speaking(turns: TurnTaking, item: str) -> None:
@@ -64,7 +65,8 @@ def test_what_can_wait_waits_until_all_was_heard(turns: TurnTaking) -> None:
 
 
 def test_a_model_that_takes_turns_is_told_only_what_it_cannot_know() -> None:
-    turns = TurnTaking(manual=False, during_greeting=True)
+    turns = TurnTaking(during_greeting=True)
+    turns.model_connected(takes_turns=True)
     turns.schedule(ReplyKind.ANSWER)
     assert turns.replies.request_next(turns.may_request) == []
     assert turns.replies.answer_due
@@ -72,3 +74,26 @@ def test_a_model_that_takes_turns_is_told_only_what_it_cannot_know() -> None:
     assert turns.replies.request_next(turns.may_request) == [RequestReply("the fact")]
     turns.item_queued("item")
     assert turns.sound_started() == [], "it falls silent by itself"
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_what_falls_due_without_a_model_is_said_by_the_next_one(before: bool, after: bool) -> None:
+    turns = TurnTaking(during_greeting=True)
+    turns.model_connected(takes_turns=before)
+    turns.model_gone(leaving=False, for_good=False)
+    turns.schedule(ReplyKind.ANSWER)
+    turns.model_connected(takes_turns=after)
+    words = "" if not (before or after) else ANSWER_NOW
+    assert turns.replies.request_next(turns.may_request) == [RequestReply(words)]
+    turns.item_queued("item")
+    assert (turns.sound_started() == []) is after, "one that takes turns falls silent by itself"
+
+
+def test_the_next_model_need_not_say_what_one_before_began_by_itself() -> None:
+    turns = TurnTaking(during_greeting=True)
+    turns.model_connected(takes_turns=True)
+    turns.replies.response_started("response")
+    turns.model_gone(leaving=False, for_good=False)
+    turns.model_connected(takes_turns=False)
+    assert turns.replies.quiet

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Abilities, Recovery, Said, ToolCall
+from esl_controller.call.agent import Recovery, Said, ToolCall
 from esl_controller.call.agent_events import (
     AgentFailed,
     AgentReady,
@@ -81,12 +82,7 @@ class World:
         self.who = who = who or secretary()
         self.closed, self.fallback = closed, fallback
         self.takes_turns = takes_turns
-        conversation = Conversation(
-            who,
-            Toolbox(who),
-            closed=closed,
-            abilities=Abilities(truncates=not takes_turns, takes_turns=takes_turns),
-        )
+        conversation = Conversation(who, Toolbox(who), closed=closed)
         max_call_s = who.limits.max_call_s
         self.call = Call(conversation, max_call_s=max_call_s, fallback=who.destination(fallback))
         self.now = 0.0
@@ -123,6 +119,8 @@ class World:
         """Tell the call; returns what it wants done, without its notes and its gates."""
         wanted: list[do.Action] = []
         for event in events:
+            if isinstance(event, AgentReady):  # as the session completes it
+                event = replace(event, takes_turns=self.takes_turns)
             self._notice(event)
             actions = self.call.handle(event, self.now)
             failed = isinstance(event, ev.TransferFailed)

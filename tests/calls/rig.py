@@ -55,13 +55,17 @@ async def rig(
     model: Mapping[str, Any] | None = None,
     live: LiveStandIn | None = None,
     secretary: str = "",
+    file: str = "",
     **switch: Any,
 ) -> AsyncIterator[Rig]:
-    """Run all three; ``settings`` as environment without its prefix ("MEDIA_RATE": "8k"),
-    ``live`` for another model to talk to, ``secretary`` as the text of its file.
+    """Run all three; ``settings`` as environment without its prefix ("MEDIA_RATE": "8k"), ``file``
+    the text of the settings file, ``live`` for another model to talk to, ``secretary`` as the text
+    of its file.
 
     Afterwards no task and no lane port of the controller may be left.
     """
+    if gc.get_freeze_count():
+        _hide_what_there_is()  # what earlier tests left, and not what this one may leave open
     before = asyncio.all_tasks()
     short = {"greeting": "caller_interrupts", "think_ms": 20}
     async with contextlib.AsyncExitStack() as stack:
@@ -77,9 +81,12 @@ async def rig(
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
             **(await _live(stack, live) if live is not None else {}),
             **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
+            "ESL_CONTROLLER_ESL_MAX_LOAD": "0",  # the stand-ins' work is in this process, too
             **{f"ESL_CONTROLLER_{name}": value for name, value in (settings or {}).items()},
         }
-        async with running(load(None, environment).settings) as controller:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "esl-controller.toml"
+        path.write_text(file)
+        async with running(load(path, environment).settings) as controller:
             await _settled(controller)
             socket = f"127.0.0.1:{controller.calls.port}"
             async with SwitchStandIn(socket, **switch) as pbx:
@@ -93,11 +100,16 @@ async def rig(
 
 
 async def _settled(controller: Controller) -> None:
-    """Once a process, as ``serve`` does: else a collection stops the clock for 0.3 s and more."""
+    """Once a process, as ``serve`` does, when all libraries are there."""
     if not gc.get_freeze_count():
         await controller.loaded()
-        gc.collect()
-        settle()
+        _hide_what_there_is()
+
+
+def _hide_what_there_is() -> None:
+    """Else a collection in the midst of a call stops the clock for 0.3 s and more."""
+    gc.collect()
+    settle()
 
 
 async def _live(stack: contextlib.AsyncExitStack, live: LiveStandIn) -> dict[str, str]:

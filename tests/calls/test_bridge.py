@@ -15,7 +15,7 @@ from esl_controller.call.ending import RETURNS
 from esl_controller.call.hops import LEGS, TRANSFERS
 from esl_controller.freeswitch.transfers import Transfers
 from esl_controller.session.closing import HUNG_UP
-from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder, api
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from tests.calls.rig import Rig, greeted, rig, words
 from tests.calls.test_resume import Shop, sessions, shop
@@ -404,6 +404,36 @@ async def test_a_recording_stops_at_the_transfer(tmp_path: Path, goes_on: bool) 
         stored = await of.record(call.uuid)
     assert stored["recording"] == f"{folder}/{call.uuid}.wav"
     assert ("the recording stopped" in " ".join(notes(stored))) == (not goes_on)
+
+
+async def test_a_recording_that_cannot_be_stopped_at_the_transfer_is_not_said_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = api.COMMANDS["uuid_record"]
+
+    def refusing(switch: Any, arg: str) -> str:
+        stop = arg.split(" ")[1] == "stop"
+        return "-ERR Cannot stop record session!\n" if stop else record(switch, arg)
+
+    monkeypatch.setitem(vars(api)["COMMANDS"], "uuid_record", refusing)
+    async with rig(
+        settings={"FREESWITCH_RECORDINGS": str(tmp_path)},
+        model={"script": (TO_THE_DESK,)},
+        secretary=DESK + "[recording]\nstereo = true\n",
+        extensions={"1001": TALKS},
+        ladder=LADDER,
+    ) as of:
+        call = await of.switch.call()
+        await asks_for_the_desk(of, call)
+        await back(of)
+        call.hangup()
+        await of.no_calls()
+        told = notes(await of.record(call.uuid))
+    assert told[:2] == [
+        "the recording could not be stopped at the transfer, and may go on:"
+        " uuid_record: -ERR Cannot stop record session!",
+        "the caller was transferred to Desk",
+    ]
 
 
 @pytest.mark.parametrize("again", ["before the return", "after the return"])

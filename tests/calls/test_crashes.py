@@ -187,6 +187,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
             "ESL_CONTROLLER_ESL_PORT": str(port),
             "ESL_CONTROLLER_ESL_SHARE": "true",
             "ESL_CONTROLLER_MEDIA_PORT": "0",
+            "ESL_CONTROLLER_ESL_MAX_LOAD": "0",
             "ESL_CONTROLLER_WEB_PORT": "0",
             "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
             "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),

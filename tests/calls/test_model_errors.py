@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from esl_controller.call.instructions import ASK_AGAIN
+from esl_controller.call.instructions import ASK_AGAIN, CONTINUE, WORDS_LOST
 from esl_controller.simulator.freeswitch import CallStandIn
 from esl_controller.simulator.live import LiveStandIn
 from esl_controller.simulator.model import ModelFailure, ModelFaults, ModelSession, ModelStandIn
@@ -135,20 +135,29 @@ async def test_audio_that_is_split_within_samples_is_heard_as_it_is() -> None:
         call.hangup()
 
 
-@pytest.mark.parametrize(("asked", "confirmed"), [("pcm", "audio/pcmu"), ("pcmu", "audio/pcma")])
+@pytest.mark.parametrize(
+    ("asked", "confirmed", "confirmed_rate"),
+    [
+        ("pcm", "audio/pcmu", 8000),
+        ("pcmu", "audio/pcma", 8000),
+        ("pcm", "audio/pcm", 16000),
+        ("pcmu", "audio/pcm", 48000),
+    ],
+)
 async def test_a_model_that_insists_on_another_format_is_heard_and_hears(
-    asked: str, confirmed: str
+    asked: str, confirmed: str, confirmed_rate: int
 ) -> None:
     settings = {"AGENT_AUDIO": asked}
+    model = faulty(confirm_audio=confirmed, confirm_rate=confirmed_rate)
     with capture_logs() as logs:
-        async with rig(settings=settings, model=faulty(confirm_audio=confirmed)) as of:
+        async with rig(settings=settings, model=model) as of:
             call = await of.switch.call()
             await greeted(call)
             assert correlation(frames(call), spoken(of, 0, call.rate)) > 0.95
             await say(call)
             await until(lambda: of.model.sessions[0].record.turns == 1)
             heard, rate = of.model.sessions[0].record.heard()
-            assert rate == 8000
+            assert rate == confirmed_rate
             said, own = sounds.load("caller_interrupts", "en")
             assert correlation(heard, convert(said, own, rate)) > 0.9
             call.hangup()
@@ -253,3 +262,29 @@ async def test_a_late_piece_of_a_cancelled_response_is_not_heard_and_silences_no
         assert "late" not in [turn["text"] for turn in (await of.record(call.uuid))["turns"]]
         call.hangup()
     assert np.any(said)
+
+
+def told(of: Rig, session: int) -> list[tuple[str, str]]:
+    """Who said what before this session, as the model was told."""
+    events = of.model.sessions[session].record.client_events
+    items = [e["item"] for e in events if e["type"] == "conversation.item.create"]
+    return [(item["role"], item["content"][0]["text"]) for item in items]
+
+
+async def test_a_model_that_is_lost_in_mid_answer_leaves_no_question_untold() -> None:
+    """Its answer has begun, and the words that it answers have not come."""
+    async with rig(model={**faulty(fail_transcripts=True), "pace": 1.0}) as of:
+        call = await of.switch.call()
+        await greeted(call)
+        await say(call)
+        record = of.model.sessions[0].record
+        await until(lambda: len(record.spoken) == 2, 5)
+        await call.wait_heard(timeout=5)
+        await asyncio.sleep(0.3)
+        await of.model.sessions[0].close(1011, "internal_error")
+        await until(lambda: len(of.model.sessions) == 2 and bool(replies(of, 1)), 5)
+        greeting, question, answer = told(of, 1)
+        assert (greeting[0], answer[0]) == ("assistant", "assistant")
+        assert question == ("user", WORDS_LOST)
+        assert replies(of, 1)[0]["instructions"].endswith(f"# Do this now\n{CONTINUE}")
+        call.hangup()

@@ -149,7 +149,7 @@ async def test_the_caller_interrupts_in_the_middle_of_it() -> None:
 
 
 @asynccontextmanager
-async def company() -> AsyncIterator[tuple[str, asyncio.Event, list[Any]]]:
+async def company() -> AsyncIterator[tuple[web.AppRunner, asyncio.Event, list[Any]]]:
     """A server that answers once it may, and notes what it was asked."""
     may, got = asyncio.Event(), []
 
@@ -165,15 +165,16 @@ async def company() -> AsyncIterator[tuple[str, asyncio.Event, list[Any]]]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"{runner.addresses[0][0]}:{runner.addresses[0][1]}", may, got
+        yield runner, may, got
     finally:
         await runner.cleanup()
 
 
 async def test_a_function_that_is_being_asked_is_asked_once_and_answers() -> None:
     script = (ScriptedCall(1, "find", "{}"),)
-    async with company() as (host, may, got):
-        url = f"http://{host}/find"
+    async with company() as (server, may, got):
+        host, port = server.addresses[0]
+        url = f"http://{host}:{port}/find"
         tool = f'[[tools.webhooks]]\nname = "find"\ndescription = "Find it."\nurl = "{url}"'
         async with rig(model={"script": script}, secretary=tool) as here:
             call = await here.switch.call()
@@ -188,6 +189,7 @@ async def test_a_function_that_is_being_asked_is_asked_once_and_answers() -> Non
             await call.wait_heard()
             assert len(got) == len(here.model.sessions) == 1
             call.hangup()
+            await server.cleanup()  # its tasks are none that the controller has left
 
 
 async def test_keys_before_and_after_it_are_one_number() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import Footprint
 from esl_controller.store.postgresql import CONNECTIONS
 from tests import postgres
 from tests.calls.rig import words_of
 from tests.calls.test_two_controllers import Pair, pair
-from tests.live.processes import Footprint
 
 RESTARTS = int(os.environ.get("RESTARTS", "4"))  # how often the call loses its controller
 WAYS = (signal.SIGKILL, signal.SIGTERM)

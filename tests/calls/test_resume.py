@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 
 from esl_controller.call.instructions import CONTINUE
-from esl_controller.simulator.freeswitch import CallStandIn, Ladder, SwitchStandIn
+from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction, Ladder, SwitchStandIn
+from esl_controller.simulator.freeswitch.dialplan import voice_extension
 from esl_controller.simulator.model import ModelStandIn, ScriptedCall
 from esl_controller.store import reading
 from esl_controller.store.records import StoredCall
@@ -106,6 +107,7 @@ async def shop(folder: Path, secretary: str = "", **model: Any) -> AsyncIterator
             "ESL_CONTROLLER_ESL_PORT": str(port),
             "ESL_CONTROLLER_ESL_SHARE": "true",
             "ESL_CONTROLLER_MEDIA_PORT": "0",
+            "ESL_CONTROLLER_ESL_MAX_LOAD": "0",
             "ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db",
             "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),
             "ESL_CONTROLLER_LOG_FORMAT": "json",
@@ -322,3 +324,37 @@ async def test_one_call_outlives_many_controllers(tmp_path: Path, times: int) ->
         stored = await of.record(call, lambda stored: stored.outcome)
     assert [turn.who for turn in stored.turns] == ["agent", "caller", "agent"]
     assert len(stored.notes) == times
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_our_recording_stops_where_no_controller_is_left(
+    tmp_path: Path, goes_on: bool
+) -> None:
+    """What the caller says to whoever the dialplan sends them to is none of it; an operator's own
+    recording goes on, and so does ours when the caller comes back to us."""
+    folder = tmp_path / "all calls"
+    folder.mkdir()
+    secretary = f"[recording]\nstereo = true\nafter_transfer = {str(goes_on).lower()}\n"
+    async with shop(tmp_path, secretary, greeting="caller_interrupts") as of:
+        of.environment["ESL_CONTROLLER_FREESWITCH_RECORDINGS"] = str(folder)
+        gone = DialplanAction("set", "gone=yes"), DialplanAction("sleep", "20000")
+        ladder = Ladder(tries=2, wait=0.1, fallback=gone)
+        target = f"127.0.0.1:{of.environment['ESL_CONTROLLER_ESL_PORT']}"
+        of.switch.extensions["8000"] = voice_extension(target, ladder)
+        first = await of.controller()
+        call = await of.switch.call()
+        await of.greeted(call)
+        session = of.switch.sessions[call.uuid]
+        recordings = session.channel.recordings
+        ours, operators = f"{folder}/{call.uuid}.wav", f"{tmp_path}/operators.wav"
+        assert of.switch.record(session.channel, operators)
+        first.kill()
+        await first.process.wait()
+        await until(lambda: call.variables.get("gone") == "yes")
+        assert set(recordings) == ({operators, ours} if goes_on else {operators})
+        await of.controller()
+        session.transfer("8000", "XML", "default")
+        await until(lambda: sessions(of, 2) and ours in recordings, 20)
+        assert operators in recordings
+        call.hangup()
+        await of.record(call, lambda stored: stored.outcome == "completed")

@@ -29,6 +29,7 @@ class Wire:
     def __init__(self, port: int) -> None:
         self.port = 0
         self.delay_s = 0.0  # what the switch says comes this much later
+        self.asked = 0  # pieces that came from the controller
         self._to = port
         self._open: list[asyncio.Event] = []
         self._ends: set[asyncio.StreamWriter] = set()
@@ -67,6 +68,7 @@ class Wire:
         later = asyncio.get_running_loop().call_later
         try:
             while data := await source.read(65536):
+                self.asked += not slow
                 await passing.wait()
                 if slow and self.delay_s:
                     later(self.delay_s, sink.write, data)
@@ -145,8 +147,7 @@ async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(module, "PING_S", 0.5)
         calls = [await switch.call() for _ in range(3)]
         await greeted(calls[-1])
-        # Before the last answers: a question that is on its way keeps the time that it was given.
-        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
+        await impatient(monkeypatch, wire)
         await asyncio.sleep(1.0)
         assert len(of.controller.calls.calls) == 3, "it answers"
         wire.swallow()
@@ -157,6 +158,14 @@ async def test_a_switch_that_is_silent_is_noticed(monkeypatch: pytest.MonkeyPatc
             assert record["cause"].startswith("the switch no longer answers: no reply to api")
         monkeypatch.undo()
         await takes_calls(of)
+
+
+async def impatient(monkeypatch: pytest.MonkeyPatch, wire: Wire) -> None:
+    """The switch is given half a second for each answer. The question that may be on its way keeps
+    the time that it was given: from the one after it on."""
+    monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
+    asked = wire.asked
+    await until(lambda: wire.asked >= asked + 2)
 
 
 @asynccontextmanager
@@ -177,7 +186,7 @@ async def test_a_call_on_a_mute_connection_is_taken_back(monkeypatch: pytest.Mon
         call = await switch.call()
         await greeted(call)
         first = of.controller.calls.calls[call.uuid]
-        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
+        await impatient(monkeypatch, wire)
         wire.swallow()
         await until(lambda: of.controller.calls.taken == 2, 5)
         again = of.controller.calls.calls[call.uuid]
@@ -201,7 +210,7 @@ async def test_a_caller_who_was_transferred_is_not_taken_back(
     async with muted(monkeypatch) as (of, wire, switch):
         call = await switch.call()
         await greeted(call)
-        monkeypatch.setattr(channel_commands, "COMMAND_S", 0.5)
+        await impatient(monkeypatch, wire)
         await switch.api("uuid_setvar", f"{call.uuid} socket_resume")
         with capture_logs() as logs:
             wire.swallow()

@@ -21,12 +21,13 @@ from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.transfers import Transfers
 from esl_controller.freeswitch.wire import NoSuchChannel
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
-from esl_controller.simulator.model import ModelFaults, ScriptedCall
+from esl_controller.simulator.model import ModelFaults, ModelSession, ModelStandIn, ScriptedCall
+from esl_controller.simulator.model_base.utterance import ModelUtterance
 from media import sounds
-from media.frame import Samples
+from media.frame import Samples, encode
 from media.resample import convert
 from media.sounds.music import loop
-from tests.calls.rig import Rig, asked, greeted, rig, words
+from tests.calls.rig import Rig, asked, greeted, rig, words, words_of
 from tests.session.test_session import correlation, frames
 from tests.waiting import until
 
@@ -203,7 +204,7 @@ async def test_a_recording_that_the_switch_refuses_is_in_no_record(tmp_path: Pat
 async def test_a_channel_that_is_gone_when_it_is_asked_for_something_is_no_fault(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def gone(*_: object) -> None:
+    async def gone(*_: object, **__: object) -> None:
         raise NoSuchChannel(f"{command}: -ERR No such channel!")
 
     asked = Transfers if command == "transfer" else SwitchConnection
@@ -377,6 +378,42 @@ async def test_a_call_that_lasts_too_long_is_warned_and_ended() -> None:
         assert await call.ended(timeout=30) == "NORMAL_CLEARING"
         assert 10 < asyncio.get_running_loop().time() - began < 16
         assert "5 seconds" in replies(of)[1]["instructions"]
+
+
+class Eloquent(ModelSession):
+    """Says something else each time, so that a caller who has heard it can tell what it was."""
+
+    spoken = 0
+
+    def utterance(self) -> ModelUtterance:
+        name = ("moment", "caller", "sorry")[self.spoken]
+        self.spoken += 1
+        (pcm, rate), fmt = words(name), self.config.output_format
+        audio = encode(convert(pcm, rate, fmt.rate), fmt.encoding)
+        return ModelUtterance.of(audio, fmt, words_of(name), 100)
+
+
+def begins(heard: Samples, said: Samples) -> int:
+    """The sample of ``heard`` at which ``said`` is found."""
+    size = 1 << (heard.size + said.size).bit_length()
+    spectrum = np.fft.rfft(heard.astype(float), size)
+    lags = np.fft.irfft(spectrum * np.conj(np.fft.rfft(said.astype(float), size)), size)
+    return int(np.argmax(lags[: heard.size]))
+
+
+async def test_a_warning_into_which_the_limit_falls_is_heard_to_its_end_and_then_the_goodbye(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ModelStandIn, "session", Eloquent)
+    async with rig(secretary="[limits]\nmax_call_s = 10\nwarn_s = 2\nidle_s = 0") as of:
+        call = await of.switch.call()
+        assert await call.ended(timeout=30) == "NORMAL_CLEARING"
+        assert "2 seconds" in replies(of)[1]["instructions"]
+        heard, (warning, goodbye) = frames(call), (spoken(of, i, call.rate) for i in (1, 2))
+        assert warning.size > 3 * call.rate, "the limit falls into it"
+        assert correlation(heard, warning) > 0.95
+        assert correlation(heard, goodbye) > 0.95
+        assert begins(heard, warning) + warning.size <= begins(heard, goodbye)
 
 
 async def test_a_cough_does_not_cost_the_caller_a_word() -> None:

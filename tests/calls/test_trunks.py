@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 
 from esl_controller.call.caller_hold import HELD_S
+from esl_controller.freeswitch.transfers import Transfers
+from esl_controller.freeswitch.wire import SwitchError
 from esl_controller.simulator.freeswitch import CallStandIn, Faults
 from esl_controller.simulator.freeswitch.events import CodecName
+from esl_controller.simulator.freeswitch.stream import Build
 from esl_controller.simulator.model_base.record import SessionRecord
+from media import sounds
 from media.playout import LOST_MS
+from media.resample import convert
 from tests.calls.rig import Rig, greeted, rig, words
+from tests.calls.test_model_errors import QUOTA, faulty
+from tests.session.test_session import correlation
 from tests.waiting import until
 
 GREETING = {"greeting": "greeting"}
@@ -52,6 +59,22 @@ async def test_what_a_hold_swallowed_is_said_when_the_caller_is_back() -> None:
         await here.no_calls()
         (turn,) = (await here.record(call.uuid))["turns"]
         assert turn["interrupted_ms"] is None
+
+
+async def test_an_apology_that_a_hold_swallowed_is_said_when_the_caller_is_back() -> None:
+    async with rig(model=faulty(refuse_requests=99, failure=QUOTA)) as here:
+        call = await here.switch.call()
+        await call.wait_heard()
+        await asyncio.sleep(0.7)
+        call.hold()
+        await asyncio.sleep(3)
+        assert not call.cause, "hung up on while they held us"
+        call.unhold()
+        assert await call.ended(timeout=10) == "NORMAL_TEMPORARY_FAILURE"
+        said, rate = sounds.load("sorry", "en")
+        heard = call.heard_pcm(8000)
+        after = convert(said, rate, 8000)[8000:]  # more than was heard before the hold
+        assert correlation(heard, after) > 0.9
 
 
 async def test_a_caller_who_hangs_up_in_a_hold_has_heard_what_came_before_it() -> None:
@@ -175,6 +198,35 @@ async def test_another_codec_in_mid_call(codec: CodecName, packet_ms: int) -> No
             " FreeSWITCH closed the lane in the middle of the call"
         ]
         assert record["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("why", ["too many", "refused"])
+@pytest.mark.parametrize("build", ["sptmru", "amigniter"])
+async def test_another_codec_without_another_park_is_heard_at_its_own_speed(
+    why: str, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise SwitchError("-ERR")
+
+    if why == "too many":
+        monkeypatch.setattr("esl_controller.call.media_path.PARKS", 0)
+    else:
+        monkeypatch.setattr(Transfers, "new_park", refuse)
+    async with rig(build=build) as here:
+        call = await here.switch.call()
+        await greeted(call)
+        call.change_codec("L16")
+        session = here.controller.calls.calls[call.uuid]
+        await until(lambda: session.call.speaking_by == "file", 5)
+        await until(lambda: session.call.hearing == "stream", 5)
+        await asyncio.sleep(0.7)  # a converter may have to find out about the rate
+        values, rate = words()
+        call.speak(values, rate)
+        record = here.model.sessions[0].record
+        await until(lambda: record.turns == 1, 5)
+        heard, model_rate = record.heard()
+        assert correlation(heard, convert(values, rate, model_rate)) > 0.9, "at another speed"
+        call.hangup()
 
 
 async def test_a_codec_that_changes_in_a_hold_is_seen_to_after_it() -> None:

@@ -148,6 +148,7 @@ async def pair(
             "OPENAI_API_KEY": "sk-test",
             "ESL_CONTROLLER_AGENT_BASE_URL": standin.base_url,
             "ESL_CONTROLLER_MEDIA_PORT": "0",
+            "ESL_CONTROLLER_ESL_MAX_LOAD": "0",
             "ESL_CONTROLLER_STORE_URL": database.url,
             "ESL_CONTROLLER_SECRETARIES_FOLDER": str(folder),
             "ESL_CONTROLLER_LOG_FORMAT": "json",

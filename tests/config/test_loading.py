@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from esl_controller.config.loading import describe, example, load
-from esl_controller.config.settings import Settings, SettingsError, schema, secret_variable
+from esl_controller.config.settings import Settings, SettingsError, schema, secret_variable, secrets
 from tests.paths import ROOT
 
 KEY = "sk-proj-0123456789abcdef"
@@ -231,3 +231,81 @@ def test_the_example_holds_every_default(path: Path) -> None:
     for section, key, field in schema():
         inside = key in tomllib.loads(path.read_text(encoding="utf-8"))[section]
         assert inside is (secret_variable(field) is None)
+
+
+# --- [[models]] -----------------------------------------------------------------------------------
+
+TWO = """
+[agent]
+model = "best"
+
+[[models]]
+name = "Europe"
+base_url = "https://eu.example.net/v1"
+key = "EU_KEY"
+
+[[models]]
+name = "cheap"
+model = "mini"
+"""
+KEYS = {"OPENAI_API_KEY": "sk-0123456789abcdef", "EU_KEY": "sk-fedcba9876543210"}
+
+
+def test_further_models_have_their_keys_from_the_environment(path: Path) -> None:
+    path.write_text(TWO)
+    loaded = load(path, KEYS)
+    europe, cheap = loaded.settings.models
+    assert (europe.name, europe.base_url) == ("Europe", "https://eu.example.net/v1")
+    assert europe.api_key.get_secret_value() == KEYS["EU_KEY"]
+    assert cheap.api_key.get_secret_value() == KEYS["OPENAI_API_KEY"]
+    assert set(KEYS.values()) <= set(secrets(loaded.settings))
+    assert not any(key in repr(loaded.settings) for key in KEYS.values())
+
+
+def test_further_models_are_shown_so_that_they_can_be_read_again(path: Path) -> None:
+    path.write_text(TWO)
+    loaded = load(path, KEYS)
+    text = describe(loaded)
+    assert "# its key: set (…3210)  # environment EU_KEY\n" in text
+    path.write_text(text)
+    assert load(path, KEYS).settings == loaded.settings
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ('[models]\nname = "x"', ":1: [models]: may be several: write [[models]] on a line"),
+        ("models = [1]", ":1: [[models]]: may be several: write [[models]] on a line of its own"),
+        ("[[models]]\nmodel = 'x'", ":1: [[models]] name: is missing"),
+        (
+            "[[models]]\nname = 'x'\nmodle = 'y'",
+            ":3: [[models]] modle: unknown; did you mean model?",
+        ),
+        (
+            "[[models]]\nname = 'x'\napi_key = 'y'",
+            ":3: [[models]] api_key: a secret does not belong",
+        ),
+        (
+            "[[models]]\nname = 'x'\nkey = 'a b'",
+            ':3: [[models]] key: "a b" is not the name of an env',
+        ),
+        ("[[models]]\nname = 'x'\nkey = 'K'", ":1: [[models]]: needs a key: set K in the environm"),
+        ("models = [{name = 'x', modle = 'y'}]", ":1: [[models]] modle: unknown; did you mean mo"),
+        ("models = [{name = 'x', voice = 1}]", ":1: [[models]] voice: must be text, not 1"),
+        ("[[models]]\nname = 'x'\n" * 9, ":1: [[models]]: must have at most 8 entries"),
+        ("[[models]]\nname = 3", ":2: [[models]] name: must be text, not 3"),
+        (
+            "[[models]]\nname='x'\n[[models]]\nname='x'",
+            ':1: [[models]]: the name "x" is there twice',
+        ),
+    ],
+)
+def test_mistakes_in_further_models(path: Path, text: str, mistake: str) -> None:
+    (line,) = mistakes(path, text, OPENAI_API_KEY="sk-1")
+    assert mistake in line
+
+
+@pytest.mark.parametrize("text", ["[[models]]\n{}\n{}", "models = [{{ {}, {} }}]"])
+def test_nobody_takes_over_from_the_stand_in(path: Path, text: str) -> None:
+    (line,) = mistakes(path, text.format("name = 'x'", "base_url = 'http://x/v1'"))
+    assert line.startswith("FILE:1: [[models]]: take over from the model of [agent], which has")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.config.toml_file import TomlError, comment, read, toml
+from esl_controller.config.toml_file import KEYS_LIMIT, TomlError, comment, read, toml
 
 
 def lines(path: Path, text: str) -> dict[str, int]:
@@ -78,6 +78,13 @@ def test_a_file_without_end_in_depth_is_one_line(tmp_path: Path) -> None:
     path.write_text("a = " + "[" * 100_000)
     with pytest.raises(TomlError, match="too deep"):
         read(path)
+
+
+def test_a_file_has_so_many_keys_at_most(tmp_path: Path) -> None:
+    many = "".join(f"k{number} = 1\n" for number in range(KEYS_LIMIT))
+    assert len(lines(tmp_path / "a.toml", many)) == KEYS_LIMIT
+    with pytest.raises(TomlError, match=r"a\.toml:5001: has more than 5000 tables and keys"):
+        lines(tmp_path / "a.toml", many + "more = 1\n")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,13 @@ def test_the_channel_tells_of_the_last_bridge() -> None:
     talked = Channel.parse({**headers, "variable_originate_disposition": "SUCCESS"})
     assert (talked.returns, talked.since_transfer_s, talked.unreached) == (0, 0.0, "")
     assert Channel.parse(headers).unreached == ""
+    for said, stopped in {
+        "+OK Success\n": True,
+        "-ERR Cannot": False,
+        "-USAGE: <uuid>": False,
+    }.items():
+        told = {**headers, "variable_controller_stopped": said}
+        assert Channel.parse(told).unrecorded == stopped
 
 
 def test_an_age_is_by_the_clock_of_the_switch() -> None:
@@ -43,6 +50,16 @@ def test_a_call_that_lost_its_controller_says_since_when(lost_at: str, away_s: f
     headers = {"Unique-ID": UUID, "Event-Date-Timestamp": "3500000"}
     assert Channel.parse({**headers, "variable_controller_lost_at": lost_at}).away_s == away_s
     assert Channel.parse({"Unique-ID": UUID, "variable_controller_lost_at": lost_at}).away_s == 0.0
+
+
+@pytest.mark.parametrize("mark", ["lost_at", "returns", "parks"])
+def test_whether_a_controller_has_had_the_call(mark: str) -> None:
+    headers = {"Unique-ID": UUID, "Answer-State": "answered"}
+    assert not Channel.parse(headers).comes_back, "something else may have answered"
+    assert not Channel.parse({**headers, f"variable_controller_{mark}": ""}).comes_back
+    had = {**headers, f"variable_controller_{mark}": "1000000"}
+    assert Channel.parse(had).comes_back
+    assert not Channel.parse({**had, "Answer-State": "ringing"}).comes_back
 
 
 def test_a_number_of_thousands_of_digits_counts_as_none() -> None:

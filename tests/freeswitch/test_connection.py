@@ -95,6 +95,17 @@ async def test_confirm_taken_tells_the_dialplan_where_to_begin_anew() -> None:
         assert command == f"api uuid_setvar {UUID} controller_again 8000 XML default\n\n"
 
 
+@pytest.mark.parametrize("home", ["8000", "8000 XML ${system(x)}", "8000 LUA default", "1 XML a b"])
+async def test_a_way_back_that_is_no_place_is_not_sent(home: str) -> None:
+    async with connected() as (switch, peer):
+        switch.channel = Channel.parse({"Unique-ID": UUID, "variable_controller_home": home})
+        with pytest.raises(UnsafeValue):
+            await switch.confirm_taken()
+        answering = asyncio.create_task(switch.answer())
+        assert "answer" in await peer.reply(), "nothing was sent before"
+        await answering
+
+
 @pytest.mark.parametrize("char", ["\n", "\r", "\0", "\x1b", "\x7f"])
 async def test_control_characters_never_reach_the_wire(char: str) -> None:
     bad = f"a{char}b"

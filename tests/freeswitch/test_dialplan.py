@@ -36,6 +36,7 @@ EXAMPLE_FILE = ROOT / "freeswitch" / "dialplan" / "voice_ai.xml"
 
 SOCKET = ("socket", "127.0.0.1:8022 async full")
 ANEW = ("transfer", "${controller_again}")
+STOPPED = ("set", "controller_stopped=${uuid_record(${controller_unrecord})}")
 TASK = "+2 ${uuid}.until_taken uuid_transfer ${uuid} 8000 XML default&"
 SENT_HOME = ("set", f"controller_task=${{sched_api({TASK})}}")
 
@@ -89,7 +90,7 @@ def test_the_extension_sets_hands_over_and_falls_back() -> None:
         ("set", "controller_lost_at=${strmicroepoch()}"),
         ("unset", "controller_again"),
     ]
-    assert actions(ElementTree.tostring(last, "unicode")) == list(FALLBACK)
+    assert actions(ElementTree.tostring(last, "unicode")) == [STOPPED, *FALLBACK]
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,10 @@ def test_given_values_stand_in_it() -> None:
     assert extension.attrib == {"name": "reception"}
     assert actions(text)[0] == ("set", f"domain_uuid={EXAMPLE_DOMAIN_UUID}")
     assert ("set", "controller_home=+55.11*1# XML tenant.example.net") in actions(text)
-    assert actions(text)[-3:] == [
+    assert actions(text)[-4:] == [
         ("socket", "a.example.net:8022|10.0.0.2:9000 async full"),
         ANEW,
+        STOPPED,
         ("transfer", 'operator XML "a & b" <c>'),
     ]
     expression = conditions(text)[0].attrib["expression"]

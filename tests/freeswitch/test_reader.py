@@ -13,6 +13,7 @@ from esl_controller.freeswitch.esl import CommandStage, ConnectionLost
 from esl_controller.freeswitch.reader import (
     BLOCK_LIMIT,
     BODY_LIMIT,
+    ENCODED_LIMIT,
     LINE_LIMIT,
     LINES_LIMIT,
     BoundedReader,
@@ -23,8 +24,10 @@ from esl_controller.freeswitch.reader import (
 from esl_controller.freeswitch.wire import SwitchError
 from tests.calls.rig import rig
 from tests.freeswitch.peer import OK, UUID, dialled, messages, pair
+from tests.waiting import until
 
 EVENT = b"Content-Type: text/event-plain\n"
+AT_LIMITS_S = 0.4  # of CPU for one message; it takes 0.15 s
 PROMPT_S = 0.5  # of CPU; it took 2.1 s for 600 kB and 15 s for 1.5 MB
 
 
@@ -127,6 +130,54 @@ async def test_hostile_bytes_cost_the_connection_and_no_time(hostile: bytes) -> 
         with pytest.raises(SwitchError):
             await connecting
         assert time.process_time() - began < PROMPT_S
+
+
+def filled(first: bytes, most: int, name: bytes, value: bytes) -> bytes:
+    """Headers that begin with ``first``, up to the limits, or ``most`` more: as long as they may
+    be, of ``value`` again and again. ``{}`` in the ``name`` is their number."""
+    count = min(most, LINES_LIMIT - 1 - first.count(b"\n"))
+    room = (BLOCK_LIMIT - len(first) - 1) // count - len(name + b"1234: \n")
+    lines = (name.replace(b"{}", b"%d" % number) + b": " for number in range(count))
+    block = first + b"".join(line + value * (room // len(value)) + b"\n" for line in lines) + b"\n"
+    assert BLOCK_LIMIT * 0.8 < len(block) <= BLOCK_LIMIT
+    return block
+
+
+AT_LIMITS = {
+    "equal headers": (LINES_LIMIT, b"variable_x", b"y"),
+    "different ones": (LINES_LIMIT, b"variable_{}", b"y"),
+    "values that are all encoded": (LINES_LIMIT, b"variable_{}", b"%C3%A4"),
+    "two such values": (2, b"variable_{}", b"%C3%A4"),
+    "colons": (LINES_LIMIT, b"variable_{}", b": "),
+}
+
+
+@pytest.mark.parametrize(("most", "name", "value"), AT_LIMITS.values(), ids=AT_LIMITS)
+async def test_what_is_just_within_the_limits_is_taken_in_time(
+    most: int, name: bytes, value: bytes
+) -> None:
+    first, *_ = messages("conversation")
+    async with pair() as (switch, peer):
+        connecting = asyncio.ensure_future(switch.connect())
+        for _ in range(4):
+            await peer.command()
+        connect = filled(first.rstrip(b"\n") + b"\n", most, name, value)
+        others = b"Event-Name: CHANNEL_HANGUP\nUnique-ID: another\n"
+        event = filled(others, most, name, value)
+        began = time.thread_time()
+        peer.writer.write(connect + OK * 3)
+        assert (await connecting).uuid == UUID
+        assert time.thread_time() - began < AT_LIMITS_S
+        began = time.thread_time()
+        peer.writer.write(EVENT + b"Content-Length: %d\n\n" % len(event) + event)
+        await until(lambda: switch.dropped == 1)
+        assert time.thread_time() - began < AT_LIMITS_S
+
+
+def test_more_percent_signs_than_freeswitch_encodes() -> None:
+    check_headers(b"v: " + b"%" * ENCODED_LIMIT + b"\n")
+    with pytest.raises(Refused, match="174763 percent signs"):
+        check_headers(b"v: " + b"%" * (ENCODED_LIMIT + 1) + b"\n")
 
 
 async def test_a_session_ends_at_what_genesis_cannot_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Callable
 
@@ -35,6 +36,8 @@ def test_whatever_becomes_a_command_has_the_lines_that_we_meant(a: str, b: str, 
         (1, lambda: wire.api(a, b, c)),
         (2, lambda: wire.sendmsg({"call-command": a}, b)),
         (3, lambda: wire.sendmsg({"call-command": a, "hangup-cause": b}, c)),
+        (3, lambda: wire.sendevent(a, {"Event-Subclass": b, "API-Command": c})),
+        (1, lambda: wire.line(a, b, c)),
         (7, lambda: wire.sendmsg(wire.unicast((a, 1), (b, 2)))),
     )
     for lines, make in cases:
@@ -53,6 +56,9 @@ def test_no_command_takes_a_control_character(char: str) -> None:
         lambda: wire.api("status", bad),
         lambda: wire.sendmsg({"call-command": bad}),
         lambda: wire.sendmsg({"call-command": "hangup"}, bad),
+        lambda: wire.sendevent(bad, {"Event-Subclass": "a"}),
+        lambda: wire.sendevent("CUSTOM", {"Event-Subclass": bad}),
+        lambda: wire.line("filter", bad),
         lambda: wire.unicast((bad, 1), ("127.0.0.1", 1)),
         lambda: wire.unicast(("127.0.0.1", 1), (bad, 1)),
         lambda: wire.word("digits", bad),
@@ -122,6 +128,14 @@ def test_a_folder_may_hold_what_folders_hold(folder: str) -> None:
 def test_a_folder_that_would_mean_something_else_is_refused(folder: str) -> None:
     with pytest.raises(ValidationError):
         FreeswitchSettings(recordings=folder)
+
+
+@pytest.mark.parametrize("value", ["", "a b", "'/a b/c'", 'say "\'"', "a\\b", "\\'"])
+def test_a_value_is_kept_as_it_is(value: str) -> None:
+    kept = re.sub(r"\\(.)|'", r"\1", wire.verbatim("x", value))  # as FreeSWITCH reads it
+    assert kept == value
+    with pytest.raises(UnsafeValue, match="x has"):
+        wire.verbatim("x", value + "\n")
 
 
 def test_the_variables_of_a_leg_are_what_was_meant() -> None:

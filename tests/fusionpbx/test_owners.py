@@ -9,6 +9,22 @@ from esl_controller.fusionpbx.owners import KINDS, Kind, columns, owner
 BY_TABLE = {kind.table: kind for kind in KINDS}
 EXTENSION, FAX = BY_TABLE["v_extensions"], BY_TABLE["v_fax"]
 
+COLUMNS = {
+    "v_extensions": "extension number_alias effective_caller_id_name enabled",
+    "v_voicemails": "voicemail_id voicemail_enabled",
+    "v_ring_groups": "ring_group_extension ring_group_name ring_group_enabled",
+    "v_call_center_queues": "queue_extension queue_name",
+    "v_fifo": "fifo_extension fifo_name fifo_enabled",
+    "v_ivr_menus": "ivr_menu_extension ivr_menu_name ivr_menu_enabled",
+    "v_conferences": "conference_extension conference_name conference_enabled",
+    "v_conference_centers": "conference_center_extension conference_center_name"
+    " conference_center_enabled",
+    "v_call_flows": "call_flow_extension call_flow_feature_code call_flow_name call_flow_enabled",
+    "v_fax": "fax_extension fax_destination_number fax_name",
+}
+"""Of FusionPBX's tables, those columns that are asked for, as its app/*/app_config.php names them
+(source of 2026-08-21)."""
+
 
 @pytest.mark.parametrize(
     ("kind", "row", "told"),
@@ -32,3 +48,23 @@ def test_columns_that_there_are() -> None:
         ["call_flow_extension", "call_flow_name"],
     )
     assert columns(kind, {}) == ([], [])
+
+
+def test_no_name_is_one_that_fusionpbx_does_not_have() -> None:
+    """A wrong one would be dropped as if this FusionPBX were an older one, and never find a row."""
+    assert {kind.table for kind in KINDS} == COLUMNS.keys()
+    for kind in KINDS:
+        there = dict.fromkeys(COLUMNS[kind.table].split(), "text")
+        numbers, read = columns(kind, there)
+        assert tuple(numbers) == kind.numbers
+        assert set(read) == there.keys(), kind.table
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what)
+def test_each_kind_owns_its_number_unless_it_is_disabled(kind: Kind) -> None:
+    row = dict.fromkeys(COLUMNS[kind.table].split(), "")
+    for number in kind.numbers:
+        enabled = {kind.enabled: "true"} if kind.enabled else {}
+        assert str(owner(kind, {**row, number: "1002", **enabled})) == f"the {kind.what} 1002"
+    if kind.enabled:
+        assert owner(kind, {**row, kind.numbers[0]: "1002", kind.enabled: "false"}) is None

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from esl_controller.config.settings import FreeswitchSettings
+from esl_controller.freeswitch import wire
 from esl_controller.fusionpbx import switch
 from esl_controller.fusionpbx.config import Config, EventSocket
 from esl_controller.fusionpbx.errors import FusionError
@@ -130,10 +131,10 @@ async def test_the_event_socket_of_fusionpbx_or_ours() -> None:
         wrong = FreeswitchSettings(port=1)
         theirs = replace(FILES, event_socket=EventSocket("127.0.0.1", port, "theirs"))
         async with switch.commands(theirs, wrong) as command:
-            assert (await command("api status")).startswith("UP")
+            assert (await command(wire.api("status"))).startswith("UP")
         ours = FreeswitchSettings.model_validate({"port": port, "password": "theirs"})
         async with switch.commands(FILES, ours) as command:
-            assert (await command("api status")).startswith("UP")
+            assert (await command(wire.api("status"))).startswith("UP")
     with pytest.raises(FusionError, match="Event Socket"):
         async with switch.commands(FILES, wrong):
             pass
@@ -146,7 +147,7 @@ async def test_a_connection_that_is_lost_is_one_line() -> None:
         async with switch.commands(FILES, there) as command:
             await standin.close()
             with pytest.raises(FusionError, match="was lost"):
-                await command("api status")
+                await command(wire.api("status"))
 
 
 async def test_a_switch_that_hangs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from esl_controller.agents.factory import MODELS
-from esl_controller.agents.openai.gpt_live import GptLiveModel
-from esl_controller.agents.openai.realtime import RealtimeModel
+from esl_controller.agents.factory import make_model
 from esl_controller.call import events as ev
 from esl_controller.call import snapshot
-from esl_controller.call.agent import Abilities, Said, ToolCall, Usage
+from esl_controller.call.agent import Said, ToolCall, Usage
 from esl_controller.call.agent_events import (
     AgentAudio,
     AgentAudioDone,
@@ -122,9 +120,6 @@ def event_socket() -> Iterator[Take]:
 # --- a model --------------------------------------------------------------------------------------
 
 
-_ABILITIES: Final = {"realtime": RealtimeModel.abilities, "live": GptLiveModel.abilities}
-
-
 class _NoLimit:
     """The time to connect, in a session that needs none."""
 
@@ -142,7 +137,7 @@ def _model(kind: Literal["realtime", "live"]) -> Iterator[Take]:
     persona = Persona("m", "v", "en", "Be brief.")
     who = secretary()
     world = Call(
-        Conversation(who, Toolbox(who), closed=False, abilities=_ABILITIES[kind]),
+        Conversation(who, Toolbox(who), closed=False),
         max_call_s=600.0,
         fallback=None,
     )
@@ -157,11 +152,13 @@ def _model(kind: Literal["realtime", "live"]) -> Iterator[Take]:
                 world.handle(ev.ItemFinished(item, 20), 1.0)
             case AgentText() | CallerTranscript() | TranscriptMissing():
                 pass
+            case AgentReady():
+                world.handle(AgentReady(takes_turns=kind == "live"), 1.0)
             case _:
                 world.handle(event, 1.0)
 
     async def made() -> Any:
-        agent: Any = MODELS[kind](settings).agent(persona, (), g711=False)
+        agent: Any = make_model(settings).agent(persona, (), g711=False)
         agent._emit = reported
         agent._connection._limit = _NoLimit()
         agent._message((REALTIME if kind == "realtime" else LIVE)[0])
@@ -182,6 +179,11 @@ def _model(kind: Literal["realtime", "live"]) -> Iterator[Take]:
 
 IN_A_THREAD: Final = 0.2  # what is read there, or at the start, holds no event loop
 EXAMPLE: Final = ROOT / "esl-controller.example.toml"
+MODELS: Final = (
+    b'[agent]\nmodel = "a"\n[[models]]\nname = "x"\nkey = "K"\nbase_url = "http://x/v1"\n'
+    b'[[models]]\nname = "y"\nmodel = "b"\nvoice = "c"\n',
+    b'models = [{name = "x", voice = "c"}, {name = "y", base_url = "http://y/v1"}]\n',
+)
 _EXAMPLES: Final = ROOT / "esl_controller" / "secretaries" / "examples"
 
 
@@ -206,7 +208,7 @@ def _file(take: Callable[[Path], None]) -> Iterator[Take]:
 
 def _settings(path: Path) -> None:
     with contextlib.suppress(SettingsError):
-        loading.describe(loading.load(path, {}))
+        loading.describe(loading.load(path, {"OPENAI_API_KEY": "sk-1"}))
 
 
 def _secretary(path: Path) -> None:
@@ -235,7 +237,7 @@ def _memory(message: bytes) -> None:
         return
     snapshot.dump(stored)
     who = secretary()
-    conversation = Conversation(who, Toolbox(who), closed=False, abilities=Abilities())
+    conversation = Conversation(who, Toolbox(who), closed=False)
     call = Call(conversation, max_call_s=600.0, fallback=None)
     call.setup.resumption = Resumption(stored.memory.shifted(-7.0), (Said("agent", "Clinic"),))
     begun = (ev.Arrived(True), ev.StreamOpened(), ev.LaneOpened(8000), AgentReady())
@@ -264,7 +266,7 @@ TARGETS: Final = (
     Target("gpt_live", LIVE, lambda: _model("live")),
     Target(
         "settings",
-        _tables(re.sub(r"^#(?=\w+ = )", "", EXAMPLE.read_text(), flags=re.M)),
+        [*_tables(re.sub(r"^#(?=\w+ = )", "", EXAMPLE.read_text(), flags=re.M)), *MODELS],
         lambda: _file(_settings),
         held_s=IN_A_THREAD,
     ),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from esl_controller.freeswitch import dialplan
+from tests.live import g722
 from tests.live.machine import run_as_packaged
 
 PASSWORD: Final = "live-tests"
@@ -39,8 +40,8 @@ MODULES: Final = (
     *("mod_logfile", "mod_event_socket", "mod_commands", "mod_dptools", "mod_dialplan_xml"),
     *("mod_loopback", "mod_sndfile", "mod_native_file", "mod_tone_stream", "mod_sofia"),
 )
-OPTIONAL_MODULES: Final = ("mod_opus",)
-CODECS: Final = "PCMU,PCMA,L16@16000h@20i,opus@48000h@20i"
+OPTIONAL_MODULES: Final = ("mod_opus", "mod_spandsp")
+CODECS: Final = "PCMU,PCMA,L16@16000h@20i,opus@48000h@20i,G722"
 
 
 class FreeSwitchFailed(Exception):
@@ -131,6 +132,11 @@ class FreeSwitch:
     def has_opus(self) -> bool:
         """Whether this FreeSWITCH was built with Opus."""
         return _has_module(self.prefix, "mod_opus")
+
+    @property
+    def has_g722(self) -> bool:
+        """Whether it was built with G.722, which its mod_spandsp has."""
+        return _has_module(self.prefix, "mod_spandsp") and g722.library(self.prefix) is not None
 
     def api(self, command: str) -> str:
         """Run an API command; its answer without the last line break. Blocks for some ms."""

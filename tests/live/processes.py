@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -73,11 +72,11 @@ class Serving:
 
 
 @contextlib.asynccontextmanager
-async def serving(environment: Mapping[str, str]) -> AsyncIterator[Serving]:
+async def serving(environment: Mapping[str, str], *options: str) -> AsyncIterator[Serving]:
     """Run ``esl-controller serve`` with these settings; ready when this returns."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *command("serve"),
+        *command("serve", *options),
         env={**os.environ, **environment, "ESL_CONTROLLER_WEB_PORT": str(port)},
         stderr=asyncio.subprocess.PIPE,
     )
@@ -106,23 +105,6 @@ async def supervise(environment: Mapping[str, str], ready: asyncio.Queue[Serving
         async with serving(environment) as controller:
             ready.put_nowait(controller)
             await controller.process.wait()
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What a process takes: resident memory in MB, open files, threads."""
-
-    memory_mb: float
-    files: int
-    threads: int
-
-    @classmethod
-    def of(cls, pid: int) -> Footprint:
-        """Right now."""
-        process = Path("/proc", str(pid))
-        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        memory_mb = int(status["VmRSS"].split()[0]) / 1024
-        return cls(memory_mb, len(list((process / "fd").iterdir())), int(status["Threads"]))
 
 
 class ModelProcess:

@@ -32,8 +32,13 @@ from media.resample import convert
 from tests.live.audio import LOUD, rms
 from tests.live.freeswitch import PASSWORD, FreeSwitch
 
-CODECS = {"PCMU": "PCMU", "L16": "L16@16000h@20i", "opus": "opus@48000h@20i"}
-RATES = {"PCMU": 8000, "L16": 16000, "opus": 48000}
+CODECS = {
+    "PCMU": "PCMU",
+    "G722": "G722",
+    "L16": "L16@16000h@20i",
+    "opus": "opus@48000h@20i",
+}
+RATES = {"PCMU": 8000, "G722": 16000, "L16": 16000, "opus": 48000}
 ENDED_S = 5.0
 _caller_ports = itertools.cycle(range(13_000, 16_000, 4))
 CATCH_UP = 5  # frames
@@ -216,6 +221,7 @@ def environment(switch: FreeSwitch, base_url: str, **settings: str) -> dict[str,
         "ESL_CONTROLLER_ESL_PORT": str(switch.controller_port),
         "ESL_CONTROLLER_FREESWITCH_PORT": str(switch.event_port),
         "ESL_CONTROLLER_MEDIA_PORT": "0",
+        "ESL_CONTROLLER_ESL_MAX_LOAD": "0",
         "ESL_CONTROLLER_MEDIA_LANE_PORTS": f"{first}-{first + 499}",
         "ESL_CONTROLLER_WEB_PORT": "0",
         "ESL_CONTROLLER_WEBHOOK_ALLOW": "127.0.0.0/8",  # the tests' own servers

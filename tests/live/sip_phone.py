@@ -22,30 +22,30 @@ import numpy as np
 
 from media.frame import PCMA, PCMU, Format, Samples, decode, encode, pcm
 from tests.live.freeswitch import FreeSwitch
+from tests.live.g722 import G722
 
-Codec = Literal["PCMU", "PCMA", "L16"]
-PAYLOADS: dict[Codec, int] = {"PCMU": 0, "PCMA": 8, "L16": 98}
-FORMATS: dict[Codec, Format] = {"PCMU": PCMU, "PCMA": PCMA, "L16": pcm(16000)}
+Codec = Literal["PCMU", "PCMA", "G722", "L16"]
+PAYLOADS: dict[Codec, int] = {"PCMU": 0, "PCMA": 8, "G722": 9, "L16": 98}
+FORMATS: dict[Codec, Format] = {
+    "PCMU": PCMU,
+    "PCMA": PCMA,
+    "G722": pcm(16000),
+    "L16": pcm(16000),
+}
+CLOCKS: dict[Codec, int] = {"PCMU": 8000, "PCMA": 8000, "G722": 8000, "L16": 16000}
+"""Of RTP: G.722's is half of its rate, by RFC 3551."""
 ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
 class Packet:
-    """One RTP packet that came; ``at`` by ``time.monotonic``."""
+    """One RTP packet that came; ``at`` by ``time.monotonic``, ``samples``: what is heard of it."""
 
     at: float
     payload_type: int
     sequence: int
     timestamp: int
-    payload: bytes
-
-    @property
-    def samples(self) -> Samples:
-        """What is heard of it."""
-        codec = next(name for name, number in PAYLOADS.items() if number == self.payload_type)
-        if codec == "L16":
-            return np.frombuffer(self.payload, ">i2").astype(np.int16)
-        return decode(self.payload, FORMATS[codec].encoding)
+    samples: Samples
 
 
 class SipPhone:
@@ -58,6 +58,7 @@ class SipPhone:
         self.answer = ""  # the SDP of the last one
         self.invited: list[str] = []  # the SDPs with which FreeSWITCH asked us for a change
         self.ended = asyncio.Event()
+        self._g722 = G722(switch.prefix) if switch.has_g722 else None
         self._loop = asyncio.get_running_loop()
         self._there = ("127.0.0.1", switch.sip_port)
         self._sip, self._rtp = _udp(), _udp()
@@ -105,7 +106,7 @@ class SipPhone:
         size = rate * self.ptime // 1000
         for at in range(0, values.size, size):
             part = np.pad(values[at : at + size], (0, max(0, size - values[at:].size)))
-            self._words.append(_payload(part, self.codec))
+            self._words.append(self._payload(part))
 
     def heard(self, since: float = 0.0, until: float = 1e18) -> Samples:
         """The samples of all packets that came in between, one after the other."""
@@ -141,9 +142,7 @@ class SipPhone:
             form = FORMATS[self.codec]
             size = form.rate * self.ptime // 1000
             payload = (
-                self._words.popleft()
-                if self._words
-                else _payload(np.zeros(size, np.int16), self.codec)
+                self._words.popleft() if self._words else self._payload(np.zeros(size, np.int16))
             )
             head = b"\x80" + bytes([PAYLOADS[self.codec]])
             head += sequence.to_bytes(2, "big") + timestamp.to_bytes(4, "big")
@@ -151,13 +150,14 @@ class SipPhone:
             with contextlib.suppress(OSError):
                 if not self._silent:
                     self._rtp.sendto(head + ssrc.to_bytes(4, "big") + payload, self._media)
-            sequence, timestamp = (sequence + 1) % 65536, (timestamp + size) % 2**32
+            passed = CLOCKS[self.codec] * self.ptime // 1000
+            sequence, timestamp = (sequence + 1) % 65536, (timestamp + passed) % 2**32
             deadline += self.ptime / 1000
             await asyncio.sleep(max(0.0, deadline - self._loop.time()))
 
     def _sdp(self) -> str:
         self._versions += 1
-        form, payload = FORMATS[self.codec], PAYLOADS[self.codec]
+        clock, payload = CLOCKS[self.codec], PAYLOADS[self.codec]
         lines = (
             "v=0",
             f"o=phone 1 {self._versions} IN IP4 127.0.0.1",
@@ -165,7 +165,7 @@ class SipPhone:
             "c=IN IP4 127.0.0.1",
             "t=0 0",
             f"m=audio {self._rtp.getsockname()[1]} RTP/AVP {payload} 101",
-            f"a=rtpmap:{payload} {self.codec}/{form.rate}",
+            f"a=rtpmap:{payload} {self.codec}/{clock}",
             "a=rtpmap:101 telephone-event/8000",
             f"a=ptime:{self.ptime}",
             f"a={self.direction}",
@@ -217,13 +217,25 @@ class SipPhone:
             kind = data[1] & 0x7F
             if kind in PAYLOADS.values():
                 head = int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:8], "big")
-                self.packets.append(Packet(time.monotonic(), kind, *head, data[12:]))
+                heard = self._samples(kind, data[12:])
+                self.packets.append(Packet(time.monotonic(), kind, *head, heard))
 
+    def _payload(self, values: Samples) -> bytes:
+        if self.codec == "L16":
+            return values.astype(">i2").tobytes()
+        if self.codec == "G722":
+            assert self._g722 is not None
+            return self._g722.encode(values)
+        return encode(values.astype(np.int16), FORMATS[self.codec].encoding)
 
-def _payload(values: Samples, codec: Codec) -> bytes:
-    if codec == "L16":
-        return values.astype(">i2").tobytes()
-    return encode(values.astype(np.int16), FORMATS[codec].encoding)
+    def _samples(self, payload_type: int, payload: bytes) -> Samples:
+        codec = next(name for name, number in PAYLOADS.items() if number == payload_type)
+        if codec == "L16":
+            return np.frombuffer(payload, ">i2").astype(np.int16)
+        if codec == "G722":
+            assert self._g722 is not None
+            return self._g722.decode(payload)
+        return decode(payload, FORMATS[codec].encoding)
 
 
 def _udp() -> socket.socket:

@@ -17,6 +17,7 @@ from tests.live.audio import as_played, gaps
 from tests.live.freeswitch import FreeSwitch
 from tests.live.processes import serving
 from tests.live.rig import Live, Phone, dialled, environment, live, until, until_async
+from tests.live.test_ladder import add_extension
 from tests.live.test_restart import asked
 
 DESK_HZ, RINGING_HZ = 700, 425
@@ -63,6 +64,7 @@ EXTENSIONS = """\
   </extension>
 </include>
 """
+STOOD_STILL_S = 3.0  # shorter than a command of ours waits
 SCRIPT = (ScriptedCall(1, "transfer_call", '{"destination": "Desk"}'),)
 
 
@@ -224,6 +226,21 @@ async def test_a_recording_stops_while_the_caller_is_away_and_goes_on(
     assert abs(lasted - frames.size / 2 / rate - 4) < 2, "it did not go on"
 
 
+async def test_a_switch_that_stood_still_before_a_transfer(any_switch: FreeSwitch) -> None:
+    """It has seconds of our audio before it, and closes the lane only after that."""
+    slow = {"script": SCRIPT, "think_ms": int(STOOD_STILL_S * 1000)}
+    async with live(any_switch, slow, secretary(7201, "false")) as of:
+        async with of.phone() as phone:
+            since = await asks_for_the_desk(phone)
+            await until(lambda: of.record().turns == 1)
+            with any_switch.frozen():
+                await asyncio.sleep(STOOD_STILL_S)
+            assert await phone.ended(20) == "NORMAL_CLEARING"
+            assert 3.5 <= loud_at(phone.heard(since), phone.leg.rate, DESK_HZ) <= 4.5
+        await of.all_over()
+        assert (await of.stored()).outcome == "transferred"
+
+
 async def test_a_caller_who_hangs_up_meanwhile_leaves_no_leg_behind(switch: FreeSwitch) -> None:
     async with live(switch, {"script": SCRIPT}, secretary(7201)) as of:
         async with of.phone() as phone:
@@ -262,6 +279,39 @@ async def test_a_controller_that_is_killed_while_the_caller_is_away(
             assert not phone.leg.ended.done()
     assert "connected to Desk and is back" in asked(model, 1)[0]
     assert len(asked(model, 1)) == 1
+
+
+@pytest.mark.parametrize("after_transfer", [False, True])
+async def test_without_a_controller_a_recording_goes_on_only_where_it_is_to(
+    switch: FreeSwitch, tmp_path: Path, after_transfer: bool
+) -> None:
+    """The extension's own last actions send the caller to somebody."""
+    folder = tmp_path / "all calls"
+    folder.mkdir()
+    recording = f"[recording]\nstereo = true\nafter_transfer = {str(after_transfer).lower()}\n"
+    (tmp_path / "default.toml").write_text(recording)
+    socket = f"127.0.0.1:{switch.controller_port}"
+    to_the_desk = (("transfer", "7201"),)
+    add_extension(switch, "8010", socket, [500], fallback=to_the_desk)
+    async with ModelStandIn() as model:
+        settings = environment(
+            switch,
+            model.base_url,
+            STORE_URL=f"sqlite:///{tmp_path}/calls.db",
+            SECRETARIES_FOLDER=str(tmp_path),
+            FREESWITCH_RECORDINGS=str(folder),
+        )
+        async with serving(settings) as only, dialled(switch, number="8010") as phone:
+            await phone.hears_speech()
+            since = time.monotonic()
+            only.kill()
+            await phone.ended(20)
+    assert loud_at(phone.heard(since), phone.leg.rate, DESK_HZ) >= 3.5
+    (recorded,) = folder.iterdir()
+    with wave.open(str(recorded)) as file:
+        rate, frames = file.getframerate(), np.frombuffer(file.readframes(10**9), np.int16)
+    heard = max(loud_at(side.copy(), rate, DESK_HZ) for side in (frames[::2], frames[1::2]))
+    assert heard >= 3.5 if after_transfer else heard <= 0.1
 
 
 async def legs(switch: FreeSwitch, count: int) -> bool:

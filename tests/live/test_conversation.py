@@ -50,12 +50,15 @@ def said_words(phone: Phone, rate: int) -> Samples:
     return convert(words("caller", phone.leg.rate), phone.leg.rate, rate)
 
 
-@pytest.mark.parametrize("codec", ["PCMU", "L16", "opus"])
+@pytest.mark.parametrize("codec", ["PCMU", "G722", "L16", "opus"])
 async def test_everything_is_heard_on_both_sides(
     switch: FreeSwitch, codec: str, figures: Figures
 ) -> None:
     if codec == "opus" and not switch.has_opus:
         pytest.skip("this FreeSWITCH has no mod_opus")
+    if codec == "G722" and not switch.has_g722:
+        pytest.skip("this FreeSWITCH has no mod_spandsp")
+    exact = codec in ("PCMU", "L16")  # the others are like what was said, not the same
     name = f"{switch.build.name} {codec}"
     async with live(switch) as of:
         async with of.phone(codec) as phone:
@@ -66,14 +69,14 @@ async def test_everything_is_heard_on_both_sides(
         for item in (0, 1):
             spoken = of.spoken(item)
             sent = as_played(bytes(spoken.audio), spoken.format, rate)
-            if codec == "opus":
+            if not exact:
                 found = match(telephone_band(heard, rate), telephone_band(sent, rate))
             else:
                 found = match(heard, sent)
                 assert found.worst < 0.02, "a run was dropped, doubled or shifted"
             figures[f"{name}: our words at the caller, correlation"].append(found.correlation)
             assert found.correlation >= 0.95
-            if codec != "opus":
+            if exact:
                 first = phone.leg.times[found.at * 50 // rate]
                 figures[f"{name}: first delta sent to first frame heard, ms"].append(
                     (first - spoken.deltas[0].at) * 1000
@@ -84,11 +87,18 @@ async def test_everything_is_heard_on_both_sides(
         figures[f"{name}: caller at the model, worst frame's error"].append(found.worst)
         figures[f"{name}: caller at the model, correlation"].append(found.correlation)
         assert found.correlation >= 0.95
-        rate = phone.leg.rate
-        said = through_telephone(said_words(phone, rate), codec)
-        reply = match(telephone_band(heard, rate), telephone_band(said, rate))
-        figures[f"{name}: the caller's words, repeated, correlation"].append(reply.correlation)
-        assert reply.correlation >= 0.95
+        if codec == "opus":
+            # Each way through Opus was held to its bound above. Twice through it, the caller's own
+            # words are between 0.948 and 0.951 like themselves, whoever is in the middle.
+            repeated = match(at_model, of.spoken(1).samples)
+            least = 0.999
+        else:
+            rate = phone.leg.rate
+            said = through_telephone(said_words(phone, rate), codec)
+            repeated = match(telephone_band(heard, rate), telephone_band(said, rate))
+            least = 0.95
+        figures[f"{name}: the caller's words, repeated, correlation"].append(repeated.correlation)
+        assert repeated.correlation >= least
         assert of.warnings() == []
     assert of.record().violations == of.record().refusals == of.record().early_appends == 0
     assert str(of.record().heard_format) == ("pcmu/8000" if codec == "PCMU" else "pcm/24000")

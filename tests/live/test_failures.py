@@ -107,6 +107,7 @@ async def test_without_any_lane_port_files_are_played(switch: FreeSwitch) -> Non
 async def test_a_model_that_refuses_the_key(any_switch: FreeSwitch) -> None:
     async with live(any_switch) as of:
         async with of.phone() as good:
+            await good.hears_speech()  # its model was called: the fault is for the next one
             of.model.faults = ModelFaults(refuse_key="http")
             async with of.phone() as bad:
                 await apologised(bad)
@@ -119,6 +120,7 @@ async def test_a_model_that_refuses_the_key(any_switch: FreeSwitch) -> None:
 async def test_a_model_that_closes_in_mid_word(any_switch: FreeSwitch, how: str) -> None:
     async with live(any_switch) as of:
         async with of.phone() as good:
+            await good.hears_speech()
             of.model.faults = ModelFaults(close_after_ms=800, close_how=how)  # type: ignore[arg-type]
             async with of.phone() as bad:
                 await bad.hears_speech()

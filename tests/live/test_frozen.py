@@ -19,6 +19,9 @@ from tests.live.processes import serving
 from tests.live.rig import caller_settings, dialled, environment, live, until, until_async
 
 GONE_S = LINGER_S + 3.0
+CALLERS = 12  # each goes to one of two by chance
+FROZEN_S = 3.0
+AFTER_S = 3.0  # the dialplan's next try, a greeting
 
 
 async def no_channel(switch: FreeSwitch, timeout: float) -> None:
@@ -47,6 +50,36 @@ async def test_a_caller_who_hangs_up_on_a_frozen_controller_leaves_no_channel(
             figures["hangup to its channel gone, controller frozen, s"].append(
                 time.monotonic() - left
             )
+
+
+async def test_new_callers_do_not_wait_for_one_of_two_that_is_frozen_and_then_killed(
+    any_switch: FreeSwitch, figures: Figures, tmp_path: Path
+) -> None:
+    """Both listen on one port, and the kernel gives some of the callers to the frozen one, until
+    the service manager's watchdog ends it."""
+    async with ModelStandIn() as model:
+        settings = environment(
+            any_switch, model.base_url, STORE_URL=f"sqlite:///{tmp_path}/db", ESL_SHARE="true"
+        )
+        async with serving(settings) as frozen, serving(settings) as other:
+
+            async def calls() -> float:
+                async with dialled(any_switch) as phone:
+                    await phone.hears_speech()
+                    return time.monotonic()
+
+            frozen.freeze()
+            callers = [asyncio.create_task(calls()) for _ in range(CALLERS)]
+            await asyncio.sleep(FROZEN_S)
+            assert not all(caller.done() for caller in callers), "none was given to the frozen one"
+            killed = time.monotonic()
+            frozen.kill()
+            heard = [at - killed for at in await asyncio.gather(*callers)]
+            figures["a frozen controller killed to its callers hear us, s"] += [
+                after for after in heard if after > 0
+            ]
+            assert max(heard) < AFTER_S
+            assert await other.ready()
 
 
 @pytest.mark.parametrize("to", ["null/nobody", "loopback/9999/default"])

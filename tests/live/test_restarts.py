@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.processes import Footprint
 from esl_controller.simulator.model import ModelStandIn
 from esl_controller.store import reading
 from tests.calls.rig import words_of
 from tests.live.audio import as_played, match
 from tests.live.conftest import Figures
 from tests.live.freeswitch import FreeSwitch
-from tests.live.processes import Footprint, serving
+from tests.live.processes import serving
 from tests.live.rig import Phone, dialled, environment, until
 from tests.live.test_restart import history
 

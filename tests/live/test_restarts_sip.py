@@ -63,6 +63,9 @@ class Callers:
             dialling = dialled(self.switch, clock=clock, number=self.number)
             self.phones.append(await stack.enter_async_context(dialling))
             await asyncio.sleep(BETWEEN_S)
+        # A controller that has just started says that it takes a moment, if imports do.
+        sessions = self.model.sessions
+        await until(lambda: sum(bool(each.record.spoken) for each in sessions) == CALLS, MOVED_S)
         await self.all("hears_speech")
 
     async def all(self, *does: str) -> None:

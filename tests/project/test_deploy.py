@@ -109,6 +109,33 @@ def test_systemd_ends_a_controller_that_is_frozen(service: dict[str, str]) -> No
     assert "AF_UNIX" in service["RestrictAddressFamilies"]
 
 
+def test_one_that_eats_up_the_machine_does_not_take_freeswitch_with_it(
+    service: dict[str, str],
+) -> None:
+    limit = re.fullmatch(r"(\d+)G", service["MemoryMax"])
+    assert limit is not None
+    needed_mb = 140 + 0.2 * Settings().esl.max_calls  # as the unit says
+    assert 2 * needed_mb <= int(limit[1]) * 1024 <= 4096
+
+
+def test_what_is_installed_was_checked_against_the_lock() -> None:
+    for file, times in (("Makefile", 2), ("Dockerfile", 1)):
+        text = re.sub(r"\\\n\s*", "", (ROOT / file).read_text(encoding="utf-8"))
+        commands = [each for each in re.split(r"[\n;]|&&", text) if not each.startswith("#")]
+        locked = [
+            each for each in commands if re.search(r"-r(equirement)? requirements\.lock", each)
+        ]
+        assert len(locked) == times, file
+        assert all(" --require-hashes " in each for each in locked), file
+    install = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ninstall:")[2]
+    pip = [
+        each for each in install.partition("\n\n")[0].split(";") if re.match(r'[\s\\]*pip "', each)
+    ]
+    assert len(pip) == 4
+    offline = ("--require-hashes", "--no-index", "--no-deps --wheel-dir")
+    assert all(any(word in each for word in offline) for each in pip), "nothing else is fetched"
+
+
 def test_the_ports_are_those_of_the_settings(
     resources: dict[tuple[str, str], Any], container: Any
 ) -> None:
@@ -138,6 +165,7 @@ def test_the_environment_is_understood(
     assert settings.media.public_url == f"ws://{POD_IP}:{settings.media.port}"
     assert settings.media.lane_host == POD_IP
     assert settings.store.url.startswith("postgresql://"), "several controllers share it"
+    assert settings.web.token.get_secret_value(), "/calls is asked for over the network"
     (mount,) = (one for one in container["volumeMounts"] if one["name"] == "secretaries")
     assert settings.secretaries.folder == mount["mountPath"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from esl_controller.cli.argument_groups import DEFAULT_FILES
+from esl_controller.config.default_file import USUAL_FILES
 from esl_controller.config.settings import Settings
 from tests.paths import ROOT
 
@@ -38,8 +38,20 @@ def test_the_call_record_is_written_where_it_can_be_and_stays() -> None:
     assert f":{home} " in TEXT.partition("FROM")[0], "the command to run it keeps the record"
 
 
+def test_nobody_can_put_another_image_in_the_place_of_what_it_is_built_from() -> None:
+    given = dict(re.findall(r"^ARG (\w+)=(\S+)$", TEXT, re.MULTILINE))
+    stages: set[str] = set()
+    bases = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", TEXT, re.MULTILINE)
+    assert len(bases) == len(re.findall(r"^FROM ", TEXT, re.MULTILINE)) > 0
+    for base, stage in bases:
+        image = re.sub(r"\$\{(\w+)\}", lambda name: given[name[1]], base)
+        assert image in stages or re.search(r"@sha256:[0-9a-f]{64}$", image), image
+        stages.add(stage)
+    assert set(re.findall(r"--from=(\S+)", TEXT)) <= stages
+
+
 def test_settings_of_the_volume_are_read() -> None:
-    assert (PurePosixPath(one("WORKDIR")) / DEFAULT_FILES[0]).is_relative_to(one("VOLUME"))
+    assert (PurePosixPath(one("WORKDIR")) / USUAL_FILES[0]).is_relative_to(one("VOLUME"))
 
 
 def test_the_ports_are_those_of_the_settings() -> None:

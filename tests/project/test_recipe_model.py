@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr
 
 from esl_controller.agents import factory
 from esl_controller.agents.base import Counters, Model
-from esl_controller.call.agent import Abilities, Called, History, Recovery, Usage
+from esl_controller.call.agent import Called, History, Recovery, Usage
 from esl_controller.call.agent_events import (
     AgentAudio,
     AgentAudioDone,
@@ -53,7 +53,7 @@ class HummingAgent:
     """An ``Agent`` that hums for a second whenever it is to speak, and hears nothing."""
 
     input = output = AUDIO
-    abilities = Abilities()
+    takes_turns = False
     unreported = Usage()
 
     def __init__(self, refuses: bool) -> None:
@@ -100,10 +100,9 @@ class HummingAgent:
 class HummingModel:
     """The toy's ``Model``."""
 
-    abilities = HummingAgent.abilities
     service = "the kitchen"
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, patience_s: float) -> None:
         self.refuses = settings.voice == "hoarse"
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> HummingAgent:

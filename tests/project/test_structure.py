@@ -25,7 +25,6 @@ WHOLES: Final = {
 }
 # Modules that are tested through others.
 UNTESTED: Final[dict[str, str]] = {
-    "session/agent_session": "a whole call: tests/session/test_session.py, tests/calls",
     "session/at_switch": "a whole call: tests/calls/test_talking.py, tests/calls/test_killed.py",
     "session/dependencies": "a dataclass and a Protocol, without logic",
     "session/media": "a whole call: tests/session/test_session.py, tests/calls",

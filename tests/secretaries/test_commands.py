@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.cli import argument_groups
 from esl_controller.cli.main import main
 from esl_controller.secretaries.hours import DAYS
 from esl_controller.secretaries.reading import read, tables
@@ -18,7 +17,6 @@ from tests.secretaries.rig import AGENT, CLINIC, CLINICA, EXAMPLES
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the settings; not there yet."""
-    monkeypatch.setattr(argument_groups, "DEFAULT_FILES", ())
     monkeypatch.setenv("ESL_CONTROLLER_SECRETARIES_FOLDER", str(tmp_path / "secretaries"))
     return tmp_path / "secretaries"
 
@@ -33,9 +31,26 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.usefixtures("folder")
-def test_the_examples_are_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_are_right(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESL_CONTROLLER_WEBHOOK_SECRET", "s3cret")
     assert run(capsys, "check", str(EXAMPLES)) == (0, "2 secretaries are right\n", "")
     assert run(capsys, "check", str(CLINICA)) == (0, "1 secretary is right\n", "")
+
+
+@pytest.mark.usefixtures("folder")
+def test_check_says_that_secret_digits_go_out_unsigned(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "check", str(CLINICA))
+    assert (status, err) == (0, "")
+    unsigned, right = out.splitlines()
+    assert re.fullmatch(
+        rf"{CLINICA}:\d+: \[\[tools.webhooks\]\] secure: .* unsigned.*\[webhook\] secret.*",
+        unsigned,
+    )
+    line = int(unsigned.removeprefix(f"{CLINICA}:").partition(":")[0])
+    assert CLINICA.read_text(encoding="utf-8").splitlines()[line - 1].startswith("secure = ")
+    assert right == "1 secretary is right"
 
 
 def test_check_says_who_is_never_open(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries import folder as module
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.secretaries.reading import Reading, read
+from esl_controller.secretaries.secretary import Secretary
 from tests.lateness import LoopWatch
 from tests.secretaries.rig import AGENT
 
@@ -126,6 +127,33 @@ async def test_at_the_start_a_broken_file_has_its_last_good_version(
     assert folder.find("", Y).name == "new"
 
 
+@pytest.mark.parametrize("broken", [False, True])
+async def test_at_the_start_who_had_the_calls_keeps_them(
+    tmp_path: Path, log: Log, broken: bool
+) -> None:
+    kept: dict[str, str] = {}
+
+    async def last_good(files: Collection[str]) -> dict[str, str]:
+        return {file: kept[file] for file in files if file in kept}
+
+    def keep(file: str, secretary: Secretary) -> None:
+        kept[file] = secretary.as_json
+
+    neighbour = write(tmp_path / "a.toml", "a", secretary=Y)
+    path = write(tmp_path / "b.toml", "b", secretary=X)
+    await Folder(tmp_path, AGENT, keep).load(last_good)
+    if broken:
+        write(path, "b", secretary=X, more="x = 1")
+    taker = write(tmp_path / "aaa.toml", "aaa", secretary=X)
+    write(neighbour, "a, too", secretary=X)
+    folder = Folder(tmp_path, AGENT, keep)
+    await folder.load(last_good)
+    assert (folder.find("", X).name, folder.find("", Y).name) == ("b", "a")
+    assert [line for line in folder.mistakes if "same calls" in line] == [
+        f"{file}:2: secretary_uuid: is for the same calls as {path}" for file in (neighbour, taker)
+    ]
+
+
 HOSTILE = {
     "an integer of 5,000 digits": "a = " + "9" * 5000,
     "an integer of 400 digits": "a = " + "9" * 400,
@@ -137,6 +165,7 @@ HOSTILE = {
     "long texts": 'about = """\n' + "x\n" * 24_000 + '"""',
     "a text without an end": 'about = """\n' + "x\n" * 100_000,
     "20,000 unknown keys": "".join(f"k{number} = 1\n" for number in range(20_000)),
+    "5,000 unknown keys": "".join(f"k{number} = 1\n" for number in range(5_000)),
     "20,000 functions": "[tools]\nenabled = [" + '"hold", ' * 20_000 + "]",
     "too much of it": "# " + "x" * 300_000,
     "a date that does not exist": "a = 2026-02-30",

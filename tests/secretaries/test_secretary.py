@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
 import pytest
 
+from esl_controller.call.tools import Toolbox
 from esl_controller.config.settings import GREETINGS, AgentSettings
+from esl_controller.secretaries import prompt
+from esl_controller.secretaries.hours import is_open, opens_next
+from esl_controller.secretaries.secretary import recalled
+from tests.lateness import LoopWatch
 from tests.secretaries.rig import AGENT, secretary
 
 
@@ -82,3 +91,62 @@ def test_the_usual_functions_depend_on_the_destinations() -> None:
 def test_the_key_is_in_lower_case() -> None:
     uuid = "B1D2F7A4-5C3E-4F60-8A9B-0C1D2E3F4A5B"
     assert secretary(domain_uuid=uuid).key == (uuid.lower(), "")
+
+
+def test_what_is_stored_of_it_makes_the_same_again() -> None:
+    own = secretary(name="Ana", hours={"zone": "Europe/London", "monday": ["08:00-12:00"]})
+    assert '"voice":"cedar"' in own.model_copy(update={"voice": ""}).completed(AGENT).as_json
+    assert recalled(own.as_json) == own
+    for nothing in ("", "{", '{"name": 1}', '{"unknown": 1}'):
+        assert recalled(nothing) is None
+
+
+SUNDAY = datetime(2026, 11, 29, tzinfo=ZoneInfo("America/Sao_Paulo"))
+MINUTES = [(SUNDAY + timedelta(minutes=2 * minute)) for minute in range(500)]
+CLOSED = [SUNDAY + timedelta(weeks=week) for week in range(1, 400)]
+HOSTILE: dict[str, dict[str, Any]] = {
+    "functions and times": {
+        "tools": {
+            "webhooks": [
+                {
+                    "name": f"f{number}",
+                    "description": "x" * 300,
+                    "url": "https://clinic.example/",
+                    "parameters": {"type": "object", "properties": {"day": {"type": "string"}}},
+                }
+                for number in range(500)
+            ]
+        },
+        "hours": {
+            "zone": "America/Sao_Paulo",
+            "sunday": [f"{at:%H:%M}-{at + timedelta(minutes=1):%H:%M}" for at in MINUTES],
+            "holidays": [f"{day:%Y-%m-%d}" for day in CLOSED],
+        },
+    },
+    "names": {
+        "fallback": "é7cff",
+        "destinations": [
+            {
+                "name": f"é{number:x}",
+                "number": "1001",
+                "aliases": [f"é{number + 400 * (1 + alias):x}" for alias in range(79)],
+            }
+            for number in range(400)
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("keys", HOSTILE.values(), ids=HOSTILE)
+async def test_as_large_as_its_file_may_be_it_holds_nobody_up(
+    keys: dict[str, Any], watched_loop: LoopWatch
+) -> None:
+    own = secretary(**keys)
+    now = SUNDAY.timestamp() + 23 * 3600
+    async with watched_loop:  # what each call asks of it
+        assert own.as_json
+        box = Toolbox(own)
+        assert not own.fallback or own.destination(own.fallback) == own.destinations[-1]
+        closed = not is_open(own.hours, now)
+        opens_at = opens_next(own.hours, now)
+        prompt.persona(own, box.tools, closed=closed, opens_at=opens_at)

@@ -12,23 +12,32 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.call.records import Claimed
 from esl_controller.config.loading import load
+from esl_controller.freeswitch.channel import Channel
 from esl_controller.server.app import Controller
 from esl_controller.server.heartbeats import Heartbeats
 from esl_controller.server.shutdown import Shutdown
+from esl_controller.session.session import _began_with
 from esl_controller.simulator.freeswitch import SwitchStandIn
 from tests.calls.rig import greeted, rig
+from tests.lateness import LoopWatch
 from tests.live.freeswitch import free_port
 from tests.live.processes import run
+from tests.secretaries.rig import secretary
 from tests.waiting import until
 
-ANY_PORT = {f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")}
+ANY_PORT = {
+    **{f"ESL_CONTROLLER_{part}_PORT": "0" for part in ("ESL", "MEDIA", "WEB")},
+    "ESL_CONTROLLER_ESL_MAX_LOAD": "0",  # whatever else this machine has to do
+}
 
 
 class Served:
@@ -54,9 +63,8 @@ async def serving(**environment: str) -> AsyncIterator[Served]:
     folder = tempfile.mkdtemp()
     command = (sys.executable, "-m", "esl_controller", "serve")
     environment = {"ESL_CONTROLLER_STORE_URL": f"sqlite:///{folder}/calls.db", **environment}
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("ESL_", "OPENAI_"))}
     process = await asyncio.create_subprocess_exec(
-        *command, env={**clean, **ANY_PORT, **environment}, stderr=asyncio.subprocess.PIPE
+        *command, env={**os.environ, **ANY_PORT, **environment}, stderr=asyncio.subprocess.PIPE
     )
     try:
         yield Served(process)
@@ -190,6 +198,36 @@ async def test_in_containers_of_one_host_no_two_have_the_same_name(
     first, second = names()
     assert first != second
     assert first.startswith("pbx1:1-")
+
+
+async def test_calls_that_come_back_with_a_large_secretary_hold_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, watched_loop: LoopWatch
+) -> None:
+    """Its file has changed, so it is read from what is stored; its checks take seconds."""
+    properties = {f"p{number}": {"pattern": "(?i)[a-z]{80}"} for number in range(460)}
+    webhook = {"description": "?", "url": "https://clinic.example/", "name": "f"}
+    parameters = {"type": "object", "properties": properties}
+    stored = json.loads(
+        secretary(tools={"webhooks": [{**webhook, "parameters": parameters}]}).as_json
+    )
+    [one] = stored["tools"]["webhooks"]
+    stored["tools"]["webhooks"] = [{**one, "name": f"f{number}"} for number in range(12)]
+    controller = Controller(load(None, {}).settings, Shutdown())
+    uuid = "8f045ec3-c1d9-47ba-8369-9955c1dfc4f2"
+    channel = Channel.parse({"Unique-ID": uuid, "Answer-State": "answered"})
+    texts = {name: json.dumps({**stored, "name": name}) for name in "ab"}
+
+    async def claim(channel: Channel) -> Claimed:
+        return Claimed(1, "", secretary=texts[channel.caller_name])
+
+    async def comes(name: str) -> None:
+        claimed = await controller._claim(replace(channel, caller_name=name))
+        assert _began_with(claimed, secretary(name="now")).name == name
+
+    monkeypatch.setattr(controller.records, "claim", claim)
+    assert channel.answered
+    async with watched_loop:
+        await asyncio.gather(*map(comes, "aaaaaabbbb"))
 
 
 async def controllers(shop: dict[str, str]) -> list[str]:

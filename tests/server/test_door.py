@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,11 +18,13 @@ from tests.waiting import until
 
 
 @asynccontextmanager
-async def a_door() -> AsyncIterator[tuple[Door, list[asyncio.StreamWriter]]]:
+async def a_door(
+    awaits: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[tuple[Door, list[asyncio.StreamWriter]]]:
     """One that is open and kept, and the connections that came through it."""
     came: list[asyncio.StreamWriter] = []
     settings = load(None, {"ESL_CONTROLLER_ESL_PORT": "0"}).settings.esl
-    door = Door(settings, lambda _, writer: came.append(writer))
+    door = Door(settings, lambda _, writer: came.append(writer), awaits)
     await door.open()
     keeping = asyncio.create_task(door.keep())
     try:
@@ -78,6 +80,27 @@ async def test_it_is_told_once_that_it_is_shut_and_open() -> None:
             ("no more calls are taken for now", "full"),
             ("new calls are taken again", None),
         ]
+
+
+async def test_the_port_stays_open_for_calls_of_ours_that_are_about_to_come_back() -> None:
+    about_to = [True]
+    async with a_door(lambda: bool(about_to)) as (door, came):
+        door.shut("full", to_all=False)
+        assert not door.is_open, "to new ones"
+        assert door.why_shut == "full"
+        assert not door.shut_to_all
+        assert await dial(door)
+        await until(lambda: len(came) == 1)
+        about_to.clear()
+        door.mind()
+        assert not await dial(door)
+        about_to.append(True)
+        door.mind()
+        await until(lambda: door._listens)
+        assert await dial(door)
+        door.shut("held up")
+        assert door.shut_to_all
+        assert not await dial(door)
 
 
 async def test_it_is_not_opened_if_a_reason_comes_or_the_end_meanwhile() -> None:

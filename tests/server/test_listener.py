@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import re
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -20,6 +22,7 @@ from esl_controller.server.web.client import drain, list_calls
 from esl_controller.simulator.freeswitch import DialplanAction, Ladder, SwitchStandIn
 from esl_controller.store import Store
 from esl_controller.store.identity import Identity
+from esl_controller.store.records import CallStarted
 from tests.calls.rig import greeted, rig
 from tests.freeswitch.peer import OK, api_reply, messages
 from tests.waiting import until
@@ -107,6 +110,33 @@ async def test_no_more_calls_than_allowed_even_of_those_that_come_back_at_once()
                 await switch.call("8003")
             await until(lambda: of.controller.calls.refused >= 2)
             assert (of.controller.calls.taken, len(of.controller.calls.calls)) == (1, 1)
+
+
+async def test_there_is_room_for_a_call_that_comes_back(tmp_path: Path) -> None:
+    record = f"sqlite:///{tmp_path}/calls.db"
+    async with Store.open(record) as store:  # of a controller that was killed
+        store.put(CallStarted(str(uuid4()), "tenant", "clinic", "+5511", "8000", 50.0, owner="a"))
+    async with rig(settings={"ESL_MAX_CALLS": "1", "STORE_URL": record}) as of:
+        calls = of.controller.calls
+        socket = f"127.0.0.1:{calls.port} async full"
+        lost = [
+            DialplanAction("answer"),
+            DialplanAction("set", "controller_lost_at=1"),
+            DialplanAction("socket", socket),
+            DialplanAction("hangup"),
+        ]
+        async with SwitchStandIn(
+            socket, ladder=Ladder(tries=1, anew=False), extensions={"8003": lost}
+        ) as switch:
+            await greeted(await of.switch.call())
+            assert not calls.ready
+            new = await switch.call()
+            await new.ended()
+            assert (calls.refused, calls.last_refusal) == (1, "")
+            await greeted(await switch.call("8003"))
+            assert (len(calls.calls), calls.taken, calls.taken_new) == (2, 2, 1)
+            calls._returned()  # the time for it is over
+            assert await refuses(calls.port)
 
 
 async def test_calls_of_something_else_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 import logging
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import structlog
+from aiohttp import ClientSession
 
 from esl_controller.server import logs
+from tests.calls.rig import rig
 
 # What the Genesis library does with its logger belongs to what is tested.
 genesis = logging.getLogger("genesis.observability.logger")
@@ -269,3 +274,56 @@ def test_a_sentence_that_names_a_secret_is_told_whole(out: io.StringIO) -> None:
     told = "the call's token, set by STREAM_EXTRA_HEADERS, is missing or wrong"
     structlog.get_logger("esl_controller.x").info(f"media connection refused: {told}")
     assert lines(out)[0]["event"] == f"media connection refused: {told}"
+
+
+def test_of_strangers_a_few_are_told_in_a_minute_and_then_how_many_were_not() -> None:
+    now = 0.0
+    strangers = logs.Strangers(lambda: now)
+
+    def told(**line: Any) -> list[Any]:
+        """What passes of a hundred such lines; ``untold`` of each."""
+        passed = []
+        for _ in range(100):
+            with contextlib.suppress(structlog.DropEvent):
+                passed.append(strangers(None, "warning", {"event": "refused", **line}))
+        assert not [line for line in passed if "stranger" in line]
+        return [line.get("untold") for line in passed]
+
+    assert told(stranger=True) == [None] * 10
+    assert told(stranger=True) == []
+    assert told(stranger=True, event="another text") == [None] * 10
+    assert told() == [None] * 100, "a line that is about nobody else"
+    now = logs.TELL_S
+    assert told(stranger=True) == [190, *[None] * 9]
+    now = 3 * logs.TELL_S
+    assert told(stranger=True)[0] == 90
+
+
+async def test_no_stranger_fills_the_log(out: io.StringIO) -> None:
+    async with rig(settings={"ESL_ALLOW": "10.0.0.0/8"}) as of, ClientSession() as http:
+        logs.configure("json", "info", out)
+        for _ in range(50):
+            async with http.get(f"{of.controller.media_url}/?{TOKEN}".replace("ws:", "http:")):
+                pass
+            reader, writer = await asyncio.open_connection("127.0.0.1", of.controller.calls.port)
+            await reader.read()
+            writer.close()
+        assert (of.controller.streams.refused, of.controller.calls.refused) == (50, 50)
+    refused = [line["event"] for line in lines(out) if "refused" in line["event"]]
+    assert len(refused) == 20
+
+
+async def test_no_stranger_fills_it_who_may_connect(out: io.StringIO) -> None:
+    async with rig() as of:
+        logs.configure("json", "info", out)
+        for hostile in (b"GET / HTTP/1.1\n\n", b""):
+            for _ in range(50):
+                port = of.controller.calls.port
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(hostile)
+                writer.write_eof()
+                await reader.read()
+                writer.close()
+    told = Counter(line["event"] for line in lines(out))
+    assert told["FreeSWITCH sent bytes that are no Event Socket message"] == 10
+    assert told["an Event Socket connection brought no call"] == 10

@@ -52,11 +52,11 @@ def closed(connection: socket.socket) -> bool:
 
 
 async def test_a_loop_that_runs_feeds_the_watchdog(
-    quick: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    quick: None, monkeypatch: pytest.MonkeyPatch, socket_folder: Path
 ) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(socket_folder / "notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(str(tmp_path / "notify"))
+        there.bind(str(socket_folder / "notify"))
         there.setblocking(False)
         async with rig():
             async with asyncio.timeout(5):

@@ -12,22 +12,26 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import closing
+from dataclasses import asdict, fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from esl_controller.call.records import Turn
+from esl_controller.call.agent import Usage
+from esl_controller.call.records import ToolUsed, Turn
 from esl_controller.server import outbox
 from esl_controller.server.outbox import Outbox
 from esl_controller.session.webhook_http import signature, webhook_session
 from esl_controller.store import Store, records, sqlite
-from esl_controller.store.records import CallStarted, Delivery, DeliveryQueued
+from esl_controller.store.records import CallStarted, Delivery, DeliveryQueued, Noted, StoredCall
 from tests import postgres
+from tests.lateness import LoopWatch
 from tests.paths import ROOT
 
 UUID = "0b6a7e5e-2f0f-4f0c-9f53-6b3d9f0f7a11"
@@ -55,8 +59,8 @@ class Receiver:
             await asyncio.sleep(60)
         return web.Response(status=status or 204, headers={"Location": "/elsewhere"})
 
-    async def received(self, count: int) -> None:
-        async with asyncio.timeout(5), self._changed:
+    async def received(self, count: int, within_s: float = 5) -> None:
+        async with asyncio.timeout(within_s), self._changed:
             await self._changed.wait_for(lambda: len(self.got) >= count)
 
     def ids(self) -> list[str]:
@@ -189,6 +193,61 @@ async def test_the_record_of_the_call_is_sent_as_it_is_then(store: Store) -> Non
     assert call is not None
     assert json.loads(receiver.got[-1][1]) == call.as_dict()
     assert call.turns[0].text == "late words"
+
+
+async def test_of_a_call_without_end_the_newest_is_sent_and_nobody_waits_for_it(
+    store: Store, url: str, watched_loop: LoopWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "TIMEOUT_S", 10.0)  # the watch leaves the other threads little time
+    store.put(CallStarted(UUID, "tenant", "clinic", "+5511", "8000", 1.0))
+    store.put(Noted(UUID, 2.0, "an old note"))
+    store.put(Noted(UUID, 30_000.0, "a new note"))
+    await store.flush()
+    turns = [Turn(UUID, number, "agent", "x" * 400, "", 3.0 + number) for number in range(20_000)]
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+        columns = [field.name for field in fields(Turn)]
+        places = ", ".join("?" * len(columns))
+        query = f"INSERT INTO turns ({', '.join(columns)}) VALUES ({places})"
+        database.executemany(query, [tuple(asdict(turn).values()) for turn in turns])
+    receiver = Receiver()
+    async with listening(receiver) as hook, watched_loop, running(store):
+        store.put(DeliveryQueued(hook, "call_ended", "", UUID))
+        await receiver.received(1, within_s=30)
+    [(_, body)] = receiver.got
+    told = json.loads(body)
+    assert [turn["number"] for turn in told["turns"]] == [*range(19_000, 20_000)]
+    assert told["shortened"] is True
+    whole = await store.call(UUID)
+    assert whole is not None
+    assert len(whole.turns) == 20_000, "esl-controller calls show has all"
+
+
+def test_a_record_is_sent_in_so_many_bytes_without_what_is_oldest() -> None:
+    def body(*turns: Turn, tools: int = 0) -> dict[str, Any]:
+        used = [
+            ToolUsed(UUID, f"c{number}", "find", "{}", json.dumps("é" * 4000), 10.0 + number, 1)
+            for number in range(tools)
+        ]
+        notes = [Noted(UUID, 1.0, "old"), Noted(UUID, 1_000.0, "new")]
+        whole = StoredCall(
+            *(UUID, "d", "s", "c", "n", 1.0, None, "", "", "", Usage()),
+            *(turns, used, [], notes),
+        )
+        sent = outbox.record_body(whole)
+        assert len(sent) <= outbox.RECORD_LIMIT
+        found: dict[str, Any] = json.loads(sent)
+        assert sent == orjson.dumps(whole.as_dict()) or found["shortened"]
+        return found
+
+    first = Turn(UUID, 1, "agent", "Hello", "Hello", 2.0)
+    assert "shortened" not in body(first, tools=30)
+    cut = body(first, tools=200)
+    assert cut["turns"] == []
+    assert [note["text"] for note in cut["notes"]] == ["new"]
+    kept = [tool["call_id"] for tool in cut["tools"]]
+    assert kept == [f"c{number}" for number in range(200 - len(kept), 200)]
+    size = len(orjson.dumps(cut["tools"][0]))
+    assert len(orjson.dumps(cut)) > outbox.RECORD_LIMIT - size, "more would have had room"
 
 
 @pytest.mark.parametrize("status", [302, 404, 500, None])

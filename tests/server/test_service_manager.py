@@ -12,8 +12,8 @@ from esl_controller.server.service_manager import ServiceManager
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_it_is_told_by_datagrams(tmp_path: Path, abstract: bool) -> None:
-    name = f"@esl-controller-{os.getpid()}" if abstract else str(tmp_path / "notify")
+def test_it_is_told_by_datagrams(socket_folder: Path, abstract: bool) -> None:
+    name = f"@esl-controller-{os.getpid()}" if abstract else str(socket_folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
         there.bind(name.replace("@", "\0", 1))
         manager = ServiceManager({"NOTIFY_SOCKET": name})

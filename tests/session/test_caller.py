@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esl_controller.call.agent import Abilities
 from esl_controller.call.agent_events import SpeechStarted, SpeechStopped
 from esl_controller.call.events import SpeechConfirmed, SpeechDoubted, ToneHeard
 from esl_controller.session.caller import BEFORE_MS, CallerAudio
@@ -21,7 +20,7 @@ class Agent:
 
     def __init__(self, format_: Format, *, takes_turns: bool = False) -> None:
         self.input = format_
-        self.abilities = Abilities(takes_turns=takes_turns)
+        self.takes_turns = takes_turns
         self.heard = b""
 
     def hear(self, audio: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from esl_controller.call.agent import ToolCall, Usage
+from esl_controller.call.agent import Called, Said, ToolCall, Usage
 from esl_controller.call.records import Claimed, ToolUsed, Turn
 from esl_controller.call.snapshot import SOMEBODY, Resumption, Snapshot, StoredSnapshot, dump, load
 from esl_controller.freeswitch.channel import Channel
@@ -26,16 +26,17 @@ LEAVING = Snapshot(leaving="Sales", leaving_call="c1", pending=(CALL,), returns=
 
 
 class NoDialogue:
-    """Nothing was said."""
+    """Nothing was said, but for ``history``."""
 
     reported = usage = Usage()
 
-    def __init__(self, *, cut: bool = False) -> None:
+    def __init__(self, *, cut: bool = False, history: Sequence[Said | Called] = ()) -> None:
         self.cut = cut
+        self.history = history
 
     def resume(self, claimed: Claimed, lost_at: float) -> tuple[list[Any], bool]:
         self.claimed = claimed
-        return [], self.cut
+        return list(self.history), self.cut
 
     def tools_pending(self, calls: Sequence[ToolCall]) -> None:
         """Not of interest here."""
@@ -220,3 +221,38 @@ async def test_a_transfer_is_noted_and_remembered() -> None:
 
 def test_who_went_to_nobody_knows_whom_comes_back_all_the_same() -> None:
     assert Snapshot().after_transfer.back_from == SOMEBODY
+
+
+@pytest.mark.parametrize(
+    ("last", "unknown"),
+    [
+        (Said("agent", "Clinic, hello."), True),
+        (Said("caller", "Do you have a table?"), False),
+        (Called("c1", "find", "{}", "{}"), False),  # for the caller, who is not asked again
+    ],
+)
+async def test_whose_words_are_on_record_or_were_acted_upon_need_not_say_them_again(
+    last: Said | Called, unknown: bool
+) -> None:
+    dialogue, channel = NoDialogue(history=[last]), Channel.parse({"Unique-ID": UUID})
+    keeper = SnapshotKeeper(channel, dialogue, [].append, CallClock(0.0))  # type: ignore[arg-type]
+    resumption = keeper.resume(Claimed(1, dump(StoredSnapshot(Snapshot(owes=True)))))
+    assert resumption is not None
+    assert resumption.words_unknown is unknown
+
+
+@pytest.mark.parametrize(
+    ("variables", "recorded"),
+    [
+        ({}, True),
+        ({"controller_stopped": "-ERR"}, True),
+        ({"controller_stopped": "+OK"}, False),
+    ],
+)
+async def test_a_recording_that_the_dialplan_has_stopped_is_begun_again(
+    variables: dict[str, str], recorded: bool
+) -> None:
+    stored = StoredSnapshot(Snapshot(), recording="/a/b.wav")
+    resumption = recall([], **variables).resume(Claimed(3, dump(stored)))
+    assert resumption is not None
+    assert resumption.recorded == recorded

@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
-from esl_controller.call.agent import Abilities
 from esl_controller.call.conversation import Conversation
 from esl_controller.call.machine import Call
 from esl_controller.call.states import MAX_S, State
@@ -24,7 +23,7 @@ Perform = Callable[[do.Action], None]
 
 def a_runner(perform: Perform, decided: Callable[[], None] = lambda: None) -> CallRunner:
     who = secretary()
-    conversation = Conversation(who, Toolbox(who), closed=False, abilities=Abilities())
+    conversation = Conversation(who, Toolbox(who), closed=False)
     log = structlog.stdlib.get_logger("esl_controller.test")
     return CallRunner(Call(conversation), log, perform=perform, after_event=decided)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.session.caller import CallerAudio
 from esl_controller.simulator.freeswitch import CallStandIn, Faults
 from esl_controller.simulator.freeswitch.events import CodecName
 from esl_controller.simulator.freeswitch.faults import CallStep
@@ -323,6 +324,28 @@ async def test_garbage_on_the_event_socket_ends_only_that_session() -> None:
         await greeted(good)
         good.hangup()
         bad.hangup()
+
+
+async def test_a_bug_on_the_way_of_the_audio_ends_only_that_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hear, broken = CallerAudio.hear, iter([ZeroDivisionError()])
+
+    def hear_or_break(self: CallerAudio, audio: bytes) -> None:
+        for bug in broken:
+            raise bug
+        hear(self, audio)
+
+    async with rig() as of:
+        monkeypatch.setattr(CallerAudio, "hear", hear_or_break)
+        with capture_logs() as logs:
+            call = await of.switch.call()
+            await until(lambda: of.controller.calls.taken == 2)
+        line = next(line for line in logs if line["log_level"] == "error")
+        assert line["event"] == "a bug in the controller ends this session"
+        assert isinstance(line["exc_info"], ZeroDivisionError)
+        await greeted(call)  # the dialplan has dialled again
+        call.hangup()
 
 
 async def test_many_calls_at_once_do_not_touch_each_other() -> None:

@@ -22,7 +22,7 @@ from esl_controller.store.records import (
     SnapshotSaved,
     StoredCall,
 )
-from tests.store.samples import AT, CALL, STARTED, UUID, deliver, turn
+from tests.store.samples import AT, CALL, ENDED, STARTED, UUID, deliver, turn
 
 
 async def stored(store: Store) -> StoredCall:
@@ -43,6 +43,19 @@ async def test_who_claims_a_call_gets_its_record_and_its_snapshot(store: Store) 
     assert (call.ended_at, call.outcome) == (None, ""), "it goes on"
     assert (call.turns, call.tools) == (claimed.turns, claimed.tools)
     assert (await store.claim(UUID, "c")).epoch == 2
+
+
+async def test_a_conversation_that_begins_anew_leaves_the_recording_in_the_record(
+    store: Store,
+) -> None:
+    for change in CALL:
+        store.put(change)
+    anew = await store.claim(UUID, "b")
+    store.put(replace(ENDED, at=AT + 60, epoch=anew.epoch, recording=""))
+    assert (await stored(store)).recording == ENDED.recording
+    again = await store.claim(UUID, "c")
+    store.put(replace(ENDED, at=AT + 90, epoch=again.epoch, recording="/var/calls/b.wav"))
+    assert (await stored(store)).recording == "/var/calls/b.wav"
 
 
 async def test_who_claims_a_call_gets_the_secretary_that_it_began_with(store: Store) -> None:

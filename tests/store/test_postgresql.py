@@ -42,7 +42,7 @@ async def test_two_ways_to_write_its_url(database: postgres.Database, scheme: st
 async def test_its_socket(database: postgres.Database) -> None:
     server = database.server
     url = f"postgresql://postgres:{postgres.PASSWORD}@:{server.port}/{database.name}"
-    await made(f"{url}?host={server.folder}")
+    await made(f"{url}?host={server.socket_folder}")
 
 
 async def test_encryption_is_asked_for(database: postgres.Database) -> None:

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.frames import Close
 
 from esl_controller.agents.base import Counters
+from esl_controller.agents.health import EndpointDown
 from esl_controller.agents.openai.endpoint import Connect, OpenAIEndpoint
 from esl_controller.agents.openai.errors import ModelError, of_close, of_http
 from esl_controller.agents.openai.wire import ModelConnection
@@ -39,8 +40,11 @@ class Connection:
         self, endpoint: OpenAIEndpoint, audio: Format, append: str, counters: Counters
     ) -> None:
         self.ready = False
+        self._ticket = -1  # of the endpoint's health, once we may connect
+        self._confirmed_at = 0.0
         self._endpoint = endpoint
-        self._format = audio
+        self._input = audio
+        self._format = audio  # in which the model hears
         self._head = f'{{"type":"{append}","audio":"'.encode()
         self._counters = counters
         self._hellos: deque[Mapping[str, Any]] = deque()  # sent before the session is confirmed
@@ -50,7 +54,7 @@ class Connection:
         self._audio_ms = 0.0
         self._wire: ModelConnection | None = None
         self._limit: asyncio.Timeout
-        self._converter: Converter | None = None  # to the format in which the model hears
+        self._converter: Converter | None = None  # to that
         self._unfinished_ms = 0.0  # of the caller's audio, since a message began to come
         self._wake = asyncio.Event()
         self._failure: AgentFailed | None = None
@@ -77,7 +81,7 @@ class Connection:
         if self._wire is None or not self._wire.in_frame:
             self._unfinished_ms = 0.0
             return
-        self._unfinished_ms += self._format.ms(len(audio))
+        self._unfinished_ms += self._input.ms(len(audio))
         if self._unfinished_ms > FRAME_MS:
             self.give_up(f"the model stopped in the middle of a message {FRAME_MS / 1000:g} s ago")
 
@@ -109,8 +113,8 @@ class Connection:
             return False
         self._control.extendleft(reversed(first))
         self._most += len(first)
-        self.ready = True
-        self._endpoint.health.connected()
+        self.ready, self._confirmed_at = True, asyncio.get_running_loop().time()
+        self._endpoint.health.connected(self._ticket)
         self._limit.reschedule(None)
         self._wake.set()
         return True
@@ -128,17 +132,15 @@ class Connection:
         """Connect, send ``hello``, hand messages to ``on_message`` until the connection ends, and
         return why it ended. Raises nothing for what the model or the network does."""
         health, patience = self._endpoint.health, self._endpoint.settings.connect_timeout_s
-        if health.wait_s > PATIENCE_S:  # the service said so
-            reason = f"the model's service takes no calls for another {health.wait_s:.0f} s"
-            return AgentFailed(reason, after_s=health.wait_s)
-        ticket = None
         try:
             async with asyncio.timeout(patience) as self._limit:
-                ticket = await health.admit()
+                self._ticket = await health.admit(self._endpoint.patience_s)
                 self._limit.reschedule(asyncio.get_running_loop().time() + patience)
                 async with self._endpoint.connected(connect, self._make_wire):
                     await self._converse(hello, on_message)
             error = ModelError("the model closed the connection", Recovery.RECONNECT)
+        except EndpointDown as down:
+            return _down(down.wait_s)
         except Exception as exception:
             error = _why(exception, patience)
         finally:
@@ -146,8 +148,11 @@ class Connection:
                 self._wire.cut()
         confirmed, self.ready = self.ready, False
         failed = self._failure or AgentFailed(error.told, error.recovery, error.after_s)
-        if ticket is not None and not confirmed and failed.recovery is Recovery.RECONNECT:
-            health.failed(ticket, failed.after_s)
+        if failed.recovery is Recovery.RECONNECT:
+            if confirmed:
+                health.broke(self._confirmed_at)
+            elif self._ticket >= 0:
+                health.failed(self._ticket, failed.after_s)
         return failed
 
     def _make_wire(self, *args: Any, **kwargs: Any) -> ModelConnection:
@@ -198,6 +203,13 @@ class Connection:
 
     def _append(self, audio: bytes) -> bytes:
         return b'%b%b"}' % (self._head, pybase64.b64encode(audio))
+
+
+def _down(wait_s: float) -> AgentFailed:
+    reason = f"the model's service takes no calls for another {wait_s:.0f} s"
+    if wait_s <= PATIENCE_S:  # we found that, the service did not say so
+        reason = "the model's service is known to be down"
+    return AgentFailed(reason, after_s=wait_s)
 
 
 def _why(exception: Exception, patience: float) -> ModelError:

@@ -20,16 +20,17 @@ from urllib.parse import urlsplit
 
 from esl_controller.agents.health import EndpointHealth
 from esl_controller.agents.openai.wire import ModelConnection
+from esl_controller.call.agent import PATIENCE_S
 from esl_controller.config.settings import AgentSettings
-from media.frame import PCMA, PCMU, Format, pcm
+from media.frame import PCMA, PCMU, RATES, Format, pcm
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types.websocket_connection_options import WebSocketConnectionOptions
 
-PCM: Final = pcm(24000)  # the only linear format of OpenAI's APIs
+PCM: Final = pcm(24000)  # the linear format of OpenAI's APIs; other servers may have another rate
 HEAD_START_S = 0.5  # for callers who wait for this process, before the import takes the interpreter
-_FORMATS: Final = {"audio/pcm": PCM, "audio/pcmu": PCMU, "audio/pcma": PCMA}
+_G711: Final = {"audio/pcmu": PCMU, "audio/pcma": PCMA}
 PING_S = 5.0  # between pings, and for the answer; else a dead connection is found when it is needed
 # Bytes: an audio delta has a few kilobytes, the largest message repeats the session's instructions
 # and tools, of which the API takes 16,384 tokens. To read this much takes 10 ms.
@@ -53,21 +54,36 @@ Connect: TypeAlias = (
 def confirmed(form: object, asked: Format) -> Format:
     """The format that a session confirmed by its ``format`` object; ``asked`` if it does not say.
 
-    Raises ValueError for one that we do not have.
+    Raises ValueError for one that we do not have, or cannot convert.
     """
-    kind = form.get("type") if isinstance(form, dict) else None
-    if kind is None:
+    if not isinstance(form, dict) or (kind := form.get("type")) is None:
         return asked
-    if kind not in _FORMATS:
+    if kind == "audio/pcm":
+        rate = form.get("rate")
+        if rate is None:
+            return PCM
+        if rate in RATES:
+            return pcm(int(rate))
+        raise ValueError(f"audio that we do not have: {kind} at {rate!s:.100} Hz")
+    if kind not in _G711:
         raise ValueError(f"audio that we do not have: {kind!s:.100}")
-    return _FORMATS[kind]
+    return _G711[kind]
 
 
 class OpenAIEndpoint:
-    """One client and one TLS context for the agents of all calls. Made in the event loop."""
+    """One client and one TLS context for the agents of all calls. Made in the event loop.
 
-    def __init__(self, settings: AgentSettings, api: Literal["realtime", "live"]) -> None:
+    ``patience_s``: how long an agent waits for an endpoint that is known to be down.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        api: Literal["realtime", "live"],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self.settings = settings
+        self.patience_s = patience_s
         self.service = settings.base_url or "OpenAI"
         self.health = EndpointHealth()
         # The client insists on a key, even for an endpoint that asks for none.

@@ -19,6 +19,7 @@ import pybase64
 import structlog
 
 from esl_controller.agents.base import Counters
+from esl_controller.agents.health import spread
 from esl_controller.agents.messages import Reader, amount, count, read, text
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.delegation import Delegations
@@ -26,7 +27,7 @@ from esl_controller.agents.openai.endpoint import DIFFERENT, OpenAIEndpoint, con
 from esl_controller.agents.openai.errors import LOGGED, of_event, refused_session
 from esl_controller.agents.openai.gpt_live_session import start, words
 from esl_controller.agents.openai.utterances import Utterances
-from esl_controller.call.agent import Abilities, Called, History, Recovery, Usage
+from esl_controller.call.agent import PATIENCE_S, Called, History, Recovery, Usage
 from esl_controller.call.agent_events import (
     AgentAudio,
     AgentAudioDone,
@@ -60,10 +61,8 @@ _APPEND = "session.input_audio.append"
 class GptLiveModel(OpenAIEndpoint):
     """A ``Model`` that speaks GPT-Live's API."""
 
-    abilities = Abilities(truncates=False, takes_turns=True)
-
-    def __init__(self, settings: AgentSettings) -> None:
-        super().__init__(settings, "live")
+    def __init__(self, settings: AgentSettings, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(settings, "live", patience_s)
 
     def agent(self, persona: Persona, history: History, *, g711: bool) -> GptLiveAgent:
         """An agent that has not connected yet."""
@@ -88,7 +87,7 @@ class GptLiveAgent:
     ``SpeechStopped`` comes together with the transcript.
     """
 
-    abilities = GptLiveModel.abilities
+    takes_turns = True
 
     def __init__(
         self, model: GptLiveModel, persona: Persona, history: History, audio: Format
@@ -329,7 +328,7 @@ class GptLiveAgent:
             self._connection.give_up(f"the model: {error.told}", error.recovery, error.after_s)
         elif self._asked_ms is not None and answered in (self._asked, None):
             self._asked_ms = None
-            return (ReplyRefused(error.told, after_s=error.after_s),)
+            return (ReplyRefused(error.told, after_s=spread(error.after_s)),)
         elif answered and answered == self._went_on:
             # Nothing comes of the functions' results here; a new session gets them as history.
             self._connection.give_up(f"the model does not go on: {error.told}")

@@ -17,14 +17,24 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from esl_controller.agents.base import Counters
+from esl_controller.agents.health import spread
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.endpoint import OpenAIEndpoint
 from esl_controller.agents.openai.realtime_events import EventReader
-from esl_controller.call.agent import Abilities, Called, History, Recovery, Said, Usage
+from esl_controller.call.agent import (
+    PATIENCE_S,
+    Called,
+    History,
+    Recovery,
+    Said,
+    Usage,
+)
 from esl_controller.call.agent_events import (
     AgentEvent,
     AgentFailed,
     AgentReady,
+    ReplyRefused,
+    ResponseDone,
     ResponseStarted,
     TranscriptMissing,
 )
@@ -59,10 +69,8 @@ _APPEND = "input_audio_buffer.append"
 class RealtimeModel(OpenAIEndpoint):
     """A ``Model`` that speaks the Realtime API."""
 
-    abilities = Abilities()
-
-    def __init__(self, settings: AgentSettings) -> None:
-        super().__init__(settings, "realtime")
+    def __init__(self, settings: AgentSettings, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(settings, "realtime", patience_s)
         self._loop = asyncio.get_running_loop()
         self._no_transcripts_until = 0.0
 
@@ -84,7 +92,7 @@ class RealtimeModel(OpenAIEndpoint):
 class RealtimeAgent:
     """An ``Agent`` over one Realtime session."""
 
-    abilities = RealtimeModel.abilities
+    takes_turns = False
     unreported = Usage()  # the API does not say what a response used that was cut off
 
     def __init__(
@@ -96,7 +104,8 @@ class RealtimeAgent:
         self._persona = persona
         self._history = history
         self._connection = Connection(model, audio, _APPEND, self.counters)
-        self._reader = EventReader(audio, self.counters)
+        own = model.transcriber if model.transcriber != persona.model else ""
+        self._reader = EventReader(audio, self.counters, own)
         self._emit: Callable[[AgentEvent], None] = lambda event: None
         self._loop = asyncio.get_running_loop()
         self._event_ids = count(1)
@@ -214,6 +223,8 @@ class RealtimeAgent:
                     self._drop_transcripts(event.reason)
                 case ResponseStarted():
                     self._watch(STALL_S)
+                case ReplyRefused(after_s=after_s) | ResponseDone(after_s=after_s):
+                    event = replace(event, after_s=spread(after_s))
             self._emit(event)
 
     def _confirm(self) -> bool:

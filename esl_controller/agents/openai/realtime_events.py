@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -47,10 +48,11 @@ class EventReader:
 
     ``audio``: the format that was asked for, in which the audio is reported. ``hears``: the one in
     which the model takes it. ``request``: the event id of a ``response.create`` that is not
-    answered yet, or "". ``progress`` counts what has come of responses.
+    answered yet, or "". ``progress`` counts what has come of responses. ``transcriber``: the model
+    that only writes down what the caller says: an error that names it costs no more than that.
     """
 
-    def __init__(self, audio: Format, counters: Counters) -> None:
+    def __init__(self, audio: Format, counters: Counters, transcriber: str = "") -> None:
         self.response = ""  # in flight
         self.calls: set[str] = set()  # tool calls that this connection made
         self.hears = audio
@@ -59,6 +61,7 @@ class EventReader:
         self._audio = audio
         self._speaks = audio  # the format in which the model's audio comes
         self._counters = counters
+        self._transcriber = _as_word(transcriber)
         self._confirmed = False
         self._items: dict[str, Converter] = {}  # of the response in flight, if they get audio
         self._silenced = False  # the response in flight was cancelled
@@ -195,13 +198,16 @@ class EventReader:
         self._counters.errors += 1
         if self._counters.errors <= LOGGED:
             log.warning("the model reports an error", error=error.told, param=given.get("param"))
-        if "transcri" in f"{given.get('param')} {error.told}":
+        if self._about_transcripts(f"{given.get('param')} {error.told}"):
             return (TranscriptMissing("", error.told),)
         if not self._confirmed:
             return (refused_session(error),)
         if error.recovery in (Recovery.NEXT_MODEL, Recovery.RECONNECT):
             return (AgentFailed(f"the model: {error.told}", error.recovery, error.after_s),)
         return self._refused_reply(given, error)
+
+    def _about_transcripts(self, told: str) -> bool:
+        return "transcri" in told or self._transcriber.search(told) is not None
 
     def _refused_reply(self, given: Mapping[str, Any], error: ModelError) -> Sequence[AgentEvent]:
         """An error answers the ``response.create`` that waits if it names its id. One without an id
@@ -213,6 +219,11 @@ class EventReader:
             return ()
         self.request = ""
         return (ReplyRefused(error.told, after_s=error.after_s),)
+
+
+def _as_word(name: str) -> re.Pattern[str]:
+    """Finds the name of a model where it is no part of a longer one. An empty one is nowhere."""
+    return re.compile(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|[.:]\w)" if name else r"(?!)")
 
 
 def _calls(output: object) -> Sequence[ToolCall]:

@@ -1,11 +1,10 @@
 """The WebSocket to the model, with a short cut for audio.
 
-``websockets`` parses each frame in a chain of generators, puts each message through a queue and a
-task switch, and each ``send`` through a lock; ``openai`` adds another lock and a task look-up.
-Together that is more than half of what a call costs, and audio needs none of it. So this connection
-cuts the stream into frames itself, hands over whole text messages, and writes to the socket while
-that has room. Everything else (handshake, fragments, pings, closing, back pressure, errors) it
-leaves to ``websockets``.
+``media.websocket`` says why: it cuts what the socket brings into frames, and hands over whole text
+messages. Sending is cut short, too: a message is written to the socket while that has room, where
+``websockets`` takes a lock for each ``send`` and ``openai`` another one, and looks up the task.
+Everything else (handshake, fragments, pings, closing, back pressure, errors) is left to
+``websockets``.
 
 For this it uses parts of ``websockets`` that are not public: ``protocol.state`` and
 ``protocol.max_size``, ``recv_messages.paused``, ``transport``, ``data_received`` and ``speedups``.
@@ -18,21 +17,15 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # no compiled extension for this platform
-    from websockets.utils import apply_mask
+from media.websocket import MASKED, TEXT, FrameCutter, apply_mask
 
-_FINAL_TEXT = 0x81
-_MASKED = 0x80
-_ENDLESS = 1 << 64
 TURN_S = 0.005  # of the event loop, for the messages of one connection; then others have their turn
 WRITE_AHEAD = 1 << 16  # bytes; with more in the transport's buffer ``send_now`` declines
 
@@ -48,15 +41,22 @@ class ModelConnection(ClientConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.on_message: Callable[[bytes], None] | None = None
-        self._begun = bytearray()  # an incomplete frame
-        self._due = 0  # its length, or that of its head as long as that is incomplete
+        self._cutter = FrameCutter(TEXT, self.protocol.max_size or inf, self._pass_on)
         self._later = b""  # frames that wait for the next turn of the loop
+
+    @property
+    def on_message(self) -> Callable[[bytes], None] | None:
+        """Who gets the text messages."""
+        return self._cutter.on_message
+
+    @on_message.setter
+    def on_message(self, on_message: Callable[[bytes], None]) -> None:
+        self._cutter.on_message = on_message
 
     @property
     def in_frame(self) -> bool:
         """Whether a message has begun to come and is not complete."""
-        return bool(self._begun)
+        return self._cutter.in_frame
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport with what the socket received."""
@@ -67,34 +67,17 @@ class ModelConnection(ClientConnection):
             # Line by line: what is left after the handshake then begins with a frame.
             line, newline, data = data.partition(b"\n")
             super().data_received(line + newline)
-        if self._begun:
-            self._begun += data
-            if len(self._begun) < self._due:
-                return
-            data = bytes(self._begun)
-            self._begun.clear()
-        at, size = 0, len(data)
-        ends = time.monotonic() + TURN_S
-        while at < size and self.protocol.state is State.OPEN:
-            body, end = _bounds(data, at)
-            if end - body > (self.protocol.max_size or end):
-                break  # too large, or masked: websockets closes the connection
-            if end > size:
-                self._begun += data[at:]
-                self._due = end - at
-                return
-            if data[at] == _FINAL_TEXT and self.on_message is not None:
-                self.on_message(data[body:end])
-            else:
-                super().data_received(data[at:end])
-            at = end
-            if at < size and time.monotonic() > ends:
-                self._later = data[at:]
-                self.transport.pause_reading()
-                self.loop.call_soon(self._go_on)
-                return
-        if at < size:
-            super().data_received(data[at:])
+        if data and self.protocol.state is not State.OPEN:
+            self._cutter.stop()
+        self._later = self._cutter.feed(data, TURN_S)
+        if self._later:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._go_on)
+
+    def _pass_on(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.protocol.state is not State.OPEN:
+            self._cutter.stop()
 
     def _go_on(self) -> None:
         data, self._later = self._later, b""
@@ -126,25 +109,6 @@ class ModelConnection(ClientConnection):
         return True
 
 
-def _bounds(data: bytes, at: int) -> tuple[int, int]:
-    """Where the payload of the frame at ``at`` begins and ends (RFC 6455, section 5.2).
-
-    The end may lie beyond ``data``. If even the head is incomplete, the end is that of the head. A
-    masked frame, which no server may send, is given an end that never comes.
-    """
-    head = data[at : at + 10]
-    length = head[1] if len(head) > 1 else 0
-    if length < 126:
-        body = at + 2
-    elif length > 127:
-        return at + 2, _ENDLESS
-    else:
-        size = 2 if length == 126 else 8
-        body = at + 2 + size
-        length = int.from_bytes(head[2 : 2 + size], "big") if len(head) >= 2 + size else 0
-    return body, body + length
-
-
 def _masks() -> Iterator[bytes]:
     # One system call per thousand masks: each call needs 25 a second.
     while True:
@@ -160,10 +124,10 @@ def _text_frame(message: bytes) -> bytes:
     """One unfragmented text message as a client sends it (RFC 6455, section 5.2)."""
     size = len(message)
     if size < 126:
-        head = struct.pack("!BB", _FINAL_TEXT, _MASKED | size)
+        head = struct.pack("!BB", TEXT, MASKED | size)
     elif size < 1 << 16:
-        head = struct.pack("!BBH", _FINAL_TEXT, _MASKED | 126, size)
+        head = struct.pack("!BBH", TEXT, MASKED | 126, size)
     else:
-        head = struct.pack("!BBQ", _FINAL_TEXT, _MASKED | 127, size)
+        head = struct.pack("!BBQ", TEXT, MASKED | 127, size)
     mask = next(_MASKS)
     return b"".join((head, mask, apply_mask(message, mask)))

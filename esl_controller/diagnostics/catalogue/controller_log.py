@@ -30,10 +30,10 @@ NO_CALL = fault(
 CALL_NOT_TAKEN = fault(
     "call not taken",
     r"call not taken(?:: (?P<what>.+))?",
-    "A call came while the controller took none, because it stops or has as many as it may. The"
-    " call goes on with the dialplan's next action.",
-    "Expected while it stops. `esl-controller calls` shows what it has; raise [esl] max_calls, or"
-    " run another controller.",
+    "A call came while the controller took none, because it stops, has as many as it may, or has"
+    " too much to do. The call goes on with the dialplan's next action.",
+    "Expected while it stops. `esl-controller calls` shows what it has; raise [esl] max_calls, use"
+    " more processors (serve --workers auto), or run another controller.",
 )
 WRONG_STREAM = fault(
     "wrong stream",
@@ -136,6 +136,16 @@ MODEL_CALLED_AGAIN = fault(
     MODEL_KEY,
     MODEL_QUOTA,
     row="`the model is called again`",
+)
+MODEL_CHANGED = fault(
+    "another model",
+    r"another model is called(?:: (?P<what>.+))?",
+    "The call's model is away, refuses us or does not reply. The next one of [[models]] goes on"
+    " with the conversation.",
+    "`esl-controller doctor` tries each of them, and says what to do about the one that is away.",
+    MODEL_KEY,
+    MODEL_QUOTA,
+    row="`another model is called`",
 )
 MODEL_REFUSED_REPLY = fault(
     "model refused a reply",
@@ -260,7 +270,7 @@ BUG = fault(
 ALL: Final[tuple[Fault, ...]] = (
     *(NOT_ALLOWED, NO_CALL, CALL_NOT_TAKEN, WRONG_STREAM, NO_DOMAIN),
     *(MODULE_NOT_LOADED, NO_STREAM, LANE_SILENT, NO_LANE, NO_AUDIO),
-    *(MODEL_KEY, MODEL_QUOTA, MODEL_GONE, MODEL_CALLED_AGAIN, MODEL_REFUSED_REPLY),
+    *(MODEL_KEY, MODEL_QUOTA, MODEL_GONE, MODEL_CALLED_AGAIN, MODEL_CHANGED, MODEL_REFUSED_REPLY),
     *(OTHER_AUDIO, NO_TRANSCRIPT, STAND_IN),
     *(RECORD_AWAY, RECORD_WITH_HOLES, BEGINS_ANEW),
     *(TAKEN_OVER, LOST_CALL, SWITCH_HANGS),

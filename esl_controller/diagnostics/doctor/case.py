@@ -16,8 +16,10 @@ from pathlib import Path
 from esl_controller.config.settings import Loaded, Settings
 from esl_controller.diagnostics.doctor.report import Finding, Fix, Report, Status, failed, skipped
 from esl_controller.diagnostics.doctor.served_dialplan import Extension
+from esl_controller.freeswitch import wire
 from esl_controller.freeswitch.esl import GenesisError, Inbound
 from esl_controller.freeswitch.leg import CallFailed
+from esl_controller.freeswitch.wire import Command, UnsafeValue
 from esl_controller.fusionpbx import config
 from esl_controller.server.listener import CallListener
 
@@ -61,11 +63,15 @@ class Case:
         """Whether a FusionPBX is on this machine."""
         return config.is_here(self.fusionpbx)
 
-    async def api(self, command: str) -> str:
+    async def api(self, command: str, *arguments: str) -> str:
         """FreeSWITCH's answer to an API command. Raises CallFailed."""
-        return await self.command(f"api {command}")
+        try:
+            asked = wire.api(command, *arguments)
+        except UnsafeValue as error:
+            raise CallFailed(str(error)) from None
+        return await self.command(asked)
 
-    async def command(self, command: str) -> str:
+    async def command(self, command: Command) -> str:
         """FreeSWITCH's reply to an Event Socket command. Raises CallFailed."""
         assert self.switch is not None
         try:
@@ -79,7 +85,7 @@ class Case:
 
     async def global_variable(self, name: str) -> str:
         """A global variable of FreeSWITCH, such as conf_dir; empty if it is not set."""
-        told = await self.api(f"global_getvar {name}")
+        told = await self.api("global_getvar", name)
         return "" if told.startswith("-ERR") else told
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from esl_controller.agents.factory import make_model
+from esl_controller.agents.chain import ChainModel, open_chain
 from esl_controller.agents.probe import probe
 from esl_controller.call.agent_events import AgentFailed
 from esl_controller.diagnostics.catalogue.controller_log import SECRETARY, STAND_IN
@@ -16,6 +17,7 @@ from esl_controller.diagnostics.doctor.case import Case, Check
 from esl_controller.diagnostics.doctor.report import Finding, failed, ok, skipped, warning
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.folder import Folder, FolderError
+from esl_controller.secretaries.persona import Persona
 from esl_controller.store import StoreError
 from esl_controller.store.trial import try_writing
 
@@ -48,6 +50,28 @@ async def secretaries(case: Case) -> Finding:
     return ok(f"{case.number} is answered by {name}")
 
 
+async def secret_digits(case: Case) -> Finding:
+    """Are they signed where they leave us?"""
+    folder = _folder(case)
+    await folder.load()
+    told = {
+        f"{name} of {secretary.name or 'the default secretary'}"
+        for secretary in (file.in_force for file in folder.files.values())
+        if secretary is not None
+        for name in secretary.told_secret_digits.values()
+    }
+    if not told:
+        return ok("no webhook function is sent what callers type in secret")
+    if case.settings.webhook.secret.get_secret_value():
+        return ok("what callers type in secret is signed")
+    return warning(
+        f"what callers type in secret goes unsigned to {', '.join(sorted(told))}",
+        "your server cannot tell whether it comes from us, and was not changed on the way.",
+        "set [webhook] secret (ESL_CONTROLLER_WEBHOOK_SECRET), and have your server check the"
+        " signature",
+    )
+
+
 def _folder(case: Case) -> Folder:
     settings = case.settings
     path = settings.secretaries.folder
@@ -55,30 +79,45 @@ def _folder(case: Case) -> Folder:
 
 
 async def model(case: Case) -> Finding:
-    """Does it accept our key and confirm a session?"""
-    agent = case.settings.agent
-    if agent.resolved_kind == "standin":
+    """Does it accept our key and confirm a session? And do those that would take over?"""
+    if case.settings.agent.resolved_kind == "standin":
         return warning(
             "no key for a voice model is set",
             STAND_IN.means,
             STAND_IN.do,
         )
     persona = prompt.persona(_folder(case).find("", ""), ())
-    began = time.monotonic()
-    there = make_model(agent)
+    chain = open_chain(case.settings)
     try:
-        outcome = await probe(there, persona)
+        tried = [(each, *await _try(each, persona)) for each in chain]
     finally:
-        await there.close()
-    name = f"the model {agent.resolved_model!r} at {there.service}"
-    if isinstance(outcome, AgentFailed):
-        return failed(
-            f"{name}: {outcome.reason}",
-            "callers hear an apology, or the fallback of their secretary.",
-            there.remedy(outcome.reason),
-        )
-    took = (time.monotonic() - began) * 1000
-    return ok(f"{name} confirmed a session after {took:.0f} ms")
+        for each in chain:
+            await each.model.close()
+    well = [each for each, failure, _ in tried if not failure]
+    for each, failure, _ in tried:
+        if not failure:
+            continue
+        said = (f"{each.described}: {failure}", _without(each, well), each.remedy(failure))
+        return failed(*said) if each is chain[0] else warning(*said)
+    told = [f"{each.described} confirmed a session after {took}" for each, _, took in tried]
+    return ok("; ".join(told))
+
+
+async def _try(model: ChainModel, persona: Persona) -> tuple[str, str]:
+    """Why this model cannot be had, if it cannot, and how long it took to find out."""
+    began = time.monotonic()
+    outcome = await probe(model.model, model.as_persona(persona))
+    failure = outcome.reason if isinstance(outcome, AgentFailed) else ""
+    return failure, f"{(time.monotonic() - began) * 1000:.0f} ms"
+
+
+def _without(model: ChainModel, well: Sequence[ChainModel]) -> str:
+    """What becomes of the callers without this model, if these are well."""
+    if not well:
+        return "callers hear an apology, or the fallback of their secretary."
+    if model.further is None:
+        return f"callers are answered by {well[0].name!r} of [[models]] instead."
+    return f"if {well[0].name} is away, this one cannot take its calls over."
 
 
 async def record(case: Case) -> Finding:
@@ -136,6 +175,7 @@ async def machine(case: Case) -> Finding:
 
 CHECKS = (
     Check("secretaries", secretaries),
+    Check("secret digits", secret_digits, needs=("secretaries",)),
     Check("model", model, needs=("secretaries",)),
     Check("record", record),
     Check("clock", clock, needs=("switch",)),

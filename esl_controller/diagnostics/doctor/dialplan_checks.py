@@ -38,7 +38,7 @@ async def _served(case: Case) -> str:
     FreeSWITCH could not, and would log two errors. Raises FusionError, CallFailed."""
     if case.has_fusionpbx:
         return await fusionpbx_checks.as_served(case)
-    told = await case.api(f"xml_locate dialplan context name {case.context}")
+    told = await case.api("xml_locate", "dialplan", "context", "name", case.context)
     return told if "<context" in told else await fusionpbx_checks.as_served(case) or told
 
 

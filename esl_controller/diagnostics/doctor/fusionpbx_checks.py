@@ -23,6 +23,7 @@ from esl_controller.diagnostics.doctor.report import (
 )
 from esl_controller.diagnostics.doctor.switch_checks import configuration
 from esl_controller.freeswitch.leg import CallFailed
+from esl_controller.freeswitch.wire import Command
 from esl_controller.fusionpbx import config, inspection, switch
 from esl_controller.fusionpbx.cache import remove_file
 from esl_controller.fusionpbx.errors import FusionError, NoSuchDomain
@@ -109,7 +110,7 @@ async def _seen(case: Case) -> Inspection | Finding:
 
 
 def _command(case: Case) -> switch.SendCommand:
-    async def command(text: str) -> str:
+    async def command(text: Command) -> str:
         try:
             return await case.command(text)
         except CallFailed as failure:

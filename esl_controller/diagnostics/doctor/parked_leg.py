@@ -56,17 +56,18 @@ class ParkedLeg:
         except TimeoutError:
             return None
 
-    async def api(self, command: str) -> str:
+    async def api(self, command: str, *arguments: str) -> str:
         """An API command's answer. Raises CallFailed."""
-        return await self.leg.command(wire.api(command))
+        return await self.leg.command(wire.api(command, *arguments))
 
     async def stream(self, base_url: str, mix: str, rate: str) -> str:
         """Have mod_audio_stream stream the leg to ``base_url`` with the leg's token; its answer.
         Raises CallFailed."""
         headers = json.dumps({"Authorization": f"Bearer {self.token}"})
-        await self.api(f"uuid_setvar {self.leg.uuid} STREAM_EXTRA_HEADERS {headers}")
+        await self.api("uuid_setvar", self.leg.uuid, "STREAM_EXTRA_HEADERS", headers)
         url = f"{base_url}/stream/{DOMAIN_UUID}/{self.leg.uuid}"
-        return await self.api(f"uuid_audio_stream {self.leg.uuid} start {url} {mix} {rate}")
+        words = wire.word("url", url), wire.word("mix", mix), wire.word("rate", rate)
+        return await self.api("uuid_audio_stream", self.leg.uuid, "start", *words)
 
 
 def name_of(event: ESLEvent) -> str:
@@ -94,9 +95,9 @@ async def _dial(connection: Inbound, leg: ParkedLeg, then: str) -> None:
             leg.received(event)
 
     connection.on("*", receive)
-    await leg.leg.command(wire.line(f"event plain {_EVENTS}"))
+    await leg.leg.command(wire.line("event", "plain", _EVENTS))
     marked = {VARIABLE: leg.token, "domain_uuid": DOMAIN_UUID, "socket_resume": "true"}
     failure = await leg.leg.dial("null/doctor", marked, WAIT_S, then)
     if failure:
         raise CallFailed(f"FreeSWITCH cannot make a test call (null/doctor): {failure}")
-    await leg.api(f"sched_hangup +{LIMIT_S} {uuid}")
+    await leg.api("sched_hangup", f"+{LIMIT_S}", uuid)

@@ -32,7 +32,7 @@ from esl_controller.freeswitch.esl import ESLEvent
 from esl_controller.freeswitch.leg import CallFailed
 from esl_controller.freeswitch.probes import MEDIA_URL, VERSION
 from esl_controller.freeswitch.wire import header
-from esl_controller.server.app import OWN_PORTS
+from esl_controller.server.listening import OWN_PORTS
 from esl_controller.server.web.client import ask, base_url
 
 _RTP = (16384, 32768)  # FreeSWITCH's own, if switch.conf.xml names none

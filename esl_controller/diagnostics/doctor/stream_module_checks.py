@@ -23,11 +23,11 @@ NOBODY = "ws://127.0.0.1:1"
 
 async def loaded(case: Case) -> Finding:
     """Is it loaded? If not, is it installed?"""
-    if await case.api(f"module_exists {NAME}") == "true":
+    if await case.api("module_exists", NAME) == "true":
         return ok(f"{NAME} is loaded")
     folder = await case.global_variable("mod_dir")
     file = PurePosixPath(folder) / f"{NAME}.so"
-    if await case.api(f"file_exists {file}") != "true":
+    if await case.api("file_exists", str(file)) != "true":
         return failed(
             f"{NAME} is not loaded, and there is no {file}",
             MODULE_NOT_LOADED.means,
@@ -36,7 +36,7 @@ async def loaded(case: Case) -> Finding:
         )
 
     async def load() -> None:
-        told = await case.api(f"load {NAME}")
+        told = await case.api("load", NAME)
         if "-ERR" in told:
             raise CallFailed(f"FreeSWITCH cannot load {file}: {' '.join(told.split())}")
 

@@ -94,7 +94,7 @@ async def exposure(case: Case) -> Finding:
 
 async def modules(case: Case) -> Finding:
     """Are the modules loaded that every call needs?"""
-    missing = [name for name in MODULES if await case.api(f"module_exists {name}") != "true"]
+    missing = [name for name in MODULES if await case.api("module_exists", name) != "true"]
     if not missing:
         return ok("the modules that calls need are loaded")
     name = missing[0]
@@ -137,7 +137,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, float]]:
 
 async def configuration(case: Case, name: str) -> dict[str, str]:
     """The parameters of NAME.conf as FreeSWITCH has them; empty if it has none."""
-    told = await case.api(f"xml_locate configuration configuration name {name}.conf")
+    told = await case.api("xml_locate", "configuration", "configuration", "name", f"{name}.conf")
     try:
         document = ElementTree.fromstring(told)  # noqa: S314 (FreeSWITCH's own, without a DTD)
     except ElementTree.ParseError:

@@ -92,7 +92,7 @@ def ask(settings: Settings, url: str, method: str = "GET") -> dict[str, Any]:
     at = urlsplit(url)
     target = f"{at.path}?{at.query}" if at.query else at.path
     token = settings.web.token.get_secret_value()
-    with contextlib.closing(_connection(url)) as there:
+    with contextlib.closing(_connection(url, settings.web.host)) as there:
         there.request(method, target, headers={"Authorization": f"Bearer {token}"} if token else {})
         reply = there.getresponse()
         body = reply.read()
@@ -103,12 +103,14 @@ def ask(settings: Settings, url: str, method: str = "GET") -> dict[str, Any]:
         return told
 
 
-def _connection(url: str) -> HTTPConnection:
-    """A connection to a controller, made if it is one to the local socket."""
+def _connection(url: str, own_host: str) -> HTTPConnection:
+    """A connection to a controller, made if it is one to the local socket. ``own_host``: where a
+    controller of this machine listens."""
     at = urlsplit(url)
     if not at.hostname:
         raise ValueError(f"{url} is no web address such as http://127.0.0.1:8023")
-    if at.hostname in LOOPBACK and at.port and at.scheme == "http":
+    here = at.hostname in (*LOOPBACK, own_host.lower())
+    if here and at.port and at.scheme == "http":
         local = LocalConnection(at.hostname, at.port, timeout=TIMEOUT_S)
         with contextlib.suppress(OSError, AttributeError):  # there is none, or no such sockets here
             local.connect()

@@ -42,13 +42,7 @@ def web_routes(calls: CallListener, clock: Clock, shutdown: Shutdown) -> list[we
         )
 
     async def drain(request: web.Request) -> web.Response:
-        try:
-            limit_s = float(request.query.get("limit_s", "inf"))
-        except ValueError:
-            limit_s = -1.0
-        if not limit_s >= 0:  # float("nan") is a number, too
-            return web.Response(status=400, text="limit_s is no number of seconds\n")
-        accepted = shutdown.drain(limit_s)
+        accepted = shutdown.drain(limit_s(request))
         return web.json_response({"calls": len(calls.calls)}, status=202 if accepted else 409)
 
     return [
@@ -57,6 +51,17 @@ def web_routes(calls: CallListener, clock: Clock, shutdown: Shutdown) -> list[we
         web.get("/readyz", readyz),
         web.get("/calls", list_calls),
     ]
+
+
+def limit_s(request: web.Request) -> float:
+    """How long ``/drain`` lets calls live. Raises HTTPBadRequest if that is no time."""
+    try:
+        limit = float(request.query.get("limit_s", "inf"))
+    except ValueError:
+        limit = -1.0
+    if not limit >= 0:  # float("nan") is a number, too
+        raise web.HTTPBadRequest(text="limit_s is no number of seconds\n")
+    return limit
 
 
 def describe(session: CallSession) -> dict[str, Any]:
@@ -76,7 +81,8 @@ def describe(session: CallSession) -> dict[str, Any]:
 
 
 def in_brief(session: CallSession) -> dict[str, str]:
-    """One call's codec, its state, how it hears the caller and speaks to them, for JSON."""
+    """One call's codec, its state, how it hears the caller and speaks to them, and which model has
+    it, for JSON."""
     call = session.call
     return {
         "codec": session.channel.codec,
@@ -84,4 +90,5 @@ def in_brief(session: CallSession) -> dict[str, str]:
         "where": call.describe(),
         "hearing": call.hearing,
         "speaking_by": call.speaking_by,
+        "model": session.model,
     }

@@ -36,6 +36,7 @@ _STREAM_USAGE = (
     "[wss-url | path] [mono | mixed | stereo] [8000 | 16000] [metadata]\n"
 )
 _WORDS = re.compile(r"'([^']*)'|(\S+)")
+_ESCAPED = re.compile(r"\\(['\\])|'([^']*)'")
 _URL = re.compile(r"wss?://[A-Za-z0-9.-]+(:\d*)?(/.*)?")
 
 
@@ -55,7 +56,7 @@ def _uuid_setvar(switch: Switch, arg: str) -> str:
     if session is None:
         return _NO_CHANNEL
     if len(words) == 3 and words[2]:
-        session.channel.variables[words[1]] = words[2]
+        session.channel.variables[words[1]] = _ESCAPED.sub(r"\1\2", words[2])
     else:
         session.channel.variables.pop(words[1], None)
     return _OK

@@ -85,6 +85,9 @@ def voice_extension(target: str, ladder: Ladder) -> tuple[DialplanAction, ...]:
         line = "^".join(f"{action.app}:{action.arg}" for action in further)
         line = line.replace(" ", r"\s").replace("${", r"\${")
         actions.append(DialplanAction("execute_extension", f"m:^:{line} inline"))
+    if ladder.anew:
+        stopped = "controller_stopped=${uuid_record(${controller_unrecord})}"
+        actions.append(DialplanAction("set", stopped))
     return (*actions, *ladder.fallback, DialplanAction("hangup"))
 
 

@@ -15,7 +15,7 @@ from media.voice_activity import VoiceActivity
 
 MODEL_FORMAT: Final = pcm(24_000)
 
-_FORMATS: Final = {"audio/pcm": MODEL_FORMAT, "audio/pcmu": PCMU, "audio/pcma": PCMA}
+_G711: Final = {"audio/pcmu": PCMU, "audio/pcma": PCMA}
 _SERVER_VAD: Final[dict[str, Any]] = {
     "type": "server_vad",
     "threshold": 0.5,
@@ -72,12 +72,12 @@ class SessionConfig:
     @property
     def input_format(self) -> Format:
         """How the caller's audio is written."""
-        return _FORMATS[self.body["audio"]["input"]["format"]["type"]]
+        return _format(self.body["audio"]["input"]["format"])
 
     @property
     def output_format(self) -> Format:
         """How the model's audio is written."""
-        return _FORMATS[self.body["audio"]["output"]["format"]["type"]]
+        return _format(self.body["audio"]["output"]["format"])
 
     @property
     def turn_detection(self) -> dict[str, Any] | None:
@@ -138,6 +138,17 @@ class SessionConfig:
                 "session.audio.output.voice",
             )
         self.body = changed
+
+    def insist(self, side: str, kind: str, rate: int) -> None:
+        """Use another format than was asked for; ``rate`` is that of audio/pcm, 0 the usual one."""
+        form: dict[str, Any] = {"type": kind}
+        if kind == "audio/pcm":
+            form["rate"] = rate or MODEL_FORMAT.rate
+        self.body["audio"][side]["format"] = form
+
+
+def _format(form: dict[str, Any]) -> Format:
+    return pcm(form["rate"]) if form["type"] == "audio/pcm" else _G711[form["type"]]
 
 
 def _complete(audio: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ class ModelSession(StandInSession):
             raise ProtocolError("invalid_value", f"Invalid value for '{param}'.", param)
         if self.faults.confirm_audio:
             for side in ("input", "output"):
-                self.config.body["audio"][side]["format"] = {"type": self.faults.confirm_audio}
+                self.config.insist(side, self.faults.confirm_audio, self.faults.confirm_rate)
         if self.config.input_format != fmt:
             self._input = InputAudio(
                 self.config.input_format, self.config.voice_activity(), self._input.end_ms

@@ -41,6 +41,8 @@ class ModelFaults:
     """Fail at the transcript of each turn."""
     confirm_audio: str = ""
     """Use this format, such as audio/pcmu, whatever is asked for, and confirm it."""
+    confirm_rate: int = 0
+    """The rate of that, if it is audio/pcm; 0: 24,000 Hz."""
     odd_deltas: bool = False
     """Split the audio in the middle of its samples."""
     refuse_requests: int = 0

@@ -22,7 +22,9 @@ from esl_controller.agents.openai.endpoint import PCM, OpenAIEndpoint
 from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import AgentFailed
+from esl_controller.call.model_link import ModelLink
 from esl_controller.config.settings import AgentSettings
+from media.frame import PCMU, Format, pcm
 from tests.agents.openai.rig import Talk, say, server
 from tests.waiting import until
 
@@ -208,7 +210,8 @@ async def test_the_body_of_a_refusal_tells_a_quota_from_a_limit() -> None:
     await runner.cleanup()
 
 
-async def test_a_model_that_stops_in_mid_message_is_given_up() -> None:
+@pytest.mark.parametrize("hears", [PCM, PCMU, pcm(48000)])
+async def test_a_model_that_stops_in_mid_message_is_given_up(hears: Format) -> None:
     async def talk(socket: web.WebSocketResponse) -> None:
         await socket.send_str("{}")
         transport = socket._req.transport if socket._req else None
@@ -219,11 +222,110 @@ async def test_a_model_that_stops_in_mid_message_is_given_up() -> None:
     async with server("realtime", talk) as url, connection_to(url) as connection:
         running = asyncio.create_task(run(connection, lambda message: connection.confirm()))
         await until(lambda: connection._wire is not None and connection._wire.in_frame)
+        connection.hear_as(hears)
         for _ in range(FRAME_MS // 20):
             connection.hear(FRAME)
+        assert connection._failure is None
         await asyncio.sleep(0.05)
         assert not running.done()
         connection.hear(FRAME)
         failed = await running
         assert "in the middle of a message" in failed.reason
         assert failed.recovery is Recovery.RECONNECT
+
+
+# --- many calls -----------------------------------------------------------------------------------
+
+CALLS = 50
+
+
+class Breaking:
+    """A server that confirms each session. ``sick``: it closes each a moment later."""
+
+    def __init__(self) -> None:
+        self.sick = False
+        self.dialled: list[float] = []
+        self.living: set[web.WebSocketResponse] = set()
+
+    async def talk(self, socket: web.WebSocketResponse) -> None:
+        self.dialled.append(asyncio.get_running_loop().time())
+        await socket.send_str("{}")
+        if self.sick:
+            await asyncio.sleep(0.02)
+            await socket.close(code=1011)
+            return
+        self.living.add(socket)
+        async for _ in socket:
+            pass
+
+    def break_all(self) -> None:
+        for socket in self.living:
+            assert socket._req is not None
+            assert socket._req.transport is not None
+            socket._req.transport.abort()
+        self.living.clear()
+        self.dialled.clear()
+
+    def most_within(self, seconds: float) -> int:
+        """The largest number of connections that were made in so short a time."""
+        return max(
+            sum(since <= at < since + seconds for at in self.dialled) for since in self.dialled
+        )
+
+
+async def be_a_call(endpoint: OpenAIEndpoint) -> None:
+    """One connection after the other, as the core has them made."""
+    loop = asyncio.get_running_loop()
+    link = ModelLink()
+    link.connect()
+    while True:
+        connection = Connection(endpoint, PCM, "audio.append", Counters())
+
+        def confirm(message: bytes, connection: Connection = connection) -> None:
+            if connection.confirm():
+                link.ready(loop.time())
+
+        link.failed(await run(connection, confirm), loop.time())
+        while link.state == "none":
+            until_s = link.deadline(idle=False)
+            assert until_s is not None
+            await asyncio.sleep(max(0.0, until_s - loop.time()))
+            link.time_up(loop.time(), idle=False)
+        assert not link.given_up
+
+
+@contextlib.asynccontextmanager
+async def many_calls() -> AsyncIterator[Breaking]:
+    breaking = Breaking()
+    async with server("realtime", breaking.talk) as url:
+        endpoint = OpenAIEndpoint(AgentSettings(connect_timeout_s=10.0, base_url=url), "realtime")
+        await endpoint.loaded()
+        async with asyncio.TaskGroup() as calls:
+            tasks = [calls.create_task(be_a_call(endpoint)) for _ in range(CALLS)]
+            await until(lambda: len(breaking.living) == CALLS)
+            yield breaking
+            for task in tasks:
+                task.cancel()
+        await endpoint.close()
+
+
+async def test_calls_whose_connections_break_in_one_instant_are_soon_back_one_after_the_other() -> (
+    None
+):
+    async with many_calls() as breaking:
+        breaking.break_all()
+        await until(lambda: len(breaking.living) == CALLS, 2.0)
+        assert len(breaking.dialled) == CALLS
+        assert breaking.most_within(0.05) < 0.8 * CALLS
+
+
+async def test_an_endpoint_that_confirms_and_closes_is_not_stormed() -> None:
+    async with many_calls() as breaking:
+        breaking.sick = True
+        breaking.break_all()
+        await asyncio.sleep(2.5)
+        breaking.sick = False
+        assert len(breaking.dialled) < 1.5 * CALLS
+        assert breaking.most_within(0.05) < 0.8 * CALLS
+        await until(lambda: len(breaking.living) == CALLS, 6.0)
+        assert breaking.most_within(0.05) < 0.8 * CALLS

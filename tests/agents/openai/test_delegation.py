@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from esl_controller.agents.messages import COUNT_LIMIT
 from esl_controller.agents.openai.delegation import LIMIT, Delegations
 from esl_controller.call.agent import ToolCall, Usage
 from esl_controller.call.agent_events import ResponseDone
@@ -103,6 +104,40 @@ def test_tokens_of_a_response_without_calls_are_told_with_the_next() -> None:
     assert done is not None
     assert done.usage == Usage(input_text=80, cached=16, output_text=10)
     assert delegations.take_usage() == Usage()
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (None, Usage()),
+        (7, Usage()),
+        ([{"input_tokens": 7}], Usage()),
+        ({}, Usage()),
+        ({"input_tokens": -1, "output_tokens": 5}, Usage(output_text=5)),
+        ({"input_tokens": "x", "output_tokens": None}, Usage()),
+        ({"input_tokens": 2**80, "output_tokens": 5}, Usage(input_text=COUNT_LIMIT, output_text=5)),
+        ({"input_tokens": 40, "output_tokens": 1e300}, Usage(40, output_text=COUNT_LIMIT)),
+        ({"input_tokens": 40, "output_tokens": [5]}, Usage(40)),
+        ({"input_tokens": 40, "input_tokens_details": 7}, Usage(40)),
+        ({"input_tokens": 40, "input_tokens_details": {"cached_tokens": {}}}, Usage(40)),
+        ({"input_tokens": 40, "input_tokens_details": {"cached_tokens": -8}}, Usage(40)),
+        ({"input_tokens": {}, "input_tokens_details": {"cached_tokens": 8}}, Usage(cached=8)),
+        (
+            {"input_tokens": 40, "input_tokens_details": {"cached_tokens": 1e99}},
+            Usage(40, cached=COUNT_LIMIT),
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", ["completed", "failed", "incomplete"])
+def test_one_bad_count_costs_itself_only(status: str, usage: Any, counted: Usage) -> None:
+    delegations = Delegations()
+    delegations.read(created())
+    delegations.read(called("a"))
+    done = delegations.read(ended(status, usage=usage))
+    assert done is not None
+    assert done.usage == counted
+    assert [call.call_id for call in done.calls] == (["a"] if status == "completed" else [])
+    assert delegations.usage == Usage()
 
 
 def test_a_model_in_a_loop_is_not_followed_for_ever() -> None:

@@ -15,10 +15,10 @@ from websockets.asyncio.client import ClientConnection
 from esl_controller.agents.base import Counters
 from esl_controller.agents.openai import endpoint as endpoint_module
 from esl_controller.agents.openai.connection import Connection
-from esl_controller.agents.openai.endpoint import IMPORTED_LATE, PCM, OpenAIEndpoint
+from esl_controller.agents.openai.endpoint import IMPORTED_LATE, PCM, OpenAIEndpoint, confirmed
 from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.config.settings import AgentSettings
-from media.frame import PCMU, Format
+from media.frame import PCMA, PCMU, Format, pcm
 from tests.agents.openai.rig import say, server
 
 NOBODY = "http://127.0.0.1:9/v1"
@@ -59,6 +59,37 @@ async def test_the_audio_is_the_callers_unless_told_otherwise(
     endpoint = OpenAIEndpoint(AgentSettings(base_url=NOBODY, audio=wanted), "realtime")
     assert endpoint.audio(g711=g711) == audio
     await endpoint.close()
+
+
+@pytest.mark.parametrize(
+    ("form", "taken"),
+    [
+        (None, PCMU),
+        ("audio/pcm", PCMU),
+        ({}, PCMU),
+        ({"type": "audio/pcm"}, PCM),
+        ({"type": "audio/pcm", "rate": None}, PCM),
+        ({"type": "audio/pcm", "rate": 24000}, PCM),
+        ({"type": "audio/pcm", "rate": 16000}, pcm(16000)),
+        ({"type": "audio/pcm", "rate": 16000.0}, pcm(16000)),
+        ({"type": "audio/pcm", "rate": 48000}, pcm(48000)),
+        ({"type": "audio/pcm", "rate": 8000}, pcm(8000)),
+        ({"type": "audio/pcma"}, PCMA),
+        ({"type": "audio/pcmu", "rate": 8000}, PCMU),
+    ],
+)
+def test_the_format_is_the_one_that_was_confirmed_or_asked_for(form: Any, taken: Format) -> None:
+    found = confirmed(form, PCMU)
+    assert found == taken
+    assert isinstance(found.rate, int)
+
+
+@pytest.mark.parametrize(
+    "rate", [0, -24000, 1, 16001, 22050, 44100, 96000, 2**63, 1e300, True, "24000", [24000], {}]
+)
+def test_a_rate_that_we_cannot_convert_is_no_format(rate: Any) -> None:
+    with pytest.raises(ValueError, match=r"^audio that we do not have: audio/pcm at .* Hz$"):
+        confirmed({"type": "audio/pcm", "rate": rate}, PCM)
 
 
 async def test_whoever_waits_for_the_client_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,12 @@ import pytest
 from aiohttp import web
 from openai.types.live import ClientEventParam
 from pydantic import TypeAdapter
+from structlog.testing import capture_logs
 
+from esl_controller.agents.health import SPREAD_S
+from esl_controller.agents.messages import COUNT_LIMIT
 from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT
-from esl_controller.agents.openai.endpoint import PCM
+from esl_controller.agents.openai.endpoint import DIFFERENT, PCM
 from esl_controller.agents.openai.gpt_live import (
     ASKED_MS,
     STALL_MS,
@@ -30,7 +33,7 @@ from esl_controller.secretaries.persona import Persona, Tool
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
 from media import sounds
-from media.frame import PCMU, Format, decode, encode
+from media.frame import PCMU, Format, decode, encode, pcm
 from media.resample import convert
 from tests.agents.openai.rig import (
     Conversation,
@@ -92,8 +95,7 @@ def caller() -> bytes:
 
 
 def test_it_says_what_it_cannot_do() -> None:
-    assert GptLiveAgent.abilities.takes_turns
-    assert not GptLiveAgent.abilities.truncates
+    assert GptLiveAgent.takes_turns
 
 
 async def test_everything_that_we_send_is_of_the_packages_types() -> None:
@@ -276,6 +278,36 @@ async def test_the_models_own_count_is_what_is_paid() -> None:
     async with server(PATH, say(script)) as url, talking_to(url) as talk:
         await talk.until(ev.AgentFailed)
         assert talk.agent.unreported == Usage(seconds=16.5)
+
+
+@pytest.mark.parametrize(
+    ("usage", "seconds"),
+    [
+        ({"seconds": "many"}, 15.0),
+        ({"seconds": None}, 15.0),
+        ({"seconds": -1e9}, 15.0),
+        ({"seconds": [99]}, 15.0),
+        ({}, 15.0),
+        (7, 15.0),
+        (None, 15.0),
+        ([], 15.0),
+        ({"seconds": 1e300}, COUNT_LIMIT),
+        ({"seconds": 2**80}, COUNT_LIMIT),
+        ({"seconds": 16}, 16.0),
+    ],
+)
+@pytest.mark.parametrize("kind", ["session.usage.updated", "session.closed"])
+async def test_one_bad_count_of_the_session_costs_itself_only(
+    kind: str, usage: Any, seconds: float
+) -> None:
+    used = {"type": "session.usage.updated", "usage": {"seconds": 15.0}}
+    bad = {"type": kind, "reason": "expired", "usage": usage}
+    end = {"type": "session.output_transcript.delta", "delta": "the end"}
+    async with server(PATH, say([STARTED, used, bad, end])) as url, talking_to(url) as talk:
+        await talk.until(ev.AgentFailed if kind == "session.closed" else ev.AgentText)
+        assert talk.agent.unreported == Usage(seconds=seconds)
+        for failed in talk.of(ev.AgentFailed):
+            assert failed.reason == "the model ended the session: expired"
 
 
 async def test_a_model_that_does_not_speak_when_told_to_is_not_waited_for() -> None:
@@ -583,6 +615,19 @@ async def test_a_request_to_speak_that_is_refused_is_reported_at_once(named: boo
     assert refused == ev.ReplyRefused("overloaded: No.")
 
 
+async def test_calls_that_are_told_when_to_ask_again_do_not_all_do_it_in_one_instant() -> None:
+    limit = error("rate_limit_exceeded", "rate_limit_error")
+    limit["error"]["message"] = "Please try again in 1.5 s."
+    waits = []
+    for _ in range(8):
+        refused = await answering(limit, named=False)
+        assert isinstance(refused, ev.ReplyRefused)
+        waits.append(refused.after_s)
+    assert min(waits) >= 1.5
+    assert max(waits) <= 1.5 + SPREAD_S
+    assert len(set(waits)) == len(waits)
+
+
 async def test_a_quota_that_is_used_up_ends_the_session() -> None:
     failed = await answering(error("insufficient_quota", "insufficient_quota"), named=False)
     assert isinstance(failed, ev.AgentFailed)
@@ -602,6 +647,41 @@ async def test_a_sample_in_two_pieces_is_whole_again() -> None:
     loud = encode(np.tile(np.array([8000, -8000], np.int16), 2400), "pcm")
     pieces = [loud[at : at + 961] for at in range(0, len(loud), 961)]
     assert await speaking(STARTED, *pieces) == loud
+
+
+async def test_a_model_at_another_rate_is_heard_and_hears() -> None:
+    form = {"type": "audio/pcm", "rate": 16000}
+    started = {**STARTED, "session": {"id": "s", "audio": {"format": form}}}
+    loud = np.repeat(np.tile(np.array([8000, -8000], np.int16), 800), 4)
+    heard = decode(await speaking(started, encode(loud, "pcm")), "pcm")
+    assert 1.5 * loud.size - 100 < heard.size <= 1.5 * loud.size
+    taken: list[bytes] = []
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(started)
+        async for message in socket:
+            told = json.loads(message.data)
+            if told["type"] == "session.input_audio.append":
+                taken.append(base64.b64decode(told["audio"]))
+
+    with capture_logs() as logs:
+        async with server(PATH, talk) as url, talking_to(url) as conversation:
+            await conversation.until(ev.AgentReady)
+            for _ in range(50):
+                conversation.agent.hear(FRAME)
+            await until(lambda: pcm(16000).ms(len(b"".join(taken))) > 990)
+            assert pcm(16000).ms(len(b"".join(taken))) <= 1000
+    assert [line["hears"] for line in logs if line["event"] == DIFFERENT] == ["pcm/16000"]
+
+
+async def test_a_rate_that_we_cannot_convert_ends_the_session() -> None:
+    form = {"type": "audio/pcm", "rate": 16001}
+    started = {**STARTED, "session": {"id": "s", "audio": {"format": form}}}
+    async with server(PATH, say([started])) as url, talking_to(url) as talk:
+        await talk.until(ev.AgentFailed)
+        (failed,) = talk.of(ev.AgentFailed)
+        assert failed.recovery is Recovery.NEXT_MODEL
+        assert "audio/pcm at 16001 Hz" in failed.reason
 
 
 async def test_audio_in_another_format_than_asked_for_is_converted() -> None:

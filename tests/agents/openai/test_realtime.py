@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from aiohttp import web
 from openai.types.realtime import RealtimeClientEventParam
 from pydantic import TypeAdapter
 
+from esl_controller.agents.health import SPREAD_S
 from esl_controller.agents.openai import realtime
 from esl_controller.agents.openai.connection import BACKLOG_MS, CONTROL_LIMIT
 from esl_controller.agents.openai.endpoint import PCM
@@ -22,6 +25,7 @@ from esl_controller.call import agent_events as ev
 from esl_controller.call.agent import Called, History, Recovery, Said
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona, Tool
 from esl_controller.simulator.model import (
+    ModelFailure,
     ModelFaults,
     ModelSession,
     ModelStandIn,
@@ -479,6 +483,32 @@ async def test_a_model_that_cannot_be_had_says_why(
         assert not talk.of(ev.AgentReady)
 
 
+@pytest.mark.parametrize(
+    ("transcriber", "outcome"), [("whisper-1", ev.AgentReady), (PERSONA.model, ev.AgentFailed)]
+)
+async def test_a_transcription_model_that_is_not_there_costs_the_transcript_only(
+    transcriber: str, outcome: type[ev.AgentEvent]
+) -> None:
+    """Unless it is the one that speaks, too."""
+    message = f"The model '{transcriber}' does not exist."
+    wrong = {"type": "invalid_request_error", "code": "model_not_found", "message": message}
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        while not socket.closed:
+            told = await socket.receive()
+            if told.type is not web.WSMsgType.TEXT:
+                return
+            wanted = json.loads(told.data)["session"]["audio"]["input"].get("transcription")
+            await socket.send_json({"type": "error", "error": wrong} if wanted else UPDATED)
+
+    async with (
+        server(PATH, talk) as url,
+        talking_to(url, TRANSCRIPTION_MODEL=transcriber) as conversation,
+    ):
+        await conversation.until(outcome)
+        assert {type(event) for event in conversation.got} <= {ev.TranscriptMissing, outcome}
+
+
 @pytest.mark.parametrize("how", ["clean", "abrupt"])
 async def test_a_model_that_closes_in_mid_word_is_reported_once(how: Any) -> None:
     faults = ModelFaults(close_after_ms=500, close_how=how)
@@ -519,6 +549,32 @@ async def test_a_response_that_fails_is_over() -> None:
         assert (done.status, done.reason) == ("failed", "overloaded: Try again.")
 
 
+@pytest.mark.parametrize(
+    "faults", [ModelFaults(refuse_requests=20), ModelFaults(fail_responses=20)]
+)
+async def test_calls_that_are_told_when_to_ask_again_do_not_all_do_it_in_one_instant(
+    faults: ModelFaults,
+) -> None:
+    failure = ModelFailure("tokens", "rate_limit_exceeded", "Please try again in 1.5 s.")
+    async with (
+        ModelStandIn(**FAST, faults=replace(faults, failure=failure)) as standin,
+        talking_to(standin.base_url) as talk,
+    ):
+        await talk.until(ev.AgentReady)
+
+        def waits() -> list[float]:
+            return [e.after_s for e in talk.got if isinstance(e, ev.ReplyRefused | ev.ResponseDone)]
+
+        seen: list[float] = []
+        for _ in range(20):
+            talk.agent.respond("Greet.")
+            await until(lambda: len(waits()) > len(seen))
+            seen[:] = waits()
+        assert min(seen) >= 1.5
+        assert max(seen) <= 1.5 + SPREAD_S
+        assert max(seen) - min(seen) > SPREAD_S / 4
+
+
 @pytest.mark.parametrize("after_ms", [0, 300])
 async def test_a_model_that_stalls_counts_as_failed(
     after_ms: int, monkeypatch: pytest.MonkeyPatch
@@ -535,6 +591,57 @@ async def test_a_model_that_stalls_counts_as_failed(
         (failed,) = talk.of(ev.AgentFailed)
         assert failed.reason == "the model said nothing for 0.2 s though a response was due"
         assert failed.recovery is Recovery.RECONNECT
+
+
+MEANWHILE = [
+    {"type": "input_audio_buffer.speech_started", "item_id": "u", "audio_start_ms": 7},
+    {"type": "input_audio_buffer.speech_stopped", "item_id": "u", "audio_end_ms": 9},
+    {"type": "input_audio_buffer.committed", "item_id": "u"},
+    {"type": "conversation.item.added", "item": {"id": "u"}},
+    {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "item_id": "u",
+        "transcript": "Hello?",
+    },
+    {"type": "rate_limits.updated", "rate_limits": []},
+    {"type": "error", "error": {"type": "invalid_request_error", "param": "item_id"}},
+    {"type": "response.output_item.added", "response_id": "of an earlier reply"},
+    {
+        "type": "response.output_audio.delta",
+        "response_id": "of an earlier reply",
+        "item_id": "i",
+        "delta": base64.b64encode(FRAME).decode(),
+    },
+    {"type": "no.such.event"},
+]
+
+
+@pytest.mark.parametrize("begins", [False, True])
+async def test_what_else_comes_is_no_sign_of_life_of_a_reply_that_is_due(
+    begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime, "STALL_S", 0.2)
+    monkeypatch.setattr(realtime, "SIGN_S", 0.2)
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(UPDATED)
+        while (await socket.receive_json())["type"] != "response.create":
+            pass
+        if begins:
+            await socket.send_json({"type": "response.created", "response": {"id": "r"}})
+        with contextlib.suppress(ConnectionError):
+            while not socket.closed:
+                for event in MEANWHILE:
+                    await socket.send_json(event)
+                await asyncio.sleep(0.02)
+
+    async with server(PATH, talk) as url, talking_to(url) as conversation:
+        await conversation.until(ev.AgentReady)
+        conversation.agent.respond("Greet.")
+        await conversation.until(ev.AgentFailed, timeout=1.0)
+        (failed,) = conversation.of(ev.AgentFailed)
+        assert failed.reason == "the model said nothing for 0.2 s though a response was due"
+        assert len(conversation.of(ev.ResponseStarted)) == begins
 
 
 async def test_a_model_that_is_slow_or_has_nothing_to_say_has_not_stalled(
@@ -582,5 +689,4 @@ async def test_a_cancelled_agent_leaves_within_a_moment_even_if_the_model_stalls
 
 
 def test_it_says_what_it_can_do() -> None:
-    assert RealtimeAgent.abilities.truncates
-    assert not RealtimeAgent.abilities.takes_turns
+    assert not RealtimeAgent.takes_turns

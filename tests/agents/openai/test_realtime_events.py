@@ -217,6 +217,16 @@ def test_audio_that_we_do_not_have_ends_the_session() -> None:
     assert "audio/opus" in failed.reason
 
 
+def test_a_rate_that_we_cannot_convert_ends_the_session() -> None:
+    reader = EventReader(PCM, Counters())
+    audio = {"input": {"format": {"type": "audio/pcm", "rate": 16001}}}
+    event = {"type": "session.updated", "session": {"type": "realtime", "audio": audio}}
+    (failed,) = reader.read(json.dumps(event).encode())
+    assert isinstance(failed, ev.AgentFailed)
+    assert failed.recovery is Recovery.NEXT_MODEL
+    assert "audio/pcm at 16001 Hz" in failed.reason
+
+
 def test_the_format_asked_for_needs_no_line() -> None:
     reader = EventReader(PCMU, Counters())
     with capture_logs() as logs:
@@ -350,6 +360,37 @@ def test_a_transcription_that_is_refused_costs_the_transcript(
     (missing,) = failing(reader, code="invalid_model", param=param)
     assert isinstance(missing, ev.TranscriptMissing)
     assert missing.item == ""
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+@pytest.mark.parametrize(
+    ("message", "costs"),
+    [
+        ("The model 'whisper-1' does not exist or you do not have access to it.", "transcript"),
+        ("Model not found: whisper-1.", "transcript"),
+        ("whisper-1", "transcript"),
+        ("whisper-1: no such model", "transcript"),
+        ("The model 'whisper-1:large' does not exist.", "session"),
+        ("The model 'whisper-1-large' does not exist.", "session"),
+        ("The model 'my-whisper-1' does not exist.", "session"),
+        ("The model 'org/whisper-1' does not exist.", "session"),
+        ("The model 'gpt-realtime' does not exist.", "session"),
+        ("", "session"),
+    ],
+)
+def test_a_transcription_model_that_is_not_there_is_known_by_its_name(
+    is_confirmed: bool, message: str, costs: str
+) -> None:
+    reader = EventReader(PCM, Counters(), "whisper-1")
+    if is_confirmed:
+        confirmed(reader)
+    (event,) = failing(reader, code="model_not_found", message=message)
+    assert isinstance(event, ev.TranscriptMissing if costs == "transcript" else ev.AgentFailed)
+
+
+def test_without_a_transcription_model_an_error_is_about_none(reader: EventReader) -> None:
+    (event,) = failing(reader, code="model_not_found", message="No model ''.")
+    assert isinstance(event, ev.AgentFailed)
 
 
 def test_a_transcription_that_fails_costs_the_transcript(reader: EventReader) -> None:

@@ -28,13 +28,15 @@ from tests.waiting import until
 
 @contextlib.asynccontextmanager
 async def talking(
-    talk: Callable[[ServerConnection], Awaitable[None]],
+    talk: Callable[[ServerConnection], Awaitable[None]], max_size: int | None = 1 << 20
 ) -> AsyncIterator[ModelConnection]:
     async with serve(talk, "127.0.0.1", 0) as server:
         (listening,) = server.sockets
         port = listening.getsockname()[1]
         url = f"ws://127.0.0.1:{port}"
-        async with connect(url, create_connection=ModelConnection, compression=None) as connection:
+        async with connect(
+            url, create_connection=ModelConnection, compression=None, max_size=max_size
+        ) as connection:
             assert isinstance(connection, ModelConnection)
             yield connection
 
@@ -165,8 +167,7 @@ async def test_all_else_is_left_to_the_library_and_in_order(step: int) -> None:
 )
 async def test_what_is_wrong_ends_the_connection(wrong: bytes, code: int) -> None:
     got: list[bytes] = []
-    async with talking(idle) as wire:
-        wire.protocol.max_size = 1000
+    async with talking(idle, max_size=1000) as wire:
         wire.on_message = got.append
         wire.data_received(frame(TEXT, b"good") + wrong + frame(TEXT, b"late"))
         wire.data_received(frame(TEXT, b"later"))

@@ -100,8 +100,8 @@ FAULTS: dict[str, Planted] = {
 async def test_what_a_jitter_buffer_does_is_told_and_no_fault(
     actions: tuple[tuple[str, str], ...], sofia: str, told: str
 ) -> None:
-    async def api(command: str) -> str:
-        assert command == "xml_locate configuration configuration name sofia.conf"
+    async def api(*words: str) -> str:
+        assert " ".join(words) == "xml_locate configuration configuration name sofia.conf"
         return f"<configuration>{sofia}</configuration>"
 
     case: Any = SimpleNamespace(extension=Extension("ours", actions, Takes.YES), api=api)

@@ -82,6 +82,27 @@ async def test_a_drain_needs_a_token_and_nothing_else_does_without_one() -> None
         assert (await client.get("/calls")).status == 200
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "::ffff:10.1.2.3", "calls.example"])
+async def test_who_comes_from_another_machine_is_told_of_no_caller_without_a_token(
+    host: str,
+) -> None:
+    async with guarded(host=host) as client:
+        for path in ("/calls", "/drain", "/anything"):
+            answer = await client.post(path)
+            assert answer.status == 403, path
+            assert "[web] token (ESL_CONTROLLER_WEB_TOKEN)" in await answer.text()
+        for path in ("/healthz", "/readyz"):
+            assert (await client.get(path)).status == 200
+    async with guarded(host=host, token="t0ken") as client:
+        assert (await client.get("/calls", headers=TOKEN)).status == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost", "LocalHost"])
+async def test_loopback_is_this_machine(host: str) -> None:
+    async with guarded(host=host) as client:
+        assert (await client.get("/calls")).status == 200
+
+
 @pytest.mark.parametrize("path", ["/calls", "/drain", "/anything"])
 @pytest.mark.parametrize(
     ("shown", "status"), [("", 401), ("t0ken", 401), ("Bearer t0ke", 401), ("Bearer t0ken", 200)]

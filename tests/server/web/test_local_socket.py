@@ -37,6 +37,18 @@ async def test_a_drain_on_this_machine_needs_no_token() -> None:
         assert not of.controller.shutdown.drain(1.0), "one was accepted before"
 
 
+async def test_calls_and_a_drain_need_none_here_wherever_it_listens() -> None:
+    """As on a machine whose own address is that of [web]."""
+    async with rig(settings={"WEB_HOST": "0.0.0.0"}) as of, ClientSession() as http:
+        async with http.get(f"{of.controller.web_url}/calls") as answer:
+            assert answer.status == 403
+        web = of.controller.settings.web.model_copy(update={"host": "192.0.2.7"})
+        settings = of.controller.settings.model_copy(update={"web": web})
+        url = web.base_url(of.controller.web_port)
+        assert (await asyncio.to_thread(ask, settings, f"{url}/calls"))["calls"] == []
+        assert await asyncio.to_thread(ask, settings, f"{url}{DRAIN}", "POST") == {"calls": 0}
+
+
 async def test_what_a_webhook_or_a_page_can_send_drains_nothing() -> None:
     async with rig() as of, ClientSession() as http:
         async with http.post(f"{of.controller.web_url}{DRAIN}", json={}) as answer:

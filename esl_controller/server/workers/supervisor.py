@@ -1,0 +1,286 @@
+"""Starts the workers, watches over them, and answers for them: the process of ``serve --workers``.
+
+It imports little and takes no calls, so it has nothing to do most of the time, and nothing that a
+caller brings can end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from esl_controller.config.settings import Loaded, Settings
+from esl_controller.server.listening import serve_locally, serve_tcp, told_by
+from esl_controller.server.service_manager import ServiceManager
+from esl_controller.server.web.guard import guard
+from esl_controller.server.workers import slots
+from esl_controller.server.workers.crew import EXTRA, Begin, Crew, Kill, Start, State, Step, Stop
+from esl_controller.server.workers.crew import Worker as Member
+from esl_controller.server.workers.front import front_routes
+from esl_controller.server.workers.worker import BEGIN
+
+LOOK_S: Final = 0.5  # between two looks at the clock
+_WEB_PORT = re.compile(r"web at \S+:(\d+)")
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class _Running:
+    """A member's process, the socket where it reports, and the task that waits for its end.
+    ``web_port``: its name at the local socket, once it takes calls."""
+
+    member: Member
+    process: Process
+    reports: socket.socket
+    task: asyncio.Task[None] | None = None
+    web_port: int = 0
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """The line to it."""
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+
+class Supervisor:
+    """``wanted`` workers with these ``settings``. ``command`` starts one, with what ``slots`` adds
+    to ``environment``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        wanted: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._command = command
+        self._environment = environment
+        self._crew = Crew(wanted)
+        self._running: dict[Member, _Running] = {}
+        self._changed = asyncio.Event()
+        self._service_manager = ServiceManager(environment)
+        self._status = 0
+        self._told_ready = False
+        self._folder = Path()
+        self._numbers = count(1)  # of the sockets in it
+
+    async def run(self) -> int:
+        """Until all have ended; the exit status. Raises OSError where we cannot listen for HTTP."""
+        with _socket_folder() as folder:
+            self._folder = Path(folder)
+            async with self._front():
+                try:
+                    await self._watch_over()
+                finally:
+                    await self._end_all()
+        return self._status
+
+    # --- what it is asked to do -------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Have all workers hand over their calls and end. A second request cuts that short."""
+        if self._crew.ending:
+            for running in self._running.values():
+                _signal(running.process, signal.SIGTERM)
+            return
+        log.info("stopping", workers=len(self._crew.taking))
+        self._service_manager.stopping()
+        self.leave()
+        for member in self._crew.taking:
+            member.state = State.STOPPING
+            member.seen_at = self._now()
+            _signal(self._running[member].process, signal.SIGTERM)
+
+    def leave(self) -> bool:
+        """Replace no worker any more: they were told to end. False if that was so before."""
+        if self._crew.ending:
+            return False
+        self._crew.ending = True
+        self._changed.set()
+        return True
+
+    def renew(self) -> None:
+        """Replace all workers, one after the other, by processes that read the settings anew."""
+        if not self._crew.ending:
+            log.info("the workers are replaced, one after the other")
+            self._crew.renew()
+            self._changed.set()
+
+    def web_ports(self) -> dict[int, int]:
+        """The workers that take calls: by slot, under which port their local sockets are."""
+        return {
+            member.slot: running.web_port
+            for member, running in sorted(self._running.items(), key=lambda one: one[0].slot)
+            if running.web_port
+        }
+
+    # --- what it does -----------------------------------------------------------------------------
+
+    async def _watch_over(self) -> None:
+        while True:
+            self._changed.clear()
+            for step in self._crew.decide(self._now()):
+                await self._do(step)
+            if self._crew.ending and not self._running:
+                return
+            self._service_manager.alive()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._changed.wait()
+
+    async def _do(self, step: Step) -> None:
+        match step:
+            case Start(member):
+                await self._start(member)
+            case Begin(member) if running := self._running.get(member):
+                running.stdin.write(BEGIN)
+            case Stop(member) if running := self._running.get(member):
+                if running.web_port:
+                    _signal(running.process, signal.SIGTERM)
+                else:
+                    running.stdin.close()  # it has not begun
+            case Kill(member) if running := self._running.get(member):
+                log.warning("a worker does not answer: it is killed", worker=member.slot)
+                _signal(running.process, signal.SIGKILL)
+
+    async def _start(self, member: Member) -> None:
+        try:
+            running = await self._spawn(member)
+        except OSError as error:
+            log.error("a worker cannot be started", worker=member.slot, reason=str(error))
+            self._crew.ended(member, self._now())
+            return
+        self._running[member] = running
+        asyncio.get_running_loop().add_reader(running.reports, self._reported, running)
+        running.task = asyncio.create_task(self._ended(running))
+
+    async def _spawn(self, member: Member) -> _Running:
+        path = self._folder / str(next(self._numbers))
+        reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            reports.setblocking(False)
+            reports.bind(str(path))
+            wanted = self._crew.wanted
+            own = slots.environment(self._settings, member.slot, wanted + EXTRA, wanted)
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                str(member.slot),
+                env={**self._environment, **own, "NOTIFY_SOCKET": str(path)},
+                stdin=PIPE,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which tells them
+            )
+        except OSError:
+            reports.close()
+            raise
+        return _Running(member, process, reports)
+
+    def _reported(self, running: _Running) -> None:
+        try:
+            text = running.reports.recv(4096).decode(errors="replace")
+        except OSError:
+            return
+        state = None
+        if found := _WEB_PORT.search(text):
+            running.web_port = int(found[1])
+            state = State.READY
+        elif "STATUS=" in text:
+            state = State.SPARE
+        self._crew.told(running.member, state, self._now())
+        if running.member.state is state is State.SPARE:
+            log.info("a spare is ready", worker=running.member.slot)
+        if self._crew.complete and not self._told_ready:
+            self._told_ready = True
+            self._service_manager.ready()
+            log.info("ready", workers=self._crew.wanted, pid=os.getpid())
+        self._changed.set()
+
+    async def _ended(self, running: _Running) -> None:
+        status = await running.process.wait()
+        member = running.member
+        self._forget(running)
+        if self._crew.ended(member, self._now()):
+            log.warning(
+                "a worker has ended by itself",
+                worker=member.slot,
+                status=status,
+                was=member.state.value,
+            )
+            if not self._crew.proven:  # it has said why
+                self._status = status if status > 0 else 1
+                self._crew.ending = True
+        self._changed.set()
+
+    def _forget(self, running: _Running) -> None:
+        asyncio.get_running_loop().remove_reader(running.reports)
+        running.reports.close()
+        self._running.pop(running.member, None)
+
+    async def _end_all(self) -> None:
+        """Only after a bug of ours are there any left."""
+        for running in list(self._running.values()):
+            _signal(running.process, signal.SIGTERM)
+            if running.task is not None:
+                await running.task
+
+    @contextlib.asynccontextmanager
+    async def _front(self) -> AsyncIterator[None]:
+        web, share = self._settings.web, self._settings.esl.share
+        routes = front_routes(self.web_ports, self.leave)
+        async with contextlib.AsyncExitStack() as stack:
+            with told_by("web", web.host, web.port):
+                port = await serve_tcp(stack, routes, web.host, web.port, guard(web), share=share)
+            await serve_locally(stack, routes, port)
+            yield
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+def supervise(loaded: Loaded, wanted: int) -> int:
+    """Run ``wanted`` workers until SIGTERM or SIGINT; returns the exit status. Logging must be set
+    up already. Raises SettingsError and OSError."""
+    slots.check(loaded.settings, wanted + EXTRA)
+    command = [sys.executable, "-m", "esl_controller", "serve"]
+    command += ["--config", str(loaded.path)] if loaded.path else []
+    supervisor = Supervisor(loaded.settings, wanted, [*command, "--worker"], os.environ)
+    return asyncio.run(_until_told(supervisor))
+
+
+async def _until_told(supervisor: Supervisor) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.renew)
+    return await supervisor.run()
+
+
+def _socket_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for sockets, whose paths have 107 bytes at most (unix(7)): where TMPDIR leaves too
+    few for us, it is in /tmp. Raises OSError."""
+    ours = len("/esl-controller-12345678/1234567890")
+    short = len(os.fsencode(tempfile.gettempdir())) + ours <= 107
+    return tempfile.TemporaryDirectory(
+        prefix="esl-controller-",
+        dir=None if short else "/tmp",  # noqa: S108 (a folder of our own in it)
+    )
