@@ -149,7 +149,8 @@ async def test_it_says_one_thing_after_the_other_and_knows_how_long_that_takes()
             assert leg.speaking
             await until(lambda: not leg.speaking)
             said = b"".join((words * n).tobytes() for n in (1, 2, 3))
-            await until(lambda: said in b"".join(leg.frames))
+            # Without the silence that the switch plays where one of our frames comes late.
+            await until(lambda: said in b"".join(frame for frame in leg.frames if any(frame)))
             assert leg.say(np.ones(1600, np.int16), 16000) == pytest.approx(0.1), "another rate"
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from tests.live.freeswitch import Build, FreeSwitch, builds
-from tests.live.machine import Waits, raise_own_priority
+from tests.machine import raise_own_priority
 
 HERE = Path(__file__).parent
 PREFIX = os.environ.get("FREESWITCH_PREFIX", "")
@@ -20,8 +19,6 @@ WHY = (
     " mod_audio_stream; see tests/live/README.md"
 )
 
-TRIES = 1 if os.environ.get("LIVE_STRICT") else 3
-_WAITS = pytest.StashKey[Waits]()
 Figures = defaultdict[str, list[float]]
 _figures: Figures = defaultdict(list)
 
@@ -41,35 +38,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         known = builds(Path(PREFIX)) if PREFIX else [Build("none", Path())]
         wanted = known[:1] if "any_switch" in metafunc.fixturenames else known
         metafunc.parametrize("build", wanted, ids=[build.name for build in wanted], scope="session")
-
-
-@pytest.fixture(autouse=True)
-def waits(request: pytest.FixtureRequest) -> Iterator[Waits]:
-    """How long the threads of a test had to wait for a CPU."""
-    with Waits() as measured:
-        request.node.stash[_WAITS] = measured
-        yield measured
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A test that fails while the machine is too busy to tell is run again: a fault of ours fails
-    it each time."""
-    if not item.path.is_relative_to(HERE):
-        return None
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for left in reversed(range(TRIES)):
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        waits = item.stash.get(_WAITS, None)
-        failed = any(report.failed for report in reports)
-        if not (left and failed and waits and waits.busy):
-            break
-        print(f"\n{item.name}: run again, as {waits}")
-        item._initrequest()  # type: ignore[attr-defined]  # as pytest-rerunfailures does
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from esl_controller.freeswitch import dialplan
 from tests.live import g722
-from tests.live.machine import run_as_packaged
+from tests.machine import run_as_packaged
 
 PASSWORD: Final = "live-tests"
 DOMAIN_UUID: Final = "6a1f0c52-8f0e-4a53-9d0c-0d7a3a5a1b01"

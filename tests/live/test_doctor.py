@@ -12,6 +12,7 @@ import pytest
 from esl_controller.config.loading import load
 from esl_controller.diagnostics.doctor.command import examined
 from esl_controller.diagnostics.doctor.report import Report, Status
+from esl_controller.fusionpbx import config as fusionpbx_config
 from tests.diagnostics.doctor.clinic import grow_old, ill
 from tests.live.freeswitch import DOMAIN_UUID, FreeSwitch, free_port
 from tests.live.processes import run
@@ -20,6 +21,7 @@ from tests.live.rig import Live, environment, live, until_async
 FAILED, WARNING = Status.FAILED, Status.WARNING
 SEED = "ws://127.0.0.1:8085/ws/${domain_uuid}/${secretary_uuid}/${uuid}"
 OURS = "2_voice_ai.xml"
+MACHINE_HAS_FUSIONPBX = any(path.exists() for path in fusionpbx_config.DEFAULT_FILES)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +70,8 @@ async def test_as_a_process_without_a_controller(any_switch: FreeSwitch, tmp_pat
     assert (status, error) == (0, ""), out
     assert "the doctor listens in its place" in out
     assert "ok        our media: FreeSWITCH reaches our media at" in out
-    assert ", 0 failed, 0 skipped" in out
+    # The process finds a FusionPBX that the machine has, whose checks this number has none of.
+    assert ", 0 failed" in out if MACHINE_HAS_FUSIONPBX else ", 0 failed, 0 skipped" in out
     await until_async(no_channel)
 
 
