@@ -47,6 +47,13 @@ def test_silence_between_two_pieces_is_measured(words: Samples) -> None:
     assert gaps(heard, words, 8000) == [30.0]
 
 
+def test_what_a_telephone_puts_in_the_place_of_late_audio_is_measured(words: Samples) -> None:
+    last = words[11840:12000].astype(float)
+    fading = np.concatenate([last * gain for gain in (0.9, 0.5, 0.2)]).astype(np.int16)
+    heard = padded(words[:12000], fading, words[12000:])
+    assert gaps(heard, words, 8000) == [60.0]
+
+
 def test_an_end_that_is_missing_is_noticed(words: Samples) -> None:
     heard = padded(words[:12000])
     with pytest.raises(AssertionError, match="missing"):

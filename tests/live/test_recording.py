@@ -45,7 +45,7 @@ async def test_caller_and_secretary_have_a_side_each(
     left, right, recorded_at = sides(stored.recording)
     assert recorded_at == rate
     said = through_telephone(words("caller_interrupts", rate), codec)
-    assert recorded(left, said, rate) == 1.0
+    assert recorded(left, said, rate) >= 0.9
     assert recorded(right, greeting, rate) >= 0.9
     caller, agent = match(left, said), match(right, greeting)
     assert caller.at > agent.at + greeting.size, "the sides keep step"
