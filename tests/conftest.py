@@ -63,7 +63,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _reason(report: pytest.TestReport) -> str:
     """Where a test failed, and with what."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return f"{crash.path}:{crash.lineno}: {crash.message}" if crash else report.longreprtext
+    text = f"{crash.path}:{crash.lineno}: {crash.message}" if crash else report.longreprtext
+    return text.partition("\n")[0]
 
 
 @pytest.fixture(scope="session")

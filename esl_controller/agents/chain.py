@@ -1,6 +1,7 @@
 """The models that a call may have: ``[agent]``'s, then those of ``[[models]]`` in their order.
 
-Which of them a call has when is decided by ``call/model_link.py``.
+A secretary may choose some of them, in an order of its own. Which of them a call has when is
+decided by ``call/model_link.py``.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Final
 
 from esl_controller.agents.base import Model
 from esl_controller.agents.factory import make_model
-from esl_controller.config.settings import AgentSettings, FurtherModel, Settings
+from esl_controller.config.model_settings import FIRST_MODEL, AgentSettings, FurtherModel
+from esl_controller.config.settings import Settings
 from esl_controller.secretaries.persona import Persona
 
-FIRST: Final = "[agent]"
 IMPATIENT_S: Final = 3.0  # that connecting may take where there is another model to go on with
 
 
@@ -39,7 +40,7 @@ class ChainModel:
         advice = self.model.remedy(reason)
         if self.further is None:
             return advice
-        return advice.replace("OPENAI_API_KEY", self.further.key).replace(FIRST, "[[models]]")
+        return advice.replace("OPENAI_API_KEY", self.further.key).replace(FIRST_MODEL, "[[models]]")
 
     def as_persona(self, persona: Persona) -> Persona:
         """Who it is in a call: the first is what the secretary wants, each other one is as near to
@@ -55,11 +56,18 @@ def open_chain(settings: Settings, first: AgentSettings | None = None) -> Sequen
     in the event loop."""
     agent = first or settings.agent
     if not settings.models:
-        return (ChainModel(FIRST, make_model(agent), agent),)
+        return (ChainModel(FIRST_MODEL, make_model(agent), agent),)
     timeout_s = min(IMPATIENT_S, agent.connect_timeout_s)
     agent = agent.model_copy(update={"connect_timeout_s": timeout_s})
-    chain = [ChainModel(FIRST, make_model(agent, alone=False), agent)]
+    chain = [ChainModel(FIRST_MODEL, make_model(agent, alone=False), agent)]
     for further in settings.models:
         own = further.in_place_of(agent)
         chain.append(ChainModel(further.name, make_model(own, alone=False), own, further))
     return chain
+
+
+def of_secretary(chain: Sequence[ChainModel], names: Sequence[str]) -> Sequence[ChainModel]:
+    """Those of ``chain`` that a secretary names, in its order; all of them where it names none that
+    is there."""
+    known = {each.name: each for each in chain}
+    return tuple(known[name] for name in names if name in known) or chain

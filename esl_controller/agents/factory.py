@@ -1,5 +1,5 @@
 """Which class speaks to which kind of model. The one place to register another
-vendor's class; its kind stands in ``config/settings.py``."""
+vendor's class; its kind stands in ``config/model_settings.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from esl_controller.agents.base import Model
 from esl_controller.agents.openai.gpt_live import GptLiveModel
 from esl_controller.agents.openai.realtime import RealtimeModel
 from esl_controller.call.agent import PATIENCE_S
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 
 MODELS: Final[dict[str, Callable[[AgentSettings, float], Model]]] = {
     "realtime": RealtimeModel,

@@ -14,16 +14,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from esl_controller.config import default_file, toml_file
-from esl_controller.config.setting_types import PortRange, without_password
-from esl_controller.config.settings import (
-    PREFIX,
-    FurtherModel,
-    Loaded,
-    Settings,
-    SettingsError,
-    schema,
-    secret_variable,
-)
+from esl_controller.config.model_settings import FurtherModel
+from esl_controller.config.setting_types import PortRange, secret_variable, without_password
+from esl_controller.config.settings import PREFIX, Loaded, Settings, SettingsError, schema
 from esl_controller.config.toml_file import comment, toml
 
 MODELS = "models"

@@ -1,4 +1,5 @@
-"""The types of single settings: what they accept, and what they say about anything else. [core]
+"""The types of single settings: what they accept, and what they say about anything else; and what
+all their tables have in common. [core]
 
 A message names the mistake and what to write instead. It never repeats a value that could contain
 a password.
@@ -13,7 +14,17 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    Strict,
+)
+from pydantic.fields import FieldInfo
 
 Network = IPv4Network | IPv6Network
 
@@ -279,3 +290,15 @@ OptionalDialplanWord = Annotated[str, _or_empty(_dialplan_word)]
 Text = Annotated[str, Field(max_length=50_000), AfterValidator(_text)]
 FolderThere = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_folder_there)]
 ComeBack = Annotated[bool | Literal["unreached"], PlainValidator(_come_back)]
+
+
+class Section(BaseModel):
+    """One table of a file. The docstring of a subclass is the help of its table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def secret_variable(field: FieldInfo) -> str | None:
+    """The environment variable of a secret setting, None for any other setting."""
+    extra = field.json_schema_extra
+    return str(extra["variable"]) if isinstance(extra, dict) else None

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from esl_controller.config.settings import GREETINGS, Settings
+from esl_controller.config.model_settings import GREETINGS
+from esl_controller.config.setting_types import shown
+from esl_controller.config.settings import Settings
 from esl_controller.secretaries import prompt, writing
 from esl_controller.secretaries.folder import File, files_in, read_all
 from esl_controller.secretaries.phrases import phrase
@@ -31,7 +33,11 @@ def check(paths: Sequence[Path], settings: Settings, number: str) -> tuple[str, 
     files = _read(paths, settings)
     if not files:
         raise SecretaryError("there is no .toml file in " + " and ".join(map(str, paths)))
-    mistakes = [line for file in files for line in (*file.mistakes, *_loops(file, number))]
+    mistakes = [
+        line
+        for file in files
+        for line in (*file.mistakes, *_loops(file, number), *_unknown_models(file, settings))
+    ]
     if mistakes:
         return "\n".join(mistakes) + "\n", False
     count = len(files)
@@ -122,6 +128,16 @@ def _loops(file: File, number: str) -> Iterator[str]:
             f"{where}: [[destinations]] number: {number} is our own number: a transfer there leads"
             " back to us (if it is another one, name ours with --number)"
         )
+
+
+def _unknown_models(file: File, settings: Settings) -> Iterator[str]:
+    """A line for each model that the settings do not have."""
+    secretary = file.reading.secretary
+    where = file.reading.places.get("models", file.reading.path)
+    for name in secretary.models if secretary else ():
+        if name not in settings.model_names:
+            known = ", ".join(map(shown, settings.model_names))
+            yield f"{where}: models: the settings have no {shown(name)}; there are {known}"
 
 
 def _mailboxes(file: File) -> Iterator[str]:

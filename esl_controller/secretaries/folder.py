@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import structlog
 
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.reading import Reading, read
 from esl_controller.secretaries.secretary import Secretary
 

@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from esl_controller.config.setting_types import Line, Mistakes, Several, shown
-from esl_controller.config.settings import Section
+from esl_controller.config.setting_types import Line, Mistakes, Section, Several, shown
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 

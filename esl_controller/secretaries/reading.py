@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from esl_controller.config import toml_file
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.config.setting_types import UUID, Mistakes
-from esl_controller.config.settings import AgentSettings
 from esl_controller.secretaries.secretary import Secretary, of_agent
 
 DEFAULT = "default"

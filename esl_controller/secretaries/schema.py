@@ -21,12 +21,12 @@ from esl_controller.config.setting_types import (
     Name,
     OptionalDialplanWord,
     OptionalWebhookUrl,
+    Section,
     Several,
     Text,
     WebhookUrl,
     shown,
 )
-from esl_controller.config.settings import Section
 from esl_controller.secretaries import functions
 from esl_controller.secretaries.functions import EnabledName
 from esl_controller.secretaries.patterns import Pattern

@@ -15,17 +15,18 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
+from esl_controller.config.model_settings import GREETINGS, AgentSettings
 from esl_controller.config.setting_types import (
     Line,
     Mistakes,
     Name,
     OptionalLanguage,
     OptionalUuid,
+    Section,
     Several,
     Text,
     shown,
 )
-from esl_controller.config.settings import GREETINGS, AgentSettings, Section
 from esl_controller.secretaries import functions
 from esl_controller.secretaries.hours import Hours
 from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
@@ -81,6 +82,12 @@ class Secretary(Section):
     )
     voice: Line = Field(default="", description="Name of its voice. Empty: that of [agent].")
     model: Line = Field(default="", description="Name of its model. Empty: that of [agent].")
+    models: Several[Name] = Field(
+        default=(),
+        description="The models that may have its calls, the first of them that is well: names of"
+        ' [[models]] in the settings, and "[agent]". Empty: all of them, in that file\'s order.',
+        examples=[["[agent]"]],
+    )
     instructions: Text = Field(
         default="", description="What it is and how it speaks. Empty: those of [agent]."
     )
@@ -207,7 +214,10 @@ class Secretary(Section):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Secretary:
-        if mistakes := [*_destination_mistakes(self), *_function_mistakes(self)]:
+        mistakes = [*_destination_mistakes(self), *_function_mistakes(self)]
+        if len(set(self.models)) < len(self.models):
+            mistakes.append(("models", "one of them is there twice"))
+        if mistakes:
             raise Mistakes(mistakes)
         return self
 

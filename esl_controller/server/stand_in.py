@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 
 
 @contextlib.asynccontextmanager

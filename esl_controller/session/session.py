@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import structlog
 
+from esl_controller.agents.chain import of_secretary
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.conversation import Conversation
@@ -57,6 +58,7 @@ class CallSession:
         found = deps.find_secretary(channel.domain_uuid, channel.secretary_uuid)
         self.secretary = _began_with(claimed, found)
         toolbox = Toolbox(self.secretary)
+        deps = replace(deps, models=of_secretary(deps.models, self.secretary.models))
         self._clock = CallClock(channel.age_s)
         now = self._clock.now()
         closed = not is_open(self.secretary.hours, now)
@@ -66,6 +68,8 @@ class CallSession:
         self.log = structlog.stdlib.get_logger(__name__).bind(
             call_uuid=channel.uuid, domain_uuid=channel.domain_uuid
         )
+        if unknown := set(self.secretary.models).difference(deps.settings.model_names):
+            self.log.warning("the secretary names unknown models", models=sorted(unknown))
         self._deps = deps
         self._quiet = asyncio.Event()  # set while nobody speaks and nothing is awaited
         self._runner = CallRunner(

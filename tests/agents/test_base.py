@@ -9,7 +9,7 @@ import pytest
 
 from esl_controller.agents.base import Agent, Model
 from esl_controller.agents.factory import MODELS, make_model
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.persona import Persona
 
 PERSONA = Persona("m", "v", "en", "Be brief.")

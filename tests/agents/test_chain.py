@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from esl_controller.agents.chain import IMPATIENT_S, ChainModel, open_chain
+from esl_controller.agents.chain import IMPATIENT_S, ChainModel, of_secretary, open_chain
 from esl_controller.agents.factory import MODELS
 from esl_controller.agents.openai.endpoint import OpenAIEndpoint
 from esl_controller.call.agent import PATIENCE_S
@@ -97,3 +97,19 @@ async def test_an_operator_is_told_which_one_and_what_to_set(tmp_path: Path) -> 
         assert europe.remedy("the key was refused").startswith("EU_KEY in the environment")
         assert europe.remedy("no connection").startswith("[[models]] base_url")
         assert first.remedy("no connection").startswith("[agent] base_url")
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        ((), ["[agent]", "Europe", "cheap"]),
+        (("cheap", "[agent]"), ["cheap", "[agent]"]),
+        (("gone", "Europe"), ["Europe"]),
+        (("gone",), ["[agent]", "Europe", "cheap"]),
+    ],
+)
+async def test_a_secretary_chooses_its_models(
+    tmp_path: Path, names: tuple[str, ...], chosen: list[str]
+) -> None:
+    async with chain(tmp_path, TWO) as models:
+        assert [each.name for each in of_secretary(models, names)] == chosen

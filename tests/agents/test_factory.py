@@ -12,7 +12,7 @@ from esl_controller.agents.base import Model
 from esl_controller.agents.factory import MODELS, make_model
 from esl_controller.agents.openai.gpt_live import GptLiveModel
 from esl_controller.agents.openai.realtime import RealtimeModel
-from esl_controller.config.settings import KINDS, AgentSettings, Kind
+from esl_controller.config.model_settings import KINDS, AgentSettings, Kind
 from tests.paths import ROOT
 
 URL = "http://127.0.0.1:9/v1"

@@ -97,6 +97,8 @@ async def test_who_has_talked_to_somebody_comes_back_and_is_asked_for_more() -> 
         await until(lambda: len(replies(of, 1)) > 1)
         limits = [group for group, tasks in of.switch.scheduled.items() for _ in tasks]
         assert limits == [call.uuid], "one limit, the new one, and nothing else"
+        (session,) = of.controller.calls.calls.values()
+        await until(lambda: "leaves: Desk" in session.call.describe())
         call.hangup()
         await of.no_calls()
         stored = await of.record(call.uuid)

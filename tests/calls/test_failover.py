@@ -49,14 +49,16 @@ class Two:
 
 
 @asynccontextmanager
-async def two(model: dict[str, Any] | None = None, **also: Any) -> AsyncIterator[Two]:
+async def two(
+    model: dict[str, Any] | None = None, secretary: str = SECRETARY, **also: Any
+) -> AsyncIterator[Two]:
     async with AsyncExitStack() as stack:
         second = await stack.enter_async_context(
             ModelStandIn(greeting="caller_interrupts", think_ms=20)
         )
         file = MODELS.format(url=second.base_url)
         of = await stack.enter_async_context(
-            rig(model=model, file=file, secretary=SECRETARY, **also)
+            rig(model=model, file=file, secretary=secretary, **also)
         )
         yield Two(of, second)
 
@@ -110,6 +112,37 @@ async def test_in_mid_word_the_second_model_goes_on_as_the_same_secretary() -> N
             "another model is called",
         ]
         assert (await of.rig.record(call.uuid))["outcome"] == "completed"
+
+
+async def test_a_secretary_has_an_order_of_its_own() -> None:
+    async with two(secretary=SECRETARY + 'models = ["in reserve", "[agent]"]\n') as of:
+        (call,) = await of.new_calls(1)
+        assert (len(of.first.sessions), len(of.second.sessions)) == (0, 1)
+        assert set_up(of.second.sessions[0])["audio"]["output"]["voice"] == "cedar"
+        of.second.faults = ModelFaults(too_many=True)
+        await of.second.sessions[0].close(1011, "going down")
+        await until(lambda: any(session.record.client_events for session in of.first.sessions))
+        assert set_up(of.first.sessions[0])["audio"]["output"]["voice"] == "marin"
+        call.hangup()
+
+
+async def test_a_model_that_a_secretary_does_not_name_has_none_of_its_calls() -> None:
+    async with two(secretary=SECRETARY + 'models = ["[agent]"]\n') as of:
+        (call,) = await of.new_calls(1)
+        await of.die()
+        await until(lambda: of.first.refused > 1)
+        assert not of.second.sessions
+        call.hangup()
+
+
+async def test_a_model_that_the_settings_do_not_have_is_told_and_costs_no_call() -> None:
+    async with two(secretary=SECRETARY + 'models = ["gone"]\n') as of:
+        with capture_logs() as logs:
+            (call,) = await of.new_calls(1)
+        told = [line for line in logs if line["event"] == "the secretary names unknown models"]
+        assert [line["models"] for line in told] == [["gone"]]
+        assert len(of.first.sessions) == 1
+        call.hangup()
 
 
 async def test_everybody_hears_us_again_soon_and_nobody_is_lost() -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from esl_controller.cli.main import main
 from esl_controller.config.loading import describe, example, load
-from esl_controller.config.settings import Settings, schema, secret_variable
+from esl_controller.config.setting_types import secret_variable
+from esl_controller.config.settings import Settings, schema
 from esl_controller.freeswitch.dialplan import EXAMPLE_DOMAIN_UUID, EXAMPLE_SECRETARY_UUID, render
 from esl_controller.server import logs
 

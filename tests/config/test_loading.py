@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from esl_controller.config.loading import describe, example, load
-from esl_controller.config.settings import Settings, SettingsError, schema, secret_variable, secrets
+from esl_controller.config.setting_types import secret_variable
+from esl_controller.config.settings import Settings, SettingsError, schema, secrets
 from tests.paths import ROOT
 
 KEY = "sk-proj-0123456789abcdef"

@@ -38,7 +38,8 @@ from esl_controller.call.machine import Call
 from esl_controller.call.snapshot import Resumption, Snapshot, StoredSnapshot
 from esl_controller.call.tools import Toolbox, ToolError
 from esl_controller.config import loading
-from esl_controller.config.settings import AgentSettings, SettingsError
+from esl_controller.config.model_settings import AgentSettings
+from esl_controller.config.settings import SettingsError
 from esl_controller.freeswitch.connection import SwitchConnection
 from esl_controller.freeswitch.reader import BLOCK_LIMIT
 from esl_controller.freeswitch.wire import SwitchError

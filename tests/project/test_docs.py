@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from esl_controller.config import default_file
-from esl_controller.config.settings import PREFIX, Settings, schema, secret_variable
+from esl_controller.config.setting_types import secret_variable
+from esl_controller.config.settings import PREFIX, Settings, schema
 from esl_controller.secretaries.secretary import Secretary
 from tests.paths import CAPTURES, ROOT
 from tests.project.pages import (

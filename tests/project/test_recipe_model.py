@@ -29,9 +29,10 @@ from esl_controller.call.agent_events import (
     ResponseDone,
     ResponseStarted,
 )
-from esl_controller.config import loading, settings
+from esl_controller.config import loading, model_settings, settings
+from esl_controller.config.model_settings import AgentSettings, OfKind
 from esl_controller.config.setting_types import Secret
-from esl_controller.config.settings import AgentSettings, Loaded, OfKind, Settings, SettingsError
+from esl_controller.config.settings import Loaded, Settings, SettingsError
 from esl_controller.diagnostics.doctor import controller_checks
 from esl_controller.diagnostics.doctor.case import Case
 from esl_controller.diagnostics.doctor.report import Status
@@ -136,7 +137,7 @@ class PlantedSettings(Settings):
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(factory.MODELS, "humming", HummingModel)
-    monkeypatch.setitem(settings.KINDS, "humming", OfKind("bee-1", key="honey"))
+    monkeypatch.setitem(model_settings.KINDS, "humming", OfKind("bee-1", key="honey"))
     for module in (loading, settings):
         monkeypatch.setattr(module, "Settings", PlantedSettings)
 

@@ -79,6 +79,20 @@ def test_check_finds_a_destination_that_leads_back_to_us(
     assert run(capsys, "check", "--number", "8500")[0] == 0
 
 
+def test_check_finds_a_model_that_the_settings_do_not_have(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    file = folder / "default.toml"
+    file.write_text('name = "Ana"\nmodels = ["[agent]", "Europe"]\n')
+    unknown = f'{file}:2: models: the settings have no "Europe"; there are "[agent]"\n'
+    assert run(capsys, "check")[:2] == (1, unknown)
+    file.write_text('models = ["[agent]", "[agent]"]\n')
+    assert run(capsys, "check")[:2] == (1, f"{file}:1: models: one of them is there twice\n")
+    file.write_text('models = ["[agent]"]\n')
+    assert run(capsys, "check") == (0, "1 secretary is right\n", "")
+
+
 def test_check_says_where_a_mailbox_may_keep_who_is_to_come_back(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

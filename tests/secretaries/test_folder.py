@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries import folder as module
 from esl_controller.secretaries.folder import Folder, FolderError
 from esl_controller.secretaries.reading import Reading, read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esl_controller.config.settings import GREETINGS
+from esl_controller.config.model_settings import GREETINGS
 from esl_controller.secretaries.phrases import CLOSED, FAREWELLS, phrase
 
 

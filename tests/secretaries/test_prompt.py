@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.hours import DAYS
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Tool
 from esl_controller.secretaries.prompt import SHOWN_LIMIT, ThisCall, instructions, persona

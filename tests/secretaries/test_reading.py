@@ -92,6 +92,7 @@ OUT_OF_RANGE: list[tuple[Place, Any]] = [
     (("language",), "pt_BR"),
     (("voice",), "\x00"),
     (("model",), "a\u2028b"),
+    (("models",), ["[agent]", "[agent]"]),
     (("instructions",), "x" * 50_001),
     (("business_info",), "a\x07b"),
     (("greeting",), "a\nb"),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from esl_controller.call.tools import Toolbox
-from esl_controller.config.settings import GREETINGS, AgentSettings
+from esl_controller.config.model_settings import GREETINGS, AgentSettings
 from esl_controller.secretaries import prompt
 from esl_controller.secretaries.hours import is_open, opens_next
 from esl_controller.secretaries.secretary import recalled

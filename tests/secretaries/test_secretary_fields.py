@@ -11,11 +11,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from esl_controller.agents.chain import ChainModel, of_secretary
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
 from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import SpeechStarted
 from esl_controller.call.tools import TakeMessage, Toolbox
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.hours import is_open
 from esl_controller.secretaries.prompt import persona
 from esl_controller.secretaries.secretary import Secretary
@@ -62,6 +64,12 @@ def calls(own: Secretary) -> object:
 def model(own: Secretary) -> object:
     """What the model is told: by day, and by night."""
     return [persona(own, Toolbox(own).tools, closed=closed) for closed in (False, True)]
+
+
+def choosing(own: Secretary) -> object:
+    """Which of the settings' models its calls may have."""
+    known = [ChainModel(name, None, AgentSettings()) for name in ("[agent]", "other")]  # type: ignore[arg-type]
+    return [each.name for each in of_secretary(known, own.models)]
 
 
 def transferring(own: Secretary) -> object:
@@ -178,6 +186,7 @@ SEEN: dict[str, tuple[Any, See, dict[str, Any]]] = {
     "language": ("pt", greeting, {}),
     "voice": ("ash", model, {}),
     "model": ("gpt-realtime-9", model, {}),
+    "models": (["other"], choosing, {}),
     "instructions": ("Be brief.", model, {}),
     "business_info": ("A visit is 50.", model, {}),
     "greeting": ("Acme, hello.", greeting, {}),

@@ -7,7 +7,7 @@ import asyncio
 from esl_controller.agents.factory import make_model
 from esl_controller.agents.probe import probe
 from esl_controller.call.agent_events import AgentFailed, AgentReady
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.persona import Persona
 from esl_controller.server.stand_in import stand_in
 

@@ -21,7 +21,7 @@ from esl_controller.call.agent_events import (
     SpeechStopped,
 )
 from esl_controller.call.records import Turn
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.persona import Persona
 from esl_controller.session.agent_session import AgentSession

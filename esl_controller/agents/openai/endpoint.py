@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from esl_controller.agents.health import EndpointHealth
 from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.agent import PATIENCE_S
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from media.frame import PCMA, PCMU, RATES, Format, pcm
 
 if TYPE_CHECKING:

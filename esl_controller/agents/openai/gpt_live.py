@@ -41,7 +41,7 @@ from esl_controller.call.agent_events import (
     SpeechStarted,
     SpeechStopped,
 )
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.persona import Persona
 from media.frame import Format
 from media.resample import Converter

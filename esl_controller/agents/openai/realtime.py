@@ -38,7 +38,7 @@ from esl_controller.call.agent_events import (
     ResponseStarted,
     TranscriptMissing,
 )
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.persona import ByMeaning, BySilence, Persona
 from media.frame import Format
 

@@ -47,6 +47,12 @@ async def secretaries(case: Case) -> Finding:
             "A transfer there brings the caller back to us, until we refuse to make another one.",
             "Write the number of who is meant into [[destinations]].",
         )
+    if unknown := sorted(set(who.models).difference(case.settings.model_names)):
+        return warning(
+            f"{case.number} is answered by {name}, whose models {', '.join(unknown)} are unknown",
+            "Its calls go on without them, and with all models of the settings if it has no other.",
+            "Write names of [[models]] in our settings into models of its file: secretary check",
+        )
     return ok(f"{case.number} is answered by {name}")
 
 

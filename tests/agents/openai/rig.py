@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from esl_controller.agents.base import Agent, Model
 from esl_controller.call import agent_events as ev
 from esl_controller.config.loading import load
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from esl_controller.simulator.live import LiveStandIn
 from esl_controller.simulator.model import ModelStandIn
 from tests.waiting import until

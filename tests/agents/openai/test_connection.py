@@ -23,7 +23,7 @@ from esl_controller.agents.openai.wire import ModelConnection
 from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import AgentFailed
 from esl_controller.call.model_link import ModelLink
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from media.frame import PCMU, Format, pcm
 from tests.agents.openai.rig import Talk, say, server
 from tests.waiting import until

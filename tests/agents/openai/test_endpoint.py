@@ -17,7 +17,7 @@ from esl_controller.agents.openai import endpoint as endpoint_module
 from esl_controller.agents.openai.connection import Connection
 from esl_controller.agents.openai.endpoint import IMPORTED_LATE, PCM, OpenAIEndpoint, confirmed
 from esl_controller.agents.openai.wire import ModelConnection
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 from media.frame import PCMA, PCMU, Format, pcm
 from tests.agents.openai.rig import say, server
 
@@ -183,7 +183,7 @@ async def test_nothing_is_imported_by_a_first_connection() -> None:
 import asyncio, sys
 from esl_controller.agents.openai.endpoint import OpenAIEndpoint
 from esl_controller.agents.openai.wire import ModelConnection
-from esl_controller.config.settings import AgentSettings
+from esl_controller.config.model_settings import AgentSettings
 
 async def main():
     endpoint = OpenAIEndpoint(AgentSettings(base_url=sys.argv[1]), "realtime")

@@ -42,6 +42,11 @@ def leads_back(place: Clinic) -> None:
     place.setting("SECRETARIES_FOLDER", str(place.folder))
 
 
+def unknown_model(place: Clinic) -> None:
+    (place.folder / "default.toml").write_text('models = ["[agent]", "Europe"]\n')
+    place.setting("SECRETARIES_FOLDER", str(place.folder))
+
+
 def asks_for_a_pin(place: Clinic) -> None:
     (place.folder / "ana.toml").write_text(
         'name = "Ana"\nsecretary_uuid = "5c0ffee5-0000-4000-8000-000000000001"\n'
@@ -98,6 +103,7 @@ FAULTS: dict[str, Planted] = {
     "no record": (no_record, "record", WARNING, "is empty", "sqlite:///"),
     "secretary": (bad_secretary, "secretaries", FAILED, "ana.toml", "secretary check"),
     "leads back": (leads_back, "secretaries", WARNING, "Desk has that number", "[[destinations]]"),
+    "unknown model": (unknown_model, "secretaries", WARNING, "models Europe", "secretary check"),
     "unsigned": (
         asks_for_a_pin,
         *("secret digits", WARNING, "balance of Ana", "ESL_CONTROLLER_WEBHOOK_SECRET"),
