@@ -61,6 +61,7 @@ class Conversation:
     ) -> None:
         self._secretary = secretary
         self._closed = closed
+        self.model_spoke = False  # since it was connected
         self._model_ready = False
         self._turns = TurnTaking(during_greeting=secretary.barge_in.during_greeting)
         self._tools = ToolExecutor(toolbox)
@@ -283,6 +284,7 @@ class Conversation:
     # --- the playout ------------------------------------------------------------------------------
 
     def _item_queued(self, event: ev.ItemQueued, now: float) -> Actions:
+        self.model_spoke = True
         self._turns.item_queued(event.item)
         return self._tools.end_hold("the model spoke") if self.music_playing else []
 
@@ -319,10 +321,13 @@ class Conversation:
 
     # --- the model's connection -------------------------------------------------------------------
 
-    def model_gone(self, now: float, *, for_good: bool = False) -> Actions:
-        """The connection to the model is gone; ``for_good``: no other one will be made."""
+    def model_gone(self, now: float, *, for_good: bool = False, another: bool = False) -> Actions:
+        """The connection to the model is gone; ``for_good``: no other one will be made;
+        ``another``: it will be to another model."""
         actions = self._turns.model_gone(leaving=self.leaving, for_good=for_good)
-        self._model_ready = False
+        if another:
+            self._turns.failures.succeeded()  # those of one model are no other's
+        self._model_ready = self.model_spoke = False
         return self._carry_on(actions, now)
 
     def model_connected(self, *, takes_turns: bool) -> None:

@@ -5,7 +5,8 @@ Part of ``model_recovery.py``. A call may have several models: that of ``[agent]
 then each other model is tried at once, and when all have failed, the first again after a wait. A
 call stays with the model that has it.
 
-What gives a call up is time, not a number of tries: the caller has ``PATIENCE_S`` without a model.
+What gives a call up is time, not a number of tries: the caller has ``PATIENCE_S`` without a model,
+and a model that has not been tried is tried all the same.
 How often an endpoint that is down is really dialled is decided by all calls together
 (``agents/health.py``). Times are seconds of the call's clock.
 """
@@ -20,6 +21,7 @@ from esl_controller.call.agent_events import AgentFailed
 
 RECONNECT_S = (0.0, 0.3, 0.6, 1.2, 2.4)  # the wait before each further try; then as the last
 STABLE_S = 5.0  # a connection that lasted this long makes up for the failures before it
+MUTE_S = 15.0  # the same if its model said nothing: longer than it takes to see that it stalls
 MAX_AGE_S = 55 * 60.0  # the API ends a session after 60 minutes
 
 
@@ -36,6 +38,7 @@ class ModelLink:
         self._models = models
         self._useless: set[int] = set()  # for this call
         self._failed: set[int] = set()  # in this round
+        self._tried: set[int] = set()  # in vain, since a connection was stable
         self._rounds = 0
         self._ready_at = 0.0
         self._reconnect_at: float | None = None
@@ -59,42 +62,36 @@ class ModelLink:
         """The model has confirmed the session."""
         self.state, self._ready_at = "ready", now
 
-    def failed(self, event: AgentFailed, now: float) -> Actions:
-        """The connection is gone, or could not be made: try again, try another one, or give up."""
+    def failed(self, event: AgentFailed, now: float, *, spoke: bool = True) -> Actions:
+        """The connection is gone, could not be made, or is of no use: try again, try another one,
+        or give up. ``spoke``: whether its model has said anything."""
         broke = self.state == "ready"
-        if broke and now - self._ready_at >= STABLE_S:
+        if broke and now - self._ready_at >= (STABLE_S if spoke else MUTE_S):
             self._forgive()
         if self._failing_since is None:
             self._failing_since = now
         self._last_failure = event.reason
-        if event.recovery in (Recovery.NEXT_MODEL, Recovery.GIVE_UP):
+        self._tried.add(self.place)
+        useless = event.recovery in (Recovery.NEXT_MODEL, Recovery.GIVE_UP)
+        if useless:
             self._useless.add(self.place)
         if len(self._useless) == self._models:
             return self._lose(event.reason)
         before, wait = self.place, self._choose(again=broke)
         after_s = event.after_s if self.place == before else 0.0
-        if now + after_s > self._failing_since + PATIENCE_S:
+        if self.place in self._tried and now + after_s > self._failing_since + PATIENCE_S:
             return self._lose(event.reason)
-        wait = max(wait, after_s)
+        wait = 0.0 if useless else max(wait, after_s)
         self.state = "none"
         self._reconnect_at = now + wait
         what = "the model is called again" if self.place == before else "another model is called"
         note = Note(what, event.reason)
         return [note] if wait else [note, *self.connect()]
 
-    def of_no_use(self, reason: str) -> Actions:
-        """The model is connected, and does not reply: connect to another one, or give up."""
-        self._useless.add(self.place)
-        if len(self._useless) == self._models:
-            self.give_up()
-            return []
-        self.state = "none"
-        self._choose(again=False)
-        return [Note("another model is called", reason), *self.connect()]
-
     def give_up(self) -> None:
         """No model is of any use."""
         self.state = "lost"
+        self._reconnect_at = None
 
     def _choose(self, *, again: bool) -> float:
         """Choose the model that is tried next: ``again`` the same one, if nothing has failed
@@ -108,7 +105,7 @@ class ModelLink:
             return 0.0
         if not left:  # all have failed: a new round
             self._failed.clear()
-            self.place = usable[0]
+            self.place = next((place for place in usable if place != self.place), self.place)
         self._rounds += 1
         return RECONNECT_S[min(self._rounds, len(RECONNECT_S)) - 1]
 
@@ -137,14 +134,16 @@ class ModelLink:
         """When the caller has waited long enough for a model that is away."""
         if self._failing_since is None or self.state in ("ready", "lost"):
             return None
+        if self.place not in self._tried:
+            return None  # its own time to connect is short
         return self._failing_since + PATIENCE_S
 
     def _forgive(self) -> None:
         self._rounds = 0
         self._failed.clear()
+        self._tried.clear()
         self._failing_since = None
 
     def _lose(self, reason: str) -> Actions:
-        self.state = "lost"
-        self._reconnect_at = None
+        self.give_up()
         return [Note("the model cannot be had, the call goes on without it", reason)]

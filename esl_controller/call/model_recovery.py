@@ -55,7 +55,9 @@ class ModelRecovery:
         """The connection is gone, or could not be made."""
         if self.link.given_up:
             return []
-        return [*self.link.failed(event, now), *self._gone(now)]
+        before = self.link.place
+        actions = self.link.failed(event, now, spoke=self._conversation.model_spoke)
+        return [*actions, *self._gone(now, another=self.link.place != before)]
 
     def help(self, now: float) -> Actions:
         """Do about a model that fails to reply what asking again has not done."""
@@ -64,19 +66,19 @@ class ModelRecovery:
             return []
         if needs is Recovery.RECONNECT:
             return [*self._gone(now), *self.link.connect()]
-        connect = self.link.of_no_use("it does not reply")
-        return [*self._gone(now), *connect]
+        return self.failed(AgentFailed("it does not reply", Recovery.NEXT_MODEL), now)
 
     def give_up(self) -> Actions:
         """The call goes on without a model."""
         self.link.give_up()
         return self.fall_back()
 
-    def _gone(self, now: float) -> Actions:
+    def _gone(self, now: float, *, another: bool = False) -> Actions:
+        """The connection is gone; ``another``: another model is called."""
         given_up = self.link.given_up
         actions: Actions = []
         if self._stage.state in IN_CONVERSATION:
-            actions = self._conversation.model_gone(now, for_good=given_up)
+            actions = self._conversation.model_gone(now, for_good=given_up, another=another)
         return [*actions, *self.fall_back()] if given_up else actions
 
     def fall_back(self) -> Actions:

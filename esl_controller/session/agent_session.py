@@ -118,6 +118,8 @@ class AgentSession:
         if chosen.name != self.model:
             self._log.info("another model", before=self.model, model=chosen.name)
             self.model = chosen.name
+            text = f"the call goes on with the model {chosen.name}"
+            self._deps.record.put(Noted(channel.uuid, self._clock.now(), text))
         persona = chosen.as_persona(self._persona)
         self._agent = agent = chosen.model.agent(persona, history, g711=self._g711)
         self._transcript.silence_ms = 0 if agent.takes_turns else self._silence_ms

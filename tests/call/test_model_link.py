@@ -197,12 +197,72 @@ def test_one_that_wants_to_be_left_alone_does_not_keep_the_others_waiting() -> N
 
 
 def test_one_that_does_not_reply_is_replaced_and_the_last_one_given_up() -> None:
-    link = chain()
-    note, connect = link.of_no_use("silent")
-    assert (note, connect) == (Note("another model is called", "silent"), ConnectAgent(1))
+    link, silent = chain(), AgentFailed("silent", Recovery.NEXT_MODEL)
+    assert link.failed(silent, 1.0) == [Note("another model is called", "silent"), ConnectAgent(1)]
     link.ready(2.0)
-    assert link.of_no_use("silent") == []
+    assert link.failed(silent, 3.0) == [
+        Note("the model cannot be had, the call goes on without it", "silent")
+    ]
     assert link.given_up
+
+
+def stalls(link: ModelLink) -> list[int]:
+    """Every model connects and never speaks: the places of those that are called, until the call
+    is given up."""
+    now, places = 60.0, []
+    while link.failed(FAILED, now, spoke=False) and not link.given_up:
+        places.append(link.place)
+        link.ready(now + 0.2)
+        now += 8.2  # until the reply that is due counts as stalled
+        assert now < 60.0 + 10 * PATIENCE_S
+    return places
+
+
+def test_models_that_connect_and_never_speak_are_left_one_after_the_other() -> None:
+    assert stalls(chain(3)) == [0, 1, 2]
+    assert stalls(ready()) == [0, 0]
+
+
+def test_trouble_long_ago_costs_nobody_the_other_model() -> None:
+    link = chain()
+    assert tried(link, 50.0) == (0, 0.0)
+    link.ready(50.3)
+    assert tried(link, 302.0, AgentFailed("quota", Recovery.NEXT_MODEL)) == (1, 0.0)
+    assert link.time_up(302.1, idle=False) == []
+    assert not link.given_up
+
+
+def test_a_model_that_was_not_tried_is_tried_although_the_time_is_up() -> None:
+    link = chain()
+    assert tried(link, 10.0) == (0, 0.0)
+    late = 10.5 + PATIENCE_S
+    link.ready(late - 1.0)
+    assert tried(link, late) == (1, 0.0)
+    assert link.time_up(late + 2.0, idle=False) == [], "it is still being connected"
+    assert link.failed(FAILED, late + 3.0) == [
+        Note("the model cannot be had, the call goes on without it", "closed")
+    ]
+
+
+def test_who_wants_to_be_left_alone_does_not_cost_the_call_the_model_that_it_had() -> None:
+    link = ModelLink(2)
+    link.connect()
+    busy = AgentFailed("429", after_s=40.0)
+    assert tried(link, 0.0, busy) == (1, 0.0)
+    link.ready(0.2)
+    assert tried(link, 100.0) == (1, 0.0)
+    assert tried(link, 100.1) == (0, 0.0)
+    assert tried(link, 100.2, busy) == (1, 0.3)
+
+
+def test_what_is_given_up_is_not_called_again() -> None:
+    link = ready()
+    fail(link, 1.0)
+    link.failed(FAILED, 1.1)
+    assert link.deadline(idle=False) is not None
+    link.give_up()
+    assert link.deadline(idle=False) is None
+    assert link.time_up(60.0, idle=False) == []
 
 
 def test_several_that_are_had_and_break_again_and_again_are_given_up() -> None:

@@ -125,7 +125,9 @@ def test_a_reply_that_fails_again_and_again_costs_the_connection_and_then_the_mo
     assert alone.model.help(1.0) == [], "and nothing more, until it has failed again"
     alone.model.link.ready(2.0)
     alone.talk.handle(ResponseDone("r2", "failed", recovery=Recovery.NEXT_MODEL), 2.0)
-    assert alone.model.help(2.0) == [PlaySentence("sorry")]
+    note, sorry = alone.model.help(2.0)
+    assert note == Note("the model cannot be had, the call goes on without it", "it does not reply")
+    assert sorry == PlaySentence("sorry")
 
 
 def test_patience_is_asked_for_while_nothing_is_heard() -> None:

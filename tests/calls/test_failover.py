@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.agents.openai import realtime
+from esl_controller.call import model_link
 from esl_controller.simulator.freeswitch import CallStandIn
 from esl_controller.simulator.live import LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ModelSession, ModelStandIn
@@ -110,6 +112,7 @@ async def test_in_mid_word_the_second_model_goes_on_as_the_same_secretary() -> N
         assert [note.partition(":")[0] for note in notes] == [
             "the model is called again",
             "another model is called",
+            "the call goes on with the model in reserve",
         ]
         assert (await of.rig.record(call.uuid))["outcome"] == "completed"
 
@@ -167,6 +170,21 @@ async def test_a_quota_that_is_used_up_costs_no_second() -> None:
         call = await of.rig.switch.call()
         await call.wait_heard(timeout=2)
         assert (len(of.first.sessions), len(of.second.sessions)) == (1, 1)
+        call.hangup()
+        await of.rig.no_calls()
+        assert (await of.rig.record(call.uuid))["outcome"] == "completed"
+
+
+async def test_a_model_that_begins_replies_and_never_speaks_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(realtime, "STALL_S", 0.6)
+    monkeypatch.setattr(model_link, "STABLE_S", 0.3)
+    async with two({"faults": ModelFaults(stall_after_ms=0)}) as of:
+        call = await of.rig.switch.call()
+        await until(lambda: bool(of.second.sessions and of.second.sessions[0].record.spoken))
+        assert len(of.first.sessions) == 2, "another connection might have helped"
+        await hears(call, asyncio.get_running_loop().time())
         call.hangup()
         await of.rig.no_calls()
         assert (await of.rig.record(call.uuid))["outcome"] == "completed"

@@ -148,11 +148,15 @@ class Connection:
                 self._wire.cut()
         confirmed, self.ready = self.ready, False
         failed = self._failure or AgentFailed(error.told, error.recovery, error.after_s)
-        if failed.recovery is Recovery.RECONNECT:
-            if confirmed:
+        if confirmed:
+            if failed.recovery is Recovery.RECONNECT:
                 health.broke(self._confirmed_at)
-            elif self._ticket >= 0:
-                health.failed(self._ticket, failed.after_s)
+        elif self._ticket < 0:
+            pass  # we did not try
+        elif failed.recovery is Recovery.RECONNECT:
+            health.failed(self._ticket, failed.after_s)
+        else:
+            health.connected(self._ticket)  # it answers: nobody need wait to be told the same
         return failed
 
     def _make_wire(self, *args: Any, **kwargs: Any) -> ModelConnection:

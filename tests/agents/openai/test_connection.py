@@ -91,6 +91,15 @@ async def test_to_try_again_is_of_use_where_the_request_was_right(
     )
 
 
+async def test_an_endpoint_that_refuses_for_good_is_not_held_to_be_down() -> None:
+    async with server("realtime", say([]), 401) as url, connection_to(url) as connection:
+        health = connection._endpoint.health
+        health.failed(await health.admit())
+        assert health.wait_s > 0
+        assert (await run(connection)).recovery is Recovery.NEXT_MODEL
+        assert health.wait_s == 0, "nobody need wait to be told the same"
+
+
 def listening(seen: list[dict[str, Any]]) -> Talk:
     """Say one thing, and keep what comes."""
 

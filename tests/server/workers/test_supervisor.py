@@ -202,8 +202,10 @@ async def line(served: Served, fits: Callable[[dict[str, Any]], bool]) -> dict[s
 
 def workers_of(pid: int) -> dict[int, int]:
     """The processes of its workers, by their slots."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    commands = {int(c): Path(f"/proc/{c}/cmdline").read_text().split("\0") for c in children}
+    commands: dict[int, list[str]] = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            commands[int(child)] = Path(f"/proc/{child}/cmdline").read_text().split("\0")
     return {
         int(words[words.index("--worker") + 1]): pid
         for pid, words in commands.items()
