@@ -118,7 +118,9 @@ class Controller:
         share = settings.esl.share
         streams = self.streams.routes()
         with told_by("media", media.host, media.port):
-            media_port = await serve_tcp(stack, streams, media.host, media.port, share=share)
+            # Behind a public URL the port is the one that FreeSWITCH dials: no other will do.
+            free = share and not media.public_url
+            media_port = await serve_tcp(stack, streams, media.host, media.port, share=free)
         stack.push_async_callback(self.streams.close)
         self.media_url = self.calls.probes.media_url = media.base_url(media_port)
         routes = web_routes(self.calls, self.clock, self.shutdown)

@@ -63,13 +63,18 @@ class LoadWatch:
         _, taken = self._calls()
         return self._measured + (taken - self._taken) * costs
 
+    @property
+    def _room(self) -> float:
+        """What must be free again below the limit, which may be a small one."""
+        return min(ROOM, self._max_load / 2)
+
     def check(self) -> None:
         """Look now: before a connection is admitted, too."""
         if not self._max_load:
             return
         if self.load >= self._max_load or self._late > LATE_SHUTS:
             self._door.shut(BUSY, to_all=False)
-        elif self.load < self._max_load - ROOM and self._late <= LATE_LIFTS:
+        elif self.load < self._max_load - self._room and self._late <= LATE_LIFTS:
             self._door.lift(BUSY)
 
     async def run(self) -> None:

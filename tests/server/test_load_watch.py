@@ -67,6 +67,12 @@ def test_it_shuts_when_the_processor_is_used_up_and_opens_when_there_is_room() -
     assert not [of.goes_by(LIMIT - ROOM - 0.05) for _ in range(9)][-1]
 
 
+def test_a_small_limit_opens_again_too() -> None:
+    of = Second(max_load=0.1)
+    assert [of.goes_by(0.3) for _ in range(5)][-1]
+    assert not [of.goes_by(0.01) for _ in range(9)][-1]
+
+
 def test_one_second_of_work_is_not_yet_a_load() -> None:
     assert not Second().goes_by(1.0)
 

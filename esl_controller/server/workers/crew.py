@@ -77,13 +77,14 @@ class Crew:
     seconds of one monotonic clock.
 
     ``proven``: one of them has been ready, so the settings can be used. ``ending``: nobody is
-    replaced any more.
+    replaced any more. ``stopping``: those that take calls are to end, too.
     """
 
     wanted: int
     workers: list[Worker] = field(default_factory=list)
     proven: bool = False
     ending: bool = False
+    stopping: bool = False
     generation: int = 0
     _failures: int = 0  # in a row
     _retry_at: float = 0.0
@@ -105,12 +106,19 @@ class Crew:
 
     def told(self, worker: Worker, state: State | None, now: float) -> None:
         """The worker is alive; ``state``: what it is now, if it says so."""
+        if worker.state is State.STOPPING:
+            return  # to be alive is not enough: it has to end
         worker.seen_at = now
         if (worker.state, state) in _STEPS:
             assert state is not None
             worker.state = state
-            self._failures = 0
-            self.proven = self.proven or state is State.READY
+            if state is State.READY:
+                self._failures, self.proven = 0, True
+
+    def stood_still(self, seconds: float) -> None:
+        """For so long we heard of nobody: our own process stood still, and theirs perhaps, too."""
+        for worker in self.workers:
+            worker.seen_at += seconds
 
     def ended(self, worker: Worker, now: float) -> bool:
         """The process has ended. Returns whether it should not have."""
@@ -130,14 +138,16 @@ class Crew:
         steps: list[Step] = [Kill(worker) for worker in self._stuck(now)]
         idle = [w for w in self.workers if w.state in (State.STARTING, State.SPARE)]
         unwanted = [w for w in idle if self.ending or w.generation != self.generation]
+        if self.ending:  # who is about to take calls was not told; who takes them, where we drain
+            unwanted += [w for w in self.taking if self.stopping or w.state is State.OPENING]
         steps += [self._stop(worker, now) for worker in unwanted]
         if self.ending:
             return steps
         old = [w for w in self.taking if w.generation != self.generation]
         if not any(w.state is State.OPENING for w in self.workers):
             spare = next((w for w in self.workers if w.state is State.SPARE), None)
-            if len(self.taking) > self.wanted and old:
-                steps.append(self._stop(old[0], now))
+            if len(self.taking) > self.wanted:  # with none that is old: a renewal was called off
+                steps.append(self._stop((old or self.taking)[0], now))
             elif spare is not None and len(self.taking) < self.wanted + bool(old):
                 spare.state, spare.seen_at = State.OPENING, now
                 steps.append(Begin(spare))

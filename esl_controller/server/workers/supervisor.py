@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import socket
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -34,6 +35,7 @@ from esl_controller.server.workers.front import front_routes
 from esl_controller.server.workers.worker import BEGIN
 
 LOOK_S: Final = 0.5  # between two looks at the clock
+LATE_S: Final = 1.0  # a look that is later than that: this process stood still
 _WEB_PORT = re.compile(r"web at \S+:(\d+)")
 
 log = structlog.stdlib.get_logger(__name__)
@@ -82,7 +84,7 @@ class Supervisor:
 
     async def run(self) -> int:
         """Until all have ended; the exit status. Raises OSError where we cannot listen for HTTP."""
-        with _socket_folder() as folder:
+        with _socket_folder() as folder, _kept(folder):
             self._folder = Path(folder)
             async with self._front():
                 try:
@@ -95,17 +97,14 @@ class Supervisor:
 
     def stop(self) -> None:
         """Have all workers hand over their calls and end. A second request cuts that short."""
-        if self._crew.ending:
+        if self._crew.stopping:
             for running in self._running.values():
                 _signal(running.process, signal.SIGTERM)
             return
         log.info("stopping", workers=len(self._crew.taking))
         self._service_manager.stopping()
-        self.leave()
-        for member in self._crew.taking:
-            member.state = State.STOPPING
-            member.seen_at = self._now()
-            _signal(self._running[member].process, signal.SIGTERM)
+        self._crew.stopping = self._crew.ending = True
+        self._changed.set()
 
     def leave(self) -> bool:
         """Replace no worker any more: they were told to end. False if that was so before."""
@@ -133,9 +132,14 @@ class Supervisor:
     # --- what it does -----------------------------------------------------------------------------
 
     async def _watch_over(self) -> None:
+        looked_at = self._now()
         while True:
             self._changed.clear()
-            for step in self._crew.decide(self._now()):
+            now = self._now()
+            if (late := now - looked_at - LOOK_S) > LATE_S:
+                self._crew.stood_still(late)
+            looked_at = now
+            for step in self._crew.decide(now):
                 await self._do(step)
             if self._crew.ending and not self._running:
                 return
@@ -228,15 +232,16 @@ class Supervisor:
 
     def _forget(self, running: _Running) -> None:
         asyncio.get_running_loop().remove_reader(running.reports)
+        Path(running.reports.getsockname()).unlink(missing_ok=True)
         running.reports.close()
         self._running.pop(running.member, None)
 
     async def _end_all(self) -> None:
         """Only after a bug of ours are there any left."""
-        for running in list(self._running.values()):
+        left = list(self._running.values())
+        for running in left:
             _signal(running.process, signal.SIGTERM)
-            if running.task is not None:
-                await running.task
+        await asyncio.gather(*(running.task for running in left if running.task is not None))
 
     @contextlib.asynccontextmanager
     async def _front(self) -> AsyncIterator[None]:
@@ -284,3 +289,14 @@ def _socket_folder() -> tempfile.TemporaryDirectory[str]:
         prefix="esl-controller-",
         dir=None if short else "/tmp",  # noqa: S108 (a folder of our own in it)
     )
+
+
+@contextlib.contextmanager
+def _kept(folder: str) -> Iterator[None]:
+    """Lock the folder: whatever cleans up what is old in /tmp leaves it alone (tmpfiles.d(5))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

@@ -167,6 +167,48 @@ def test_who_does_not_end_is_killed() -> None:
     assert Kill(stop.worker) in crew.decide(STOP_S + 0.1)
 
 
+def test_who_says_that_it_is_alive_and_does_not_end_is_killed() -> None:
+    crew = up(1)
+    crew.stopping = crew.ending = True
+    stopped = [step.worker for step in crew.decide(0.0) if isinstance(step, Stop)]
+    assert len(stopped) == 2, "the one that takes calls, and the spare"
+    for worker in stopped:
+        crew.told(worker, None, STOP_S)
+    assert crew.decide(STOP_S + 0.1) == [Kill(worker) for worker in crew.workers]
+
+
+def test_one_that_is_about_to_take_calls_is_stopped_by_a_drain() -> None:
+    crew = Crew(1)
+    start, _ = crew.decide(0.0)
+    crew.ending = True
+    assert crew.decide(0.1) == [Stop(start.worker)]
+    crew.told(start.worker, State.READY, 0.2)
+    assert crew.taking == []
+
+
+def test_nobody_is_killed_for_the_time_in_which_all_stood_still() -> None:
+    crew = up(1)
+    crew.stood_still(3 * SILENT_S)
+    assert crew.decide(4 * SILENT_S) == []
+    assert kinds(crew.decide(4 * SILENT_S + 0.1)) == [(Kill, crew.taking[0].slot)]
+
+
+def test_one_that_imports_and_cannot_open_is_tried_less_and_less_often() -> None:
+    crew = up(2)
+    assert crew.ended(crew.taking[0], 0.0)
+    now, begun = 0.0, 0
+    while now < 60.0:
+        for step in crew.decide(now):
+            if isinstance(step, Begin):
+                begun += 1
+                crew.ended(step.worker, now)
+        for worker in crew.workers:
+            if worker.state is State.STARTING:
+                crew.told(worker, State.SPARE, now)
+        now += 0.1
+    assert begun < 30
+
+
 def test_nobody_is_replaced_at_the_end() -> None:
     crew = up(2)
     crew.ending = True

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,31 @@ async def test_one_that_stands_still_is_killed_and_replaced(
         os.kill(frozen, signal.SIGSTOP)
         await until(lambda: len(of.begun()) == 2, 10)
         assert not alive(frozen)
+
+
+async def test_workers_that_stood_still_with_the_supervisor_are_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with team(tmp_path, 1) as of:
+        await until(lambda: of.taking() == 1)
+        monkeypatch.setattr(crew, "SILENT_S", 1.0)
+        (frozen,) = of.begun()
+        os.kill(frozen, signal.SIGSTOP)
+        time.sleep(2.5)  # noqa: ASYNC251 (as if the whole machine stood still)
+        os.kill(frozen, signal.SIGCONT)
+        await asyncio.sleep(1.0)
+        assert of.begun() == [frozen]
+        assert alive(frozen)
+
+
+async def test_one_that_is_stopped_while_it_is_being_started_ends(tmp_path: Path) -> None:
+    async with team(tmp_path, 1) as of:
+        while not of.supervisor._crew.workers:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        of.supervisor.stop()
+        async with asyncio.timeout(5):
+            assert await of.running == 0
+    assert not any(alive(pid) for pid in of.begun())
 
 
 async def test_settings_that_cannot_be_used_end_it_with_the_workers_status(tmp_path: Path) -> None:
