@@ -84,15 +84,21 @@ def _waited() -> Iterator[tuple[Path, int]]:
     with contextlib.suppress(OSError, IndexError):
         yield STOLEN, int(STOLEN.read_text().split(maxsplit=9)[8]) * 10**9 // _TICKS
     for pid in ("self", *_children()):
-        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError, IndexError):  # it has ended meanwhile
+        for path in _of_each_thread(pid, "schedstat"):
+            with contextlib.suppress(OSError, IndexError):
                 yield path.parent, int(path.read_text().split()[1])
 
 
 def _children() -> Iterator[str]:
-    for path in Path("/proc/self/task").glob("*/children"):
+    for path in _of_each_thread("self", "children"):
         with contextlib.suppress(OSError):
             yield from path.read_text().split()
+
+
+def _of_each_thread(pid: str, name: str) -> list[Path]:
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        return list(Path(f"/proc/{pid}/task").glob(f"*/{name}"))
+    return []
 
 
 def _name(thread: Path) -> str:

@@ -84,7 +84,8 @@ class ResponseDone:
     """Response ``id`` is over: ``status`` is completed, cancelled, incomplete or failed.
 
     ``calls`` are in the model's order; those of a response that was not completed must not be run.
-    Of one that failed, ``reason``, ``recovery`` and ``after_s`` are as in ``AgentFailed``.
+    Of one that failed, ``reason``, ``recovery`` and ``after_s`` are as in ``AgentFailed``; so they
+    are of one that is incomplete because the model says nothing.
     """
 
     id: str

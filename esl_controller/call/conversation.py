@@ -191,7 +191,9 @@ class Conversation:
             actions += self._ending.leave()
         if self._model_ready and not self._ending.left:
             actions += self._turns.request_next(self._state.may_request, now)
-        self._timers.set_idle(self._model_ready and self.idle, now)
+        idle = self._model_ready and self.idle
+        self._timers.set_idle(idle, now)
+        self._timers.set_unanswered(idle and self._turns.replies.expected, now)
         silent = not (self._turns.agent_audible or self._ending.left)
         self._timers.set_silent_end(self.leaving and silent, now)
         return actions

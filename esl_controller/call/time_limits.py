@@ -53,6 +53,8 @@ class TimeLimits:
                 self._turns.must_warn = True
             case Due.LIMIT:
                 return self._limit_reached(now)
+            case Due.UNANSWERED:
+                self._turns.ask_for_answer()
             case Due.UNSAID | Due.LAST_WORDS:
                 return [*self._state.interrupt(), *self._ending.leave()]
             case _:

@@ -12,6 +12,9 @@ from esl_controller.secretaries.schema import Limits
 
 TONES_S = 60.0  # in place of idle_s = 0, once a tone was heard: a line of nothing else must end
 UNSAID_S = 10.0  # of silence for which a farewell or an announcement is waited for
+UNANSWERED_S = (
+    4.0  # of silence for which a model that takes turns itself may leave a turn unanswered
+)
 LAST_WORDS_S = 120.0  # for all that is said and waited for at the end: a backstop, heard by nobody
 WARNING_PATIENCE_S = 5.0  # for a caller who speaks when they are to be warned
 LIMIT_PATIENCE_S = 10.0  # for a caller who speaks when the call has to end
@@ -24,6 +27,7 @@ class Due(Enum):
     WARNING = "the call has to end soon"
     WARNING_NOW = "and the caller does not stop speaking"
     LIMIT = "the call has to end now"
+    UNANSWERED = "a model that takes turns itself does not take this one"
     UNSAID = "the last words do not come"
     LAST_WORDS = "the last words have taken too long"
 
@@ -97,10 +101,18 @@ class Timers:
     def set_silent_end(self, silent: bool, now: float) -> None:
         """Note whether the conversation is ending and the caller hears nothing of it. What is heard
         may take as long as it is."""
-        if silent:
-            self._due.setdefault(Due.UNSAID, now + UNSAID_S)
+        self._set(Due.UNSAID, now + UNSAID_S if silent else None)
+
+    def set_unanswered(self, unanswered: bool, now: float) -> None:
+        """Note whether the caller, in silence, waits for a model that takes turns itself."""
+        self._set(Due.UNANSWERED, now + UNANSWERED_S if unanswered else None)
+
+    def _set(self, due: Due, at: float | None) -> None:
+        """Count from when it began; None: it is not so."""
+        if at is not None:
+            self._due.setdefault(due, at)
         else:
-            self._due.pop(Due.UNSAID, None)
+            self._due.pop(due, None)
 
     @property
     def limit_waits(self) -> bool:

@@ -234,7 +234,7 @@ class TurnTaking:
         Returns whether it had been cancelled, even if too late."""
         cancelled = self.replies.is_cancelled(event.id)
         again = self.replies.response_done(event.id)
-        if event.status == "failed":
+        if event.status == "failed" or (again is not None and self._withheld(again, event)):
             self._failed(again, event, now)
         else:
             self.failures.succeeded()
@@ -247,6 +247,12 @@ class TurnTaking:
     def reply_refused(self, event: ReplyRefused, now: float) -> None:
         """The model will not begin a reply now."""
         self._failed(self.replies.refused(), event, now)
+
+    def _withheld(self, reply: Reply, event: ResponseDone) -> bool:
+        """Whether a model that takes turns itself was told to say what the caller waits for, and
+        did not."""
+        waits = reply.kind <= ReplyKind.ANSWER and not self.replies.has_audio
+        return waits and not self.manual and event.status == "incomplete"
 
     def _failed(self, again: Reply | None, why: ResponseDone | ReplyRefused, now: float) -> None:
         if again is not None:
@@ -276,10 +282,14 @@ class TurnTaking:
         only answer to what it hears from now on."""
         self.manual = not takes_turns
         if self.replies.expected:
-            self.replies.expected = False
-            self.schedule(ReplyKind.ANSWER, ANSWER_NOW)
+            self.ask_for_answer()
         if takes_turns:
             self.replies.put_into_words(ReplyKind.ANSWER, ANSWER_NOW)
+
+    def ask_for_answer(self) -> None:
+        """Ask in words for the answer that was expected without being asked for."""
+        self.replies.expected = False
+        self.schedule(ReplyKind.ANSWER, ANSWER_NOW)
 
     def turn_lost(self) -> None:
         """The new connection knows nothing of what the caller said last."""

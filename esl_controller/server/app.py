@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from esl_controller.server.shutdown import Shutdown
 from esl_controller.server.stand_in import stand_in
 from esl_controller.server.web.guard import guard
 from esl_controller.server.web.routes import in_brief, web_routes
-from esl_controller.server.workers.worker import SupervisorLine, to_supervisor
+from esl_controller.server.workers.worker import LEAVES, WAITS, SupervisorLine, to_supervisor
 from esl_controller.session.dependencies import Dependencies
 from esl_controller.session.session import CallSession
 from esl_controller.session.webhook_http import webhook_session
@@ -323,7 +324,7 @@ async def _warm_up(settings: Settings, stack: contextlib.AsyncExitStack) -> Sequ
     """The models; nothing is left to be imported for them."""
     models = await _open_models(settings, stack)
     await _loaded(models)
-    ServiceManager(os.environ).status("waiting for its turn")
+    ServiceManager(os.environ).status(WAITS)
     return models
 
 
@@ -339,7 +340,7 @@ async def _serve_until_stopped(
         controller = await stack.enter_async_context(running(settings, shutdown, models))
         if supervisor is not None:
             run_owned = await stack.enter_async_context(_owned_tasks(controller.died))
-            run_owned(supervisor.watch(shutdown.stop))
+            run_owned(supervisor.watch(shutdown.drain, shutdown.stop))
         if settings.agent.resolved_kind == "standin":
             log.warning(
                 "no key for a voice model is set (OPENAI_API_KEY): callers get a built-in stand-in,"
@@ -356,7 +357,8 @@ async def _serve_until_stopped(
         await controller.loaded()
         settle()
         log.info("settled")  # from here on no call waits for an import
-        await shutdown.carry_out(controller.calls)
+        leaves = partial(controller.service_manager.status, LEAVES)
+        await shutdown.carry_out(controller.calls, leaves)
         controller.service_manager.stopping()
     if controller.failure is not None:
         raise ControllerFailed(f"ended by a bug: {controller.failure!r}") from controller.failure

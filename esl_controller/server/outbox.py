@@ -16,7 +16,7 @@ import orjson
 import structlog
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
-from esl_controller.session.webhook_http import headers
+from esl_controller.session.webhook_http import headers, refused_address
 from esl_controller.store import Store, StoreError
 from esl_controller.store.records import (
     PARTS,
@@ -117,7 +117,7 @@ class Outbox:
         except TimeoutError:
             failure = f"no answer within {TIMEOUT_S:g} s"
         except (ClientConnectionError, OSError) as error:
-            failure = str(error)
+            failure = refused_address(error) or str(error)
         except (ClientError, ValueError) as error:
             # Their texts contain the URL, which may contain a token.
             failure = type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from math import isfinite
 from typing import Any, Final
 
@@ -42,9 +42,12 @@ class Shutdown:
         self._requests.put_nowait(limit_s)
         return True
 
-    async def carry_out(self, calls: CallListener) -> None:
-        """Wait for a request, and do it."""
+    async def carry_out(
+        self, calls: CallListener, begins: Callable[[], None] = lambda: None
+    ) -> None:
+        """Wait for a request, say so by ``begins``, and do it."""
         limit_s = await self._requests.get()
+        begins()
         if limit_s is not None:
             limit = limit_s if isfinite(limit_s) else "none"
             log.info("draining", calls=len(calls.calls), limit_s=limit)

@@ -55,6 +55,12 @@ def webhook_session(allow: Collection[Network]) -> ClientSession:
     )
 
 
+def refused_address(error: Exception) -> str:
+    """The text of the PrivateAddress that this error of a request means, or ""."""
+    cause = getattr(error, "os_error", error)
+    return str(cause) if isinstance(cause, PrivateAddress) else ""
+
+
 def _may_reach(text: str, allow: Collection[Network]) -> bool:
     address = ip_address(text.partition("%")[0])
     meant = {address, *_embedded(address)}

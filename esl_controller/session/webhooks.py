@@ -18,7 +18,7 @@ from aiohttp import ClientError, ClientSession, StreamReader
 from esl_controller.call.tools import AskServer, TakeMessage, failure
 from esl_controller.freeswitch.channel import Channel
 from esl_controller.secretaries.secretary import Secretary
-from esl_controller.session.webhook_http import PrivateAddress, headers
+from esl_controller.session.webhook_http import headers, refused_address
 from esl_controller.store.records import JSON_LIMIT, Change, DeliveryQueued, MessageTaken
 
 AT_ONCE = 4  # connections of one call: a model mostly asks one or two functions in a turn
@@ -75,9 +75,8 @@ class Webhooks:
         except TimeoutError:
             return self._failed(tool.name, f"no answer within {tool.timeout_s:g} s")
         except (ClientError, OSError, ValueError) as error:
-            cause = getattr(error, "os_error", error)
-            if isinstance(cause, PrivateAddress):
-                log.warning("a webhook function may not be asked", reason=str(cause))
+            if reason := refused_address(error):
+                log.warning("a webhook function may not be asked", reason=reason)
                 return self._failed(tool.name, "not reached: its address is not allowed")
             return self._failed(tool.name, f"not reached: {type(error).__name__}")
         if not 200 <= status < 300:

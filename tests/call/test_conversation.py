@@ -6,6 +6,7 @@ import pytest
 
 from esl_controller.call import actions as do
 from esl_controller.call import events as ev
+from esl_controller.call.agent import Recovery
 from esl_controller.call.agent_events import (
     AgentReady,
     ResponseDone,
@@ -14,8 +15,9 @@ from esl_controller.call.agent_events import (
     SpeechStopped,
 )
 from esl_controller.call.instructions import ANSWER_NOW
+from esl_controller.call.patience import SILENCE_S
 from esl_controller.call.states import State
-from esl_controller.call.timers import LAST_WORDS_S, UNSAID_S
+from esl_controller.call.timers import LAST_WORDS_S, UNANSWERED_S, UNSAID_S
 from esl_controller.call.tool_calls import KEYS_S
 from tests.call.world import FAREWELL, HANGUP, SALES, World, kinds, output, secretary, tool_call
 
@@ -203,6 +205,58 @@ def test_a_turn_that_a_lost_model_had_not_answered_by_itself_is_answered() -> No
     world.hear_all()
     world.lose()
     assert world.feed(AgentReady()) == [], "it was answered"
+
+
+def test_a_turn_that_a_model_leaves_unanswered_is_asked_about() -> None:
+    world = World(takes_turns=True).greeted()
+    assert world.turn() == []
+    assert world.later(UNANSWERED_S - 0.1) == []
+    assert world.later(0.2) == [do.RequestReply(ANSWER_NOW)]
+    assert world.later(SILENCE_S + 0.1) == [do.PlaySentence("moment")]
+    world.reply()
+    world.hear_all()
+    assert world.later(2 * UNANSWERED_S) == [], "it was answered"
+
+
+def test_nobody_is_asked_for_an_answer_while_the_caller_or_a_function_is_busy() -> None:
+    world = World(takes_turns=True).greeted()
+    world.turn()
+    world.feed(SpeechStarted(0, "u2"))
+    assert world.later(2 * UNANSWERED_S) == []
+    world.feed(SpeechStopped(0, "u2"))
+    call = tool_call("find")
+    world.feed(ResponseStarted("d1"), ResponseDone("d1", "completed", calls=(call,)))
+    world.reply()  # that this may take a while
+    world.hear_all()
+    assert world.later(2 * UNANSWERED_S) == []
+    world.feed(ev.WebhookDone("c1", "{}"))
+    assert world.later(UNANSWERED_S + 0.1) == [do.RequestReply(ANSWER_NOW)]
+
+
+def test_a_model_that_is_told_to_answer_and_does_not_is_left() -> None:
+    def nothing() -> ev.Event:
+        return world.done(status="incomplete", recovery=Recovery.RECONNECT)
+
+    world = World(takes_turns=True).greeted()
+    world.turn()
+    world.later(UNANSWERED_S + 0.1)
+    assert do.ConnectAgent() in world.feed(world.started(), nothing())
+    assert world.feed(AgentReady()) == [do.RequestReply(ANSWER_NOW)]
+    while not world.over:
+        world.later(4.0)
+        if world.asked:
+            world.feed(world.started(), nothing())
+        if world.model == "connecting":
+            world.feed(AgentReady())
+    assert world.call.outcome == "model lost"
+
+
+def test_nobody_misses_a_prompt_that_a_model_does_not_say() -> None:
+    world = World(secretary(limits={"idle_s": 5}), takes_turns=True).greeted()
+    (prompt,) = world.later(5.1)
+    assert isinstance(prompt, do.RequestReply)
+    silent = world.done(status="incomplete", recovery=Recovery.RECONNECT)
+    assert world.feed(world.started(), silent) == []
 
 
 # --- functions ------------------------------------------------------------------------------------

@@ -17,7 +17,11 @@ from websockets.sync.server import ServerConnection, serve
 
 from tests.paths import ROOT
 
-CONFIRMED = json.dumps({"type": "session.updated", "session": {"type": "realtime"}})
+ANSWERS = {
+    "session.update": json.dumps({"type": "session.updated", "session": {"type": "realtime"}}),
+    "session.start": json.dumps({"type": "session.started", "session": {"id": "s"}}),  # GPT-Live
+}
+SPEAK = ("response.create", "session.commentary.append")
 
 
 @dataclass
@@ -30,7 +34,7 @@ class HostileModel:
 
 @contextlib.contextmanager
 def hostile(messages: Sequence[str]) -> Iterator[HostileModel]:
-    """A model that answers the first ``response.create`` with ``messages``."""
+    """A model of either API that does ``messages`` when it is told to speak for the first time."""
     command = [sys.executable, "-m", "tests.calls.hostile"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
@@ -67,9 +71,9 @@ def main() -> None:
         with contextlib.suppress(ConnectionClosed):
             for raw in socket:
                 kind = json.loads(raw)["type"]
-                if kind == "session.update":
-                    socket.send(CONFIRMED)
-                elif kind == "response.create" and not sent.is_set():
+                if kind in ANSWERS:
+                    socket.send(ANSWERS[kind])
+                elif kind in SPEAK and not sent.is_set():
                     sent.set()
                     try:
                         for message in messages:

@@ -89,13 +89,69 @@ HOSTILE = {
 }
 
 
+def voice(samples: bytes) -> str:
+    return event("session.output_audio.delta", delta=base64.b64encode(samples).decode())
+
+
+def heard(words: str, start_ms: int, end_ms: int) -> str:
+    times = {"start_ms": start_ms, "end_ms": end_ms}
+    return event("session.input_transcript.delta", delta=words, **times)
+
+
+def delegated(kind: str, delegation: str = "d", **inner: object) -> str:
+    return event("response.event", delegation_id=delegation, event={"type": kind, **inner})
+
+
+def delegate(*calls: dict[str, object]) -> list[str]:
+    done = [delegated("response.output_item.done", item=call) for call in calls]
+    return [
+        delegated("response.created"),
+        *done,
+        delegated("response.completed", response={"id": "r"}),
+    ]
+
+
+LOUD = bytes((0, 64)) * 480  # 20 ms
+HOSTILE_LIVE = {
+    "20,000 utterances": [voice(LOUD), voice(bytes(40 * 960))] * 1000 + [voice(LOUD)] * MANY,
+    "4 s of speech at once": [voice(LOUD * 200)],
+    "a text without an end": [event("session.output_transcript.delta", delta="word " * 2000)] * 500,
+    "a turn without an end": [heard("word " * 2000, each, each + 1) for each in range(500)],
+    "20,000 turns": [heard("word", each * 2000, each * 2000 + 1) for each in range(MANY)],
+    "20,000 delegations": [delegated("response.created", f"d{each}") for each in range(MANY)],
+    "1,000 calls": delegate(*(called("{}", each) for each in range(1000))),
+    "1,000 delegations with a call": [
+        message for each in range(1000) for message in delegate(called("{}", each))
+    ],
+    "calls with long arguments": delegate(
+        *(called(json.dumps({"a": [{}] * 3500}), each) for each in range(14))
+    ),
+    "arguments of 200 kB": delegate(called(json.dumps({"text": "x" * 200_000}))),
+    "20,000 counts": [event("session.usage.updated", usage={"seconds": 1e300})] * MANY,
+    "20,000 errors": [event("error", error={"code": "no", "message": "x" * 100})] * MANY,
+    "20,000 unusable events": [event("response.event", event=None)] * MANY,
+}
+
+
+@pytest.mark.parametrize("messages", HOSTILE_LIVE.values(), ids=HOSTILE_LIVE)
+async def test_nothing_that_gpt_live_sends_holds_the_loop(
+    messages: list[str], watched_loop: LoopWatch
+) -> None:
+    await _send(messages, watched_loop, AGENT_KIND="live")
+
+
 @pytest.mark.parametrize("messages", HOSTILE.values(), ids=HOSTILE)
 async def test_nothing_that_a_model_sends_holds_the_loop(
     messages: list[str], watched_loop: LoopWatch
 ) -> None:
     end = event("conversation.item.input_audio_transcription.completed", item_id="z", transcript="")
-    with hostile([*messages, end]) as model:
-        async with rig(settings={"AGENT_BASE_URL": model.base_url}) as of:
+    await _send([*messages, end], watched_loop)
+
+
+async def _send(messages: list[str], watched_loop: LoopWatch, **settings: str) -> None:
+    """Have a model send these in a call."""
+    with hostile(messages) as model:
+        async with rig(settings={"AGENT_BASE_URL": model.base_url, **settings}) as of:
             call = await of.switch.call()
             await call.lane_open()
             async with watched_loop, asyncio.timeout(60):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from esl_controller.call.timers import UNANSWERED_S
 from esl_controller.simulator.freeswitch import CallStandIn, DialplanAction
 from esl_controller.simulator.live import LiveSession, LiveStandIn
 from esl_controller.simulator.model import ModelFaults, ScriptedCall
@@ -331,6 +332,32 @@ async def test_a_turn_that_a_lost_model_had_not_answered_is_answered_by_the_next
         call.hangup()
 
 
+async def test_a_caller_whom_the_model_leaves_without_an_answer_gets_one() -> None:
+    live = model(faults=ModelFaults(unanswered_turns=1))
+    async with rig(live=live) as of:
+        call = await of.switch.call()
+        await quiet(call)
+        await say(call, "caller")
+        (session,) = live.sessions
+        await until(lambda: len(told(session)) == 2, timeout=UNANSWERED_S + 5)
+        assert "Answer what the caller said last." in told(session)[1]
+        await quiet(call, live, 2)
+        assert share(call, spoken(session, 1, call.rate)) > 0.9
+        call.hangup()
+
+
+async def test_a_model_that_says_nothing_at_all_is_an_apology_and_no_completed_call() -> None:
+    live = model(think_ms=600_000)
+    async with rig(live=live) as of:
+        call = await of.switch.call()
+        assert await call.ended(timeout=40) == "NORMAL_TEMPORARY_FAILURE"
+        for sentence in ("moment", "sorry"):
+            values, rate = sounds.load(sentence, "en")
+            assert correlation(frames(call), convert(values, rate, call.rate)) > 0.9
+        await of.no_calls()
+        assert (await of.record(call.uuid))["outcome"] == "model lost"
+
+
 async def test_a_refused_key_is_an_apology_and_one_clear_line() -> None:
     live = model(faults=ModelFaults(refuse_key="http"))
     async with rig(live=live) as of:
@@ -344,10 +371,3 @@ async def test_a_refused_key_is_an_apology_and_one_clear_line() -> None:
         assert "the key was refused: check OPENAI_API_KEY" in line["reason"]
         await of.no_calls()
         assert (await of.record(call.uuid))["outcome"] == "model lost"
-
-
-async def test_a_model_that_does_not_speak_when_it_is_told_to_does_not_stop_the_clock() -> None:
-    live = model(think_ms=60_000)
-    async with rig(live=live, secretary="[limits]\nidle_s = 0.4\nidle_prompts = 0") as of:
-        call = await of.switch.call()
-        assert await call.ended(timeout=40) == "NORMAL_CLEARING"

@@ -141,3 +141,20 @@ def test_a_constant_has_the_value_that_is_written(cells: list[str]) -> None:
     value = getattr(import_module(file.removesuffix(".py").replace("/", ".")), name)
     values = list(value) if isinstance(value, tuple) else [value]
     assert number(cells[1]) == [float(each) for each in values]
+
+
+NO_CALL: Final = ("esl_controller/diagnostics", "esl_controller/simulator")
+A_LIMIT: Final = re.compile(r"(?:[A-Z]+_)*(?:LIMIT|MAX)(?:_[A-Z]+)*")
+
+
+def test_each_limit_of_a_call_has_its_row() -> None:
+    written = {tuple(re.findall(r"`([^`]+)`", cells[0])) for cells in rows("Limits")}
+    limits = {
+        (file, name)
+        for path in [*ROOT.glob("esl_controller/**/*.py"), *ROOT.glob("media/*.py")]
+        if not (file := str(path.relative_to(ROOT))).startswith(NO_CALL)
+        for name in defined(file)
+        if A_LIMIT.fullmatch(name) and not name.endswith("_S")
+    }
+    assert len(limits) > 30
+    assert limits <= written

@@ -45,6 +45,11 @@ class Delegations:
         return True
 
     @property
+    def busy(self) -> bool:
+        """Whether one is under way, or waits for results."""
+        return bool(self._running or self._open)
+
+    @property
     def usage(self) -> Usage:
         """The tokens that ``take_usage`` would return."""
         return self._usage

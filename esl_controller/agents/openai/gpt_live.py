@@ -41,6 +41,7 @@ from esl_controller.call.agent_events import (
     SpeechStarted,
     SpeechStopped,
 )
+from esl_controller.call.transcript import WORDS_LIMIT
 from esl_controller.config.model_settings import AgentSettings
 from esl_controller.secretaries.persona import Persona
 from media.frame import Format
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 TURN_PAUSE_MS = 800  # a pause that ends the caller's turn
-STALL_MS = 3000  # of the caller's audio, for which the model sends nothing, not even silence
-ASKED_MS = 8000  # a model that was told to speak and has not by then has decided not to
+STALL_MS = 3000  # of the caller's audio, for which the model's own does not come, silence included
+ASKED_MS = 4000  # a model that was told to speak and has not by then will not
 
 _APPEND = "session.input_audio.append"
 
@@ -132,7 +133,7 @@ class GptLiveAgent:
         if self._connection.ready:
             self._unanswered_ms += self.input.ms(len(audio))
             if self._unanswered_ms > STALL_MS:
-                self._connection.give_up(f"the model stalled: nothing came for {STALL_MS} ms")
+                self._connection.give_up(f"the model stalled: no audio came for {STALL_MS} ms")
 
     def respond(self, instructions: str = "") -> None:
         if instructions:
@@ -206,7 +207,6 @@ class GptLiveAgent:
         self._emit(failed)
 
     def _message(self, message: bytes) -> None:
-        self._unanswered_ms = 0.0
         for event in read(message, self._readers, self.counters):
             self._emit(event)
 
@@ -228,6 +228,7 @@ class GptLiveAgent:
     def _audio(self, event: Mapping[str, Any]) -> Sequence[AgentEvent]:
         data = self._from_model.feed(pybase64.b64decode(event["delta"]))
         cut = self._utterances.feed(data)
+        self._unanswered_ms = 0.0
         self.counters.deltas += 1
         events = self._pass_time(self.output.ms(len(data)))
         if cut.began:
@@ -268,7 +269,7 @@ class GptLiveAgent:
         if self._turn is None:
             self._turn = _Turn(self._new_name(), "", end_ms)
             events.append(SpeechStarted(start_ms, self._turn.item, self._late_ms(start_ms)))
-        self._turn.words += words
+        self._turn.words = (self._turn.words + words)[:WORDS_LIMIT]
         self._turn.end_ms = max(self._turn.end_ms, end_ms)
         self._turn.quiet_ms = 0.0
         return events
@@ -280,7 +281,7 @@ class GptLiveAgent:
         if self._turn is not None:
             self._turn.quiet_ms += ms
             return self._end_turn(self._turn) if self._turn.quiet_ms > TURN_PAUSE_MS else []
-        if self._asked_ms is not None:
+        if self._asked_ms is not None and not self._delegations.busy:
             self._asked_ms += ms
             return self._say_nothing() if self._asked_ms > ASKED_MS else []
         return []
@@ -290,6 +291,7 @@ class GptLiveAgent:
         self._asked_ms = None
         log.warning("the model was told to speak and did not")
         done = self._done(self._new_name(), "incomplete", "the model said nothing")
+        done = replace(done, recovery=Recovery.RECONNECT)
         return [ResponseStarted(done.id), done]
 
     def _end_turn(self, turn: _Turn) -> list[AgentEvent]:

@@ -23,11 +23,16 @@ class State(Enum):
     SPARE = "spare"  # it is there, and takes no calls yet
     OPENING = "opening"  # it was told to take calls
     READY = "ready"
+    LEAVING = "leaving"  # it takes no more calls: somebody else told it to end
     STOPPING = "stopping"
 
 
 # What a worker tells that is news. One that was told to begin before it was the spare, is none.
-_STEPS: Final = ((State.STARTING, State.SPARE), (State.OPENING, State.READY))
+_STEPS: Final = (
+    (State.STARTING, State.SPARE),
+    (State.OPENING, State.READY),
+    (State.READY, State.LEAVING),
+)
 
 
 @dataclass(eq=False)
@@ -123,7 +128,7 @@ class Crew:
     def ended(self, worker: Worker, now: float) -> bool:
         """The process has ended. Returns whether it should not have."""
         self.workers.remove(worker)
-        if worker.state is State.STOPPING or self.ending:
+        if worker.state in (State.LEAVING, State.STOPPING) or self.ending:
             return False
         if worker.state is not State.READY:
             self._retry_at = now + RETRY_S[min(self._failures, len(RETRY_S) - 1)]
@@ -140,6 +145,8 @@ class Crew:
         unwanted = [w for w in idle if self.ending or w.generation != self.generation]
         if self.ending:  # who is about to take calls was not told; who takes them, where we drain
             unwanted += [w for w in self.taking if self.stopping or w.state is State.OPENING]
+        if self.stopping:
+            unwanted += [w for w in self.workers if w.state is State.LEAVING]
         steps += [self._stop(worker, now) for worker in unwanted]
         if self.ending:
             return steps
@@ -171,6 +178,7 @@ class Crew:
             State.SPARE: inf,  # it has nothing to tell while it waits
             State.OPENING: START_S,
             State.READY: SILENT_S,
+            State.LEAVING: SILENT_S,
             State.STOPPING: STOP_S,
         }
         return [w for w in self.workers if now - w.seen_at > limits[w.state]]

@@ -20,9 +20,11 @@ WebPorts = Callable[[], Mapping[int, int]]
 """The workers that take calls: by slot, under which port their local sockets are."""
 
 
-def front_routes(web_ports: WebPorts, leave: Callable[[], bool]) -> list[web.AbstractRouteDef]:
-    """The routes of ``web/routes.py``. ``leave``: workers that end are not replaced any more; False
-    if that was so before."""
+def front_routes(
+    web_ports: WebPorts, drain_all: Callable[[float], bool]
+) -> list[web.AbstractRouteDef]:
+    """The routes of ``web/routes.py``. ``drain_all`` tells all workers to drain, with a limit in
+    seconds; False if they were told to end before."""
 
     async def healthz(request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -40,8 +42,8 @@ def front_routes(web_ports: WebPorts, leave: Callable[[], bool]) -> list[web.Abs
 
     async def drain(request: web.Request) -> web.Response:
         limit = limit_s(request)
-        accepted = leave()
-        told = await _ask(web_ports(), f"/drain?limit_s={limit:g}", "POST")
+        accepted = drain_all(limit)
+        told = await _ask(web_ports(), "/readyz")
         calls = sum(each["calls"] for each in told.values())
         return web.json_response({"calls": calls}, status=202 if accepted else 409)
 
@@ -76,17 +78,17 @@ def together(told: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-async def _ask(ports: Mapping[int, int], path: str, method: str = "GET") -> dict[int, Any]:
+async def _ask(ports: Mapping[int, int], path: str) -> dict[int, Any]:
     """What each worker says, by slot; one that does not answer is left out."""
-    asked = (asyncio.to_thread(_ask_one, port, path, method) for port in ports.values())
+    asked = (asyncio.to_thread(_ask_one, port, path) for port in ports.values())
     answers = await asyncio.gather(*asked)
     return {slot: told for slot, told in zip(ports, answers, strict=True) if told is not None}
 
 
-def _ask_one(port: int, path: str, method: str) -> Any:
+def _ask_one(port: int, path: str) -> Any:
     try:
         with contextlib.closing(LocalConnection("worker", port, timeout=ASKED_S)) as there:
-            there.request(method, path)
+            there.request("GET", path)
             return json.loads(there.getresponse().read())
     except (OSError, HTTPException, ValueError):
         return None

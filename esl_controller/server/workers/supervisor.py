@@ -32,11 +32,12 @@ from esl_controller.server.workers import slots
 from esl_controller.server.workers.crew import EXTRA, Begin, Crew, Kill, Start, State, Step, Stop
 from esl_controller.server.workers.crew import Worker as Member
 from esl_controller.server.workers.front import front_routes
-from esl_controller.server.workers.worker import BEGIN
+from esl_controller.server.workers.worker import BEGIN, LEAVES, WAITS, drain_line
 
 LOOK_S: Final = 0.5  # between two looks at the clock
 LATE_S: Final = 1.0  # a look that is later than that: this process stood still
 _WEB_PORT = re.compile(r"web at \S+:(\d+)")
+_TOLD: Final = {State.SPARE: "a spare is ready", State.LEAVING: "a worker takes no more calls"}
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -106,11 +107,15 @@ class Supervisor:
         self._crew.stopping = self._crew.ending = True
         self._changed.set()
 
-    def leave(self) -> bool:
-        """Replace no worker any more: they were told to end. False if that was so before."""
+    def drain(self, limit_s: float) -> bool:
+        """Have all workers drain, and replace none any more. False if they were told to end
+        before."""
         if self._crew.ending:
             return False
         self._crew.ending = True
+        for member, running in self._running.items():
+            if member.state is State.READY:
+                running.stdin.write(drain_line(limit_s))
         self._changed.set()
         return True
 
@@ -203,11 +208,13 @@ class Supervisor:
         if found := _WEB_PORT.search(text):
             running.web_port = int(found[1])
             state = State.READY
-        elif "STATUS=" in text:
+        elif f"STATUS={WAITS}" in text:
             state = State.SPARE
+        elif f"STATUS={LEAVES}" in text:
+            state = State.LEAVING
         self._crew.told(running.member, state, self._now())
-        if running.member.state is state is State.SPARE:
-            log.info("a spare is ready", worker=running.member.slot)
+        if running.member.state is state and state in _TOLD:
+            log.info(_TOLD[state], worker=running.member.slot)
         if self._crew.complete and not self._told_ready:
             self._told_ready = True
             self._service_manager.ready()
@@ -218,7 +225,8 @@ class Supervisor:
         status = await running.process.wait()
         member = running.member
         self._forget(running)
-        if self._crew.ended(member, self._now()):
+        failed = status != 0 and member.state is State.LEAVING  # by the bug that made it leave
+        if self._crew.ended(member, self._now()) or failed:
             log.warning(
                 "a worker has ended by itself",
                 worker=member.slot,
@@ -246,7 +254,7 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _front(self) -> AsyncIterator[None]:
         web, share = self._settings.web, self._settings.esl.share
-        routes = front_routes(self.web_ports, self.leave)
+        routes = front_routes(self.web_ports, self.drain)
         async with contextlib.AsyncExitStack() as stack:
             with told_by("web", web.host, web.port):
                 port = await serve_tcp(stack, routes, web.host, web.port, guard(web), share=share)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 BEGIN = b"begin\n"
+WAITS = "waits for its turn"  # a worker's status; "taking calls; web at URL" comes next
+LEAVES = "takes no more calls"
+_DRAIN = re.compile(rb"drain (\S+)\n")
+
+
+def drain_line(limit_s: float) -> bytes:
+    """What the supervisor writes so that a worker drains."""
+    return f"drain {limit_s}\n".encode()
 
 
 class SupervisorLine:
@@ -21,10 +30,12 @@ class SupervisorLine:
         no use for us."""
         return await self._reader.readline() == BEGIN
 
-    async def watch(self, gone: Callable[[], None]) -> None:
-        """Call ``gone`` when the supervisor is. Another one may be on its way, with workers of its
-        own."""
-        await self._reader.read()
+    async def watch(self, drain: Callable[[float], object], gone: Callable[[], None]) -> None:
+        """Call ``drain`` with its limit in seconds when we are told so, and ``gone`` when the
+        supervisor is. Another one may be on its way, with workers of its own."""
+        while line := await self._reader.readline():
+            if found := _DRAIN.fullmatch(line):
+                drain(float(found[1]))
         gone()
 
 

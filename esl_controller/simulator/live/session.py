@@ -161,7 +161,8 @@ class LiveSession(StandInSession):
         audio = self._input.take(self._turn_ms, at_ms)
         delta_ms = self._behaviour.delta_ms
         self._turn = ModelUtterance.of(audio, self._input.format, self._heard, delta_ms)
-        self._due.append((at_ms + self._behaviour.think_ms, self._turn))
+        if self.record.turns > self.faults.unanswered_turns:
+            self._due.append((at_ms + self._behaviour.think_ms, self._turn))
 
     async def _hear_word(self, word: str, end_ms: int) -> None:
         self._heard += word

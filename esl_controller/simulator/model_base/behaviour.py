@@ -59,6 +59,8 @@ class ModelFaults:
     """This many responses, from the first on, end at once with the status failed."""
     failure: ModelFailure | None = None
     """Why they do."""
+    unanswered_turns: int = 0
+    """GPT-Live: stay silent after this many turns of the caller, from the first on."""
     freeze: bool = False
     """Stop for good in the middle of a message, after the first response."""
     sprinkle_every: int = 0

@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -487,7 +488,28 @@ async def test_a_model_that_stalls_is_given_up() -> None:
         talk.agent.respond("Greet.")
         await talk.listen(ev.AgentFailed)
         (failed,) = talk.of(ev.AgentFailed)
-        assert failed.reason == f"the model stalled: nothing came for {STALL_MS} ms"
+        assert failed.reason == f"the model stalled: no audio came for {STALL_MS} ms"
+
+
+async def test_what_else_comes_is_no_sign_of_life_of_a_voice_that_stands_still() -> None:
+    other = cycle(
+        [
+            {"type": "session.usage.updated", "usage": {"seconds": 1.0}},
+            {"type": "session.input_transcript.delta", "delta": "x", "start_ms": 0, "end_ms": 1},
+            {"type": "error", "error": {"type": "x", "message": "y"}},
+        ]
+    )
+
+    async def listen(socket: web.WebSocketResponse) -> None:
+        await socket.send_json(STARTED)
+        async for _ in socket:
+            await socket.send_json(next(other))
+
+    async with server(PATH, listen) as url, talking_to(url) as talk:
+        await talk.until(ev.AgentReady)
+        await talk.listen(ev.AgentFailed)
+        (failed,) = talk.of(ev.AgentFailed)
+        assert failed.reason == f"the model stalled: no audio came for {STALL_MS} ms"
 
 
 async def test_a_caller_who_is_not_fed_does_not_make_it_a_stall() -> None:

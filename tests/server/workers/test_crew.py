@@ -209,6 +209,22 @@ def test_one_that_imports_and_cannot_open_is_tried_less_and_less_often() -> None
     assert begun < 30
 
 
+def test_one_that_leaves_is_replaced_at_once_and_its_end_is_no_surprise() -> None:
+    crew = up(2)
+    leaves = crew.taking[0]
+    crew.told(leaves, State.LEAVING, 1.0)
+    assert not crew.complete
+    answer(crew, crew.decide(1.0), 1.0)
+    assert crew.complete
+    assert leaves in crew.workers
+    assert not crew.ended(leaves, 2.0)
+    crew.told(crew.taking[0], State.LEAVING, 3.0)
+    crew.stopping = crew.ending = True
+    assert in_state(crew, State.LEAVING)
+    stopped = [step.worker for step in crew.decide(3.0) if isinstance(step, Stop)]
+    assert len(stopped) == len(crew.workers), "who drains is to end now, too"
+
+
 def test_nobody_is_replaced_at_the_end() -> None:
     crew = up(2)
     crew.ending = True

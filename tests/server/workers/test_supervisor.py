@@ -34,9 +34,10 @@ there = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 def tell(text):
     there.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+signal.signal(signal.SIGUSR1, lambda *_: tell("STATUS=takes no more calls"))  # as by a drain
 if mode == "unfit" or (mode == "soon unfit" and os.path.exists(pids + ".unfit")):
     sys.exit(3)
-tell("STATUS=waiting")
+tell("STATUS=waits for its turn")
 if os.read(0, 100) != b"begin\\n":
     sys.exit(0)
 tell(f"READY=1\\nSTATUS=web at http://127.0.0.1:{1 + int(slot)}")
@@ -44,6 +45,8 @@ with open(pids, "a") as file:
     print(os.getpid(), file=file)
 while not select.select([0], [], [], 0.1)[0]:
     tell("WATCHDOG=1")
+with open(pids + ".told", "ab") as file:
+    file.write(os.read(0, 100))
 """
 
 
@@ -58,6 +61,11 @@ class Team:
     def begun(self) -> list[int]:
         """The processes that have begun, in their order."""
         return list(map(int, self.pids.read_text().split())) if self.pids.exists() else []
+
+    def told(self) -> list[str]:
+        """What those that have ended were told last."""
+        told = Path(f"{self.pids}.told")
+        return told.read_text().splitlines() if told.exists() else []
 
     def taking(self) -> int:
         return len(self.supervisor.web_ports())
@@ -112,6 +120,31 @@ async def test_one_that_dies_is_replaced_by_the_spare(tmp_path: Path) -> None:
             os.kill(next(pid for pid in before if alive(pid)), signal.SIGKILL)
             await until(lambda: len(of.begun()) == len(before) + 1)  # noqa: B023
             await until(lambda: of.taking() == 2)
+
+
+async def test_one_that_takes_no_more_calls_is_replaced_at_once(tmp_path: Path) -> None:
+    """Told so by its own drain or by a signal, and not by us."""
+    with capture_logs() as logs:
+        async with team(tmp_path, 1) as of:
+            await until(lambda: of.taking() == 1)
+            (leaves,) = of.begun()
+            os.kill(leaves, signal.SIGUSR1)
+            await until(lambda: len(of.begun()) == 2)
+            assert alive(leaves)
+            os.kill(leaves, signal.SIGTERM)
+            await until(lambda: of.taking() == 1)
+    assert not [line for line in logs if line["log_level"] == "warning"]
+
+
+async def test_a_drain_is_told_by_the_line_that_none_misses(tmp_path: Path) -> None:
+    async with team(tmp_path, 2) as of:
+        await until(lambda: of.taking() == 2)
+        assert of.supervisor.drain(600.0)
+        assert not of.supervisor.drain(600.0)
+        await until(lambda: not any(alive(pid) for pid in of.begun()))
+        async with asyncio.timeout(10):
+            assert await of.running == 0
+        assert of.told() == ["drain 600.0"] * 2
 
 
 async def test_one_that_stands_still_is_killed_and_replaced(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from esl_controller.server.workers.worker import BEGIN, to_supervisor
+from esl_controller.server.workers.worker import BEGIN, drain_line, to_supervisor
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -39,13 +41,15 @@ async def test_its_turn_never_comes(supervisor: int, said: bytes) -> None:
         assert not await line.turn()
 
 
-async def test_it_learns_that_the_supervisor_is_gone(supervisor: int) -> None:
-    gone = asyncio.Event()
+async def test_it_learns_of_a_drain_and_that_the_supervisor_is_gone(supervisor: int) -> None:
+    gone, limits = asyncio.Event(), list[float]()
     async with to_supervisor() as line:
         os.write(supervisor, BEGIN)
         assert await line.turn()
-        watching = asyncio.create_task(line.watch(gone.set))
-        await asyncio.sleep(0.05)
+        watching = asyncio.create_task(line.watch(limits.append, gone.set))
+        for limit in (600.0, math.inf):
+            os.write(supervisor, drain_line(limit))
+        await until(lambda: limits == [600.0, math.inf])
         assert not gone.is_set()
         os.close(supervisor)
         await asyncio.wait_for(gone.wait(), 5)
