@@ -6,7 +6,7 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from esl_controller.config import default_file, toml_file
 from esl_controller.config.model_settings import FurtherModel
 from esl_controller.config.setting_types import PortRange, secret_variable, without_password
 from esl_controller.config.settings import PREFIX, Loaded, Settings, SettingsError, schema
-from esl_controller.config.toml_file import comment, toml
+from esl_controller.config.toml_file import MISTAKES_LIMIT, comment, toml
 
 MODELS = "models"
 _MODEL_KEYS = {k: v for k, v in FurtherModel.model_fields.items() if k != "api_key"}
@@ -30,7 +30,7 @@ _SEVERAL = f"may be several: write [[{MODELS}]] on a line of its own, its keys b
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """The settings from the file at `path` (None: no file), overridden by the environment.
 
-    Raises SettingsError with every mistake and its place.
+    Raises SettingsError with the mistakes and their places, ``MISTAKES_LIMIT`` of them.
     """
     values, places = _read_file(path) if path else ({}, {})
     mistakes = _unknown_keys(values, places, path)
@@ -49,7 +49,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
             " which has none: set OPENAI_API_KEY in the environment, or [agent] base_url"
         )
     if mistakes:
-        raise SettingsError("\n".join(sorted(mistakes, key=_line)))
+        told = sorted(mistakes, key=_line)[:MISTAKES_LIMIT]
+        more = [f"and {len(mistakes) - len(told)} more"] if len(mistakes) > len(told) else []
+        raise SettingsError("\n".join([*told, *more]))
     origins = {f"{s}.{k}": places.get(f"{s}.{k}", "default") for s, k, _ in schema()}
     return Loaded(settings, origins, path, tuple(ignored))
 
@@ -72,11 +74,11 @@ def _unknown_keys(
     values: dict[str, Any], places: Mapping[str, str], path: Path | None
 ) -> list[str]:
     """Remove from `values` what is no setting, or a secret; return the mistakes."""
-    mistakes = []
+    mistakes: list[str] = []
     allowed = {(section, key) for section, key, field in schema() if not secret_variable(field)}
     for section, table in list(values.items()):
         if section not in Settings.model_fields:
-            advice = _advice(section, Settings.model_fields)
+            advice = _advice(section, Settings.model_fields, mistakes)
             mistakes.append(f"{places.get(section, path)}: [{section}]: {advice}")
             del values[section]
             continue
@@ -87,7 +89,7 @@ def _unknown_keys(
         for key in list(table) if isinstance(table, dict) else []:
             if (section, key) not in allowed:
                 place = places.get(f"{section}.{key}", path)
-                advice = _advice(key, [k for s, k in allowed if s == section])
+                advice = _advice(key, [k for s, k in allowed if s == section], mistakes)
                 mistakes.append(f"{place}: [{section}] {key}: {advice}")
                 del table[key]
     return mistakes
@@ -95,11 +97,12 @@ def _unknown_keys(
 
 def _unknown_keys_of_models(values: dict[str, Any], places: Mapping[str, str]) -> list[str]:
     """Remove from each of [[models]] what is no setting; return the mistakes."""
-    mistakes = []
+    mistakes: list[str] = []
     for at, table in enumerate(values.get(MODELS, ())):
         for key in list(table) if isinstance(table, dict) else []:
             if key not in _MODEL_KEYS:
-                advice = _KEY_OF_MODEL if key == "api_key" else _advice(key, _MODEL_KEYS)
+                known = key == "api_key"
+                advice = _KEY_OF_MODEL if known else _advice(key, _MODEL_KEYS, mistakes)
                 place = _place_of_model(places, str(at), key)
                 mistakes.append(f"{place}: [[{MODELS}]] {key}: {advice}")
                 del table[key]
@@ -114,8 +117,10 @@ def _read_keys(values: dict[str, Any], environ: Mapping[str, str]) -> None:
             table["api_key"] = SecretStr(environ.get(str(name), "").strip())
 
 
-def _advice(name: str, names: Iterable[str]) -> str:
-    """What to write instead of `name`, where `names` are known."""
+def _advice(name: str, names: Iterable[str], mistakes: Sized) -> str:
+    """What to write instead of `name`, where `names` are known; after ``mistakes`` before it."""
+    if len(mistakes) >= MISTAKES_LIMIT:
+        return "unknown"
     for _, key, field in schema():
         variable = secret_variable(field)
         if variable and (name == key or (len(name) > 2 and name.lower() in variable.lower())):

@@ -81,6 +81,10 @@ def _holiday(value: object) -> Holiday:
     return holiday
 
 
+# zoneinfo looks for a name as a package within tzdata, in as many steps as it has parts.
+_ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,30}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
+
+
 @cache
 def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
@@ -88,6 +92,8 @@ def _zone(name: str) -> ZoneInfo:
 
 def _zone_name(value: str) -> str:
     try:
+        if value and not _ZONE_NAME.fullmatch(value):
+            raise ValueError
         if value:
             _zone(value)
     except (KeyError, ValueError, OSError):

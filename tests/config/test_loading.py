@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from esl_controller.config.loading import describe, example, load
 from esl_controller.config.setting_types import secret_variable
 from esl_controller.config.settings import Settings, SettingsError, schema, secrets
+from esl_controller.config.toml_file import MISTAKES_LIMIT
 from tests.paths import ROOT
 
 KEY = "sk-proj-0123456789abcdef"
@@ -310,3 +312,15 @@ def test_mistakes_in_further_models(path: Path, text: str, mistake: str) -> None
 def test_nobody_takes_over_from_the_stand_in(path: Path, text: str) -> None:
     (line,) = mistakes(path, text.format("name = 'x'", "base_url = 'http://x/v1'"))
     assert line.startswith("FILE:1: [[models]]: take over from the model of [agent], which has")
+
+
+def test_no_more_mistakes_are_told_than_anybody_reads(path: Path) -> None:
+    path.write_text("[agent]\n" + "".join(f"modle{number} = 1\n" for number in range(3000)))
+    began = time.thread_time()
+    with pytest.raises(SettingsError) as caught:
+        load(path, {})
+    assert time.thread_time() - began < 0.2
+    *told, last = str(caught.value).splitlines()
+    assert len(told) == MISTAKES_LIMIT
+    assert all("did you mean model?" in line for line in told)
+    assert last == f"and {3000 - MISTAKES_LIMIT} more"

@@ -169,6 +169,7 @@ def test_the_next_opening_is_open_and_the_moment_before_is_not(now: float, zone:
         ({"zone": "Brasilia"}, "is not a time zone such as"),
         ({"zone": "America"}, "is not a time zone such as"),
         ({"zone": "../../etc/passwd"}, "is not a time zone such as"),
+        ({"zone": "a/" * 2000 + "b"}, "is not a time zone such as"),
         ({"zone": "", "monday": ["08:00-12:00"]}, "zone is missing"),
         ({"zone": "", "holidays": ["12-25"]}, "zone is missing"),
         ({"do": "transfer"}, "destination is missing"),
